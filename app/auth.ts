@@ -1,0 +1,96 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Request } from 'express';
+import passport from 'passport';
+import { Strategy as BearerStrategy } from 'passport-http-bearer';
+import { findByApiKey, findPrincipal, type Principal } from '../db/credentials.ts';
+import { HttpError } from './errors.ts';
+import type { Context } from './server.ts';
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** Set by the validator: which operation of the contract this is. */
+      openapi?: { openApiRoute: string };
+      /** Set on every operation that the contract puts behind `security`. */
+      principal?: Principal;
+    }
+  }
+}
+
+type Lookup = (secret: string) => Promise<Principal | null>;
+
+/** Passport's shape of an API key in `X-API-Key`. */
+class ApiKeyStrategy extends passport.Strategy {
+  override name = 'api-key';
+  // Not a private field: passport works on an object made from the strategy, which has none.
+  readonly find: Lookup;
+
+  constructor(find: Lookup) {
+    super();
+    this.find = find;
+  }
+
+  override authenticate(req: { headers: IncomingHttpHeaders }): void {
+    const key = req.headers['x-api-key'];
+    if (typeof key !== 'string') {
+      this.fail(401);
+      return;
+    }
+    this.find(key).then(
+      (principal) => (principal ? this.success(principal) : this.fail(401)),
+      (error) => this.error(error),
+    );
+  }
+}
+
+/**
+ * Returns the validator's handler for `OAuth2PasswordBearer`: it sets `req.principal` from a bearer token (an access
+ * token or an API key) or from `X-API-Key`, whichever is valid.
+ * The handler throws HttpError 401 when none is.
+ */
+export function createAuthenticator({ store, now, keyUse, log }: Context): (req: Request) => Promise<true> {
+  const authenticator = new passport.Passport();
+  authenticator.use(
+    new BearerStrategy((token, done) => {
+      findPrincipal(store.db, now(), token).then((principal) => done(null, principal ?? false), done);
+    }),
+  );
+  authenticator.use(new ApiKeyStrategy((key) => findByApiKey(store.db, key)));
+
+  const authenticate = (req: Request) =>
+    new Promise<Principal | false>((resolve, reject) => {
+      const settle = (error: unknown, found?: Principal | false | null) =>
+        error ? reject(error) : resolve(found || false);
+      // Only the headers: the bearer strategy would also take a token from the body or the query, where it gets logged.
+      const { authorization, 'x-api-key': key } = req.headers;
+      const headers = { ...(isBearer(authorization) && { authorization }), 'x-api-key': key };
+      authenticator.authenticate(['bearer', 'api-key'], { session: false }, settle)({ headers }, req.res, reject);
+    });
+
+  return async (req) => {
+    const principal = await authenticate(req).catch((error) => {
+      // The validator would make a 401 of it.
+      log.error({ err: error }, 'authentication failed');
+      throw new HttpError(500);
+    });
+    if (!principal) throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
+    if (principal.keyId !== null) keyUse.set(principal.keyId, now());
+    req.principal = principal;
+    return true;
+  };
+}
+
+/** Returns whom the request speaks for. Throws an Error on an operation without `security`. */
+export function principalOf(req: Request): Principal {
+  if (!req.principal) throw new Error(`${req.method} ${req.path} has no security in openapi.yaml`);
+  return req.principal;
+}
+
+function isPresented({ headers }: Request): boolean {
+  return Boolean(headers['x-api-key']) || isBearer(headers.authorization);
+}
+
+/** RFC 6750, 2.1 */
+function isBearer(authorization: string | undefined): authorization is string {
+  return authorization !== undefined && /^Bearer [^ ]+$/i.test(authorization);
+}

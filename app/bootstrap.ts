@@ -1,0 +1,14 @@
+import { createUser } from '../db/accounts.ts';
+import { createApiKey } from '../db/credentials.ts';
+import { write } from '../db/sqlite.ts';
+import type { Context } from './server.ts';
+
+/** Gives an empty database its first user, `admin`, and one API key. Returns the key, or null when there are users already. */
+export async function createFirstUser({ store, config, now }: Context): Promise<string | null> {
+  return write(store.db, async (trx) => {
+    const someone = await trx.selectFrom('users').select('id').limit(1).executeTakeFirst();
+    if (someone) return null;
+    const { id } = await createUser(trx, now(), 'admin', null);
+    return createApiKey(trx, now(), id, 'first key', config.apiKey);
+  });
+}

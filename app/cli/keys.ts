@@ -1,0 +1,52 @@
+import type { Command } from 'commander';
+import { getUser } from '../../db/accounts.ts';
+import { type ApiKey, createApiKey, listApiKeys, revokeApiKey } from '../../db/credentials.ts';
+import type { Store } from '../../db/open.ts';
+import { write } from '../../db/sqlite.ts';
+import { addSettings, withStore } from './options.ts';
+import { isoTime, type Terminal, table } from './terminal.ts';
+
+export function keysCommand(program: Command, { stdout }: Terminal): void {
+  const keys = program.command('keys').description('make, list and revoke API keys');
+
+  addSettings(keys.command('create'), ['db'])
+    .description('make an API key and print it, once')
+    .requiredOption('--user <name>', 'whose key it is')
+    .option('--name <name>', 'what it is for', 'unnamed')
+    .option('--json', 'as JSON')
+    .action((flags) =>
+      withStore(flags, async ({ db }) => {
+        const key = await write(db, async (trx) => {
+          const { id } = await getUser(trx, flags.user);
+          return createApiKey(trx, Date.now(), id, flags.name);
+        });
+        stdout.write(flags.json ? `${JSON.stringify({ key, user: flags.user, name: flags.name })}\n` : `${key}\n`);
+      }),
+    );
+
+  addSettings(keys.command('list'), ['db'])
+    .description('list the API keys, by the part of each that may be shown')
+    .option('--user <name>', "only this user's")
+    .option('--json', 'as JSON')
+    .action((flags) => withStore(flags, async (store) => void stdout.write(await listing(store, flags))));
+
+  addSettings(keys.command('revoke <prefix>'), ['db'])
+    .description('revoke the API key that begins so, from the next request on')
+    .action(async (prefix, flags) => {
+      await withStore(flags, ({ db }) => write(db, (trx) => revokeApiKey(trx, Date.now(), prefix)));
+      stdout.write(`Revoked ${prefix}.\n`);
+    });
+}
+
+async function listing({ db }: Store, flags: { user?: string; json?: boolean }): Promise<string> {
+  const user = flags.user === undefined ? undefined : await getUser(db, flags.user);
+  const rows = (await listApiKeys(db, user?.id)).map(shown);
+  if (flags.json) return `${JSON.stringify(rows)}\n`;
+  const cells = rows.map((row) => [row.prefix, row.name, row.owner, row.createdAt, row.lastUsedAt, row.revokedAt]);
+  return table(['PREFIX', 'NAME', 'USER', 'CREATED', 'LAST USED', 'REVOKED'], cells);
+}
+
+function shown(key: ApiKey) {
+  const { createdAt, lastUsedAt, revokedAt } = key;
+  return { ...key, createdAt: isoTime(createdAt), lastUsedAt: isoTime(lastUsedAt), revokedAt: isoTime(revokedAt) };
+}

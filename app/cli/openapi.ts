@@ -1,0 +1,11 @@
+import type { Command } from 'commander';
+import { contractText, loadContract } from '../../spec/load.ts';
+import type { Terminal } from './terminal.ts';
+
+export function openapiCommand(program: Command, { stdout }: Terminal): void {
+  program
+    .command('openapi')
+    .description('print the contract')
+    .option('--json', 'as JSON')
+    .action(({ json }) => void stdout.write(json ? `${JSON.stringify(loadContract(), null, 2)}\n` : contractText));
+}

@@ -1,0 +1,24 @@
+import { type Command, Option } from 'commander';
+import { openStore, type Store } from '../../db/open.ts';
+import { type Config, readConfig, settings } from '../config.ts';
+
+/** Gives the command a flag for each of the named settings. */
+export function addSettings(command: Command, names: (keyof Config)[]): Command {
+  for (const name of names) {
+    const { flag, argument, help, variable, fallback } = settings[name];
+    const preset = fallback === undefined ? '' : `, default ${fallback}`;
+    const usage = argument === 'boolean' ? `--${flag} [true|false]` : `--${flag} <${argument}>`;
+    command.addOption(new Option(usage, `${help} (${variable}${preset})`).preset('true'));
+  }
+  return command;
+}
+
+/** Runs `work` with the store that the command's flags and the environment name, and closes it. */
+export async function withStore<T>(flags: Record<string, string>, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = openStore(readConfig(flags).db);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}

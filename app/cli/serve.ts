@@ -1,0 +1,52 @@
+import { once } from 'node:events';
+import type { Command } from 'commander';
+import { createFirstUser } from '../bootstrap.ts';
+import { type Config, readConfig, settings } from '../config.ts';
+import { createServer, type SandpitServer } from '../server.ts';
+import { addSettings } from './options.ts';
+import type { Terminal } from './terminal.ts';
+
+export function serveCommand(program: Command, terminal: Terminal): void {
+  const command = program.command('serve').description('answer requests until stopped');
+  addSettings(command, Object.keys(settings) as (keyof Config)[]).action((flags) => serve(readConfig(flags), terminal));
+}
+
+async function serve(config: Config, { stderr, stop }: Terminal): Promise<void> {
+  const server = createServer(config);
+  try {
+    const firstKey = await createFirstUser(server.context);
+    const url = await listen(server, config);
+    if (firstKey) stderr.write(welcome(url, firstKey));
+    stderr.write(`Sandpit ${server.context.contract.info.version} answers on ${url}\n`);
+    stderr.write(`API reference: ${url}/docs   database: ${config.db}\n`);
+    if (!stop.aborted) await once(stop, 'abort');
+    stderr.write('Stopping.\n');
+  } finally {
+    await server.close();
+  }
+}
+
+async function listen(server: SandpitServer, { host, port }: Config): Promise<string> {
+  try {
+    return await server.start();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE')
+      throw new Error(`${host}:${port} is in use: stop what listens there or choose another --port`);
+    if (code === 'EACCES') throw new Error(`this user may not listen on port ${port}: choose one above 1023`);
+    throw new Error(`can't listen on ${host}:${port}: ${message}`);
+  }
+}
+
+function welcome(url: string, key: string): string {
+  return `
+This database is new. User admin was made, with this API key, which is not shown again:
+
+  ${key}
+
+Try it:
+
+  curl -H 'X-API-Key: ${key}' ${url}/v1/sessions/sandboxes
+
+`;
+}

@@ -1,0 +1,50 @@
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+
+/** What a command talks to: the process's own streams, and a signal that says to stop. */
+export type Terminal = {
+  stdin: NodeJS.ReadStream;
+  stdout: NodeJS.WriteStream;
+  stderr: NodeJS.WriteStream;
+  stop: AbortSignal;
+};
+
+/** Returns rows as aligned columns under their headings; nothing but the headings where there are no rows. */
+export function table(headings: string[], rows: (string | number | null)[][]): string {
+  const cells = [headings, ...rows.map((row) => row.map((cell) => String(cell ?? '-')))];
+  const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return cells
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+/** Returns a password: asked for twice without showing it, or the whole of standard input where that is no terminal. */
+export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<string> {
+  if (!stdin.isTTY) return (await text(stdin)).replace(/\r?\n$/, '');
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const prompt = createInterface({ input: stdin, output: silent, terminal: true });
+  try {
+    const ask = async (question: string) => {
+      stderr.write(question);
+      const answer = await prompt.question('', { signal: stop });
+      stderr.write('\n');
+      return answer;
+    };
+    const password = await ask('Password: ');
+    if ((await ask('Again: ')) !== password) throw new Error('the passwords are not the same');
+    return password;
+  } finally {
+    prompt.close();
+  }
+}
+
+export function isoTime(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : new Date(milliseconds).toISOString();
+}

@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Command } from 'commander';
+import { getUser } from '../../db/accounts.ts';
+import { type JsonObject, parseJson } from '../../db/json.ts';
+import { exportSandboxes, insertSandbox, type NewSandbox } from '../../db/sandboxes.ts';
+import { type Trx, write } from '../../db/sqlite.ts';
+import { checkerOf } from '../../spec/check.ts';
+import { loadContract } from '../../spec/load.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { addSettings, withStore } from './options.ts';
+import { isoTime, type Terminal } from './terminal.ts';
+
+type SandboxRecord = components['schemas']['SandboxRecord'];
+type Exported = typeof exportSandboxes extends (...args: never[]) => AsyncIterable<infer Row> ? Row : never;
+
+export function transferCommands(program: Command, terminal: Terminal): void {
+  addSettings(program.command('import <file>'), ['db'])
+    .description('add the sandboxes of a JSON lines file (- for standard input): all of them or, on any error, none')
+    .action((file, flags) =>
+      withStore(flags, async ({ db }) => {
+        const count = await write(db, (trx) => importLines(trx, linesOf(file, terminal), terminal));
+        terminal.stderr.write(`Imported ${count} sandboxes.\n`);
+      }),
+    );
+
+  addSettings(program.command('export'), ['db'])
+    .description('print every sandbox as JSON lines, oldest first')
+    .option('--include-env', 'with the environment variables, which may hold secrets')
+    .action((flags) =>
+      withStore(flags, async ({ db }) => {
+        for await (const row of exportSandboxes(db, Date.now())) {
+          terminal.stop.throwIfAborted();
+          if (!terminal.stdout.write(`${recordLine(row, flags.includeEnv)}\n`)) await once(terminal.stdout, 'drain');
+        }
+      }),
+    );
+}
+
+/** Returns how many lines were added. Throws an Error that names the line. */
+async function importLines(trx: Trx, lines: AsyncIterable<string>, { stderr, stop }: Terminal): Promise<number> {
+  const check = checkerOf<SandboxRecord>(loadContract(), '#/components/schemas/SandboxRecord');
+  const owners = new Map<string, number>();
+  let lineNumber = 0;
+  let count = 0;
+  for await (const line of lines) {
+    stop.throwIfAborted();
+    lineNumber++;
+    if (line.trim() === '') continue;
+    try {
+      const record = check(parseJson(line));
+      const ownerId = owners.get(record.owner) ?? (await getUser(trx, record.owner)).id;
+      owners.set(record.owner, ownerId);
+      await insertSandbox(trx, toSandbox(record, ownerId));
+    } catch (error) {
+      throw new Error(`nothing was imported: line ${lineNumber}: ${(error as Error).message}`, { cause: error });
+    }
+    if (++count % 1000 === 0 && stderr.isTTY) stderr.write(`\r${count} sandboxes`);
+  }
+  if (stderr.isTTY) stderr.write('\r');
+  return count;
+}
+
+function linesOf(file: string, { stdin }: Terminal): AsyncIterable<string> {
+  const input = file === '-' ? stdin : createReadStream(file);
+  return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
+  return {
+    id: record.sandbox_id,
+    ownerId,
+    templateId: record.template_id ?? null,
+    metadata: record.metadata as JsonObject,
+    env: record.env ?? null,
+    memoryMb: record.memory_mb ?? 512,
+    vcpuCount: record.vcpu_count ?? 2,
+    startedAt: Date.parse(record.started_at),
+    endAt: record.end_at ? Date.parse(record.end_at) : null,
+    status: record.status,
+  };
+}
+
+function recordLine(row: Exported, includeEnv: boolean): string {
+  const record: Omit<SandboxRecord, 'metadata' | 'env'> = {
+    sandbox_id: row.id,
+    owner: row.owner,
+    template_id: row.templateId,
+    memory_mb: row.memoryMb,
+    vcpu_count: row.vcpuCount,
+    started_at: isoTime(row.startedAt) as string,
+    end_at: isoTime(row.endAt),
+    status: row.status,
+  };
+  const env = includeEnv && row.env ? `,"env":${row.env}` : '';
+  return `${JSON.stringify(record).slice(0, -1)},"metadata":${row.metadata}${env}}`;
+}

@@ -1,0 +1,52 @@
+import type { Command } from 'commander';
+import { createUser, deleteUser, listUsers, setPassword } from '../../db/accounts.ts';
+import { write } from '../../db/sqlite.ts';
+import { addSettings, withStore } from './options.ts';
+import { isoTime, readPassword, type Terminal, table } from './terminal.ts';
+
+export function usersCommand(program: Command, terminal: Terminal): void {
+  const users = program.command('users').description('add, list and delete users');
+
+  addSettings(users.command('create <name>'), ['db'])
+    .description('add a user')
+    .option(
+      '--password',
+      "ask for a password (read from standard input where that's no terminal); without one they use API keys only",
+    )
+    .action(async (name, flags) => {
+      const password = flags.password ? await readPassword(terminal) : null;
+      await withStore(flags, ({ db }) => write(db, (trx) => createUser(trx, Date.now(), name, password)));
+      terminal.stdout.write(`Added ${name}.\n`);
+    });
+
+  addSettings(users.command('list'), ['db'])
+    .description('list the users')
+    .option('--json', 'as JSON')
+    .action((flags) =>
+      withStore(flags, async ({ db }) => {
+        const rows = (await listUsers(db)).map((user) => ({ ...user, createdAt: isoTime(user.createdAt) }));
+        const asTable = () =>
+          table(
+            ['NAME', 'CREATED', 'SANDBOXES'],
+            rows.map((r) => [r.name, r.createdAt, r.sandboxes]),
+          );
+        terminal.stdout.write(flags.json ? `${JSON.stringify(rows)}\n` : asTable());
+      }),
+    );
+
+  addSettings(users.command('passwd <name>'), ['db'])
+    .description("set a user's password and end their access tokens")
+    .action(async (name, flags) => {
+      const password = await readPassword(terminal);
+      await withStore(flags, ({ db }) => setPassword(db, name, password));
+      terminal.stdout.write(`Changed the password of ${name}.\n`);
+    });
+
+  addSettings(users.command('delete <name>'), ['db'])
+    .description('delete a user with their keys and tokens')
+    .option('--with-sandboxes', 'and with their sandboxes')
+    .action(async (name, flags) => {
+      await withStore(flags, ({ db }) => deleteUser(db, name, { withSandboxes: Boolean(flags.withSandboxes) }));
+      terminal.stdout.write(`Deleted ${name}.\n`);
+    });
+}

@@ -1,0 +1,79 @@
+import { STATUS_CODES } from 'node:http';
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import { StoreError, type StoreErrorCode } from '../db/errors.ts';
+import { JsonError } from '../db/json.ts';
+import type { Contract } from '../spec/load.ts';
+import { jsonProblem } from './json.ts';
+import {
+  isBreach,
+  isValidatorError,
+  type Problem,
+  problemsOf,
+  ValidationFailure,
+  type ValidatorError,
+} from './validation.ts';
+
+/** A failure with a status and a message that is fit to be shown. */
+export class HttpError extends Error {
+  override name = 'HttpError';
+  readonly status: number;
+  readonly headers: Record<string, string>;
+
+  constructor(status: number, message = STATUS_CODES[status] ?? 'Error', headers: Record<string, string> = {}) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+const statusOf: Record<StoreErrorCode, number> = {
+  not_found: 404,
+  conflict: 409,
+  invalid: 422,
+  busy: 503,
+  unusable: 500,
+};
+
+/** Answers what no route has answered. */
+export const notFound: RequestHandler = () => {
+  throw new HttpError(404);
+};
+
+/** Turns any error into FastAPI's shape: `{"detail": [...]}` for a request that breaks the contract, else `{"detail": "..."}`. */
+export function errorHandler(contract: Contract): ErrorRequestHandler {
+  return (error, req, res, next) => {
+    if (res.headersSent) return next(error);
+    const problems = problemsIn(contract, error, req);
+    if (problems) return void res.status(422).json({ detail: problems });
+    const { status, message, headers } = toHttpError(error);
+    if (status === 500) req.log.error({ err: error }, 'request failed');
+    res.status(status).set(headers).json({ detail: message });
+  };
+}
+
+function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
+  if (error instanceof ValidationFailure) return error.problems;
+  // From the store: a body's JSON has been read by then, so it is the metadata that won't do.
+  if (error instanceof JsonError) return [jsonProblem(error, ['body', 'metadata'], null)];
+  return isValidatorError(error) && isBreach(error) ? problemsOf(contract, error, req) : null;
+}
+
+function toHttpError(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
+  if (error instanceof StoreError && error.code !== 'unusable') {
+    return new HttpError(statusOf[error.code], error.message, error.code === 'busy' ? { 'Retry-After': '1' } : {});
+  }
+  if (isValidatorError(error) && error.status < 500) return fromValidator(error);
+  const { type, limit } = (error ?? {}) as { type?: string; limit?: number };
+  if (type === 'entity.too.large') return new HttpError(413, `The request body is larger than ${limit} bytes`);
+  if (type === 'encoding.unsupported' || type === 'charset.unsupported') return new HttpError(415);
+  if (type !== undefined || error instanceof URIError) return new HttpError(400);
+  return new HttpError(500);
+}
+
+/** The validator's own words name its inner paths; only 401 comes with ours. */
+function fromValidator({ status, message, headers }: ValidatorError): HttpError {
+  if (status === 401) return new HttpError(401, message, { 'WWW-Authenticate': 'Bearer' });
+  // A path that can't be decoded names nothing.
+  return new HttpError(status === 400 ? 404 : status, undefined, headers);
+}

@@ -1,0 +1,45 @@
+import { Command, CommanderError } from 'commander';
+import { loadContract } from '../spec/load.ts';
+import { keysCommand } from './cli/keys.ts';
+import { openapiCommand } from './cli/openapi.ts';
+import { serveCommand } from './cli/serve.ts';
+import type { Terminal } from './cli/terminal.ts';
+import { transferCommands } from './cli/transfer.ts';
+import { usersCommand } from './cli/users.ts';
+
+function createProgram(terminal: Terminal): Command {
+  const program = new Command('sandpit')
+    .description('A self-hosted, single-node control plane for sandboxes.')
+    .version(loadContract().info.version)
+    .exitOverride();
+  serveCommand(program, terminal);
+  usersCommand(program, terminal);
+  keysCommand(program, terminal);
+  transferCommands(program, terminal);
+  openapiCommand(program, terminal);
+  return program;
+}
+
+/** Returns the exit code. */
+async function main(argv: string[]): Promise<number> {
+  const { stdin, stdout, stderr } = process;
+  const stop = new AbortController();
+  // Once: a second signal ends the process at once.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  // A reader that has enough, `head` say, is no error.
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    stop.abort();
+  });
+  try {
+    await createProgram({ stdin, stdout, stderr, stop: stop.signal }).parseAsync(argv);
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode;
+    if (stop.signal.aborted) return 130;
+    stderr.write(`sandpit: ${error instanceof Error ? error.message : error}\n`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv);

@@ -1,0 +1,61 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import { findUserByPassword } from '../../db/accounts.ts';
+import { createAccessToken } from '../../db/credentials.ts';
+import { write } from '../../db/sqlite.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { HttpError } from '../errors.ts';
+import type { Context } from '../server.ts';
+
+type PasswordGrant = components['schemas']['PasswordGrant'];
+type AccessToken = components['schemas']['AccessToken'];
+
+export function authRoutes(context: Context): Router {
+  const router = Router();
+  router.post(
+    '/v1/auth/token',
+    limitFailures(context, addressOf),
+    limitFailures(context, userOf),
+    createToken(context),
+  );
+  return router;
+}
+
+function createToken({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { username, password } = grantOf(req);
+    const user = await findUserByPassword(store.db, username, password);
+    if (!user) throw new HttpError(401, 'Incorrect username or password', { 'WWW-Authenticate': 'Bearer' });
+    const token = await write(store.db, (trx) => createAccessToken(trx, now(), user.id, config.tokenSeconds));
+    const body: AccessToken = { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };
+    // RFC 6749, 5.1
+    res.set('Cache-Control', 'no-store').json(body);
+  };
+}
+
+/** Counts failed attempts by key, a minute at a time; answers 429 with `Retry-After` past the limit. */
+function limitFailures({ config }: Context, keyGenerator: (req: Request) => string): RequestHandler {
+  return rateLimit({
+    windowMs: 60_000,
+    limit: config.loginAttempts,
+    keyGenerator,
+    skipSuccessfulRequests: true,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    handler: () => {
+      throw new HttpError(429, 'Too many failed attempts: try again later');
+    },
+  });
+}
+
+function addressOf(req: Request): string {
+  return ipKeyGenerator(req.ip ?? '');
+}
+
+function userOf(req: Request): string {
+  return grantOf(req).username;
+}
+
+function grantOf(req: Request): PasswordGrant {
+  return req.body;
+}

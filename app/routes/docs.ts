@@ -1,0 +1,42 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import express, { Router } from 'express';
+
+/** The page loads nothing from elsewhere, and the browser is told to refuse it if it tried. */
+const contentSecurityPolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'";
+
+const page = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sandpit API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="reference"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+`;
+
+const startScript = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', validatorUrl: null, deepLinking: true });\n`;
+
+const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+
+/** The API reference page: Swagger UI, served from this machine. */
+export function docsRoutes(): Router {
+  const router = Router();
+  router.get(
+    '/docs',
+    (_req, res) => void res.set('Content-Security-Policy', contentSecurityPolicy).type('html').send(page),
+  );
+  router.get('/docs/start.js', (_req, res) => void res.type('js').send(startScript));
+  for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js']) {
+    router.use(`/docs/${file}`, express.static(`${assets}/${file}`, { maxAge: '1h' }));
+  }
+  return router;
+}

@@ -1,0 +1,79 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import type { JsonObject } from '../../db/json.ts';
+import { endSandbox, getSandbox, insertSandbox, newSandboxId, updateSandbox } from '../../db/sandboxes.ts';
+import { write } from '../../db/sqlite.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { principalOf } from '../auth.ts';
+import type { Context } from '../server.ts';
+import { sendJson, vm } from '../wire.ts';
+
+type CreateVM = components['schemas']['CreateVM'];
+type UpdateVM = components['schemas']['UpdateVM'];
+
+/** What the contract gives as defaults; it can't apply them where there is no body or a null. */
+const defaults = { vm_lifetime_seconds: 300, memory_mb: 512, vcpu_count: 2 };
+
+export function vmsRoutes(context: Context): Router {
+  const router = Router();
+  router.post('/v1/vms', create(context));
+  router.get('/v1/vms/:vm_id', read(context));
+  router.patch('/v1/vms/:vm_id', update(context));
+  router.delete('/v1/vms/:vm_id', end(context));
+  return router;
+}
+
+function create({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const body: Partial<CreateVM> = req.body ?? {};
+    const id = newSandboxId();
+    const startedAt = now();
+    const sandbox = await write(store.db, async (trx) => {
+      await insertSandbox(trx, {
+        id,
+        ownerId: user.id,
+        templateId: body.snapshot_id ?? null,
+        metadata: (body.metadata as JsonObject | null | undefined) ?? {},
+        env: body.env ?? null,
+        memoryMb: body.memory_mb ?? defaults.memory_mb,
+        vcpuCount: body.vcpu_count ?? defaults.vcpu_count,
+        startedAt,
+        endAt: startedAt + (body.vm_lifetime_seconds ?? defaults.vm_lifetime_seconds) * 1000,
+        status: 'active',
+      });
+      return getSandbox(trx, startedAt, user.id, id);
+    });
+    res.status(201).location(`/v1/vms/${id}`);
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function read({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await getSandbox(store.db, now(), principalOf(req).user.id, vmId(req));
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function update({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { metadata, vm_lifetime_seconds: lifetime }: UpdateVM = req.body;
+    const change = {
+      metadata: metadata as JsonObject | undefined,
+      endAt: lifetime === undefined ? undefined : now() + lifetime * 1000,
+    };
+    const sandbox = await updateSandbox(store.db, now(), principalOf(req).user.id, vmId(req), change);
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function end({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await endSandbox(store.db, now(), principalOf(req).user.id, vmId(req));
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function vmId(req: Request): string {
+  return req.params.vm_id as string;
+}

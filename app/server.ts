@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Express } from 'express';
+import { type Logger, pino } from 'pino';
+import { openStore, type Store } from '../db/open.ts';
+import { type Contract, loadContract } from '../spec/load.ts';
+import type { Config } from './config.ts';
+import { createApp } from './http.ts';
+import { startSweeper } from './sweeper.ts';
+
+/** What the routes work with. */
+export type Context = {
+  config: Config;
+  contract: Contract;
+  store: Store;
+  log: Logger;
+  /** Milliseconds since 1970; the only clock that a rule may read. */
+  now: () => number;
+  /** When API keys were last used, by key id, until the sweeper writes it down. */
+  keyUse: Map<number, number>;
+};
+
+export type SandpitServer = {
+  app: Express;
+  context: Context;
+  /** Listens; returns the URL. */
+  start: () => Promise<string>;
+  /** Stops listening, waits for open requests as long as configured, then closes the store. */
+  close: () => Promise<void>;
+};
+
+/**
+ * Puts the program together: store, rules, HTTP. Overrides are for tests.
+ * Throws StoreError `unusable` when the database can't be opened.
+ */
+export function createServer(
+  config: Config,
+  overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract'>> = {},
+): SandpitServer {
+  const context: Context = {
+    config,
+    contract: overrides.contract ?? loadContract(),
+    store: overrides.store ?? openStore(config.db),
+    log: overrides.log ?? pino({ level: config.logLevel, base: null }),
+    now: overrides.now ?? Date.now,
+    keyUse: new Map(),
+  };
+  const app = createApp(context);
+  const server = createHttpServer(app);
+  const sweeper = startSweeper(context);
+
+  return {
+    app,
+    context,
+    start: () => listen(server, config),
+    close: async () => {
+      await drain(server, config.shutdownSeconds);
+      await sweeper.stop();
+      await context.store.close();
+    },
+  };
+}
+
+async function listen(server: Server, { host, port }: Config): Promise<string> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  const { address, family, port: actual } = server.address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+}
+
+async function drain(server: Server, seconds: number): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, 'close');
+  server.close();
+  const timer = setTimeout(() => server.closeAllConnections(), seconds * 1000);
+  await closed;
+  clearTimeout(timer);
+}

@@ -1,0 +1,96 @@
+import { StoreError } from './errors.ts';
+import { hashPassword, verifyPassword } from './passwords.ts';
+import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
+
+export type User = { id: number; name: string };
+
+const userName = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
+const minPasswordLength = 8;
+
+/**
+ * Adds a user; without a password they can use API keys only. Returns the user.
+ * Throws StoreError `invalid` for a bad name or password, `conflict` when the name is taken.
+ */
+export async function createUser(trx: Trx, now: number, name: string, password: string | null): Promise<User> {
+  if (!userName.test(name)) {
+    throw new StoreError(
+      'invalid',
+      'a user name is 1 to 64 letters, digits and . _ @ -, and begins with a letter or digit',
+    );
+  }
+  const values = { name, password_hash: await hashOf(password), created_at: now };
+  try {
+    const { id } = await trx.insertInto('users').values(values).returning('id').executeTakeFirstOrThrow();
+    return { id, name };
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new StoreError('conflict', `a user named ${name} exists already`, { cause: error });
+  }
+}
+
+/** Returns the user of that name. Throws StoreError `not_found`. */
+export async function getUser(db: Db | Trx, name: string): Promise<User> {
+  const user = await db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst();
+  if (!user) throw new StoreError('not_found', `there is no user named ${name}`);
+  return user;
+}
+
+/** Returns every user with how many sandboxes they have, ended ones included, by name. */
+export async function listUsers(db: Db) {
+  return db
+    .selectFrom('users')
+    .leftJoin('sandboxes', 'sandboxes.owner_id', 'users.id')
+    .select(({ fn }) => [
+      'users.name',
+      'users.created_at as createdAt',
+      fn.count<number>('sandboxes.id').as('sandboxes'),
+    ])
+    .groupBy('users.id')
+    .orderBy('users.name')
+    .execute();
+}
+
+/** Sets a password and ends the user's access tokens. Throws StoreError `not_found` or `invalid`. */
+export async function setPassword(db: Db, name: string, password: string): Promise<void> {
+  const hash = await hashOf(password);
+  await write(db, async (trx) => {
+    const { id } = await getUser(trx, name);
+    await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', id).execute();
+    await trx.deleteFrom('access_tokens').where('user_id', '=', id).execute();
+  });
+}
+
+/**
+ * Deletes a user with their keys and tokens and, if told to, their sandboxes.
+ * Throws StoreError `not_found`, or `conflict` when they have sandboxes and these are to be kept.
+ */
+export async function deleteUser(db: Db, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
+  await write(db, async (trx) => {
+    const { id } = await getUser(trx, name);
+    const owned = await trx.selectFrom('sandboxes').select('id').where('owner_id', '=', id).limit(1).execute();
+    if (owned.length > 0 && !withSandboxes) {
+      throw new StoreError('conflict', `${name} has sandboxes: delete them too with --with-sandboxes`);
+    }
+    await trx.deleteFrom('sandboxes').where('owner_id', '=', id).execute();
+    await trx.deleteFrom('users').where('id', '=', id).execute();
+  });
+}
+
+/** Returns the user if the password is theirs, else null; both take the same time. */
+export async function findUserByPassword(db: Db, name: string, password: string): Promise<User | null> {
+  const row = await db
+    .selectFrom('users')
+    .select(['id', 'name', 'password_hash'])
+    .where('name', '=', name)
+    .executeTakeFirst();
+  const matches = await verifyPassword(password, row?.password_hash ?? null);
+  return matches && row ? { id: row.id, name: row.name } : null;
+}
+
+async function hashOf(password: string | null): Promise<string | null> {
+  if (password === null) return null;
+  if (password.length < minPasswordLength) {
+    throw new StoreError('invalid', `a password has at least ${minPasswordLength} characters`);
+  }
+  return hashPassword(password);
+}

@@ -1,0 +1,142 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { User } from './accounts.ts';
+import { StoreError } from './errors.ts';
+import { type Db, isUniqueViolation, type Trx } from './sqlite.ts';
+
+/**
+ * A secret is a word, `e2b_` or `spt_`, and random hexadecimal digits. Its first digits, the prefix, are kept in the
+ * clear to find the row and to tell keys apart; of the whole only the SHA-256 is kept, which a random secret of this
+ * length makes safe without a slow hash.
+ */
+export const apiKeyPattern = /^e2b_[0-9a-f]{40}$/;
+const accessTokenPattern = /^spt_[0-9a-f]{64}$/;
+const prefixLength = 'e2b_'.length + 12;
+
+/** Who a valid credential speaks for; `keyId` is null when it is an access token. */
+export type Principal = { user: User; keyId: number | null };
+
+export type ApiKey = {
+  prefix: string;
+  name: string;
+  owner: string;
+  createdAt: number;
+  lastUsedAt: number | null;
+  revokedAt: number | null;
+};
+
+/**
+ * Makes an API key for a user and returns it: it can't be read again. A key may be given instead of a random one.
+ * Throws StoreError `invalid` for a given key of another shape, `conflict` when it is taken.
+ */
+export async function createApiKey(
+  trx: Trx,
+  now: number,
+  userId: number,
+  name: string,
+  given?: string,
+): Promise<string> {
+  const key = given ?? `e2b_${randomBytes(20).toString('hex')}`;
+  if (!apiKeyPattern.test(key)) {
+    throw new StoreError('invalid', 'an API key is e2b_ and 40 hexadecimal digits in lower case');
+  }
+  const values = { user_id: userId, name, prefix: prefixOf(key), secret_hash: hashOf(key), created_at: now };
+  try {
+    await trx
+      .insertInto('api_keys')
+      .values({ ...values, last_used_at: null, revoked_at: null })
+      .execute();
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new StoreError('conflict', `an API key beginning ${prefixOf(key)} exists already`, { cause: error });
+  }
+  return key;
+}
+
+/** Returns every API key, or one user's, oldest first. */
+export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
+  return db
+    .selectFrom('api_keys')
+    .innerJoin('users', 'users.id', 'api_keys.user_id')
+    .select(['prefix', 'api_keys.name', 'users.name as owner', 'api_keys.created_at as createdAt'])
+    .select(['last_used_at as lastUsedAt', 'revoked_at as revokedAt'])
+    .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as number))
+    .orderBy('api_keys.id')
+    .execute();
+}
+
+/** Revokes the key that begins with `prefix`, from the next request on. Throws StoreError `not_found`. */
+export async function revokeApiKey(trx: Trx, now: number, prefix: string): Promise<void> {
+  const { numUpdatedRows } = await trx
+    .updateTable('api_keys')
+    .set((eb) => ({ revoked_at: eb.fn.coalesce('revoked_at', eb.val(now)) }))
+    .where('prefix', '=', prefix.slice(0, prefixLength))
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n)
+    throw new StoreError('not_found', `there is no API key beginning ${prefix.slice(0, prefixLength)}`);
+}
+
+/** Writes when keys were last used: milliseconds since 1970 by key id. */
+export async function recordKeyUse(trx: Trx, lastUsed: ReadonlyMap<number, number>): Promise<void> {
+  for (const [id, time] of lastUsed) {
+    await trx.updateTable('api_keys').set({ last_used_at: time }).where('id', '=', id).execute();
+  }
+}
+
+/** Makes an access token for a user, valid for `lifetimeSeconds`, and returns it; expired ones are swept away. */
+export async function createAccessToken(
+  trx: Trx,
+  now: number,
+  userId: number,
+  lifetimeSeconds: number,
+): Promise<string> {
+  const token = `spt_${randomBytes(32).toString('hex')}`;
+  const values = { prefix: prefixOf(token), secret_hash: hashOf(token), user_id: userId };
+  await trx.deleteFrom('access_tokens').where('expires_at', '<=', now).execute();
+  await trx
+    .insertInto('access_tokens')
+    .values({ ...values, expires_at: now + lifetimeSeconds * 1000 })
+    .execute();
+  return token;
+}
+
+/** Returns who the API key or access token speaks for at this time, or null if it is not valid. */
+export async function findPrincipal(db: Db, now: number, secret: string): Promise<Principal | null> {
+  if (apiKeyPattern.test(secret)) return findByApiKey(db, secret);
+  if (accessTokenPattern.test(secret)) return findByAccessToken(db, now, secret);
+  return null;
+}
+
+/** As findPrincipal, for API keys only. */
+export async function findByApiKey(db: Db, key: string): Promise<Principal | null> {
+  const row = await db
+    .selectFrom('api_keys')
+    .innerJoin('users', 'users.id', 'api_keys.user_id')
+    .select(['api_keys.id as keyId', 'secret_hash', 'users.id', 'users.name'])
+    .where('prefix', '=', prefixOf(key))
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  return row && isSecretOf(row, key) ? { user: { id: row.id, name: row.name }, keyId: row.keyId } : null;
+}
+
+async function findByAccessToken(db: Db, now: number, token: string): Promise<Principal | null> {
+  const row = await db
+    .selectFrom('access_tokens')
+    .innerJoin('users', 'users.id', 'access_tokens.user_id')
+    .select(['secret_hash', 'users.id', 'users.name'])
+    .where('prefix', '=', prefixOf(token))
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  return row && isSecretOf(row, token) ? { user: { id: row.id, name: row.name }, keyId: null } : null;
+}
+
+function isSecretOf(row: { secret_hash: Buffer }, secret: string): boolean {
+  return timingSafeEqual(row.secret_hash, hashOf(secret));
+}
+
+function prefixOf(secret: string): string {
+  return secret.slice(0, prefixLength);
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}

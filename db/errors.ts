@@ -1,0 +1,12 @@
+export type StoreErrorCode = 'not_found' | 'conflict' | 'invalid' | 'busy' | 'unusable';
+
+/** A failure that the caller can understand and act on. `message` is fit to be shown. */
+export class StoreError extends Error {
+  override name = 'StoreError';
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

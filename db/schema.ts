@@ -1,0 +1,70 @@
+import type { Generated } from 'kysely';
+
+/** Times are milliseconds since 1970 in UTC, as Date.now() counts them. */
+export type UsersTable = {
+  id: Generated<number>;
+  name: string;
+  /** null: this user can't log in with a password */
+  password_hash: string | null;
+  created_at: number;
+};
+
+export type ApiKeysTable = {
+  id: Generated<number>;
+  user_id: number;
+  name: string;
+  /** the part that may be shown, unique */
+  prefix: string;
+  secret_hash: Buffer;
+  created_at: number;
+  last_used_at: number | null;
+  revoked_at: number | null;
+};
+
+export type AccessTokensTable = {
+  prefix: string;
+  secret_hash: Buffer;
+  user_id: number;
+  expires_at: number;
+};
+
+/** `expired` is never stored: an active sandbox past its `end_at` reads as killed. */
+export type SandboxStatus = 'active' | 'paused' | 'killed';
+
+export type SandboxesTable = {
+  id: string;
+  owner_id: number;
+  template_id: string | null;
+  /** JSON text of an object */
+  metadata: string;
+  /** JSON text of an object of strings; may hold secrets */
+  env: string | null;
+  memory_mb: number;
+  vcpu_count: number;
+  started_at: number;
+  end_at: number | null;
+  status: SandboxStatus;
+};
+
+/** One row for every path and value in a sandbox's metadata; see metadata.ts for what a pair is. */
+export type SandboxMetadataTable = {
+  owner_id: number;
+  pair: string;
+  started_at: number;
+  sandbox_id: string;
+};
+
+export type MigrationsTable = {
+  id: number;
+  name: string;
+  applied_at: string;
+};
+
+export type Tables = {
+  users: UsersTable;
+  api_keys: ApiKeysTable;
+  access_tokens: AccessTokensTable;
+  sandboxes: SandboxesTable;
+  sandbox_metadata: SandboxMetadataTable;
+  migrations: MigrationsTable;
+};

@@ -1,0 +1,102 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import Database from 'better-sqlite3';
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Kysely,
+  SqliteDialect,
+  SqliteDriver,
+  type Transaction,
+} from 'kysely';
+import { StoreError } from './errors.ts';
+import type { Tables } from './schema.ts';
+
+export type Db = Kysely<Tables>;
+export type Trx = Transaction<Tables>;
+
+/** How long a write waits for another process, an import say, to finish its own. */
+const maxWriteWaitMilliseconds = 5_000;
+
+/**
+ * Opens a database file, or `:memory:`, creating the file where there is none.
+ * Throws StoreError `unusable` with the reason.
+ */
+export function openSqlite(file: string): Database.Database {
+  try {
+    const sqlite = new Database(file, { timeout: maxWriteWaitMilliseconds });
+    // Reading before the first pragma that writes: a file that isn't a database stays as it is.
+    sqlite.prepare('select count(*) from sqlite_master').get();
+    return sqlite;
+  } catch (error) {
+    throw new StoreError('unusable', `can't open the database ${file}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Sets what every connection needs; the file is ours by now. */
+export function configure(sqlite: Database.Database): void {
+  // Readers and the writer don't wait for one another, and one writer's commit is one fsync.
+  sqlite.pragma('journal_mode = wal');
+  // A commit returns once it is on disk: what was acknowledged survives a power cut.
+  sqlite.pragma('synchronous = full');
+  sqlite.pragma('foreign_keys = on');
+  // A wait inside SQLite would hold the whole process up; `write` waits without holding anything.
+  sqlite.pragma('busy_timeout = 0');
+}
+
+/** Kysely's SQLite dialect, but a transaction takes the write lock when it begins: it never fails half-way for want of it. */
+export class ImmediateDialect extends SqliteDialect {
+  readonly #sqlite: Database.Database;
+
+  constructor(sqlite: Database.Database) {
+    super({ database: sqlite });
+    this.#sqlite = sqlite;
+  }
+
+  override createDriver(): SqliteDriver {
+    return new ImmediateDriver({ database: this.#sqlite });
+  }
+}
+
+class ImmediateDriver extends SqliteDriver {
+  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  }
+}
+
+/**
+ * Runs `change` in one transaction and returns what it returns. Inside, use the `trx` it is given and nothing else:
+ * the outer `db` would wait for this very transaction.
+ * Throws StoreError `busy` when another process keeps the write lock.
+ */
+export async function write<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
+  const deadline = performance.now() + maxWriteWaitMilliseconds;
+  for (;;) {
+    try {
+      return await db.transaction().execute(change);
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      if (performance.now() > deadline) {
+        throw new StoreError('busy', 'the database is busy with another process', { cause: error });
+      }
+      await delay(5);
+    }
+  }
+}
+
+export function isUniqueViolation(error: unknown): boolean {
+  return codeOf(error) === 'SQLITE_CONSTRAINT_UNIQUE' || codeOf(error) === 'SQLITE_CONSTRAINT_PRIMARYKEY';
+}
+
+function isBusy(error: unknown): boolean {
+  return codeOf(error)?.startsWith('SQLITE_BUSY') ?? false;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Database.SqliteError ? error.code : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  if (codeOf(error) === 'SQLITE_NOTADB') return 'the file is not a SQLite database';
+  if (codeOf(error)?.startsWith('SQLITE_CANTOPEN')) return 'it is not a file, or this user may not read or write it';
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,18 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import type { Contract } from './load.ts';
+
+/**
+ * Returns a function that returns the value it is given if it fits the part of the contract that the JSON pointer
+ * names, and else throws an Error that says where it doesn't.
+ */
+export function checkerOf<T>(contract: Contract, pointer: string): (value: unknown) => T {
+  const ajv = new Ajv2020({ strict: false, allErrors: true });
+  addFormats.default(ajv);
+  ajv.addSchema(contract, 'contract');
+  const validate = ajv.compile<T>({ $ref: `contract${pointer}` });
+  return (value) => {
+    if (validate(value)) return value;
+    throw new Error(ajv.errorsText(validate.errors, { dataVar: '' }).replace(/^\//, ''));
+  };
+}

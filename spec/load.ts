@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+
+/** What Sandpit reads of an OpenAPI 3.1 schema object. */
+export type Schema = {
+  $ref?: string;
+  type?: string | string[];
+  anyOf?: Schema[];
+  enum?: unknown[];
+  properties?: Record<string, Schema>;
+  additionalProperties?: boolean | Schema;
+  items?: Schema;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  pattern?: string;
+};
+
+export type Parameter = { name: string; in: string; allowReserved?: boolean; schema: Schema };
+
+export type Operation = {
+  operationId: string;
+  parameters?: (Parameter | { $ref: string })[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+  responses: Record<string, unknown>;
+};
+
+/** The parsed `openapi.yaml`, typed as far as Sandpit reads it. */
+export type Contract = {
+  openapi: string;
+  info: { title: string; version: string };
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema> };
+};
+
+/** The text of `openapi.yaml`, byte for byte. */
+export const contractText = readFileSync(new URL('../openapi.yaml', import.meta.url), 'utf8');
+
+/** Returns a fresh copy of the contract; callers may change it. */
+export function loadContract(): Contract {
+  return parse(contractText) as Contract;
+}
+
+/**
+ * Returns what `value` stands for: itself, or the part of the contract that its `$ref` names.
+ * Throws an Error when the reference leads nowhere.
+ */
+export function resolve<T>(contract: Contract, value: T | { $ref: string }): T {
+  if (!isReference(value)) return value;
+  const keys = value.$ref.replace(/^#\//, '').split('/').map(unescapePointer);
+  let found: unknown = contract;
+  for (const key of keys) found = (found as Record<string, unknown> | undefined)?.[key];
+  if (found === undefined) throw new Error(`openapi.yaml has no ${value.$ref}`);
+  return resolve(contract, found as T);
+}
+
+/** Returns the operation's query and header parameters with references followed. */
+export function parametersOf(contract: Contract, operation: Operation): Parameter[] {
+  return (operation.parameters ?? []).map((parameter) => resolve<Parameter>(contract, parameter));
+}
+
+/** Returns every operation of the contract with its method (lower case) and path. */
+export function operationsOf(contract: Contract): { method: string; path: string; operation: Operation }[] {
+  return Object.entries(contract.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ method, path, operation })),
+  );
+}
+
+/** Returns a JSON pointer segment as the key it stands for (RFC 6901). */
+export function unescapePointer(segment: string): string {
+  return segment.replaceAll('~1', '/').replaceAll('~0', '~');
+}
+
+function isReference(value: unknown): value is { $ref: string } {
+  return typeof value === 'object' && value !== null && '$ref' in value;
+}
