@@ -12,6 +12,7 @@ import { refuseFilterToo, sessionsRoutes } from './routes/sessions.ts';
 import { systemRoutes } from './routes/system.ts';
 import { vmsRoutes } from './routes/vms.ts';
 import type { Context } from './server.ts';
+import { operationOf, ValidationFailure } from './validation.ts';
 
 /** Returns the application: what every request goes through, in this order. */
 export function createApp(context: Context): Express {
@@ -37,7 +38,7 @@ export function createApp(context: Context): Express {
 }
 
 function validator(context: Context): RequestHandler[] {
-  return openApiValidator({
+  const handlers = openApiValidator({
     apiSpec: lenientOnReserved(context.contract) as never,
     validateApiSpec: false,
     validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
@@ -47,6 +48,16 @@ function validator(context: Context): RequestHandler[] {
     // The files that make up the reference page.
     ignorePaths: /^\/docs\/./,
   }) as RequestHandler[];
+  return [...handlers, requireBody(context.contract)];
+}
+
+/** The validator takes an empty body for none and lets it pass where the schema has no required members. */
+function requireBody(contract: Contract): RequestHandler {
+  return (req, _res, next) => {
+    const operation = operationOf(contract, req);
+    if (!operation?.requestBody?.required || req.body !== undefined) return next();
+    throw new ValidationFailure([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
+  };
 }
 
 /** A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does. */

@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { type Contract, parametersOf, resolve, type Schema, unescapePointer } from '../spec/load.ts';
+import { type Contract, type Operation, parametersOf, resolve, type Schema, unescapePointer } from '../spec/load.ts';
 import { parseQuery } from './query.ts';
 
 /** One entry of FastAPI's 422 body, in pydantic v2's words (its documentation, "Validation Errors"). */
@@ -150,8 +150,13 @@ function typesOf(schema: Schema): string[] {
   return [schema.type ?? [], schema.anyOf?.flatMap(typesOf) ?? []].flat();
 }
 
+/** Returns the operation of the contract that the validator found the request to be. */
+export function operationOf(contract: Contract, req: Request): Operation | undefined {
+  return contract.paths[req.openapi?.openApiRoute ?? '']?.[req.method.toLowerCase()];
+}
+
 function schemaAt(contract: Contract, req: Request, place: string, keys: string[]): Schema {
-  const operation = contract.paths[req.openapi?.openApiRoute ?? '']?.[req.method.toLowerCase()];
+  const operation = operationOf(contract, req);
   if (!operation) return {};
   if (place !== 'body') {
     return parametersOf(contract, operation).find(({ name }) => name === keys[0])?.schema ?? {};

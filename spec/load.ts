@@ -22,7 +22,7 @@ export type Parameter = { name: string; in: string; allowReserved?: boolean; sch
 export type Operation = {
   operationId: string;
   parameters?: (Parameter | { $ref: string })[];
-  requestBody?: { content: Record<string, { schema: Schema }> };
+  requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
   responses: Record<string, unknown>;
 };
 

@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import request from 'supertest';
+import { type Config, readConfig } from '../app/config.ts';
+import { createServer, type SandpitServer } from '../app/server.ts';
+import { createUser } from '../db/accounts.ts';
+import { createApiKey } from '../db/credentials.ts';
+import { insertSandbox, type NewSandbox, newSandboxId } from '../db/sandboxes.ts';
+import { write } from '../db/sqlite.ts';
+import { checkResponse } from './contract.ts';
+
+/** The moment at which every test's clock starts: the seed's own example. */
+export const startTime = Date.parse('2025-01-18T10:30:00Z');
+
+export type Caller = { name: string; id: number; key: string };
+
+export type TestApp = {
+  server: SandpitServer;
+  clock: { now: number };
+  /** Every log line so far. */
+  log: () => string;
+  /** The application behind a recorder that holds each response against the contract. */
+  http: ReturnType<typeof request>;
+  listener: RequestListener;
+  dir: string;
+  addUser: (name: string, password?: string) => Promise<Caller>;
+  /** Stores a sandbox as it is, whatever its state. */
+  insert: (owner: Caller, sandbox?: Partial<NewSandbox>) => Promise<string>;
+  close: () => Promise<void>;
+};
+
+const opened: TestApp[] = [];
+
+/** Boots the real application on a temporary directory, responses validated, its clock standing still. */
+export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
+  const dir = temporaryDirectory();
+  const clock = { now: startTime };
+  const lines: string[] = [];
+  const sink = new Writable({ write: (chunk, _encoding, done) => void (lines.push(String(chunk)), done()) });
+  const server = createServer(
+    { ...readConfig({ db: join(dir, 'sandpit.db') }, {}), validateResponses: true, shutdownSeconds: 1, ...config },
+    { now: () => clock.now, log: pino(sink) },
+  );
+  const { db } = server.context.store;
+  const listener = recorded(server.app);
+  const app: TestApp = {
+    server,
+    clock,
+    log: () => lines.join(''),
+    http: request(listener),
+    listener,
+    dir,
+    addUser: (name, password) =>
+      write(db, async (trx) => {
+        const { id } = await createUser(trx, clock.now, name, password ?? null);
+        return { name, id, key: await createApiKey(trx, clock.now, id, 'test') };
+      }),
+    insert: async (owner, sandbox) => {
+      const whole = { ...plainSandbox(owner, clock.now), ...sandbox };
+      await write(db, (trx) => insertSandbox(trx, whole));
+      return whole.id;
+    },
+    close: async () => {
+      opened.splice(opened.indexOf(app), 1);
+      await server.close();
+    },
+  };
+  opened.push(app);
+  return app;
+}
+
+/** Called after every test. */
+export async function closeApps(): Promise<void> {
+  for (const app of [...opened]) await app.close();
+}
+
+const directories: string[] = [];
+
+export function temporaryDirectory(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sandpit-'));
+  directories.push(dir);
+  return dir;
+}
+
+/** Called after the last test. */
+export function removeDirectories(): void {
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true });
+}
+
+export function apiKey({ key }: Caller): { 'X-API-Key': string } {
+  return { 'X-API-Key': key };
+}
+
+function plainSandbox(owner: Caller, now: number): NewSandbox {
+  return {
+    id: newSandboxId(),
+    ownerId: owner.id,
+    templateId: null,
+    metadata: {},
+    env: null,
+    memoryMb: 512,
+    vcpuCount: 2,
+    startedAt: now,
+    endAt: now + 300_000,
+    status: 'active',
+  };
+}
+
+function recorded(app: RequestListener): RequestListener {
+  return (req: IncomingMessage, res: ServerResponse) => {
+    const chunks: Buffer[] = [];
+    const end = res.end.bind(res);
+    res.end = ((chunk?: unknown, ...rest: unknown[]) => {
+      if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk as string));
+      const contentType = String(res.getHeader('content-type') ?? '');
+      checkResponse(req.method ?? '', req.url ?? '', res.statusCode, contentType, Buffer.concat(chunks).toString());
+      return (end as (...args: unknown[]) => ServerResponse)(chunk, ...rest);
+    }) as typeof res.end;
+    app(req, res);
+  };
+}

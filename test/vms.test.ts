@@ -1,0 +1,278 @@
+import { expect } from 'chai';
+import { endDueSandboxes } from '../db/sandboxes.ts';
+import { write } from '../db/sqlite.ts';
+import { apiKey, type Caller, startApp, startTime, type TestApp } from './helpers.ts';
+
+describe('sandboxes under /v1/vms', () => {
+  let app: TestApp;
+  let alice: Caller;
+  beforeEach(async () => {
+    app = await startApp();
+    alice = await app.addUser('alice');
+  });
+
+  const create = (body?: object) => app.http.post('/v1/vms').set(apiKey(alice)).send(body);
+  const createText = (text: string) => app.http.post('/v1/vms').set(apiKey(alice)).type('json').send(text);
+  const read = (id: string) => app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
+  const update = (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(apiKey(alice)).send(body);
+  const end = (id: string) => app.http.delete(`/v1/vms/${id}`).set(apiKey(alice));
+  const matching = async (filter: object) => {
+    const query = { metadata: JSON.stringify(filter) };
+    return (await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice)).query(query)).body.length;
+  };
+
+  describe('POST /v1/vms', () => {
+    it('201: starts a sandbox with what it was given, and names its place', async () => {
+      const metadata = { userId: '123', deep: { list: [1, null] } };
+      const given = { vm_lifetime_seconds: 60, memory_mb: 1024, vcpu_count: 4, metadata, snapshot_id: 'snap2' };
+      const response = await create({ ...given, env: { TOKEN: 'secret' } });
+      expect(response.status).to.equal(201);
+      const { vm_id, sandbox_id, ...rest } = response.body;
+      expect(rest).to.deep.equal({
+        template_id: 'snap2',
+        name: 'snap2',
+        metadata,
+        started_at: '2025-01-18T10:30:00.000Z',
+        end_at: '2025-01-18T10:31:00.000Z',
+        status: 'active',
+        memory_mb: 1024,
+        vcpu_count: 4,
+      });
+      expect(vm_id)
+        .to.equal(sandbox_id)
+        .and.match(/^i[a-z0-9]{20}$/);
+      expect(response.headers.location).to.equal(`/v1/vms/${vm_id}`);
+      expect((await app.http.get(response.headers.location as string).set(apiKey(alice))).body).to.deep.equal(
+        response.body,
+      );
+    });
+
+    it('201: takes no body, an empty object and nulls for the defaults', async () => {
+      const nulls = {
+        vm_lifetime_seconds: null,
+        memory_mb: null,
+        vcpu_count: null,
+        metadata: null,
+        env: null,
+        snapshot_id: null,
+      };
+      for (const body of [undefined, {}, nulls]) {
+        const response = await create(body);
+        expect(response.status).to.equal(201);
+        expect(response.body).to.include({
+          template_id: null,
+          name: 'default',
+          end_at: '2025-01-18T10:35:00.000Z',
+          memory_mb: 512,
+          vcpu_count: 2,
+        });
+        expect(response.body.metadata).to.deep.equal({});
+      }
+    });
+
+    it('201: gives every sandbox another id', async () => {
+      const ids = await Promise.all(Array.from({ length: 50 }, async () => (await create()).body.vm_id));
+      expect(new Set(ids)).to.have.property('size', 50);
+    });
+
+    it('201: never shows or logs env', async () => {
+      const { body } = await create({ env: { TOKEN: 'hush-hush' } });
+      const answers = [body, (await read(body.vm_id)).body, (await end(body.vm_id)).body];
+      expect(JSON.stringify(answers) + app.log()).not.to.match(/TOKEN|hush-hush/);
+    });
+
+    it('201: keeps of a duplicated key the last value, and __proto__ as a key like any other', async () => {
+      const response = await createText(
+        '{"metadata":{"a":1,"a":{"b":2},"__proto__":{"admin":true},"constructor":null}}',
+      );
+      expect(response.text).to.contain('"metadata":{"a":{"b":2},"__proto__":{"admin":true},"constructor":null}');
+      expect(await matching({ a: 1 })).to.equal(0);
+      expect(await matching(JSON.parse('{"__proto__":{"admin":true}}'))).to.equal(1);
+      expect(await matching({ admin: true })).to.equal(0);
+    });
+
+    it('401: without a credential', async () => {
+      expect((await app.http.post('/v1/vms').send({})).status).to.equal(401);
+    });
+
+    it('413: a body over a mebibyte', async () => {
+      const response = await create({ env: { A: 'x'.repeat(2 ** 20) } });
+      expect(response.status).to.equal(413);
+      expect(response.body).to.deep.equal({ detail: 'The request body is larger than 1048576 bytes' });
+    });
+
+    it('415: a body that is not JSON by its own account', async () => {
+      expect((await app.http.post('/v1/vms').set(apiKey(alice)).type('form').send('a=b')).status).to.equal(415);
+    });
+
+    it('422: values outside their bounds, all of them', async () => {
+      const response = await create({
+        vm_lifetime_seconds: 19,
+        memory_mb: 8193,
+        vcpu_count: 3,
+        snapshot_id: '',
+      });
+      expect(response.status).to.equal(422);
+      expect(response.body.detail).to.deep.equal([
+        problem('greater_than_equal', 'vm_lifetime_seconds', 'Input should be greater than or equal to 20', 19, {
+          ge: 20,
+        }),
+        problem('less_than_equal', 'memory_mb', 'Input should be less than or equal to 8192', 8193, { le: 8192 }),
+        problem('literal_error', 'vcpu_count', 'Input should be 1, 2, 4, 6 or 8', 3, { expected: '1, 2, 4, 6 or 8' }),
+        problem('string_too_short', 'snapshot_id', 'String should have at least 1 character', '', { min_length: 1 }),
+      ]);
+    });
+
+    it('422: wrong types, by where they stand', async () => {
+      const response = await create({
+        vm_lifetime_seconds: '60',
+        memory_mb: 128.5,
+        metadata: [],
+        env: { A: 1, 'b/c~d': null },
+        snapshot_id: 5,
+      });
+      const seen = response.body.detail.map(({ type, loc }: { type: string; loc: string[] }) => [type, ...loc]);
+      expect(seen).to.deep.equal([
+        ['int_type', 'body', 'vm_lifetime_seconds'],
+        ['int_from_float', 'body', 'memory_mb'],
+        ['dict_type', 'body', 'metadata'],
+        ['string_type', 'body', 'env', 'A'],
+        ['string_type', 'body', 'env', 'b/c~d'],
+        ['string_type', 'body', 'snapshot_id'],
+      ]);
+    });
+
+    it('422: a body that is no object', async () => {
+      for (const text of ['[]', 'null', '"a"', '5']) {
+        const response = await createText(text);
+        expect(response.status, text).to.equal(422);
+        expect(response.body.detail[0]).to.deep.include({ type: 'model_attributes_type', loc: ['body'] });
+      }
+    });
+
+    it('422: malformed JSON, and where', async () => {
+      const response = await createText('{"metadata":}');
+      expect(response.body.detail[0]).to.include({ type: 'json_invalid', msg: 'JSON decode error' });
+      expect((await createText('{"metadata":{}')).body.detail[0].loc).to.deep.equal(['body', 14]);
+    });
+
+    it('422: metadata that jsonb refuses, is too large or nests too deep', async () => {
+      for (const metadata of ['{"a":"\\u0000"}', '{"\\udc00":1}', '{"a":1e131073}', `{"a":"${'x'.repeat(65_536)}"}`]) {
+        const response = await createText(`{"metadata":${metadata}}`);
+        expect(response.status).to.equal(422);
+        expect(response.body.detail[0]).to.include({ type: 'value_error' });
+      }
+      const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+      expect((await createText(`{"metadata":${deep}}`)).body.detail[0]).to.include({ type: 'json_invalid' });
+    });
+  });
+
+  describe('GET /v1/vms/{vm_id}', () => {
+    it('200: reads a sandbox, killed once its time is up', async () => {
+      const { body } = await create({ vm_lifetime_seconds: 20 });
+      expect((await read(body.vm_id)).body).to.deep.equal(body);
+      app.clock.now += 20_000;
+      expect((await read(body.vm_id)).body).to.deep.equal({ ...body, status: 'killed', end_at: null });
+    });
+
+    it('401: without a credential; 404: an id that is not there, whatever it looks like', async () => {
+      expect((await app.http.get('/v1/vms/i123')).status).to.equal(401);
+      for (const id of ['i123', '%', '%25', '_', "'%20or%201=1--", '%00', 'a'.repeat(5000), 'é', '..%2f..']) {
+        const response = await read(id);
+        expect(response.status, id).to.equal(404);
+      }
+    });
+  });
+
+  describe('PATCH /v1/vms/{vm_id}', () => {
+    it('200: replaces the metadata whole, and the filter follows', async () => {
+      const { vm_id } = (await create({ metadata: { a: 1, b: [1, 2] } })).body;
+      const response = await update(vm_id, { metadata: { c: { d: null } } });
+      expect(response.status).to.equal(200);
+      expect(response.body.metadata).to.deep.equal({ c: { d: null } });
+      expect([await matching({ a: 1 }), await matching({ b: [2] }), await matching({ c: { d: null } })]).to.deep.equal([
+        0, 0, 1,
+      ]);
+    });
+
+    it('200: sets the lifetime anew from now, shorter or longer', async () => {
+      const { vm_id } = (await create()).body;
+      app.clock.now += 10_000;
+      expect((await update(vm_id, { vm_lifetime_seconds: 20 })).body.end_at).to.equal('2025-01-18T10:30:30.000Z');
+      expect((await update(vm_id, { vm_lifetime_seconds: 86400 })).body.end_at).to.equal('2025-01-19T10:30:10.000Z');
+    });
+
+    it('200: changes nothing when asked for nothing', async () => {
+      const { body } = await create({ metadata: { a: 1 } });
+      expect((await update(body.vm_id, {})).body).to.deep.equal(body);
+    });
+
+    it('401: without a credential; 404: an unknown sandbox', async () => {
+      expect((await app.http.patch('/v1/vms/i123').send({})).status).to.equal(401);
+      expect((await update('i123', {})).status).to.equal(404);
+    });
+
+    it('409: a sandbox that has ended, by hand or by time, stays ended', async () => {
+      const [one, two] = [(await create()).body.vm_id, (await create()).body.vm_id];
+      await end(one);
+      app.clock.now += 300_000;
+      for (const id of [one, two]) {
+        const response = await update(id, { vm_lifetime_seconds: 60, metadata: {} });
+        expect(response.status).to.equal(409);
+        expect(response.body).to.deep.equal({ detail: 'Sandbox has ended' });
+        expect((await read(id)).body.status).to.equal('killed');
+      }
+    });
+
+    it('413, 415, 422: what creating refuses, and a null or missing body', async () => {
+      const { vm_id } = (await create({ metadata: { a: 1 } })).body;
+      expect((await update(vm_id, { metadata: { a: 'x'.repeat(2 ** 20) } })).status).to.equal(413);
+      expect((await app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice)).type('text').send('x')).status).to.equal(415);
+      expect((await update(vm_id, { metadata: null })).body.detail[0]).to.include({ type: 'dict_type' });
+      expect((await update(vm_id, { metadata: { a: 'x'.repeat(65_536) } })).status).to.equal(422);
+      const empty = await app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice)).type('json').send('');
+      expect(empty.body.detail).to.deep.equal([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
+      expect((await read(vm_id)).body.metadata).to.deep.equal({ a: 1 });
+    });
+  });
+
+  describe('DELETE /v1/vms/{vm_id}', () => {
+    it('200: ends a sandbox, and again without a change', async () => {
+      const { vm_id } = (await create({ metadata: { a: 1 } })).body;
+      const first = await end(vm_id);
+      expect(first.status).to.equal(200);
+      expect(first.body).to.include({ status: 'killed', end_at: null });
+      app.clock.now += 1000;
+      expect((await end(vm_id)).body).to.deep.equal(first.body);
+      expect(await matching({ a: 1 })).to.equal(1);
+    });
+
+    it('401: without a credential; 404: an unknown sandbox', async () => {
+      expect((await app.http.delete('/v1/vms/i123')).status).to.equal(401);
+      expect((await end('i123')).status).to.equal(404);
+    });
+  });
+
+  describe('the sweeper', () => {
+    it('marks as killed exactly what is due', async () => {
+      await app.insert(alice, { id: 'due', endAt: startTime });
+      await app.insert(alice, { id: 'later', endAt: startTime + 1 });
+      await app.insert(alice, { id: 'never', endAt: null });
+      await app.insert(alice, { id: 'paused', endAt: startTime, status: 'paused' });
+      const { db, sqlite } = app.server.context.store;
+      const sweep = () => write(db, (trx) => endDueSandboxes(trx, app.clock.now));
+      expect([await sweep(), await sweep()]).to.deep.equal([1, 0]);
+      const stored = sqlite.prepare('select id, status from sandboxes order by id').raw().all();
+      expect(Object.fromEntries(stored as [string, string][])).to.deep.equal({
+        due: 'killed',
+        later: 'active',
+        never: 'active',
+        paused: 'paused',
+      });
+    });
+  });
+});
+
+function problem(type: string, field: string, msg: string, input: unknown, ctx: object) {
+  return { type, loc: ['body', field], msg, input, ctx };
+}
