@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type RequestHandler } from 'express';
-import { isObject, type Json } from '../db/json.ts';
-import { HttpError } from './errors.ts';
-import { parseOrRefuse } from './json.ts';
+import { isObject, type Json, JsonError } from '../db/json.ts';
+import { jsonProblem, parseOrRefuse } from './json.ts';
+import { ValidationFailure } from './validation.ts';
 
 /** The contract's description names it. */
 export const maxBodyBytes = 2 ** 20;
@@ -16,7 +16,7 @@ const parseBody: RequestHandler = (req, _res, next) => {
   const bytes: unknown = req.body;
   if (!Buffer.isBuffer(bytes)) return next();
   req.body = undefined;
-  if (!isUtf8(bytes)) throw new HttpError(400, 'The request body is not UTF-8');
+  if (!isUtf8(bytes)) throw new ValidationFailure([jsonProblem(new JsonError('syntax', 'not UTF-8'), ['body'], {})]);
   if (bytes.length > 0) req.body = withPlainMembers(parseOrRefuse(bytes.toString(), ['body'], {}));
   next();
 };

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import { pinoHttp } from 'pino-http';
 import type { Context } from './server.ts';
+
+/** Returns the program's log: JSON lines on standard output, or where told. */
+export function createLog(level: string, destination: DestinationStream = pino.destination(1)): Logger {
+  return pino({ level, base: null }, destination);
+}
 
 /** One line a request. Headers, bodies and queries stay out of it: they hold credentials and the caller's data. */
 export function requestLog({ log }: Context): RequestHandler {

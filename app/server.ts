@@ -2,11 +2,12 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import type { Config } from './config.ts';
 import { createApp } from './http.ts';
+import { createLog } from './log.ts';
 import { startSweeper } from './sweeper.ts';
 
 /** What the routes work with. */
@@ -42,7 +43,7 @@ export function createServer(
     config,
     contract: overrides.contract ?? loadContract(),
     store: overrides.store ?? openStore(config.db),
-    log: overrides.log ?? pino({ level: config.logLevel, base: null }),
+    log: overrides.log ?? createLog(config.logLevel),
     now: overrides.now ?? Date.now,
     keyUse: new Map(),
   };

@@ -3,9 +3,9 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { pino } from 'pino';
 import request from 'supertest';
 import { type Config, readConfig } from '../app/config.ts';
+import { createLog } from '../app/log.ts';
 import { createServer, type SandpitServer } from '../app/server.ts';
 import { createUser } from '../db/accounts.ts';
 import { createApiKey } from '../db/credentials.ts';
@@ -40,10 +40,15 @@ export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
   const dir = temporaryDirectory();
   const clock = { now: startTime };
   const lines: string[] = [];
-  const sink = new Writable({ write: (chunk, _encoding, done) => void (lines.push(String(chunk)), done()) });
+  const sink = new Writable({
+    write: (chunk, _encoding, done) => {
+      lines.push(String(chunk));
+      done();
+    },
+  });
   const server = createServer(
     { ...readConfig({ db: join(dir, 'sandpit.db') }, {}), validateResponses: true, shutdownSeconds: 1, ...config },
-    { now: () => clock.now, log: pino(sink) },
+    { now: () => clock.now, log: createLog('info', sink) },
   );
   const { db } = server.context.store;
   const listener = recorded(server.app);

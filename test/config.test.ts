@@ -1,0 +1,41 @@
+import { expect } from 'chai';
+import { ConfigError, readConfig, settings } from '../app/config.ts';
+
+describe('the configuration', () => {
+  it('takes flags over the environment over defaults', () => {
+    const env = { SANDPIT_PORT: '4000', SANDPIT_HOST: '::1' };
+    expect(readConfig({ port: '5000' }, env)).to.deep.include({ port: 5000, host: '::1', db: './sandpit.db' });
+  });
+
+  it('has defaults that are valid values', () => {
+    for (const { fallback, read } of Object.values(settings)) {
+      if (fallback !== undefined) expect(read(String(fallback))).to.equal(fallback);
+    }
+  });
+
+  it('refuses a bad value and names the variable or the flag', () => {
+    const bad: [string, string][] = [
+      ['port', '65536'],
+      ['port', 'http'],
+      ['port', '1e3'],
+      ['port', ''],
+      ['host', ''],
+      ['db', ''],
+      ['apiKey', 'e2b_123'],
+      ['logLevel', 'loud'],
+      ['validateResponses', 'yes'],
+      ['tokenSeconds', '0'],
+    ];
+    for (const [name, value] of bad) {
+      const { variable, flag } = settings[name as keyof typeof settings];
+      expect(() => readConfig({}, { [variable]: value })).to.throw(ConfigError, variable);
+      expect(() => readConfig({ [name]: value }, {})).to.throw(ConfigError, `--${flag}`);
+    }
+  });
+
+  it('never repeats a key in an error', () => {
+    expect(() => readConfig({}, { SANDPIT_API_KEY: 'hush' }))
+      .to.throw(ConfigError)
+      .and.not.match(/hush/);
+  });
+});

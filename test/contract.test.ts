@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { middleware } from 'express-openapi-validator';
+import { parse } from 'yaml';
+import { contractText, parametersOf, type Schema } from '../spec/load.ts';
+import { contract, operations } from './contract.ts';
+import { startApp } from './helpers.ts';
+import { seed } from './seed.ts';
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** The schema with every reference replaced by what it names: the form that the seed prints. */
+function inlined(value: Json): Json {
+  if (Array.isArray(value)) return value.map(inlined);
+  if (value === null || typeof value !== 'object') return value;
+  if (typeof value.$ref === 'string') {
+    const name = value.$ref.replace('#/components/schemas/', '');
+    return inlined(contract.components.schemas[name] as Json);
+  }
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, inlined(member)]));
+}
+
+describe('openapi.yaml', () => {
+  describe("the seed's operation", () => {
+    const operation = contract.paths[seed.path]?.[seed.method] as NonNullable<(typeof operations)[0]['operation']> &
+      Record<string, unknown>;
+
+    it('stands unchanged: names, words and security', () => {
+      const { summary, description, security } = operation;
+      expect({ summary, description, security }).to.deep.equal({
+        summary: seed.summary,
+        description: seed.description,
+        security: seed.security,
+      });
+    });
+
+    it('has its three parameters with their types, bounds and descriptions', () => {
+      const parameters = parametersOf(contract, operation).map((parameter) => {
+        const {
+          name,
+          in: place,
+          required,
+          description,
+          schema,
+        } = parameter as typeof parameter & Record<string, unknown>;
+        const { minimum, maximum, default: preset } = schema as Schema & { default?: number };
+        const constraints = minimum === undefined ? {} : { default: preset, minimum, maximum };
+        const types = schema.anyOf?.map(({ type }) => type) ?? [schema.type];
+        return { name, in: place, types, required, description, constraints };
+      });
+      expect(parameters).to.deep.equal(seed.parameters);
+    });
+
+    for (const [status, { description, schema }] of Object.entries(seed.responses)) {
+      it(`answers ${status} in the seed's schema, titles and all`, () => {
+        const response = operation.responses[status] as {
+          description: string;
+          content: Record<string, { schema: Json }>;
+        };
+        expect(response.description).to.equal(description);
+        expect(Object.keys(response.content)).to.deep.equal(['application/json']);
+        expect(inlined(response.content['application/json']?.schema ?? null)).to.deep.equal(schema);
+      });
+    }
+  });
+
+  it('is a valid OpenAPI 3.1 document', async () => {
+    // The validator's copy of the schema wants an absolute URL here; FastAPI's documents and ours have a relative one.
+    const text = contractText.replace('tokenUrl: /v1', 'tokenUrl: http://localhost/v1');
+    const [first] = middleware({ apiSpec: parse(text), validateApiSpec: true });
+    const error = await new Promise((resolve) => first?.({ app: { param: () => {} } } as never, {} as never, resolve));
+    expect(error).to.equal(undefined);
+  });
+
+  it('carries the version of the package', () => {
+    const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    expect(contract.info.version).to.equal(manifest.version);
+  });
+
+  it('gives an integer query parameter the same type wherever its name stands', () => {
+    const types = new Map<string, unknown>();
+    for (const { operation } of operations) {
+      for (const { name, in: place, schema } of parametersOf(contract, operation)) {
+        if (place !== 'query') continue;
+        expect(types.get(name) ?? schema.type, name).to.equal(schema.type);
+        types.set(name, schema.type);
+      }
+    }
+  });
+
+  it('is served as it is, as YAML and as JSON', async () => {
+    const { http } = await startApp();
+    const yaml = await http
+      .get('/openapi.yaml')
+      .buffer(true)
+      .parse((res, done) => {
+        let text = '';
+        res.on('data', (chunk) => {
+          text += chunk;
+        });
+        res.on('end', () => done(null, text));
+      });
+    expect(yaml.body).to.equal(contractText);
+    expect((await http.get('/openapi.json')).body).to.deep.equal(parse(contractText));
+  });
+});
+
+describe('GET /docs', () => {
+  it('is a page whose every part comes from this server', async () => {
+    const { http } = await startApp();
+    const page = await http.get('/docs');
+    expect(page.headers['content-type']).to.match(/^text\/html/);
+    expect(page.text).not.to.match(/https?:|\/\//);
+    const parts = [...page.text.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, url]) => url as string);
+    expect(parts).to.have.length(3);
+    for (const url of parts) expect((await http.get(url)).status, url).to.equal(200);
+    expect(page.headers['content-security-policy']).to.contain("default-src 'none'");
+  });
+});

@@ -1,0 +1,111 @@
+import { expect } from 'chai';
+import { operations } from './contract.ts';
+import { apiKey, startApp } from './helpers.ts';
+
+describe('errors', () => {
+  it('404: an unknown path', async () => {
+    const { http } = await startApp();
+    for (const path of ['/', '/nope', '/v1', '/v1/vms/i1/nope', '/V1/vms', '/docs/nope.js', '/%ff', '//']) {
+      const response = await http.get(path);
+      expect(response.status, path).to.equal(404);
+      expect(response.body).to.deep.equal({ detail: 'Not Found' });
+    }
+  });
+
+  it('405: a known path with another method, and which are allowed', async () => {
+    const { http } = await startApp();
+    const response = await http.put('/v1/vms/i1');
+    expect(response.status).to.equal(405);
+    expect(response.body).to.deep.equal({ detail: 'Method Not Allowed' });
+    expect(response.headers.allow?.split(', ').sort()).to.deep.equal(['DELETE', 'GET', 'PATCH']);
+  });
+
+  it('422: a body that is not UTF-8', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    const body = Buffer.from('{"snapshot_id":"\xff"}', 'latin1').toString('latin1');
+    const request = app.http.post('/v1/vms').set(apiKey(alice)).type('json');
+    request.write(Buffer.from(body, 'latin1') as never);
+    expect((await request).body.detail[0]).to.deep.include({ type: 'json_invalid', ctx: { error: 'not UTF-8' } });
+  });
+
+  it('500: an unforeseen failure is logged whole and says nothing of itself', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    app.server.context.store.sqlite.exec('alter table sandboxes rename to elsewhere');
+    const response = await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice));
+    expect(response.status).to.equal(500);
+    expect(response.body).to.deep.equal({ detail: 'Internal Server Error' });
+    expect(app.log()).to.contain('no such table: sandboxes');
+  });
+
+  it('500: a failure to check a credential is no 401, and says nothing of itself', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    app.server.context.store.sqlite.exec('alter table api_keys rename to elsewhere');
+    const response = await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice));
+    expect(response.status).to.equal(500);
+    expect(response.body).to.deep.equal({ detail: 'Internal Server Error' });
+    expect(app.log()).to.contain('no such table: api_keys');
+  });
+
+  it('500: rather than a response that breaks the contract, when responses are validated', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    const id = await app.insert(alice);
+    app.server.context.store.sqlite.exec('update sandboxes set memory_mb = 9e15, vcpu_count = 1, template_id = null');
+    app.server.context.store.sqlite.exec(`update sandboxes set id = 'Not An Id', metadata = '{}' where id = '${id}'`);
+    const response = await app.http.get('/v1/vms/Not%20An%20Id').set(apiKey(alice));
+    expect(response.status).to.equal(500);
+    expect(app.log()).to.contain('sandbox_id');
+  });
+
+  it('503: health, when the store does not answer', async () => {
+    const app = await startApp();
+    expect((await app.http.get('/health')).body).to.deep.equal({ status: 'ok', version: '0.1.0' });
+    app.server.context.store.sqlite.close();
+    const response = await app.http.get('/health');
+    expect(response.status).to.equal(503);
+    expect(response.body).to.deep.equal({ detail: 'The store does not answer' });
+  });
+
+  it('a caller who has nothing sees nothing: another owner’s sandbox is as if it were not there, on every route', async () => {
+    const app = await startApp();
+    const [alice, mallory] = [await app.addUser('alice'), await app.addUser('mallory')];
+    const id = await app.insert(alice, { metadata: { secret: 'hers' } });
+    const before = await app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
+    for (const { method, path } of operations) {
+      const call = (vmId: string, query: object = {}) =>
+        app.http[method as 'get'](path.replace('{vm_id}', vmId)).query(query).set(apiKey(mallory));
+      const [hers, nobodys] = [await call(id), await call('i00000000000000000000')];
+      expect(hers.text, `${method} ${path}`).not.to.match(new RegExp(`${id}|hers`));
+      if (path.includes('{vm_id}')) {
+        const body = method === 'patch' ? { metadata: {} } : undefined;
+        const answer = await app.http[method as 'get'](path.replace('{vm_id}', id)).set(apiKey(mallory)).send(body);
+        expect(answer.status, `${method} ${path}`).to.equal(404);
+      } else if (path === '/v1/sessions/sandboxes') {
+        expect((await call(id, { metadata: '{"secret":"hers"}' })).body).to.deep.equal([]);
+      }
+      expect(hers.status).to.equal(nobodys.status);
+    }
+    expect((await app.http.get(`/v1/vms/${id}`).set(apiKey(alice))).body).to.deep.equal(before.body);
+  });
+
+  it('one request makes one log line: id, method, route, status, duration, owner, and no more', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    await app.http.get('/v1/vms/i1?metadata=private').set(apiKey(alice)).set('Cookie', 'private');
+    const lines = app.log().trim().split('\n');
+    expect(lines).to.have.length(1);
+    const { level, time, id, duration, ...rest } = JSON.parse(lines[0] as string);
+    expect([level, typeof time, typeof duration]).to.deep.equal([30, 'number', 'number']);
+    expect(id).to.match(/^[0-9a-f-]{36}$/);
+    expect(rest).to.deep.equal({
+      method: 'GET',
+      route: '/v1/vms/{vm_id}',
+      status: 404,
+      owner: 'alice',
+      msg: 'request',
+    });
+  });
+});

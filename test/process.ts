@@ -1,0 +1,58 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../app/main.ts', import.meta.url));
+
+export type Result = { code: number | null; stdout: string; stderr: string };
+
+/** Runs `sandpit` to its end, as a process of its own. */
+export async function sandpit(args: string[], { env = {}, input = '', cwd = '/' }: Options = {}): Promise<Result> {
+  const child = start(args, { env, cwd });
+  child.stdin?.end(input);
+  const output = collect(child);
+  const [code] = await once(child, 'close');
+  return { code, ...output };
+}
+
+export type Serving = {
+  url: string;
+  output: Omit<Result, 'code'>;
+  stop: (signal?: NodeJS.Signals) => Promise<number | null>;
+};
+
+/** Starts `sandpit serve` on a free port and returns once it answers. Throws an Error when it ends first. */
+export async function serve(args: string[], { env = {}, cwd = '/' }: Options = {}): Promise<Serving> {
+  const child = start(['serve', '--port', '0', ...args], { env, cwd });
+  const output = collect(child);
+  const closed = once(child, 'close').then(([code]) => code as number | null);
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stderr?.on('data', () => {
+      const [, found] = /answers on (\S+)/.exec(output.stderr) ?? [];
+      if (found) resolve(found);
+    });
+    closed.then(() => reject(new Error(`serve ended: ${output.stderr}`)), reject);
+  });
+  const stop = (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal);
+    return closed;
+  };
+  return { url, output, stop };
+}
+
+type Options = { env?: Record<string, string>; input?: string; cwd?: string };
+
+function start(args: string[], { env, cwd }: Required<Pick<Options, 'env' | 'cwd'>>): ChildProcess {
+  return spawn(process.execPath, [main, ...args], { env: { PATH: process.env.PATH, ...env }, cwd });
+}
+
+function collect(child: ChildProcess): Omit<Result, 'code'> {
+  const output = { stdout: '', stderr: '' };
+  child.stdout?.on('data', (chunk) => {
+    output.stdout += chunk;
+  });
+  child.stderr?.on('data', (chunk) => {
+    output.stderr += chunk;
+  });
+  return output;
+}
