@@ -121,16 +121,16 @@ export class ConfigError extends Error {
  * Returns the configuration that flags (by setting name), environment and defaults give, in that order.
  * Throws ConfigError for the first value that can't be used.
  */
-export function readConfig(flags: Record<string, string | undefined>, env: NodeJS.ProcessEnv = process.env): Config {
+export function readConfig(flags: Record<string, unknown>, env: NodeJS.ProcessEnv = process.env): Config {
   const entries = Object.entries(settings).map(([name, setting]) => [name, readSetting(setting, flags[name], env)]);
   return Object.fromEntries(entries) as Config;
 }
 
-function readSetting(setting: Setting<unknown>, flag: string | undefined, env: NodeJS.ProcessEnv): unknown {
+function readSetting(setting: Setting<unknown>, flag: unknown, env: NodeJS.ProcessEnv): unknown {
   const given = flag ?? env[setting.variable];
   if (given === undefined) return setting.fallback;
   try {
-    return setting.read(given);
+    return setting.read(String(given));
   } catch (error) {
     const name = flag === undefined ? setting.variable : `--${setting.flag}`;
     throw new ConfigError(`${name} ${(error as Error).message}`, { cause: error });

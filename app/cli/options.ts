@@ -8,13 +8,13 @@ export function addSettings(command: Command, names: (keyof Config)[]): Command 
     const { flag, argument, help, variable, fallback } = settings[name];
     const preset = fallback === undefined ? '' : `, default ${fallback}`;
     const usage = argument === 'boolean' ? `--${flag} [true|false]` : `--${flag} <${argument}>`;
-    command.addOption(new Option(usage, `${help} (${variable}${preset})`).preset('true'));
+    command.addOption(new Option(usage, `${help} (${variable}${preset})`));
   }
   return command;
 }
 
 /** Runs `work` with the store that the command's flags and the environment name, and closes it. */
-export async function withStore<T>(flags: Record<string, string>, work: (store: Store) => Promise<T>): Promise<T> {
+export async function withStore<T>(flags: Record<string, unknown>, work: (store: Store) => Promise<T>): Promise<T> {
   const store = openStore(readConfig(flags).db);
   try {
     return await work(store);
