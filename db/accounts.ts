@@ -1,4 +1,5 @@
 import { StoreError } from './errors.ts';
+import { removeAllPairs } from './pairs.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
 
@@ -71,6 +72,7 @@ export async function deleteUser(db: Db, name: string, { withSandboxes }: { with
     if (owned.length > 0 && !withSandboxes) {
       throw new StoreError('conflict', `${name} has sandboxes: delete them too with --with-sandboxes`);
     }
+    await removeAllPairs(trx, id);
     await trx.deleteFrom('sandboxes').where('owner_id', '=', id).execute();
     await trx.deleteFrom('users').where('id', '=', id).execute();
   });

@@ -1,28 +1,23 @@
-import { createHash } from 'node:crypto';
-import type { Database } from 'better-sqlite3';
-import { canonicalNumber, isObject, type Json, JsonError, type JsonObject, parseJson } from './json.ts';
+import { canonicalNumber, isObject, type Json, JsonError, type JsonObject } from './json.ts';
 
 /**
  * What PostgreSQL's jsonb `@>` means (its documentation, 8.14.3, and JsonbDeepContains), for documents and filters
- * that are objects. The table `sandbox_metadata` answers most of it: it holds a row for every pair of a document,
- * a pair being a path of keys and the scalar at its end. Array positions don't count in a path, so a filter without
- * arrays is answered by its pairs exactly; one with arrays is checked against the document once more.
+ * that are objects. The index knows every pair of a document, a pair being a path of keys and the scalar at its end.
+ * Array positions don't count in a path, so a filter without arrays is answered by its pairs exactly; one with arrays
+ * is checked against the document once more.
  */
 export type Filter = {
   /** Every matching document has all of these. */
   pairs: string[];
-  /** JSON text to check candidates against; null where having the pairs is enough. */
-  recheck: string | null;
+  /** What candidates are checked against; null where having the pairs is enough. */
+  recheck: JsonObject | null;
 };
 
 /** In UTF-16 units of JSON text; the contract's description names it. */
 const maxMetadataLength = 65_536;
 
-/** Longer pairs are kept as their SHA-256. */
-const maxPairLength = 200;
-
 export function compileFilter(filter: JsonObject): Filter {
-  return { pairs: pairsOf(filter), recheck: holdsArray(filter) ? JSON.stringify(filter) : null };
+  return { pairs: pairsOf(filter), recheck: holdsArray(filter) ? filter : null };
 }
 
 /** Returns the metadata as the text to be stored. Throws JsonError when that is longer than allowed. */
@@ -39,7 +34,7 @@ export function metadataText(metadata: JsonObject): string {
 export function pairsOf(document: JsonObject): string[] {
   const pairs = new Set<string>();
   collect(document, [], pairs);
-  return [...pairs].map(shorten);
+  return [...pairs];
 }
 
 /** Returns whether `document @> filter`. */
@@ -57,13 +52,6 @@ export function contains(document: Json, filter: Json): boolean {
     );
   }
   return isScalar(document) && scalarText(document) === scalarText(filter);
-}
-
-/** Makes `metadata_contains(document, filter)` known to SQL, both JSON text. */
-export function installContainment(sqlite: Database): void {
-  sqlite.function('metadata_contains', { deterministic: true }, (document, filter) =>
-    contains(parseJson(document as string), parseJson(filter as string)) ? 1 : 0,
-  );
 }
 
 /** A step into an array is the number 0, which no key can be. */
@@ -95,8 +83,4 @@ function scalarText(value: Scalar): string {
 
 function holdsArray(value: Json): boolean {
   return Array.isArray(value) || (isObject(value) && Object.values(value).some(holdsArray));
-}
-
-function shorten(pair: string): string {
-  return pair.length <= maxPairLength ? pair : `#${createHash('sha256').update(pair).digest('hex')}`;
 }

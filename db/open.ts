@@ -1,7 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { Kysely } from 'kysely';
-import { installContainment } from './metadata.ts';
 import { migrate } from './migrate.ts';
+import { installMembers } from './pairs.ts';
 import type { Tables } from './schema.ts';
 import { configure, type Db, ImmediateDialect, openSqlite } from './sqlite.ts';
 
@@ -20,7 +20,7 @@ export function openStore(file: string): Store {
   try {
     migrate(sqlite);
     configure(sqlite);
-    installContainment(sqlite);
+    installMembers(sqlite);
   } catch (error) {
     sqlite.close();
     throw error;

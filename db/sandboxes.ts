@@ -1,9 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { type ExpressionBuilder, sql } from 'kysely';
 import { StoreError } from './errors.ts';
-import type { JsonObject } from './json.ts';
-import { type Filter, metadataText, pairsOf } from './metadata.ts';
-import type { SandboxStatus, Tables } from './schema.ts';
+import { type JsonObject, parseJson } from './json.ts';
+import { type Filter, metadataText } from './metadata.ts';
+import { claimOrdinals } from './ordinals.ts';
+import { addPairs, removePairs } from './pairs.ts';
+import { ordinalOf, positionOf } from './positions.ts';
+import { query } from './query.ts';
+import type { SandboxesTable, SandboxStatus, Tables } from './schema.ts';
+import { searchNewest } from './search.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
 
 /** A sandbox as it is at the time of asking. `env` is left out on purpose. */
@@ -40,41 +45,40 @@ export function newSandboxId(): string {
 }
 
 /**
- * Adds a sandbox with its metadata's pairs.
- * Throws StoreError `conflict` when the id is taken, JsonError when the metadata is too large.
+ * Adds sandboxes with their metadata's pairs. Those of one owner are best given in the order they started.
+ * Throws StoreError `conflict` when an id is taken, JsonError when metadata is too large.
  */
-export async function insertSandbox(trx: Trx, sandbox: NewSandbox): Promise<void> {
+export async function insertSandboxes(trx: Trx, sandboxes: NewSandbox[]): Promise<void> {
+  const ordinals = await claimOrdinals(trx, sandboxes);
+  const placed = sandboxes.map((sandbox, index) => ({ ...sandbox, ordinal: ordinals[index] as number }));
+  for (const sandbox of placed) await insertSandbox(trx, sandbox);
+  await addPairs(trx, placed);
+}
+
+async function insertSandbox(trx: Trx, sandbox: NewSandbox & { ordinal: number }): Promise<void> {
   try {
-    await trx
-      .insertInto('sandboxes')
-      .values({
-        id: sandbox.id,
-        owner_id: sandbox.ownerId,
-        template_id: sandbox.templateId,
-        metadata: metadataText(sandbox.metadata),
-        env: sandbox.env && JSON.stringify(sandbox.env),
-        memory_mb: sandbox.memoryMb,
-        vcpu_count: sandbox.vcpuCount,
-        started_at: sandbox.startedAt,
-        end_at: sandbox.endAt,
-        status: sandbox.status,
-      })
-      .execute();
+    await insertRow(trx, {
+      position: positionOf(sandbox.ownerId, sandbox.ordinal),
+      id: sandbox.id,
+      owner_id: sandbox.ownerId,
+      template_id: sandbox.templateId,
+      metadata: metadataText(sandbox.metadata),
+      env: sandbox.env && JSON.stringify(sandbox.env),
+      memory_mb: sandbox.memoryMb,
+      vcpu_count: sandbox.vcpuCount,
+      started_at: sandbox.startedAt,
+      end_at: sandbox.endAt,
+      status: sandbox.status,
+    });
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `a sandbox ${sandbox.id} exists already`, { cause: error });
   }
-  await insertPairs(trx, sandbox.ownerId, sandbox.id, sandbox.startedAt, sandbox.metadata);
 }
 
 /** Returns the owner's sandbox. Throws StoreError `not_found`, also when it is somebody else's. */
 export async function getSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
-  const row = await db
-    .selectFrom('sandboxes')
-    .select(columns(now))
-    .where('id', '=', id)
-    .where('owner_id', '=', ownerId)
-    .executeTakeFirst();
+  const [row] = await selectOne(db, { now, ownerId, id });
   if (!row) throw new StoreError('not_found', 'Sandbox not found');
   return row;
 }
@@ -86,16 +90,10 @@ export async function listSandboxes(
   ownerId: number,
   { filter, limit }: { filter: Filter; limit: number },
 ): Promise<Sandbox[]> {
-  return db
-    .selectFrom('sandboxes')
-    .select(columns(now))
-    .where('sandboxes.owner_id', '=', ownerId)
-    .$if(filter.pairs.length > 0, (query) => query.where((eb) => hasPairs(eb, filter.pairs)))
-    .$if(filter.recheck !== null, (query) => query.where(sql<boolean>`metadata_contains(metadata, ${filter.recheck})`))
-    .orderBy('started_at', 'desc')
-    .orderBy('id')
-    .limit(limit)
-    .execute();
+  if (filter.pairs.length === 0) return selectNewest(db, { now, ownerId, limit });
+  return searchNewest(db, { ownerId, filter, limit }, (snapshot, positions) =>
+    selectAt(snapshot, { now, positions: JSON.stringify(positions) }),
+  );
 }
 
 /**
@@ -110,22 +108,27 @@ export async function updateSandbox(
   change: { metadata?: JsonObject | undefined; endAt?: number | undefined },
 ): Promise<Sandbox> {
   return write(db, async (trx) => {
-    const { status, startedAt } = await getSandbox(trx, now, ownerId, id);
+    const { status } = await getSandbox(trx, now, ownerId, id);
     if (status === 'killed') throw new StoreError('conflict', 'Sandbox has ended');
-    if (change.metadata) {
-      await trx
-        .updateTable('sandboxes')
-        .set({ metadata: metadataText(change.metadata) })
-        .where('id', '=', id)
-        .execute();
-      await trx.deleteFrom('sandbox_metadata').where('sandbox_id', '=', id).execute();
-      await insertPairs(trx, ownerId, id, startedAt, change.metadata);
-    }
+    if (change.metadata) await replaceMetadata(trx, ownerId, id, change.metadata);
     if (change.endAt !== undefined) {
       await trx.updateTable('sandboxes').set({ end_at: change.endAt }).where('id', '=', id).execute();
     }
     return getSandbox(trx, now, ownerId, id);
   });
+}
+
+async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: JsonObject): Promise<void> {
+  const found = trx.selectFrom('sandboxes').select(['position', 'metadata']).where('id', '=', id);
+  const old = await found.executeTakeFirstOrThrow();
+  const ordinal = ordinalOf(old.position);
+  await removePairs(trx, ownerId, ordinal, parseJson(old.metadata) as JsonObject);
+  await addPairs(trx, [{ ownerId, ordinal, metadata }]);
+  await trx
+    .updateTable('sandboxes')
+    .set({ metadata: metadataText(metadata) })
+    .where('id', '=', id)
+    .execute();
 }
 
 /** Ends the owner's sandbox, once, and returns it. Throws StoreError `not_found`. */
@@ -189,26 +192,43 @@ const columns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
   ] as const;
 };
 
-function hasPairs({ ref }: ExpressionBuilder<Tables, 'sandboxes'>, pairs: string[]) {
-  return sql<boolean>`not exists (
-    select 1 from json_each(${JSON.stringify(pairs)}) as wanted
-    where not exists (
-      select 1 from sandbox_metadata as held
-      where held.owner_id = ${ref('sandboxes.owner_id')} and held.pair = wanted.value
-        and held.started_at = ${ref('sandboxes.started_at')} and held.sandbox_id = ${ref('sandboxes.id')}
-    )
-  )`;
-}
+const insertRow = query<SandboxesTable, unknown>((db, value) =>
+  db.insertInto('sandboxes').values({
+    position: value('position'),
+    id: value('id'),
+    owner_id: value('owner_id'),
+    template_id: value('template_id'),
+    metadata: value('metadata'),
+    env: value('env'),
+    memory_mb: value('memory_mb'),
+    vcpu_count: value('vcpu_count'),
+    started_at: value('started_at'),
+    end_at: value('end_at'),
+    status: value('status'),
+  }),
+);
 
-async function insertPairs(
-  trx: Trx,
-  ownerId: number,
-  id: string,
-  startedAt: number,
-  metadata: JsonObject,
-): Promise<void> {
-  await sql`
-    insert into sandbox_metadata (owner_id, pair, started_at, sandbox_id)
-    select ${ownerId}, value, ${startedAt}, ${id} from json_each(${JSON.stringify(pairsOf(metadata))})
-  `.execute(trx);
-}
+const selectOne = query<{ now: number; ownerId: number; id: string }, Sandbox>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(columns(value('now')))
+    .where('id', '=', value('id'))
+    .where('owner_id', '=', value('ownerId')),
+);
+
+const selectNewest = query<{ now: number; ownerId: number; limit: number }, Sandbox>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(columns(value('now')))
+    .where('owner_id', '=', value('ownerId'))
+    .orderBy('started_at', 'desc')
+    .orderBy('id')
+    .limit(value('limit')),
+);
+
+const selectAt = query<{ now: number; positions: string }, Sandbox>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(columns(value('now')))
+    .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`),
+);

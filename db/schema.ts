@@ -7,6 +7,11 @@ export type UsersTable = {
   /** null: this user can't log in with a password */
   password_hash: string | null;
   created_at: number;
+  /** the ordinal that the user's next sandbox gets */
+  next_ordinal: Generated<number>;
+  newest_started_at: Generated<number>;
+  /** the most that a sandbox's start lay before that of one with a lower ordinal: 0 unless a clock ran backwards */
+  disorder_milliseconds: Generated<number>;
 };
 
 export type ApiKeysTable = {
@@ -32,6 +37,8 @@ export type AccessTokensTable = {
 export type SandboxStatus = 'active' | 'paused' | 'killed';
 
 export type SandboxesTable = {
+  /** where it stands: see positions.ts */
+  position: number;
   id: string;
   owner_id: number;
   template_id: string | null;
@@ -46,12 +53,11 @@ export type SandboxesTable = {
   status: SandboxStatus;
 };
 
-/** One row for every path and value in a sandbox's metadata; see metadata.ts for what a pair is. */
+/** Which sandboxes of a chunk have a pair in their metadata; see metadata.ts for what a pair is. */
 export type SandboxMetadataTable = {
-  owner_id: number;
-  pair: string;
-  started_at: number;
-  sandbox_id: string;
+  pair: Uint8Array;
+  chunk: number;
+  members: Uint8Array;
 };
 
 export type MigrationsTable = {

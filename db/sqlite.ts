@@ -4,15 +4,21 @@ import {
   CompiledQuery,
   type DatabaseConnection,
   type Kysely,
+  type SqliteDatabase,
   SqliteDialect,
   SqliteDriver,
+  type SqliteStatement,
   type Transaction,
+  type TransactionSettings,
 } from 'kysely';
 import { StoreError } from './errors.ts';
 import type { Tables } from './schema.ts';
 
 export type Db = Kysely<Tables>;
 export type Trx = Transaction<Tables>;
+
+/** More than the program has; a bound all the same. */
+const maxStatements = 500;
 
 /** How long a write waits for another process, an import say, to finish its own. */
 const maxWriteWaitMilliseconds = 5_000;
@@ -53,13 +59,28 @@ export class ImmediateDialect extends SqliteDialect {
   }
 
   override createDriver(): SqliteDriver {
-    return new ImmediateDriver({ database: this.#sqlite });
+    return new ImmediateDriver({ database: preparingOnce(this.#sqlite) });
   }
 }
 
+/** Kysely prepares a statement each time it runs one, which takes longer than most take to run. */
+function preparingOnce(sqlite: Database.Database): SqliteDatabase {
+  const statements = new Map<string, SqliteStatement>();
+  return {
+    prepare: (text) => {
+      const statement = statements.get(text) ?? (sqlite.prepare(text) as unknown as SqliteStatement);
+      if (statements.size < maxStatements) statements.set(text, statement);
+      return statement;
+    },
+    close: () => sqlite.close(),
+  };
+}
+
 class ImmediateDriver extends SqliteDriver {
-  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  override async beginTransaction(connection: DatabaseConnection, settings?: TransactionSettings): Promise<void> {
+    await connection.executeQuery(
+      CompiledQuery.raw(settings?.accessMode === 'read only' ? 'begin' : 'begin immediate'),
+    );
   }
 }
 
@@ -81,6 +102,11 @@ export async function write<T>(db: Db, change: (trx: Trx) => Promise<T>): Promis
       await delay(5);
     }
   }
+}
+
+/** Runs `ask` on one state of the database, whatever is written meanwhile, and returns what it returns. */
+export async function read<T>(db: Db, ask: (trx: Trx) => Promise<T>): Promise<T> {
+  return db.transaction().setAccessMode('read only').execute(ask);
 }
 
 export function isUniqueViolation(error: unknown): boolean {

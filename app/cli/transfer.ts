@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
 import { type JsonObject, parseJson } from '../../db/json.ts';
-import { exportSandboxes, insertSandbox, type NewSandbox } from '../../db/sandboxes.ts';
+import { exportSandboxes, insertSandboxes, type NewSandbox } from '../../db/sandboxes.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
 import { checkerOf } from '../../spec/check.ts';
 import { loadContract } from '../../spec/load.ts';
@@ -52,7 +52,7 @@ async function importLines(trx: Trx, lines: AsyncIterable<string>, { stderr, sto
       const record = check(parseJson(line));
       const ownerId = owners.get(record.owner) ?? (await getUser(trx, record.owner)).id;
       owners.set(record.owner, ownerId);
-      await insertSandbox(trx, toSandbox(record, ownerId));
+      await insertSandboxes(trx, [toSandbox(record, ownerId)]);
     } catch (error) {
       throw new Error(`nothing was imported: line ${lineNumber}: ${(error as Error).message}`, { cause: error });
     }

@@ -6,7 +6,10 @@ export const init = {
       id integer primary key,
       name text not null unique,
       password_hash text,
-      created_at integer not null
+      created_at integer not null,
+      next_ordinal integer not null default 0,
+      newest_started_at integer not null default 0,
+      disorder_milliseconds integer not null default 0
     ) strict;
 
     create table api_keys (
@@ -31,7 +34,8 @@ export const init = {
     create index access_tokens_by_expiry on access_tokens (expires_at);
 
     create table sandboxes (
-      id text primary key,
+      position integer primary key,
+      id text not null unique,
       owner_id integer not null references users (id),
       template_id text,
       metadata text not null,
@@ -46,12 +50,10 @@ export const init = {
     create index sandboxes_due on sandboxes (end_at) where status = 'active';
 
     create table sandbox_metadata (
-      owner_id integer not null,
-      pair text not null,
-      started_at integer not null,
-      sandbox_id text not null references sandboxes (id) on delete cascade,
-      primary key (owner_id, pair, started_at desc, sandbox_id)
+      pair blob not null,
+      chunk integer not null,
+      members blob not null,
+      primary key (pair, chunk)
     ) strict, without rowid;
-    create index sandbox_metadata_by_sandbox on sandbox_metadata (sandbox_id);
   `,
 };

@@ -1,0 +1,73 @@
+/**
+ * Which of a chunk's 4,096 sandboxes have something: a set of offsets, as it is kept in the table. Up to 255 offsets
+ * are a sorted list of 16-bit numbers, little-endian; more are a bitmap of 512 bytes. The length tells which.
+ */
+export type Members = Uint8Array;
+
+export const chunkSize = 4096;
+const bitmapBytes = chunkSize / 8;
+
+/** Returns the set of these offsets, which may come in any order and repeat. */
+export function membersOf(offsets: Iterable<number>): Members {
+  const sorted = [...new Set(offsets)].sort((a, b) => a - b);
+  return sorted.length * 2 < bitmapBytes ? listOf(sorted) : withAll(new Uint8Array(bitmapBytes), sorted);
+}
+
+/** Yields the offsets, highest first. */
+export function* descending(members: Members): Generator<number> {
+  if (isList(members)) {
+    for (let index = members.length / 2 - 1; index >= 0; index--) yield listed(members, index);
+    return;
+  }
+  for (let at = bitmapBytes - 1; at >= 0; at--) {
+    const bits = members[at] as number;
+    for (let bit = 7; bits !== 0 && bit >= 0; bit--) if ((bits >> bit) & 1) yield at * 8 + bit;
+  }
+}
+
+export function has(members: Members, offset: number): boolean {
+  if (!isList(members)) return (((members[offset >> 3] as number) >> (offset & 7)) & 1) === 1;
+  let low = 0;
+  let high = members.length / 2;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (listed(members, middle) < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low < members.length / 2 && listed(members, low) === offset;
+}
+
+/** Returns the offsets that are in both. */
+export function intersection(a: Members, b: Members): Members {
+  if (isList(a)) return listOf([...descending(a)].reverse().filter((offset) => has(b, offset)));
+  if (isList(b)) return intersection(b, a);
+  return a.map((byte, at) => byte & (b[at] as number));
+}
+
+/** Returns the offsets that are in either. */
+export function union(a: Members, b: Members): Members {
+  if (!isList(a)) return withAll(a.slice(), descending(b));
+  return isList(b) ? membersOf([...descending(a), ...descending(b)]) : union(b, a);
+}
+
+/** Returns the offsets without one of them. */
+export function without(members: Members, offset: number): Members {
+  return membersOf([...descending(members)].filter((other) => other !== offset));
+}
+
+function isList(members: Members): boolean {
+  return members.length !== bitmapBytes;
+}
+
+function listed(list: Members, index: number): number {
+  return (list[index * 2] as number) | ((list[index * 2 + 1] as number) << 8);
+}
+
+function listOf(sorted: number[]): Members {
+  return Uint8Array.from(sorted.flatMap((offset) => [offset & 0xff, offset >> 8]));
+}
+
+function withAll(bitmap: Uint8Array, offsets: Iterable<number>): Members {
+  for (const offset of offsets) bitmap[offset >> 3] = (bitmap[offset >> 3] as number) | (1 << (offset & 7));
+  return bitmap;
+}

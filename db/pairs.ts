@@ -1,0 +1,91 @@
+import { hash } from 'node:crypto';
+import type { Database } from 'better-sqlite3';
+import { sql } from 'kysely';
+import { type JsonObject, parseJson } from './json.ts';
+import { type Members, membersOf, union, without } from './members.ts';
+import { pairsOf } from './metadata.ts';
+import { chunkOf, offsetOf } from './positions.ts';
+import { query } from './query.ts';
+import type { Trx } from './sqlite.ts';
+
+/**
+ * The index of metadata, the table `sandbox_metadata`: for every pair of every owner, which of the owner's sandboxes
+ * have it, chunk by chunk. A pair is kept as the first 16 bytes of a SHA-256 over the owner and the pair, hexadecimal
+ * on this side: no two pairs will ever share one.
+ */
+export function pairKey(ownerId: number, pair: string): string {
+  return hash('sha256', `${ownerId} ${pair}`, 'hex').slice(0, 32);
+}
+
+/** Makes known to SQL what the index does with sets. */
+export function installMembers(sqlite: Database): void {
+  const options = { deterministic: true, directOnly: true };
+  sqlite.function('members_union', options, (a, b) => Buffer.from(union(a as Members, b as Members)));
+  sqlite.function('members_without', options, (a, offset) => Buffer.from(without(a as Members, offset as number)));
+}
+
+/** Adds the pairs of sandboxes that have none in the index yet. */
+export async function addPairs(
+  trx: Trx,
+  sandboxes: { ownerId: number; ordinal: number; metadata: JsonObject }[],
+): Promise<void> {
+  const offsets = new Map<string, { key: string; chunk: number; offsets: number[] }>();
+  for (const { ownerId, ordinal, metadata } of sandboxes) {
+    const chunk = chunkOf(ordinal);
+    for (const pair of pairsOf(metadata)) {
+      const key = pairKey(ownerId, pair);
+      const entry = offsets.get(`${key}${chunk}`);
+      if (entry) entry.offsets.push(offsetOf(ordinal));
+      else offsets.set(`${key}${chunk}`, { key, chunk, offsets: [offsetOf(ordinal)] });
+    }
+  }
+  // In the order of the table: neighbours are written together.
+  const entries = [...offsets.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.chunk - b.chunk));
+  const rows = entries.map((e) => [e.key, e.chunk, Buffer.from(membersOf(e.offsets)).toString('hex')]);
+  await upsertMembers(trx, { rows: JSON.stringify(rows) });
+}
+
+/** Takes a sandbox's pairs out of the index. */
+export async function removePairs(trx: Trx, ownerId: number, ordinal: number, metadata: JsonObject): Promise<void> {
+  const keys = JSON.stringify(pairsOf(metadata).map((pair) => pairKey(ownerId, pair)));
+  await removeMember(trx, { keys, chunk: chunkOf(ordinal), offset: offsetOf(ordinal) });
+  await deleteEmpty(trx, { keys, chunk: chunkOf(ordinal) });
+}
+
+/** Takes all of an owner's pairs out of the index. A pair's key is one owner's, so its rows go whole. */
+export async function removeAllPairs(trx: Trx, ownerId: number): Promise<void> {
+  const documents = trx.selectFrom('sandboxes').select('metadata').where('owner_id', '=', ownerId).stream();
+  const keys = new Set<string>();
+  for await (const { metadata } of documents) {
+    for (const pair of pairsOf(parseJson(metadata) as JsonObject)) keys.add(pairKey(ownerId, pair));
+  }
+  await deletePairs(trx, { keys: JSON.stringify([...keys]) });
+}
+
+const deletePairs = query<{ keys: string }, unknown>((db, value) =>
+  sql`
+    delete from sandbox_metadata where pair in (select unhex(value) from json_each(${value('keys')}))
+  `.compile(db),
+);
+
+const upsertMembers = query<{ rows: string }, unknown>((db, value) =>
+  sql`
+    insert into sandbox_metadata (pair, chunk, members)
+    select unhex(value ->> 0), value ->> 1, unhex(value ->> 2) from json_each(${value('rows')}) where true
+    on conflict do update set members = members_union(members, excluded.members)
+  `.compile(db),
+);
+
+const removeMember = query<{ keys: string; chunk: number; offset: number }, unknown>((db, value) =>
+  sql`
+    update sandbox_metadata set members = members_without(members, ${value('offset')})
+    where pair in (select unhex(value) from json_each(${value('keys')})) and chunk = ${value('chunk')}
+  `.compile(db),
+);
+
+const deleteEmpty = query<{ keys: string; chunk: number }, unknown>((db, value) =>
+  sql`
+    delete from sandbox_metadata
+    where pair in (select unhex(value) from json_each(${value('keys')})) and chunk = ${value('chunk')} and members = x''
+  `.compile(db),
+);
