@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { loadContract } from '../spec/load.ts';
+import { doctorCommand } from './cli/doctor.ts';
 import { keysCommand } from './cli/keys.ts';
 import { openapiCommand } from './cli/openapi.ts';
 import { serveCommand } from './cli/serve.ts';
@@ -16,6 +17,7 @@ function createProgram(terminal: Terminal): Command {
   usersCommand(program, terminal);
   keysCommand(program, terminal);
   transferCommands(program, terminal);
+  doctorCommand(program, terminal);
   openapiCommand(program, terminal);
   return program;
 }

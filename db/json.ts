@@ -78,8 +78,8 @@ export function canonicalNumber(numeral: string): string {
 
 const numeralParts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
-/** Escapes may hide NUL or a surrogate; fractions, exponents and sixteen digits may not fit a double. */
-const mayNeedCare = /\\u|\d[.eE]|\d{16}/;
+/** Escapes may hide NUL or a surrogate; numbers with a fraction, an exponent or sixteen digits may not fit a double. */
+const mayNeedCare = /\\u|(?:^|["\s]:|[,[])\s*-?(?:\d{16}|\d+[.eE])/;
 
 function revive(this: unknown, key: string, value: unknown, context: { source?: string }): unknown {
   refuseUnstorable(key);
@@ -99,16 +99,16 @@ function refuseDeep(text: string): void {
   let depth = 0;
   let inString = false;
   for (let at = 0; at < text.length; at++) {
-    const character = text[at];
-    if (inString) {
-      if (character === '\\') at++;
-      else if (character === '"') inString = false;
-    } else if (character === '"') inString = true;
-    else if (character === '{' || character === '[') {
+    const code = text.charCodeAt(at);
+    if (code === quote) inString = !inString;
+    else if (inString) at += code === backslash ? 1 : 0;
+    else if (code === openBracket || code === openBrace) {
       if (++depth > maxDepth) throw new JsonError('depth', `nested more than ${maxDepth} levels deep`, at);
-    } else if (character === '}' || character === ']') depth--;
+    } else if (code === closeBracket || code === closeBrace) depth--;
   }
 }
+
+const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [...'"\\[]{}'].map((c) => c.charCodeAt(0));
 
 function positionIn(message: string, text: string): number | null {
   if (message === 'Unexpected end of JSON input') return text.length;

@@ -4,23 +4,30 @@ import type { Db, Trx } from './sqlite.ts';
 type Counter = { ownerId: number; next: number; newest: number; disorder: number };
 
 /**
- * Gives each sandbox the next ordinal of its owner and returns them in the same order. A sandbox that started before
- * one with a lower ordinal (the machine's clock was set back, or old sandboxes are imported) is noted as disorder,
- * which searches allow for.
+ * Gives sandboxes the ordinals of their owners. One that started before another with a lower ordinal (the machine's
+ * clock was set back, or old sandboxes are imported) is noted as disorder, which searches allow for.
  */
-export async function claimOrdinals(trx: Trx, sandboxes: { ownerId: number; startedAt: number }[]): Promise<number[]> {
-  const counters = new Map<number, Counter>();
-  const ordinals: number[] = [];
-  for (const { ownerId, startedAt } of sandboxes) {
-    const counter = counters.get(ownerId) ?? (await selectCounter(trx, { ownerId }))[0];
+export class OrdinalCounters {
+  readonly #trx: Trx;
+  readonly #counters = new Map<number, Counter>();
+
+  constructor(trx: Trx) {
+    this.#trx = trx;
+  }
+
+  /** Returns the owner's next ordinal. It counts as taken once `save` was called. */
+  async claim(ownerId: number, startedAt: number): Promise<number> {
+    const counter = this.#counters.get(ownerId) ?? (await selectCounter(this.#trx, { ownerId }))[0];
     if (!counter) throw new Error(`there is no user ${ownerId}`);
-    counters.set(ownerId, counter);
-    ordinals.push(counter.next++);
+    this.#counters.set(ownerId, counter);
     counter.disorder = Math.max(counter.disorder, counter.newest - startedAt);
     counter.newest = Math.max(counter.newest, startedAt);
+    return counter.next++;
   }
-  for (const counter of counters.values()) await updateCounter(trx, counter);
-  return ordinals;
+
+  async save(): Promise<void> {
+    for (const counter of this.#counters.values()) await updateCounter(this.#trx, counter);
+  }
 }
 
 /** Returns by how many milliseconds the owner's ordinals may be out of order. */

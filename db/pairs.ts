@@ -24,25 +24,49 @@ export function installMembers(sqlite: Database): void {
   sqlite.function('members_without', options, (a, offset) => Buffer.from(without(a as Members, offset as number)));
 }
 
-/** Adds the pairs of sandboxes that have none in the index yet. */
-export async function addPairs(
-  trx: Trx,
-  sandboxes: { ownerId: number; ordinal: number; metadata: JsonObject }[],
-): Promise<void> {
-  const offsets = new Map<string, { key: string; chunk: number; offsets: number[] }>();
-  for (const { ownerId, ordinal, metadata } of sandboxes) {
-    const chunk = chunkOf(ordinal);
+export type IndexEntry = { key: string; chunk: number; members: Members };
+
+/** Collects the pairs of sandboxes that have none in the index yet, and writes them together. */
+export class PairCollector {
+  /** Offsets by owner and chunk, then by pair. */
+  readonly #chunks = new Map<string, { ownerId: number; chunk: number; pairs: Map<string, number[]> }>();
+
+  add(ownerId: number, ordinal: number, metadata: JsonObject): void {
+    const pairs = this.#pairsOf(ownerId, chunkOf(ordinal));
+    const offset = offsetOf(ordinal);
     for (const pair of pairsOf(metadata)) {
-      const key = pairKey(ownerId, pair);
-      const entry = offsets.get(`${key}${chunk}`);
-      if (entry) entry.offsets.push(offsetOf(ordinal));
-      else offsets.set(`${key}${chunk}`, { key, chunk, offsets: [offsetOf(ordinal)] });
+      const offsets = pairs.get(pair);
+      if (offsets) offsets.push(offset);
+      else pairs.set(pair, [offset]);
     }
   }
-  // In the order of the table: neighbours are written together.
-  const entries = [...offsets.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.chunk - b.chunk));
-  const rows = entries.map((e) => [e.key, e.chunk, Buffer.from(membersOf(e.offsets)).toString('hex')]);
-  await upsertMembers(trx, { rows: JSON.stringify(rows) });
+
+  /** Returns what the index gains: for each pair and chunk the members to add. */
+  entries(): IndexEntry[] {
+    return [...this.#chunks.values()].flatMap(({ ownerId, chunk, pairs }) =>
+      [...pairs].map(([pair, offsets]) => ({ key: pairKey(ownerId, pair), chunk, members: membersOf(offsets) })),
+    );
+  }
+
+  /** Writes it, and begins anew. */
+  async save(trx: Trx): Promise<void> {
+    // In the order of the table: neighbours are written together.
+    const entries = this.entries().sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+    const rows = entries.map(({ key, chunk, members }) => [key, chunk, toHex(members)]);
+    await upsertMembers(trx, { rows: JSON.stringify(rows) });
+    this.#chunks.clear();
+  }
+
+  #pairsOf(ownerId: number, chunk: number): Map<string, number[]> {
+    const key = `${ownerId} ${chunk}`;
+    const known = this.#chunks.get(key) ?? { ownerId, chunk, pairs: new Map() };
+    this.#chunks.set(key, known);
+    return known.pairs;
+  }
+}
+
+function toHex(members: Members): string {
+  return Buffer.from(members.buffer, members.byteOffset, members.length).toString('hex');
 }
 
 /** Takes a sandbox's pairs out of the index. */

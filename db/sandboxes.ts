@@ -1,15 +1,13 @@
-import { randomBytes } from 'node:crypto';
 import { type ExpressionBuilder, sql } from 'kysely';
 import { StoreError } from './errors.ts';
 import { type JsonObject, parseJson } from './json.ts';
 import { type Filter, metadataText } from './metadata.ts';
-import { claimOrdinals } from './ordinals.ts';
-import { addPairs, removePairs } from './pairs.ts';
-import { ordinalOf, positionOf } from './positions.ts';
+import { PairCollector, removePairs } from './pairs.ts';
+import { ordinalOf } from './positions.ts';
 import { query } from './query.ts';
-import type { SandboxesTable, SandboxStatus, Tables } from './schema.ts';
+import type { SandboxStatus, Tables } from './schema.ts';
 import { searchNewest } from './search.ts';
-import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
+import { type Db, type Trx, write } from './sqlite.ts';
 
 /** A sandbox as it is at the time of asking. `env` is left out on purpose. */
 export type Sandbox = {
@@ -24,57 +22,6 @@ export type Sandbox = {
   endAt: number | null;
   status: SandboxStatus;
 };
-
-export type NewSandbox = {
-  id: string;
-  ownerId: number;
-  templateId: string | null;
-  metadata: JsonObject;
-  env: Record<string, string> | null;
-  memoryMb: number;
-  vcpuCount: number;
-  startedAt: number;
-  endAt: number | null;
-  status: SandboxStatus;
-};
-
-/** Returns a new id: `i` and 20 of `[a-z0-9]`, 103 random bits; E2B's clients take no other alphabet. */
-export function newSandboxId(): string {
-  const digits = [...randomBytes(48)].filter((byte) => byte < 252).map((byte) => (byte % 36).toString(36));
-  return digits.length < 20 ? newSandboxId() : `i${digits.slice(0, 20).join('')}`;
-}
-
-/**
- * Adds sandboxes with their metadata's pairs. Those of one owner are best given in the order they started.
- * Throws StoreError `conflict` when an id is taken, JsonError when metadata is too large.
- */
-export async function insertSandboxes(trx: Trx, sandboxes: NewSandbox[]): Promise<void> {
-  const ordinals = await claimOrdinals(trx, sandboxes);
-  const placed = sandboxes.map((sandbox, index) => ({ ...sandbox, ordinal: ordinals[index] as number }));
-  for (const sandbox of placed) await insertSandbox(trx, sandbox);
-  await addPairs(trx, placed);
-}
-
-async function insertSandbox(trx: Trx, sandbox: NewSandbox & { ordinal: number }): Promise<void> {
-  try {
-    await insertRow(trx, {
-      position: positionOf(sandbox.ownerId, sandbox.ordinal),
-      id: sandbox.id,
-      owner_id: sandbox.ownerId,
-      template_id: sandbox.templateId,
-      metadata: metadataText(sandbox.metadata),
-      env: sandbox.env && JSON.stringify(sandbox.env),
-      memory_mb: sandbox.memoryMb,
-      vcpu_count: sandbox.vcpuCount,
-      started_at: sandbox.startedAt,
-      end_at: sandbox.endAt,
-      status: sandbox.status,
-    });
-  } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
-    throw new StoreError('conflict', `a sandbox ${sandbox.id} exists already`, { cause: error });
-  }
-}
 
 /** Returns the owner's sandbox. Throws StoreError `not_found`, also when it is somebody else's. */
 export async function getSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
@@ -123,7 +70,9 @@ async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: 
   const old = await found.executeTakeFirstOrThrow();
   const ordinal = ordinalOf(old.position);
   await removePairs(trx, ownerId, ordinal, parseJson(old.metadata) as JsonObject);
-  await addPairs(trx, [{ ownerId, ordinal, metadata }]);
+  const pairs = new PairCollector();
+  pairs.add(ownerId, ordinal, metadata);
+  await pairs.save(trx);
   await trx
     .updateTable('sandboxes')
     .set({ metadata: metadataText(metadata) })
@@ -191,22 +140,6 @@ const columns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
       .as('status'),
   ] as const;
 };
-
-const insertRow = query<SandboxesTable, unknown>((db, value) =>
-  db.insertInto('sandboxes').values({
-    position: value('position'),
-    id: value('id'),
-    owner_id: value('owner_id'),
-    template_id: value('template_id'),
-    metadata: value('metadata'),
-    env: value('env'),
-    memory_mb: value('memory_mb'),
-    vcpu_count: value('vcpu_count'),
-    started_at: value('started_at'),
-    end_at: value('end_at'),
-    status: value('status'),
-  }),
-);
 
 const selectOne = query<{ now: number; ownerId: number; id: string }, Sandbox>((db, value) =>
   db

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { temporaryDirectory } from './helpers.ts';
 import { sandpit, serve } from './process.ts';
@@ -165,6 +166,17 @@ describe('sandpit', () => {
       await sandpit(['import', '-', '--db', back], { input: exported });
       expect((await sandpit(['export', '--include-env', '--db', back])).stdout).to.equal(exported);
       expect(sorted(exported)[1]).to.deep.include(['status', 'killed']);
+    });
+
+    it('doctor finds the index right after an import of old sandboxes behind new ones', async () => {
+      const input = [3, 1, 2].map((n) =>
+        line({ sandbox_id: `s${n}`, started_at: `2025-01-0${n}T00:00:00Z`, metadata: { n } }),
+      );
+      await sandpit(['import', '-', '--db', db], { input: input.join('') });
+      expect(await runs('doctor')).to.equal('The metadata index agrees with all 3 sandboxes.\n');
+      new Database(db).exec('delete from sandbox_metadata').close();
+      const { code, stderr } = await run('doctor');
+      expect([code, stderr.split('\n')[0]]).to.deep.equal([1, 'sandpit: the metadata index is wrong:']);
     });
 
     it('import all lines or none, and name the line that is wrong', async () => {

@@ -9,7 +9,7 @@ import { createLog } from '../app/log.ts';
 import { createServer, type SandpitServer } from '../app/server.ts';
 import { createUser } from '../db/accounts.ts';
 import { createApiKey } from '../db/credentials.ts';
-import { insertSandboxes, type NewSandbox, newSandboxId } from '../db/sandboxes.ts';
+import { insertSandbox, type NewSandbox, newSandboxId } from '../db/insert.ts';
 import { write } from '../db/sqlite.ts';
 import { checkResponse } from './contract.ts';
 
@@ -66,7 +66,7 @@ export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
       }),
     insert: async (owner, sandbox) => {
       const whole = { ...plainSandbox(owner, clock.now), ...sandbox };
-      await write(db, (trx) => insertSandboxes(trx, [whole]));
+      await write(db, (trx) => insertSandbox(trx, whole));
       return whole.id;
     },
     close: async () => {

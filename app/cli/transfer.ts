@@ -3,8 +3,11 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
+import { type NewSandbox, SandboxInserter } from '../../db/insert.ts';
 import { type JsonObject, parseJson } from '../../db/json.ts';
-import { exportSandboxes, insertSandboxes, type NewSandbox } from '../../db/sandboxes.ts';
+import { disorderOf } from '../../db/ordinals.ts';
+import { reorder } from '../../db/reindex.ts';
+import { exportSandboxes } from '../../db/sandboxes.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
 import { checkerOf } from '../../spec/check.ts';
 import { loadContract } from '../../spec/load.ts';
@@ -14,6 +17,9 @@ import { isoTime, type Terminal } from './terminal.ts';
 
 type SandboxRecord = components['schemas']['SandboxRecord'];
 type Exported = typeof exportSandboxes extends (...args: never[]) => AsyncIterable<infer Row> ? Row : never;
+
+/** After so many the index is written, once for all of them. */
+const importBatch = 10_000;
 
 export function transferCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('import <file>'), ['db'])
@@ -42,6 +48,7 @@ export function transferCommands(program: Command, terminal: Terminal): void {
 async function importLines(trx: Trx, lines: AsyncIterable<string>, { stderr, stop }: Terminal): Promise<number> {
   const check = checkerOf<SandboxRecord>(loadContract(), '#/components/schemas/SandboxRecord');
   const owners = new Map<string, number>();
+  const inserter = new SandboxInserter(trx);
   let lineNumber = 0;
   let count = 0;
   for await (const line of lines) {
@@ -52,12 +59,16 @@ async function importLines(trx: Trx, lines: AsyncIterable<string>, { stderr, sto
       const record = check(parseJson(line));
       const ownerId = owners.get(record.owner) ?? (await getUser(trx, record.owner)).id;
       owners.set(record.owner, ownerId);
-      await insertSandboxes(trx, [toSandbox(record, ownerId)]);
+      await inserter.add(toSandbox(record, ownerId));
     } catch (error) {
       throw new Error(`nothing was imported: line ${lineNumber}: ${(error as Error).message}`, { cause: error });
     }
-    if (++count % 1000 === 0 && stderr.isTTY) stderr.write(`\r${count} sandboxes`);
+    if (++count % importBatch > 0) continue;
+    await inserter.flush();
+    if (stderr.isTTY) stderr.write(`\r${count} sandboxes`);
   }
+  await inserter.flush();
+  for (const ownerId of owners.values()) if ((await disorderOf(trx, ownerId)) > 0) await reorder(trx, ownerId);
   if (stderr.isTTY) stderr.write('\r');
   return count;
 }

@@ -1,6 +1,7 @@
 import { type Request, type RequestHandler, Router } from 'express';
+import { insertSandbox, newSandboxId } from '../../db/insert.ts';
 import type { JsonObject } from '../../db/json.ts';
-import { endSandbox, getSandbox, insertSandboxes, newSandboxId, updateSandbox } from '../../db/sandboxes.ts';
+import { endSandbox, getSandbox, updateSandbox } from '../../db/sandboxes.ts';
 import { write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
@@ -29,20 +30,18 @@ function create({ store, now, config }: Context): RequestHandler {
     const id = newSandboxId();
     const startedAt = now();
     const sandbox = await write(store.db, async (trx) => {
-      await insertSandboxes(trx, [
-        {
-          id,
-          ownerId: user.id,
-          templateId: body.snapshot_id ?? null,
-          metadata: (body.metadata as JsonObject | null | undefined) ?? {},
-          env: body.env ?? null,
-          memoryMb: body.memory_mb ?? defaults.memory_mb,
-          vcpuCount: body.vcpu_count ?? defaults.vcpu_count,
-          startedAt,
-          endAt: startedAt + (body.vm_lifetime_seconds ?? defaults.vm_lifetime_seconds) * 1000,
-          status: 'active',
-        },
-      ]);
+      await insertSandbox(trx, {
+        id,
+        ownerId: user.id,
+        templateId: body.snapshot_id ?? null,
+        metadata: (body.metadata as JsonObject | null | undefined) ?? {},
+        env: body.env ?? null,
+        memoryMb: body.memory_mb ?? defaults.memory_mb,
+        vcpuCount: body.vcpu_count ?? defaults.vcpu_count,
+        startedAt,
+        endAt: startedAt + (body.vm_lifetime_seconds ?? defaults.vm_lifetime_seconds) * 1000,
+        status: 'active',
+      });
       return getSandbox(trx, startedAt, user.id, id);
     });
     res.status(201).location(`/v1/vms/${id}`);

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import { StoreError } from './errors.ts';
+import type { JsonObject } from './json.ts';
+import { metadataText } from './metadata.ts';
+import { OrdinalCounters } from './ordinals.ts';
+import { PairCollector } from './pairs.ts';
+import { positionOf } from './positions.ts';
+import { query } from './query.ts';
+import type { SandboxesTable, SandboxStatus } from './schema.ts';
+import { isUniqueViolation, type Trx } from './sqlite.ts';
+
+export type NewSandbox = {
+  id: string;
+  ownerId: number;
+  templateId: string | null;
+  metadata: JsonObject;
+  env: Record<string, string> | null;
+  memoryMb: number;
+  vcpuCount: number;
+  startedAt: number;
+  endAt: number | null;
+  status: SandboxStatus;
+};
+
+/** Returns a new id: `i` and 20 of `[a-z0-9]`, 103 random bits; E2B's clients take no other alphabet. */
+export function newSandboxId(): string {
+  const digits = [...randomBytes(48)].filter((byte) => byte < 252).map((byte) => (byte % 36).toString(36));
+  return digits.length < 20 ? newSandboxId() : `i${digits.slice(0, 20).join('')}`;
+}
+
+/** Adds one sandbox. Throws as `SandboxInserter.add` does. */
+export async function insertSandbox(trx: Trx, sandbox: NewSandbox): Promise<void> {
+  const inserter = new SandboxInserter(trx);
+  await inserter.add(sandbox);
+  await inserter.flush();
+}
+
+/** Adds many sandboxes. What was added is findable after the next `flush`; nothing may be written to them before. */
+export class SandboxInserter {
+  readonly #trx: Trx;
+  readonly #ordinals: OrdinalCounters;
+  readonly #pairs = new PairCollector();
+
+  constructor(trx: Trx) {
+    this.#trx = trx;
+    this.#ordinals = new OrdinalCounters(trx);
+  }
+
+  /**
+   * Those of one owner are best given in the order they started.
+   * Throws StoreError `conflict` when the id is taken, JsonError when the metadata is too large.
+   */
+  async add(sandbox: NewSandbox): Promise<void> {
+    const { ownerId, metadata, startedAt } = sandbox;
+    const ordinal = await this.#ordinals.claim(ownerId, startedAt);
+    await insertRow(this.#trx, rowOf(sandbox, positionOf(ownerId, ordinal))).catch((error) => {
+      if (!isUniqueViolation(error)) throw error;
+      throw new StoreError('conflict', `a sandbox ${sandbox.id} exists already`, { cause: error });
+    });
+    this.#pairs.add(ownerId, ordinal, metadata);
+  }
+
+  async flush(): Promise<void> {
+    await this.#ordinals.save();
+    await this.#pairs.save(this.#trx);
+  }
+}
+
+function rowOf(sandbox: NewSandbox, position: number): SandboxesTable {
+  return {
+    position,
+    id: sandbox.id,
+    owner_id: sandbox.ownerId,
+    template_id: sandbox.templateId,
+    metadata: metadataText(sandbox.metadata),
+    env: sandbox.env && JSON.stringify(sandbox.env),
+    memory_mb: sandbox.memoryMb,
+    vcpu_count: sandbox.vcpuCount,
+    started_at: sandbox.startedAt,
+    end_at: sandbox.endAt,
+    status: sandbox.status,
+  };
+}
+
+const insertRow = query<SandboxesTable, unknown>((db, value) =>
+  db.insertInto('sandboxes').values({
+    position: value('position'),
+    id: value('id'),
+    owner_id: value('owner_id'),
+    template_id: value('template_id'),
+    metadata: value('metadata'),
+    env: value('env'),
+    memory_mb: value('memory_mb'),
+    vcpu_count: value('vcpu_count'),
+    started_at: value('started_at'),
+    end_at: value('end_at'),
+    status: value('status'),
+  }),
+);

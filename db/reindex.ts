@@ -1,0 +1,114 @@
+import { sql } from 'kysely';
+import { type JsonObject, parseJson } from './json.ts';
+import { chunkSize, descending, type Members } from './members.ts';
+import { PairCollector, removeAllPairs } from './pairs.ts';
+import { chunkOf, ordinalOf, positionOf } from './positions.ts';
+import { query } from './query.ts';
+import { type Db, read, type Trx } from './sqlite.ts';
+
+/** Gives an owner's sandboxes new ordinals in the order they started, and builds their part of the index anew. */
+export async function reorder(trx: Trx, ownerId: number): Promise<void> {
+  await removeAllPairs(trx, ownerId);
+  const { next } = await trx
+    .selectFrom('users')
+    .select('next_ordinal as next')
+    .where('id', '=', ownerId)
+    .executeTakeFirstOrThrow();
+  // Above all ordinals in use, from the beginning of a chunk: no two rows ever share a position on the way.
+  const first = (chunkOf(next) + 1) * chunkSize;
+  await moveRows(trx, { ownerId, base: positionOf(ownerId, first) });
+  let following = first;
+  for await (const { ordinals, pairs } of chunks(trx, ownerId)) {
+    await pairs.save(trx);
+    following = ordinals.at(-1) ?? following;
+  }
+  await trx
+    .updateTable('users')
+    .set({ next_ordinal: following + 1, disorder_milliseconds: 0 })
+    .where('id', '=', ownerId)
+    .execute();
+}
+
+export type IndexReport = { sandboxes: number; errors: string[] };
+
+/** Compares the index with every document and returns what disagrees; at most 20 errors are told. */
+export async function checkIndex(db: Db): Promise<IndexReport> {
+  return read(db, async (trx) => {
+    const report: IndexReport = { sandboxes: 0, errors: [] };
+    let expected = 0;
+    for (const { id } of await trx.selectFrom('users').select('id').execute()) {
+      for await (const { ordinals, pairs } of chunks(trx, id)) {
+        report.sandboxes += ordinals.length;
+        for (const { key, chunk, members } of pairs.entries()) {
+          expected++;
+          const [row] = await selectMembers(trx, { key, chunk });
+          if (!row || !isSame(row.members, members)) report.errors.push(`chunk ${chunk} of user ${id} is wrong`);
+        }
+        if (report.errors.length >= 20) return report;
+      }
+    }
+    const { actual } = await trx
+      .selectFrom('sandbox_metadata')
+      .select(({ fn }) => fn.countAll<number>().as('actual'))
+      .executeTakeFirstOrThrow();
+    if (actual > expected) report.errors.push(`${actual - expected} rows stand for nothing`);
+    return report;
+  });
+}
+
+/** Yields an owner's sandboxes chunk by chunk, lowest first, with the pairs of their documents. */
+async function* chunks(trx: Trx, ownerId: number): AsyncGenerator<{ ordinals: number[]; pairs: PairCollector }> {
+  let from = 0;
+  for (;;) {
+    const [lowest] = await selectRange(trx, {
+      from: positionOf(ownerId, from),
+      to: positionOf(ownerId + 1, 0),
+      limit: 1,
+    });
+    if (!lowest) return;
+    const chunk = chunkOf(ordinalOf(lowest.position));
+    const to = positionOf(ownerId, (chunk + 1) * chunkSize);
+    const rows = await selectRange(trx, { from: lowest.position, to, limit: chunkSize });
+    const pairs = new PairCollector();
+    const ordinals = rows.map(({ position }) => ordinalOf(position));
+    for (const [index, { metadata }] of rows.entries()) {
+      pairs.add(ownerId, ordinals[index] as number, parseJson(metadata) as JsonObject);
+    }
+    yield { ordinals, pairs };
+    from = (chunk + 1) * chunkSize;
+  }
+}
+
+function isSame(a: Members, b: Members): boolean {
+  return [...descending(a)].join() === [...descending(b)].join();
+}
+
+const moveRows = query<{ ownerId: number; base: number }, unknown>((db, value) =>
+  sql`
+    update sandboxes set position = ranked.target
+    from (
+      select position as source, ${value('base')} + row_number() over (order by started_at, id desc) - 1 as target
+      from sandboxes where owner_id = ${value('ownerId')}
+    ) as ranked
+    where position = ranked.source
+  `.compile(db),
+);
+
+const selectRange = query<{ from: number; to: number; limit: number }, { position: number; metadata: string }>(
+  (db, value) =>
+    db
+      .selectFrom('sandboxes')
+      .select(['position', 'metadata'])
+      .where('position', '>=', value('from'))
+      .where('position', '<', value('to'))
+      .orderBy('position')
+      .limit(value('limit')),
+);
+
+const selectMembers = query<{ key: string; chunk: number }, { members: Members }>((db, value) =>
+  db
+    .selectFrom('sandbox_metadata')
+    .select('members')
+    .where('pair', '=', sql<Uint8Array>`unhex(${value('key')})`)
+    .where('chunk', '=', value('chunk')),
+);

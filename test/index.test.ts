@@ -1,0 +1,153 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { deleteUser } from '../db/accounts.ts';
+import { insertSandbox, SandboxInserter } from '../db/insert.ts';
+import type { JsonObject } from '../db/json.ts';
+import { compileFilter } from '../db/metadata.ts';
+import { disorderOf } from '../db/ordinals.ts';
+import { checkIndex, reorder } from '../db/reindex.ts';
+import { endSandbox, listSandboxes, updateSandbox } from '../db/sandboxes.ts';
+import { write } from '../db/sqlite.ts';
+import { type Caller, startApp, type TestApp } from './helpers.ts';
+
+const metadata = fc.record({
+  env: fc.constantFrom('prod', 'dev'),
+  tags: fc.subarray(['x', 'y', 'z']),
+  user: fc.nat(3),
+}) as fc.Arbitrary<JsonObject>;
+const step = fc.oneof(
+  fc.record({ kind: fc.constantFrom('insert' as const), metadata, startedAt: fc.nat(5) }),
+  fc.record({
+    kind: fc.constantFrom('import' as const),
+    many: fc.array(fc.tuple(metadata, fc.nat(5)), { maxLength: 5 }),
+  }),
+  fc.record({ kind: fc.constantFrom('replace' as const), which: fc.nat(20), metadata }),
+  fc.record({ kind: fc.constantFrom('end' as const), which: fc.nat(20) }),
+  fc.record({ kind: fc.constantFrom('reorder' as const) }),
+);
+
+describe('the metadata index', () => {
+  let app: TestApp;
+  let owners = 0;
+  beforeEach(async () => {
+    app = await startApp();
+  });
+
+  const check = () => checkIndex(app.server.context.store.db);
+  const row = (owner: Caller, id: string, document: JsonObject, startedAt: number) => ({
+    ...{ id, ownerId: owner.id, metadata: document, startedAt, endAt: null, status: 'active' as const },
+    ...{ templateId: null, env: null, memoryMb: 128, vcpuCount: 1 },
+  });
+
+  it('agrees with the documents, and lists in order, after any mix of changes', async () => {
+    const { db } = app.server.context.store;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
+        const owner = await app.addUser(`owner-${owners++}`);
+        const model = new Map<string, { metadata: JsonObject; startedAt: number; killed?: boolean }>();
+        const nextId = () => `${owner.name}-${model.size}`;
+        for (const s of steps) {
+          const [id, known] = [...model][('which' in s ? s.which : 0) % Math.max(1, model.size)] ?? [];
+          if (s.kind === 'insert') {
+            const fresh = nextId();
+            await write(db, (trx) => insertSandbox(trx, row(owner, fresh, s.metadata, s.startedAt)));
+            model.set(fresh, s);
+          } else if (s.kind === 'import') {
+            await write(db, async (trx) => {
+              const inserter = new SandboxInserter(trx);
+              for (const [document, startedAt] of s.many) {
+                const fresh = nextId();
+                await inserter.add(row(owner, fresh, document, startedAt));
+                model.set(fresh, { metadata: document, startedAt });
+              }
+              await inserter.flush();
+            });
+          } else if (s.kind === 'reorder') {
+            await write(db, (trx) => reorder(trx, owner.id));
+            expect(await disorderOf(db, owner.id)).to.equal(0);
+          } else if (id && known && s.kind === 'replace' && !known.killed) {
+            await updateSandbox(db, 10, owner.id, id, { metadata: s.metadata });
+            model.set(id, { ...known, metadata: s.metadata });
+          } else if (id && known && s.kind === 'end') {
+            await endSandbox(db, 10, owner.id, id);
+            model.set(id, { ...known, killed: true });
+          }
+        }
+        expect((await check()).errors).to.deep.equal([]);
+        for (const filter of [{ env: 'prod' }, { env: 'dev', user: 1 }, { tags: ['x', 'y'] }, {}]) {
+          const expected = [...model]
+            .filter(([, { metadata: m }]) =>
+              Object.entries(filter).every(([k, v]) =>
+                Array.isArray(v) ? v.every((t) => (m[k] as string[]).includes(t)) : m[k] === v,
+              ),
+            )
+            .sort(([a, x], [b, y]) => y.startedAt - x.startedAt || (a < b ? -1 : 1))
+            .map(([id]) => id);
+          for (const limit of [1, 3, 100]) {
+            const found = await listSandboxes(db, 10, owner.id, { filter: compileFilter(filter), limit });
+            expect(found.map(({ id }) => id)).to.deep.equal(expected.slice(0, limit));
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('lists in order over many chunks, old sandboxes imported after new ones, before and after putting them in order', async () => {
+    const { db } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    const count = 10_000;
+    // 7,919 is prime to the count: every start occurs once, in no order.
+    const startOf = (n: number) => (n < count / 2 ? n : (n * 7919) % count) + (n < count / 2 ? count : 0);
+    await write(db, async (trx) => {
+      const inserter = new SandboxInserter(trx);
+      for (let n = 0; n < count; n++) {
+        await inserter.add(row(alice, `s${n}`, { even: n % 2 === 0, third: n % 3 }, startOf(n)));
+      }
+      await inserter.flush();
+    });
+    const expected = Array.from({ length: count }, (_, n) => n)
+      .filter((n) => n % 2 === 0 && n % 3 === 1)
+      .sort((a, b) => startOf(b) - startOf(a) || (`s${a}` < `s${b}` ? -1 : 1))
+      .map((n) => `s${n}`);
+    const first = async (limit: number) => {
+      const filter = compileFilter({ even: true, third: 1 });
+      return (await listSandboxes(db, 0, alice.id, { filter, limit })).map(({ id }) => id);
+    };
+    for (const limit of [1, 100, 1000]) expect(await first(limit)).to.deep.equal(expected.slice(0, limit));
+    await write(db, (trx) => reorder(trx, alice.id));
+    for (const limit of [1, 100, 1000]) expect(await first(limit)).to.deep.equal(expected.slice(0, limit));
+    expect(await check()).to.deep.equal({ sandboxes: count, errors: [] });
+  });
+
+  it('leaves nothing behind of a deleted user, and nothing undone in a failed import', async () => {
+    const { db, sqlite } = app.server.context.store;
+    const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
+    await app.insert(alice, { metadata: { a: 1 } });
+    await app.insert(bob, { id: 'taken', metadata: { a: 1 } });
+    const failing = write(db, async (trx) => {
+      const inserter = new SandboxInserter(trx);
+      await inserter.add(row(bob, 'fine', { b: 1 }, 0));
+      await inserter.flush();
+      await inserter.add(row(bob, 'taken', { b: 1 }, 0));
+    });
+    await failing.catch(() => {});
+    expect(await check()).to.deep.equal({ sandboxes: 2, errors: [] });
+    await deleteUser(db, 'alice', { withSandboxes: true });
+    expect(await check()).to.deep.equal({ sandboxes: 1, errors: [] });
+    expect(sqlite.prepare('select count(*) from sandbox_metadata').pluck().get()).to.equal(1);
+  });
+
+  it('is found out when it disagrees', async () => {
+    const { sqlite } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    await app.insert(alice, { metadata: { a: 1, b: 2 } });
+    expect((await check()).errors).to.deep.equal([]);
+    sqlite.exec("insert into sandbox_metadata values (x'00', 0, x'0000')");
+    expect((await check()).errors).to.deep.equal(['1 rows stand for nothing']);
+    sqlite.exec("delete from sandbox_metadata where pair = x'00'; update sandbox_metadata set members = x'0500'");
+    expect((await check()).errors[0]).to.equal(`chunk 0 of user ${alice.id} is wrong`);
+    sqlite.exec('delete from sandbox_metadata');
+    expect((await check()).errors).to.have.length(2);
+  });
+});
