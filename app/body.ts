@@ -1,32 +1,65 @@
 import { isUtf8 } from 'node:buffer';
-import express, { type RequestHandler } from 'express';
-import { isObject, type Json, JsonError } from '../db/json.ts';
+import type { IncomingMessage } from 'node:http';
+import express, { type Request, type RequestHandler } from 'express';
+import { isObject, type Json, JsonError, maxDepth } from '../db/json.ts';
+import type { Contract } from '../spec/load.ts';
+import { HttpError } from './errors.ts';
 import { jsonProblem, parseOrRefuse } from './json.ts';
-import { ValidationFailure } from './validation.ts';
+import { lastValues } from './query.ts';
+import { operationOf, ValidationFailure } from './validation.ts';
 
 /** The contract's description names it. */
-export const maxBodyBytes = 2 ** 20;
+const maxBodyBytes = 2 ** 20;
 
-/** Returns the handlers that read a JSON body into `req.body`, numbers kept exactly; undefined where there is none. */
-export function jsonBody(): RequestHandler[] {
-  return [express.raw({ type: 'application/json', limit: maxBodyBytes }), parseBody];
+const parsers: Record<string, (bytes: Buffer) => unknown> = {
+  'application/json': parseJsonBody,
+  'application/x-www-form-urlencoded': (bytes) => lastValues(bytes.toString()),
+};
+
+/**
+ * Returns the handlers that read a body into `req.body`, where the operation takes one: undefined when it is empty or
+ * a JSON null, as FastAPI has it. A body that doesn't say what it is counts as what the operation takes.
+ */
+export function bodyReader(contract: Contract): RequestHandler[] {
+  const assumeType: RequestHandler = (req, _res, next) => {
+    const [first] = mediaTypes(contract, req);
+    if (first) req.headers['content-type'] ??= first;
+    next();
+  };
+  const type = (req: IncomingMessage) => mediaTypes(contract, req as Request).includes(mediaTypeOf(req as Request));
+  return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody];
 }
 
 const parseBody: RequestHandler = (req, _res, next) => {
   const bytes: unknown = req.body;
-  if (!Buffer.isBuffer(bytes)) return next();
   req.body = undefined;
-  if (!isUtf8(bytes)) throw new ValidationFailure([jsonProblem(new JsonError('syntax', 'not UTF-8'), ['body'], {})]);
-  if (bytes.length > 0) req.body = withPlainMembers(parseOrRefuse(bytes.toString(), ['body'], {}));
+  if (!Buffer.isBuffer(bytes) || bytes.length === 0) return next();
+  const charset = /;\s*charset="?([^";]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
+  if (charset.toLowerCase() !== 'utf-8') throw new HttpError(415, 'The request body must be UTF-8');
+  req.body = parsers[mediaTypeOf(req)]?.(bytes) ?? undefined;
   next();
 };
 
+function parseJsonBody(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new ValidationFailure([jsonProblem(new JsonError('syntax', 'not UTF-8'), ['body'], {})]);
+  // One more level than metadata may have: the body around it.
+  return withPlainNumbers(parseOrRefuse(bytes.toString(), ['body'], {}, maxDepth + 1));
+}
+
 /** The body's own numbers have bounds in the contract, so the nearest double will do; only metadata keeps every digit. */
-function withPlainMembers(body: Json): unknown {
-  if (!isObject(body)) return body;
-  const entries = Object.entries(body).map(([key, value]) => [
-    key,
-    JSON.isRawJSON(value) ? Number(value.rawJSON) : value,
-  ]);
-  return Object.fromEntries(entries);
+function withPlainNumbers(body: Json): unknown {
+  if (!isObject(body)) return plainNumber(body);
+  return Object.fromEntries(Object.entries(body).map(([key, value]) => [key, plainNumber(value)]));
+}
+
+function plainNumber(value: Json): unknown {
+  return JSON.isRawJSON(value) ? Number(value.rawJSON) : value;
+}
+
+function mediaTypes(contract: Contract, req: Request): string[] {
+  return Object.keys(operationOf(contract, req)?.requestBody?.content ?? {});
+}
+
+function mediaTypeOf(req: Request): string {
+  return (req.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 }

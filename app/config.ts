@@ -107,7 +107,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     flag: 'shutdown-seconds',
     argument: 'seconds',
     help: 'how long a stop waits for open requests',
-    fallback: 10,
+    fallback: 5,
     read: integer(0, 3600),
   },
 };

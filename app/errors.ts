@@ -64,11 +64,16 @@ function toHttpError(error: unknown): HttpError {
     return new HttpError(statusOf[error.code], error.message, error.code === 'busy' ? { 'Retry-After': '1' } : {});
   }
   if (isValidatorError(error) && error.status < 500) return fromValidator(error);
-  const { type, limit } = (error ?? {}) as { type?: string; limit?: number };
-  if (type === 'entity.too.large') return new HttpError(413, `The request body is larger than ${limit} bytes`);
-  if (type === 'encoding.unsupported' || type === 'charset.unsupported') return new HttpError(415);
-  if (type !== undefined || error instanceof URIError) return new HttpError(400);
-  return new HttpError(500);
+  if (isExposed(error)) {
+    const message = error.status === 413 ? `The request body is larger than ${error.limit} bytes` : undefined;
+    return new HttpError(error.status, message);
+  }
+  return new HttpError(error instanceof URIError ? 404 : 500);
+}
+
+/** What express's body parsers throw for a request that is at fault. */
+function isExposed(error: unknown): error is Error & { status: number; limit?: number } {
+  return error instanceof Error && 'expose' in error && error.expose === true && 'status' in error;
 }
 
 /** The validator's own words name its inner paths; only 401 comes with ours. */

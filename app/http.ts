@@ -2,7 +2,7 @@ import express, { type Express, type RequestHandler } from 'express';
 import { middleware as openApiValidator } from 'express-openapi-validator';
 import { type Contract, operationsOf, parametersOf } from '../spec/load.ts';
 import { createAuthenticator } from './auth.ts';
-import { jsonBody, maxBodyBytes } from './body.ts';
+import { bodyReader } from './body.ts';
 import { errorHandler, notFound } from './errors.ts';
 import { requestLog } from './log.ts';
 import { queryParser } from './query.ts';
@@ -23,8 +23,6 @@ export function createApp(context: Context): Express {
   app.set('query parser', queryParser(context.contract));
 
   app.use(requestLog(context));
-  app.use(jsonBody());
-  app.use(express.urlencoded({ extended: false, limit: maxBodyBytes }));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));
@@ -48,7 +46,11 @@ function validator(context: Context): RequestHandler[] {
     // The files that make up the reference page.
     ignorePaths: /^\/docs\/./,
   }) as RequestHandler[];
-  return [...handlers, requireBody(context.contract)];
+  // Bodies are read once it is known who sends them and to what, and before they are validated.
+  const at = handlers.findIndex(({ name }) => name === 'requestMiddleware');
+  if (at < 0) throw new Error('express-openapi-validator has other parts than before');
+  const { contract } = context;
+  return [...handlers.slice(0, at), ...bodyReader(contract), ...handlers.slice(at), requireBody(contract)];
 }
 
 /** The validator takes an empty body for none and lets it pass where the schema has no required members. */

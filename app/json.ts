@@ -13,9 +13,9 @@ export function readJsonObject(text: string, loc: string[], maxLength: number): 
 }
 
 /** Returns the value of a JSON text found at `loc`; `input` is what the error shows of it. Throws ValidationFailure. */
-export function parseOrRefuse(text: string, loc: string[], input: unknown) {
+export function parseOrRefuse(text: string, loc: string[], input: unknown, depth?: number) {
   try {
-    return parseJson(text);
+    return parseJson(text, depth);
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     throw new ValidationFailure([jsonProblem(error, loc, input)]);

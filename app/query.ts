@@ -3,15 +3,19 @@ import { type Contract, operationsOf, parametersOf } from '../spec/load.ts';
 type Query = Record<string, string | number>;
 
 /**
- * Returns the last value of every parameter in a URL's query, as FastAPI takes them; `+` is a space.
+ * Returns the last value of every name in a query or form, as FastAPI takes them; `+` is a space.
  * Names with a bracket are left out: no parameter has one, and the validator would build objects of them.
  */
+export function lastValues(text: string): Record<string, string> {
+  const values: Record<string, string> = Object.create(null);
+  for (const [name, value] of new URLSearchParams(text)) if (!name.includes('[')) values[name] = value;
+  return values;
+}
+
+/** Returns the last value of every parameter of a URL, as text. */
 export function parseQuery(url: string): Record<string, string> {
   const at = url.indexOf('?');
-  const query: Record<string, string> = Object.create(null);
-  if (at < 0) return query;
-  for (const [name, value] of new URLSearchParams(url.slice(at + 1))) if (!name.includes('[')) query[name] = value;
-  return query;
+  return lastValues(at < 0 ? '' : url.slice(at + 1));
 }
 
 /**
@@ -21,7 +25,7 @@ export function parseQuery(url: string): Record<string, string> {
 export function queryParser(contract: Contract): (text: string | undefined) => Query {
   const integers = integerNames(contract);
   return (text) => {
-    const query: Query = parseQuery(`?${text ?? ''}`);
+    const query: Query = lastValues(text ?? '');
     for (const name of integers) {
       const value = query[name];
       if (typeof value === 'string')

@@ -1,14 +1,18 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createHttpServer, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Express } from 'express';
 import type { Logger } from 'pino';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import type { Config } from './config.ts';
+import { drainable } from './drain.ts';
 import { createApp } from './http.ts';
 import { createLog } from './log.ts';
 import { startSweeper } from './sweeper.ts';
+
+/** Room for the longest filter there may be, every character of it escaped. */
+const maxHeaderBytes = 2 ** 17;
 
 /** What the routes work with. */
 export type Context = {
@@ -48,7 +52,9 @@ export function createServer(
     keyUse: new Map(),
   };
   const app = createApp(context);
-  const server = createHttpServer(app);
+  const server = createHttpServer({ maxHeaderSize: maxHeaderBytes }, app);
+  server.on('clientError', answerBadHttp);
+  const drain = drainable(server);
   const sweeper = startSweeper(context);
 
   return {
@@ -56,7 +62,7 @@ export function createServer(
     context,
     start: () => listen(server, config),
     close: async () => {
-      await drain(server, config.shutdownSeconds);
+      await drain(config.shutdownSeconds);
       await sweeper.stop();
       await context.store.close();
     },
@@ -70,11 +76,11 @@ async function listen(server: Server, { host, port }: Config): Promise<string> {
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
 
-async function drain(server: Server, seconds: number): Promise<void> {
-  if (!server.listening) return;
-  const closed = once(server, 'close');
-  server.close();
-  const timer = setTimeout(() => server.closeAllConnections(), seconds * 1000);
-  await closed;
-  clearTimeout(timer);
+/** What isn't HTTP never becomes a request; it is answered in the shape of other errors all the same. */
+function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+  const body = JSON.stringify({ detail: STATUS_CODES[status] });
+  const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}\r\n\r\n${body}`);
 }

@@ -1,9 +1,12 @@
 import { recordKeyUse } from '../db/credentials.ts';
+import { StoreError } from '../db/errors.ts';
 import { endDueSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
 import type { Context } from './server.ts';
 
 export type Sweeper = { stop: () => Promise<void> };
+
+const batchSize = 500;
 
 /**
  * Every `sweepSeconds` marks expired sandboxes as killed and writes down when keys were last used. Nothing depends on
@@ -34,13 +37,13 @@ export function startSweeper(context: Context): Sweeper {
 export async function sweep({ store, log, now, keyUse }: Context): Promise<void> {
   const used = new Map(keyUse);
   try {
-    const ended = await write(store.db, async (trx) => {
-      await recordKeyUse(trx, used);
-      return endDueSandboxes(trx, now());
-    });
-    if (ended > 0) log.debug({ ended }, 'expired sandboxes ended');
+    await write(store.db, (trx) => recordKeyUse(trx, used));
     for (const [id, time] of used) if (keyUse.get(id) === time) keyUse.delete(id);
+    // A few at a time: requests get their turn in between.
+    let ended = batchSize;
+    while (ended === batchSize) ended = await write(store.db, (trx) => endDueSandboxes(trx, now(), batchSize));
   } catch (error) {
-    log.error({ err: error }, 'sweep failed');
+    if (error instanceof StoreError && error.code === 'busy') log.warn('sweep put off: the database is busy');
+    else log.error({ err: error }, 'sweep failed');
   }
 }

@@ -76,6 +76,7 @@ function wording(
     case 'required':
       return { type: 'missing', msg: 'Field required' };
     case 'type':
+      if (schema.enum) return notListed(schema.enum);
       return isWholeBody ? notAModel : wrongType(schema, input, isText);
     case 'minimum':
       return {
@@ -89,10 +90,8 @@ function wording(
         msg: `Input should be less than or equal to ${schema.maximum}`,
         ctx: { le: schema.maximum },
       };
-    case 'enum': {
-      const expected = inWords((schema.enum ?? []).filter((value) => value !== null));
-      return { type: 'literal_error', msg: `Input should be ${expected}`, ctx: { expected } };
-    }
+    case 'enum':
+      return notListed(schema.enum ?? []);
     case 'minLength':
       return tooFewOrMany('string_too_short', 'at least', 'min_length', schema.minLength);
     case 'maxLength':
@@ -131,6 +130,11 @@ function wrongType(schema: Schema, input: unknown, isText: boolean): Wording {
     return { type: 'int_from_float', msg: 'Input should be a valid integer, got a number with a fractional part' };
   }
   return typeWords[expected] ?? { type: 'value_error', msg: 'Value error, the value is of the wrong type' };
+}
+
+function notListed(allowed: unknown[]): Wording {
+  const expected = inWords(allowed.filter((value) => value !== null));
+  return { type: 'literal_error', msg: `Input should be ${expected}`, ctx: { expected } };
 }
 
 function tooFewOrMany(type: string, bound: string, name: string, length = 0): Wording {

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import { parseJson } from '../db/json.ts';
+import { maxDepth, parseJson } from '../db/json.ts';
 import type { Sandbox } from '../db/sandboxes.ts';
 import type { Config } from './config.ts';
 
@@ -14,9 +14,9 @@ export function vm(sandbox: Sandbox): string {
   return `{"vm_id":${JSON.stringify(id)},${infoMembers(sandbox)},"memory_mb":${memoryMb},"vcpu_count":${vcpuCount}}`;
 }
 
-/** Sends JSON text; with response validation on, through the validator. */
+/** Sends JSON text of metadata in an object in an array at most; with response validation on, through the validator. */
 export function sendJson(res: Response, config: Config, text: string): void {
-  if (config.validateResponses) res.json(parseJson(text));
+  if (config.validateResponses) res.json(parseJson(text, maxDepth + 2));
   else res.type('application/json').send(text);
 }
 

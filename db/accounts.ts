@@ -9,17 +9,17 @@ const userName = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
 const minPasswordLength = 8;
 
 /**
- * Adds a user; without a password they can use API keys only. Returns the user.
- * Throws StoreError `invalid` for a bad name or password, `conflict` when the name is taken.
+ * Adds a user; without a password's hash they can use API keys only. Returns the user.
+ * Throws StoreError `invalid` for a bad name, `conflict` when the name is taken.
  */
-export async function createUser(trx: Trx, now: number, name: string, password: string | null): Promise<User> {
+export async function createUser(trx: Trx, now: number, name: string, passwordHash: string | null): Promise<User> {
   if (!userName.test(name)) {
     throw new StoreError(
       'invalid',
       'a user name is 1 to 64 letters, digits and . _ @ -, and begins with a letter or digit',
     );
   }
-  const values = { name, password_hash: await hashOf(password), created_at: now };
+  const values = { name, password_hash: passwordHash, created_at: now };
   try {
     const { id } = await trx.insertInto('users').values(values).returning('id').executeTakeFirstOrThrow();
     return { id, name };
@@ -53,7 +53,7 @@ export async function listUsers(db: Db) {
 
 /** Sets a password and ends the user's access tokens. Throws StoreError `not_found` or `invalid`. */
 export async function setPassword(db: Db, name: string, password: string): Promise<void> {
-  const hash = await hashOf(password);
+  const hash = await newPasswordHash(password);
   await write(db, async (trx) => {
     const { id } = await getUser(trx, name);
     await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', id).execute();
@@ -89,8 +89,8 @@ export async function findUserByPassword(db: Db, name: string, password: string)
   return matches && row ? { id: row.id, name: row.name } : null;
 }
 
-async function hashOf(password: string | null): Promise<string | null> {
-  if (password === null) return null;
+/** Returns what to keep of a new password. Takes a third of a second. Throws StoreError `invalid` when it is too short. */
+export async function newPasswordHash(password: string): Promise<string> {
   if (password.length < minPasswordLength) {
     throw new StoreError('invalid', `a password has at least ${minPasswordLength} characters`);
   }

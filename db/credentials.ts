@@ -64,15 +64,20 @@ export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
     .execute();
 }
 
-/** Revokes the key that begins with `prefix`, from the next request on. Throws StoreError `not_found`. */
-export async function revokeApiKey(trx: Trx, now: number, prefix: string): Promise<void> {
+/**
+ * Revokes the key of this prefix, or this whole key, from the next request on. Returns its prefix.
+ * Throws StoreError `not_found`.
+ */
+export async function revokeApiKey(trx: Trx, now: number, given: string): Promise<string> {
+  const prefix = prefixOf(given);
+  const isKnown = given === prefix || (await findPrincipal(trx, now, given)) !== null;
   const { numUpdatedRows } = await trx
     .updateTable('api_keys')
     .set((eb) => ({ revoked_at: eb.fn.coalesce('revoked_at', eb.val(now)) }))
-    .where('prefix', '=', prefix.slice(0, prefixLength))
+    .where('prefix', '=', isKnown ? prefix : '')
     .executeTakeFirst();
-  if (numUpdatedRows === 0n)
-    throw new StoreError('not_found', `there is no API key beginning ${prefix.slice(0, prefixLength)}`);
+  if (numUpdatedRows > 0n) return prefix;
+  throw new StoreError('not_found', 'there is no such API key: give a prefix as `keys list` shows it, or a whole key');
 }
 
 /** Writes when keys were last used: milliseconds since 1970 by key id. */

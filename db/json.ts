@@ -42,13 +42,15 @@ export class JsonError extends Error {
 }
 
 /**
- * Returns the value that the text stands for. Print it with JSON.stringify.
+ * Returns the value that the text stands for, which may nest `depth` levels deep. Print it with JSON.stringify.
  * Throws JsonError.
  */
-export function parseJson(text: string): Json {
-  refuseDeep(text);
+export function parseJson(text: string, depth = maxDepth): Json {
+  refuseDeep(text, depth);
   try {
-    return (mayNeedCare.test(text) ? JSON.parse(text, revive) : JSON.parse(text)) as Json;
+    const value = (mayNeedCare.test(text) ? JSON.parse(text, exactly) : JSON.parse(text)) as Json;
+    refuseUnstorable(text);
+    return value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new JsonError('syntax', error.message, positionIn(error.message, text));
@@ -67,35 +69,41 @@ export function isObject(value: unknown): value is JsonObject {
 export function canonicalNumber(numeral: string): string {
   const [, sign = '', whole = '', fraction = '', exponentText = '0'] = numeralParts.exec(numeral) ?? [];
   const exponent = Number(exponentText);
-  if (whole.length + exponent > maxIntegerDigits || fraction.length - exponent > maxFractionDigits) {
+  const digits = `${whole}${fraction}`.replace(/^0+/, '');
+  if (digits === '') return '0';
+  const lowest = exponent - fraction.length;
+  if (digits.length + lowest > maxIntegerDigits || -lowest > maxFractionDigits) {
     throw new JsonError('value', 'a number is beyond the range of a PostgreSQL numeric');
   }
-  const digits = `${whole}${fraction}`.replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
-  if (significant === '') return '0';
-  return `${sign}${significant}e${exponent - fraction.length + digits.length - significant.length}`;
+  // Not by a regular expression: looking for zeros at the end, it would try at every run of zeros on the way.
+  let end = digits.length;
+  while (digits.endsWith('0', end)) end--;
+  return `${sign}${digits.slice(0, end)}e${lowest + digits.length - end}`;
 }
 
 const numeralParts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
-/** Escapes may hide NUL or a surrogate; numbers with a fraction, an exponent or sixteen digits may not fit a double. */
-const mayNeedCare = /\\u|(?:^|["\s]:|[,[])\s*-?(?:\d{16}|\d+[.eE])/;
+/** Numbers with a fraction, an exponent or sixteen digits may not fit a double. */
+const mayNeedCare = /(?:^|["\s]:|[,[])\s*-?(?:\d{16}|\d+[.eE])/;
 
-function revive(this: unknown, key: string, value: unknown, context: { source?: string }): unknown {
-  refuseUnstorable(key);
-  if (typeof value === 'string') refuseUnstorable(value);
-  if (typeof value !== 'number' || context.source === undefined) return value;
+function exactly(_key: string, value: unknown, { source }: { source?: string }): unknown {
+  if (typeof value !== 'number' || source === undefined) return value;
   const printed = Number.isFinite(value) ? canonicalNumber(String(value)) : null;
-  return canonicalNumber(context.source) === printed ? value : JSON.rawJSON(context.source);
+  return canonicalNumber(source) === printed ? value : JSON.rawJSON(source);
 }
 
+/** Looks at the text and not at the value: what a duplicated key overrides counts as well, as it does for jsonb. */
 function refuseUnstorable(text: string): void {
-  if (text.includes('\0')) throw new JsonError('value', 'a string contains the NUL character (\\u0000)');
-  if (!text.isWellFormed()) throw new JsonError('value', 'a string contains half of a surrogate pair');
+  if (!text.includes('\\u')) return;
+  for (const [literal] of text.matchAll(/"(?:[^"\\]|\\.)*"/g)) {
+    const content = JSON.parse(literal) as string;
+    if (content.includes('\0')) throw new JsonError('value', 'a string contains the NUL character (\\u0000)');
+    if (!content.isWellFormed()) throw new JsonError('value', 'a string contains half of a surrogate pair');
+  }
 }
 
 /** The native parser has no depth limit, and everything that walks its result recurses. */
-function refuseDeep(text: string): void {
+function refuseDeep(text: string, maximum: number): void {
   let depth = 0;
   let inString = false;
   for (let at = 0; at < text.length; at++) {
@@ -103,7 +111,7 @@ function refuseDeep(text: string): void {
     if (code === quote) inString = !inString;
     else if (inString) at += code === backslash ? 1 : 0;
     else if (code === openBracket || code === openBrace) {
-      if (++depth > maxDepth) throw new JsonError('depth', `nested more than ${maxDepth} levels deep`, at);
+      if (++depth > maximum) throw new JsonError('depth', `nested more than ${maximum} levels deep`, at);
     } else if (code === closeBracket || code === closeBrace) depth--;
   }
 }

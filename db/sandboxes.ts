@@ -9,6 +9,9 @@ import type { SandboxStatus, Tables } from './schema.ts';
 import { searchNewest } from './search.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
 
+/** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
+export type Clock = () => number;
+
 /** A sandbox as it is at the time of asking. `env` is left out on purpose. */
 export type Sandbox = {
   id: string;
@@ -44,22 +47,24 @@ export async function listSandboxes(
 }
 
 /**
- * Replaces the sandbox's metadata, its end, or both, and returns it.
+ * Replaces the sandbox's metadata, sets its lifetime anew from now, or both, and returns it.
  * Throws StoreError `not_found`, or `conflict` when it has ended; JsonError when the metadata is too large.
  */
 export async function updateSandbox(
   db: Db,
-  now: number,
+  clock: Clock,
   ownerId: number,
   id: string,
-  change: { metadata?: JsonObject | undefined; endAt?: number | undefined },
+  change: { metadata?: JsonObject | undefined; lifetimeSeconds?: number | undefined },
 ): Promise<Sandbox> {
   return write(db, async (trx) => {
+    const now = clock();
     const { status } = await getSandbox(trx, now, ownerId, id);
     if (status === 'killed') throw new StoreError('conflict', 'Sandbox has ended');
     if (change.metadata) await replaceMetadata(trx, ownerId, id, change.metadata);
-    if (change.endAt !== undefined) {
-      await trx.updateTable('sandboxes').set({ end_at: change.endAt }).where('id', '=', id).execute();
+    if (change.lifetimeSeconds !== undefined) {
+      const endAt = now + change.lifetimeSeconds * 1000;
+      await trx.updateTable('sandboxes').set({ end_at: endAt }).where('id', '=', id).execute();
     }
     return getSandbox(trx, now, ownerId, id);
   });
@@ -81,8 +86,9 @@ async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: 
 }
 
 /** Ends the owner's sandbox, once, and returns it. Throws StoreError `not_found`. */
-export async function endSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
+export async function endSandbox(db: Db, clock: Clock, ownerId: number, id: string): Promise<Sandbox> {
   return write(db, async (trx) => {
+    const now = clock();
     const sandbox = await getSandbox(trx, now, ownerId, id);
     if (sandbox.status === 'killed') return sandbox;
     await trx.updateTable('sandboxes').set({ status: 'killed', end_at: now }).where('id', '=', id).execute();
@@ -90,13 +96,19 @@ export async function endSandbox(db: Db, now: number, ownerId: number, id: strin
   });
 }
 
-/** Marks every sandbox past its end as killed, in one statement. Returns how many. */
-export async function endDueSandboxes(trx: Trx, now: number): Promise<number> {
+/** Marks at most `limit` sandboxes past their end as killed, in one statement. Returns how many. */
+export async function endDueSandboxes(trx: Trx, now: number, limit: number): Promise<number> {
   const { numUpdatedRows } = await trx
     .updateTable('sandboxes')
     .set({ status: 'killed' })
-    .where('status', '=', 'active')
-    .where('end_at', '<=', now)
+    .where('position', 'in', (eb) =>
+      eb
+        .selectFrom('sandboxes')
+        .select('position')
+        .where('status', '=', 'active')
+        .where('end_at', '<=', now)
+        .limit(limit),
+    )
     .executeTakeFirst();
   return Number(numUpdatedRows);
 }

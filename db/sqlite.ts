@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {
@@ -21,7 +22,7 @@ export type Trx = Transaction<Tables>;
 const maxStatements = 500;
 
 /** How long a write waits for another process, an import say, to finish its own. */
-const maxWriteWaitMilliseconds = 5_000;
+const maxWriteWaitMilliseconds = 3_000;
 
 /**
  * Opens a database file, or `:memory:`, creating the file where there is none.
@@ -29,6 +30,8 @@ const maxWriteWaitMilliseconds = 5_000;
  */
 export function openSqlite(file: string): Database.Database {
   try {
+    // It holds the environments of sandboxes: nobody else's business. SQLite gives its other files the same mode.
+    if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
     const sqlite = new Database(file, { timeout: maxWriteWaitMilliseconds });
     // Reading before the first pragma that writes: a file that isn't a database stays as it is.
     sqlite.prepare('select count(*) from sqlite_master').get();
@@ -124,6 +127,10 @@ function codeOf(error: unknown): string | undefined {
 }
 
 function reasonOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'its folder does not exist';
+  if (code === 'EISDIR') return 'it is a folder';
+  if (code === 'EACCES' || code === 'EROFS' || code === 'SQLITE_READONLY') return 'this user may not write it';
   if (codeOf(error) === 'SQLITE_NOTADB') return 'the file is not a SQLite database';
   if (codeOf(error)?.startsWith('SQLITE_CANTOPEN')) return 'it is not a file, or this user may not read or write it';
   return error instanceof Error ? error.message : String(error);

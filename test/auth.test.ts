@@ -148,6 +148,15 @@ describe('authentication', () => {
       expect(response.headers['cache-control']).to.equal('no-store');
     });
 
+    it('200: sweeps expired tokens away', async () => {
+      await app.addUser('alice', password);
+      await login('alice', password);
+      app.clock.now += 3600_000;
+      await login('alice', password);
+      const count = app.server.context.store.sqlite.prepare('select count(*) from access_tokens').pluck().get();
+      expect(count).to.equal(1);
+    });
+
     it('401: a wrong password, an unknown user and a user without a password look alike', async () => {
       await app.addUser('alice', password);
       await app.addUser('robot');
@@ -171,13 +180,34 @@ describe('authentication', () => {
       expect(grant.body.detail[0]).to.include({ type: 'string_pattern_mismatch' });
     });
 
-    it('429: after too many failures for one user name, and not for another', async () => {
+    const loginFrom = (address: string, username: string, secret: string) => {
+      Object.defineProperty(app.server.app.request, 'ip', { configurable: true, get: () => address });
+      return login(username, secret);
+    };
+
+    it('429: after too many failures for one user name from anywhere, and not for another', async () => {
       app = await startApp({ loginAttempts: 2 });
       await app.addUser('alice', password);
       await app.addUser('bob', password);
-      expect((await login('alice', password)).status).to.equal(200);
-      expect((await login('alice', 'wrong')).status).to.equal(401);
-      expect((await login('bob', password)).status).to.equal(200);
+      expect((await loginFrom('10.0.0.1', 'alice', password)).status).to.equal(200);
+      expect((await loginFrom('10.0.0.2', 'alice', 'wrong')).status).to.equal(401);
+      expect((await loginFrom('10.0.0.3', 'alice', 'wrong')).status).to.equal(401);
+      expect((await loginFrom('10.0.0.4', 'bob', password)).status).to.equal(200);
+      expect((await loginFrom('10.0.0.4', 'alice', password)).status).to.equal(429);
+    });
+
+    it('429: after too many failures from one address, under whatever names, and not from another', async () => {
+      app = await startApp({ loginAttempts: 2 });
+      await app.addUser('alice', password);
+      expect((await loginFrom('10.0.0.1', 'one', 'wrong')).status).to.equal(401);
+      expect((await loginFrom('10.0.0.1', 'two', 'wrong')).status).to.equal(401);
+      expect((await loginFrom('10.0.0.2', 'alice', password)).status).to.equal(200);
+      expect((await loginFrom('10.0.0.1', 'alice', password)).status).to.equal(429);
+    });
+
+    it('429: says how long to wait', async () => {
+      app = await startApp({ loginAttempts: 1 });
+      await app.addUser('alice', password);
       expect((await login('alice', 'wrong')).status).to.equal(401);
       const response = await login('alice', password);
       expect(response.status).to.equal(429);

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
@@ -45,12 +45,52 @@ describe('sandpit', () => {
       for (const output of [first.output, second.output]) expect(output.stdout).not.to.contain(key);
     });
 
+    it('marks expired sandboxes as killed by itself', async () => {
+      await runs('users', 'create', 'alice');
+      writeFileSync(join(dir, 'one.jsonl'), line());
+      await runs('import', join(dir, 'one.jsonl'));
+      const store = new Database(db);
+      const status = () => store.prepare('select status from sandboxes').pluck().get();
+      expect(status()).to.equal('active');
+      const server = await serve(['--db', db, '--sweep-seconds', '1']);
+      while (status() === 'active') await fetch(`${server.url}/health`);
+      store.close();
+      await server.stop();
+    });
+
     it('takes the first key from SANDPIT_API_KEY', async () => {
       const server = await serve(['--db', db], { env: { SANDPIT_API_KEY: givenKey } });
       const response = await fetch(`${server.url}/v1/sessions/sandboxes`, { headers: { 'X-API-Key': givenKey } });
       expect(response.status).to.equal(200);
+      expect(server.output.stderr).not.to.contain(givenKey);
       await server.stop();
     });
+
+    it('loses no first key to a port that is in use', async () => {
+      const other = createServer().listen(0, '127.0.0.1');
+      await new Promise((resolve) => other.once('listening', resolve));
+      await fails('serve', '--port', String((other.address() as { port: number }).port));
+      other.close();
+      const server = await serve(['--db', db]);
+      expect(server.output.stderr).to.match(/e2b_[0-9a-f]{40}/);
+      await server.stop();
+    });
+
+    it('stops at once for connections that ask nothing, and answers the request under way', async () => {
+      const server = await serve(['--db', db, '--shutdown-seconds', '15'], { env: { SANDPIT_API_KEY: givenKey } });
+      const silent = connect(Number(new URL(server.url).port), '127.0.0.1');
+      await new Promise((resolve) => silent.once('connect', resolve));
+      const lock = new Database(db);
+      lock.exec('begin immediate');
+      const created = fetch(`${server.url}/v1/vms`, { method: 'POST', headers: { 'X-API-Key': givenKey } });
+      await fetch(`${server.url}/health`);
+      const stopped = server.stop();
+      await new Promise((resolve) => silent.once('close', resolve));
+      lock.exec('commit');
+      lock.close();
+      expect((await created).status).to.equal(201);
+      expect(await stopped).to.equal(0);
+    }).timeout(10_000);
 
     it('stops on SIGTERM and on SIGINT, and what was created is there afterwards', async () => {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -128,7 +168,14 @@ describe('sandpit', () => {
     expect(await fails('users', 'create', 'alice')).to.contain('exists already');
     expect(await fails('users', 'create', 'a b')).to.contain('a user name is');
     expect(await fails('keys', 'create', '--user', 'bob')).to.contain('there is no user named bob');
-    expect(await fails('keys', 'revoke', 'e2b_123')).to.contain('there is no API key beginning');
+    const key = (await runs('keys', 'create', '--user', 'alice')).trim();
+    expect(await fails('keys', 'revoke', `${key.slice(0, 20)}${'0'.repeat(24)}`)).to.contain(
+      'there is no such API key',
+    );
+    expect(await runs('keys', 'revoke', key)).to.equal(`Revoked ${key.slice(0, 16)}.\n`);
+    expect((await sandpit(['export', '--db', join(dir, 'typo.db')])).stderr).to.contain('there is no database');
+    expect(readdirSync(dir)).to.deep.equal(['sandpit.db']);
+    expect(await fails('keys', 'revoke', 'e2b_123')).to.contain('there is no such API key');
     const short = await sandpit(['users', 'passwd', 'alice', '--db', db], { input: 'short' });
     expect(short).to.include({ code: 1, stderr: 'sandpit: a password has at least 8 characters\n' });
     const file = join(dir, 'one.jsonl');
@@ -189,6 +236,12 @@ describe('sandpit', () => {
         [line({ sandbox_id: 'x', started_at: 'yesterday' }), 'started_at must match format "date-time"'],
         [line({ sandbox_id: 'x', metadata: { a: 'x'.repeat(65_536) } }), 'metadata takes'],
         [line({ sandbox_id: 'x', extra: 1 }), 'must NOT have additional properties'],
+        [line({ sandbox_id: 'x', end_at: '2016-12-31T23:59:60Z' }), 'end_at is no time that can be kept'],
+        [
+          line({ sandbox_id: 'x' }).replace('"metadata":{}', '"metadata":12345678901234567890'),
+          'metadata must be object',
+        ],
+        [line({ sandbox_id: 'x', env: 5 }).replace('"env":5', '"env":12345678901234567890'), 'env must be object'],
       ];
       for (const [text, reason] of wrong) {
         const { code, stderr } = await sandpit(['import', '-', '--db', db], {

@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { operations } from './contract.ts';
 import { apiKey, startApp } from './helpers.ts';
@@ -18,6 +20,35 @@ describe('errors', () => {
     expect(response.status).to.equal(405);
     expect(response.body).to.deep.equal({ detail: 'Method Not Allowed' });
     expect(response.headers.allow?.split(', ').sort()).to.deep.equal(['DELETE', 'GET', 'PATCH']);
+  });
+
+  it('400: a body that is not what its encoding says', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    const request = app.http.post('/v1/vms').set(apiKey(alice)).type('json').set('Content-Encoding', 'gzip');
+    expect((await request.send('garbage')).body).to.deep.equal({ detail: 'Bad Request' });
+    expect(app.log()).not.to.contain('"level":50');
+  });
+
+  it('a body is read only where the operation takes one, and only once it is known who sends it', async () => {
+    const { http } = await startApp();
+    const broken = (method: 'get' | 'post', path: string) => http[method](path).type('json').send('{');
+    expect((await broken('get', '/health')).status).to.equal(200);
+    expect((await broken('get', '/nope')).status).to.equal(404);
+    expect((await broken('post', '/v1/vms')).status).to.equal(401);
+  });
+
+  it('400, 431: what is not HTTP, or has headers that are too large, in the shape of other errors', async () => {
+    const { server } = await startApp({ port: 0 });
+    const { port } = new URL(await server.start());
+    const say = async (text: string) => {
+      const socket = connect(Number(port), '127.0.0.1').end(text);
+      const [head, body] = (await readText(socket)).split('\r\n\r\n');
+      return [head?.split('\r\n')[0], JSON.parse(body as string).detail];
+    };
+    expect(await say('nonsense\r\n\r\n')).to.deep.equal(['HTTP/1.1 400 Bad Request', 'Bad Request']);
+    const large = `GET / HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(200_000)}\r\n\r\n`;
+    expect((await say(large))[0]).to.equal('HTTP/1.1 431 Request Header Fields Too Large');
   });
 
   it('422: a body that is not UTF-8', async () => {

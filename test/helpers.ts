@@ -7,7 +7,7 @@ import request from 'supertest';
 import { type Config, readConfig } from '../app/config.ts';
 import { createLog } from '../app/log.ts';
 import { createServer, type SandpitServer } from '../app/server.ts';
-import { createUser } from '../db/accounts.ts';
+import { createUser, newPasswordHash } from '../db/accounts.ts';
 import { createApiKey } from '../db/credentials.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../db/insert.ts';
 import { write } from '../db/sqlite.ts';
@@ -59,11 +59,13 @@ export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
     http: request(listener),
     listener,
     dir,
-    addUser: (name, password) =>
-      write(db, async (trx) => {
-        const { id } = await createUser(trx, clock.now, name, password ?? null);
+    addUser: async (name, password) => {
+      const hash = password === undefined ? null : await newPasswordHash(password);
+      return write(db, async (trx) => {
+        const { id } = await createUser(trx, clock.now, name, hash);
         return { name, id, key: await createApiKey(trx, clock.now, id, 'test') };
-      }),
+      });
+    },
     insert: async (owner, sandbox) => {
       const whole = { ...plainSandbox(owner, clock.now), ...sandbox };
       await write(db, (trx) => insertSandbox(trx, whole));

@@ -66,10 +66,10 @@ describe('the metadata index', () => {
             await write(db, (trx) => reorder(trx, owner.id));
             expect(await disorderOf(db, owner.id)).to.equal(0);
           } else if (id && known && s.kind === 'replace' && !known.killed) {
-            await updateSandbox(db, 10, owner.id, id, { metadata: s.metadata });
+            await updateSandbox(db, () => 10, owner.id, id, { metadata: s.metadata });
             model.set(id, { ...known, metadata: s.metadata });
           } else if (id && known && s.kind === 'end') {
-            await endSandbox(db, 10, owner.id, id);
+            await endSandbox(db, () => 10, owner.id, id);
             model.set(id, { ...known, killed: true });
           }
         }

@@ -184,6 +184,7 @@ describe('PostgreSQL as the judge of @>', () => {
       '"\\ud800"',
       '"\\udc00\\ud800"',
       '1e131072',
+      '{"a":"\\u0000","a":1}',
       '01',
       "{'a':1}",
       '[1,]',
@@ -191,7 +192,17 @@ describe('PostgreSQL as the judge of @>', () => {
     ]) {
       expect(await takes(text), text).to.equal(false);
     }
-    for (const text of ['"\\ud83d\\ude00"', '1e131071', '-0', '1E+5', '[]', ' {} ', '"\\\\u0000"']) {
+    for (const text of [
+      '"\\ud83d\\ude00"',
+      '1e131071',
+      '0.1e131072',
+      '0e131072',
+      '-0',
+      '1E+5',
+      '[]',
+      ' {} ',
+      '"\\\\u0000"',
+    ]) {
       expect(await takes(text), text).to.equal(true);
     }
   });

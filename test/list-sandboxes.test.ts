@@ -7,7 +7,7 @@ describe('GET /v1/sessions/sandboxes', () => {
   let app: TestApp;
   let alice: Caller;
   beforeEach(async () => {
-    app = await startApp();
+    app = await startApp({ port: 0 });
     alice = await app.addUser('alice');
   });
 
@@ -197,6 +197,13 @@ describe('GET /v1/sessions/sandboxes', () => {
       const nested = (levels: number) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
       expect((await list({ metadata: nested(64) })).status).to.equal(200);
       expect((await refused(`metadata=${nested(65)}`))[0]).to.include({ type: 'json_invalid' });
+    });
+
+    it('takes the longest filter there may be, every character of it escaped', async () => {
+      const longest = JSON.stringify({ a: 'é'.repeat(8192 - '{"a":""}'.length) });
+      const url = await app.server.start();
+      const query = new URLSearchParams({ metadata: longest });
+      expect((await fetch(`${url}${path}?${query}`, { headers: apiKey(alice) })).status).to.equal(200);
     });
 
     it('refuses what jsonb refuses: NUL, half a surrogate pair, a number beyond its range', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
@@ -41,6 +41,14 @@ describe('the store', () => {
     const pragma = (name: string) => sqlite.pragma(name, { simple: true });
     expect([pragma('journal_mode'), pragma('synchronous'), pragma('foreign_keys')]).to.deep.equal(['wal', 2, 1]);
     await close();
+  });
+
+  it('keeps its files to itself', async () => {
+    const file = fileIn();
+    const store = openStore(file);
+    store.sqlite.exec("insert into users (name, created_at) values ('alice', 0)");
+    for (const name of [file, `${file}-wal`, `${file}-shm`]) expect(statSync(name).mode & 0o777, name).to.equal(0o600);
+    await store.close();
   });
 
   it('applies a migration wholly or not at all', () => {
@@ -88,7 +96,7 @@ describe('the store', () => {
     });
 
     it('a folder, and a path in a folder that is not there', () => {
-      expect(refused(join(fileIn(), 'missing', 'sandpit.db'))).to.contain('directory does not exist');
+      expect(refused(join(fileIn(), 'missing', 'sandpit.db'))).to.contain('its folder does not exist');
       const store = temporaryDirectory();
       expect(() => openStore(store)).to.throw(StoreError, "can't open the database");
     });

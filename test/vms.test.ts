@@ -1,3 +1,4 @@
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { endDueSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
@@ -56,8 +57,8 @@ describe('sandboxes under /v1/vms', () => {
         env: null,
         snapshot_id: null,
       };
-      for (const body of [undefined, {}, nulls]) {
-        const response = await create(body);
+      for (const body of [undefined, null, {}, nulls]) {
+        const response = body === null ? await createText('null') : await create(body);
         expect(response.status).to.equal(201);
         expect(response.body).to.include({
           template_id: null,
@@ -91,6 +92,19 @@ describe('sandboxes under /v1/vms', () => {
       expect(await matching({ admin: true })).to.equal(0);
     });
 
+    it('201: takes a body that says nothing of its type for what it is', async () => {
+      const request = app.http.post('/v1/vms').set(apiKey(alice));
+      request.write('{"metadata":{"a":1}}' as never);
+      expect((await request).body.metadata).to.deep.equal({ a: 1 });
+    });
+
+    it('201: takes numbers of any length in no time to speak of', async () => {
+      const number = `1${'0'.repeat(131_000)}1`;
+      const metadata = Array.from({ length: 6 }, (_, n) => `"n${n}":${number}`).join(',');
+      expect((await createText(`{"metadata":{${metadata}}}`)).status).to.equal(422);
+      expect((await createText(`{"metadata":{"n":1${'0'.repeat(60_000)}1}}`)).status).to.equal(201);
+    });
+
     it('401: without a credential', async () => {
       expect((await app.http.post('/v1/vms').send({})).status).to.equal(401);
     });
@@ -101,7 +115,9 @@ describe('sandboxes under /v1/vms', () => {
       expect(response.body).to.deep.equal({ detail: 'The request body is larger than 1048576 bytes' });
     });
 
-    it('415: a body that is not JSON by its own account', async () => {
+    it('415: a body that is not JSON, or not UTF-8, by its own account', async () => {
+      const typed = app.http.post('/v1/vms').set(apiKey(alice)).type('application/json; charset=utf-16');
+      expect((await typed.send('{}')).status).to.equal(415);
       expect((await app.http.post('/v1/vms').set(apiKey(alice)).type('form').send('a=b')).status).to.equal(415);
     });
 
@@ -127,6 +143,7 @@ describe('sandboxes under /v1/vms', () => {
       const response = await create({
         vm_lifetime_seconds: '60',
         memory_mb: 128.5,
+        vcpu_count: '2',
         metadata: [],
         env: { A: 1, 'b/c~d': null },
         snapshot_id: 5,
@@ -135,6 +152,7 @@ describe('sandboxes under /v1/vms', () => {
       expect(seen).to.deep.equal([
         ['int_type', 'body', 'vm_lifetime_seconds'],
         ['int_from_float', 'body', 'memory_mb'],
+        ['literal_error', 'body', 'vcpu_count'],
         ['dict_type', 'body', 'metadata'],
         ['string_type', 'body', 'env', 'A'],
         ['string_type', 'body', 'env', 'b/c~d'],
@@ -143,7 +161,7 @@ describe('sandboxes under /v1/vms', () => {
     });
 
     it('422: a body that is no object', async () => {
-      for (const text of ['[]', 'null', '"a"', '5']) {
+      for (const text of ['[]', '"a"', '5', '12345678901234567890']) {
         const response = await createText(text);
         expect(response.status, text).to.equal(422);
         expect(response.body.detail[0]).to.deep.include({ type: 'model_attributes_type', loc: ['body'] });
@@ -162,8 +180,11 @@ describe('sandboxes under /v1/vms', () => {
         expect(response.status).to.equal(422);
         expect(response.body.detail[0]).to.include({ type: 'value_error' });
       }
-      const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
-      expect((await createText(`{"metadata":${deep}}`)).body.detail[0]).to.include({ type: 'json_invalid' });
+      const nested = (levels: number) => `{"metadata":${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}}`;
+      expect((await createText(nested(64))).status).to.equal(201);
+      for (const levels of [65, 100_000]) {
+        expect((await createText(nested(levels))).body.detail[0]).to.include({ type: 'json_invalid' });
+      }
     });
   });
 
@@ -224,14 +245,30 @@ describe('sandboxes under /v1/vms', () => {
       }
     });
 
+    it('409: a sandbox that ends while the change waits for another process', async () => {
+      const { vm_id } = (await create()).body;
+      const other = new Database(app.server.context.config.db);
+      other.exec('begin immediate');
+      const answer = update(vm_id, { vm_lifetime_seconds: 3600 }).then((response) => response);
+      expect((await app.http.get('/health')).status).to.equal(200);
+      app.clock.now += 300_000;
+      other.exec('commit');
+      other.close();
+      expect((await answer).status).to.equal(409);
+    });
+
     it('413, 415, 422: what creating refuses, and a null or missing body', async () => {
       const { vm_id } = (await create({ metadata: { a: 1 } })).body;
       expect((await update(vm_id, { metadata: { a: 'x'.repeat(2 ** 20) } })).status).to.equal(413);
       expect((await app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice)).type('text').send('x')).status).to.equal(415);
       expect((await update(vm_id, { metadata: null })).body.detail[0]).to.include({ type: 'dict_type' });
       expect((await update(vm_id, { metadata: { a: 'x'.repeat(65_536) } })).status).to.equal(422);
-      const empty = await app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice)).type('json').send('');
-      expect(empty.body.detail).to.deep.equal([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
+      for (const text of ['', 'null']) {
+        const empty = await app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice)).type('json').send(text);
+        expect(empty.body.detail).to.deep.equal([
+          { type: 'missing', loc: ['body'], msg: 'Field required', input: null },
+        ]);
+      }
       expect((await read(vm_id)).body.metadata).to.deep.equal({ a: 1 });
     });
   });
@@ -260,7 +297,7 @@ describe('sandboxes under /v1/vms', () => {
       await app.insert(alice, { id: 'never', endAt: null });
       await app.insert(alice, { id: 'paused', endAt: startTime, status: 'paused' });
       const { db, sqlite } = app.server.context.store;
-      const sweep = () => write(db, (trx) => endDueSandboxes(trx, app.clock.now));
+      const sweep = () => write(db, (trx) => endDueSandboxes(trx, app.clock.now, 10));
       expect([await sweep(), await sweep()]).to.deep.equal([1, 0]);
       const stored = sqlite.prepare('select id, status from sandboxes order by id').raw().all();
       expect(Object.fromEntries(stored as [string, string][])).to.deep.equal({

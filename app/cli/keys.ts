@@ -31,9 +31,9 @@ export function keysCommand(program: Command, { stdout }: Terminal): void {
     .action((flags) => withStore(flags, async (store) => void stdout.write(await listing(store, flags))));
 
   addSettings(keys.command('revoke <prefix>'), ['db'])
-    .description('revoke the API key that begins so, from the next request on')
-    .action(async (prefix, flags) => {
-      await withStore(flags, ({ db }) => write(db, (trx) => revokeApiKey(trx, Date.now(), prefix)));
+    .description('revoke the API key of this prefix, or this whole key, from the next request on')
+    .action(async (given, flags) => {
+      const prefix = await withStore(flags, ({ db }) => write(db, (trx) => revokeApiKey(trx, Date.now(), given)));
       stdout.write(`Revoked ${prefix}.\n`);
     });
 }

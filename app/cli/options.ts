@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { openStore, type Store } from '../../db/open.ts';
 import { type Config, readConfig, settings } from '../config.ts';
@@ -13,9 +14,18 @@ export function addSettings(command: Command, names: (keyof Config)[]): Command 
   return command;
 }
 
-/** Runs `work` with the store that the command's flags and the environment name, and closes it. */
-export async function withStore<T>(flags: Record<string, unknown>, work: (store: Store) => Promise<T>): Promise<T> {
-  const store = openStore(readConfig(flags).db);
+/**
+ * Runs `work` with the store that the command's flags and the environment name, and closes it.
+ * Throws an Error where there is none, unless it may be made.
+ */
+export async function withStore<T>(
+  flags: Record<string, unknown>,
+  work: (store: Store) => Promise<T>,
+  { mayCreate = false } = {},
+): Promise<T> {
+  const { db } = readConfig(flags);
+  if (!mayCreate && !existsSync(db)) throw new Error(`there is no database ${db}: name it with --db or SANDPIT_DB`);
+  const store = openStore(db);
   try {
     return await work(store);
   } finally {

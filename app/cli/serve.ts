@@ -14,9 +14,10 @@ export function serveCommand(program: Command, terminal: Terminal): void {
 async function serve(config: Config, { stderr, stop }: Terminal): Promise<void> {
   const server = createServer(config);
   try {
-    const firstKey = await createFirstUser(server.context);
+    // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
-    if (firstKey) stderr.write(welcome(url, firstKey));
+    const firstKey = await createFirstUser(server.context);
+    if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
     stderr.write(`Sandpit ${server.context.contract.info.version} answers on ${url}\n`);
     stderr.write(`API reference: ${url}/docs   database: ${config.db}\n`);
     if (!stop.aborted) await once(stop, 'abort');
@@ -38,15 +39,15 @@ async function listen(server: SandpitServer, { host, port }: Config): Promise<st
   }
 }
 
-function welcome(url: string, key: string): string {
+/** A key that was given is known already, and has no business in a container's log. */
+function welcome(url: string, key: string | null): string {
+  const shown = key ? `this API key, which is not shown again:\n\n  ${key}` : 'the API key that was given.';
   return `
-This database is new. User admin was made, with this API key, which is not shown again:
-
-  ${key}
+This database is new. User admin was made, with ${shown}
 
 Try it:
 
-  curl -H 'X-API-Key: ${key}' ${url}/v1/sessions/sandboxes
+  curl -H 'X-API-Key: ${key ?? '...'}' ${url}/v1/sessions/sandboxes
 
 `;
 }

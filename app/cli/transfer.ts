@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
 import { type NewSandbox, SandboxInserter } from '../../db/insert.ts';
-import { type JsonObject, parseJson } from '../../db/json.ts';
+import { isObject, type JsonObject, maxDepth, parseJson } from '../../db/json.ts';
 import { disorderOf } from '../../db/ordinals.ts';
 import { reorder } from '../../db/reindex.ts';
 import { exportSandboxes } from '../../db/sandboxes.ts';
@@ -56,7 +56,7 @@ async function importLines(trx: Trx, lines: AsyncIterable<string>, { stderr, sto
     lineNumber++;
     if (line.trim() === '') continue;
     try {
-      const record = check(parseJson(line));
+      const record = recordOf(check(parseJson(line, maxDepth + 1)));
       const ownerId = owners.get(record.owner) ?? (await getUser(trx, record.owner)).id;
       owners.set(record.owner, ownerId);
       await inserter.add(toSandbox(record, ownerId));
@@ -87,10 +87,25 @@ function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
     env: record.env ?? null,
     memoryMb: record.memory_mb ?? 512,
     vcpuCount: record.vcpu_count ?? 2,
-    startedAt: Date.parse(record.started_at),
-    endAt: record.end_at ? Date.parse(record.end_at) : null,
+    startedAt: timeOf('started_at', record.started_at),
+    endAt: record.end_at ? timeOf('end_at', record.end_at) : null,
     status: record.status,
   };
+}
+
+/** A number that JavaScript can't hold is an object to the schema checker. */
+function recordOf(record: SandboxRecord): SandboxRecord {
+  for (const name of ['metadata', 'env'] as const) {
+    if (record[name] && !isObject(record[name])) throw new Error(`${name} must be object`);
+  }
+  return record;
+}
+
+/** Throws an Error for what the format allows and JavaScript can't read: a leap second, hours without minutes. */
+function timeOf(name: string, text: string): number {
+  const time = Date.parse(text);
+  if (Number.isFinite(time)) return time;
+  throw new Error(`${name} is no time that can be kept: ${text}`);
 }
 
 function recordLine(row: Exported, includeEnv: boolean): string {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { createUser, deleteUser, listUsers, setPassword } from '../../db/accounts.ts';
+import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts.ts';
+import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
 import { addSettings, withStore } from './options.ts';
 import { isoTime, readPassword, type Terminal, table } from './terminal.ts';
@@ -14,8 +15,9 @@ export function usersCommand(program: Command, terminal: Terminal): void {
       "ask for a password (read from standard input where that's no terminal); without one they use API keys only",
     )
     .action(async (name, flags) => {
-      const password = flags.password ? await readPassword(terminal) : null;
-      await withStore(flags, ({ db }) => write(db, (trx) => createUser(trx, Date.now(), name, password)));
+      const hash = flags.password ? await newPasswordHash(await readPassword(terminal)) : null;
+      const create = ({ db }: Store) => write(db, (trx) => createUser(trx, Date.now(), name, hash));
+      await withStore(flags, create, { mayCreate: true });
       terminal.stdout.write(`Added ${name}.\n`);
     });
 

@@ -14,8 +14,8 @@ export function authRoutes(context: Context): Router {
   const router = Router();
   router.post(
     '/v1/auth/token',
-    limitFailures(context, addressOf),
-    limitFailures(context, userOf),
+    limitFailures(context, 'address', addressOf),
+    limitFailures(context, 'user', userOf),
     createToken(context),
   );
   return router;
@@ -34,12 +34,18 @@ function createToken({ store, now, config }: Context): RequestHandler {
 }
 
 /** Counts failed attempts by key, a minute at a time; answers 429 with `Retry-After` past the limit. */
-function limitFailures({ config }: Context, keyGenerator: (req: Request) => string): RequestHandler {
+function limitFailures(
+  { config }: Context,
+  identifier: string,
+  keyGenerator: (req: Request) => string,
+): RequestHandler {
   return rateLimit({
     windowMs: 60_000,
     limit: config.loginAttempts,
+    identifier,
     keyGenerator,
     skipSuccessfulRequests: true,
+    requestWasSuccessful: (_req, res) => res.statusCode !== 401,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     handler: () => {

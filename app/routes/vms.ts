@@ -28,8 +28,8 @@ function create({ store, now, config }: Context): RequestHandler {
     const { user } = principalOf(req);
     const body: Partial<CreateVM> = req.body ?? {};
     const id = newSandboxId();
-    const startedAt = now();
     const sandbox = await write(store.db, async (trx) => {
+      const startedAt = now();
       await insertSandbox(trx, {
         id,
         ownerId: user.id,
@@ -61,16 +61,16 @@ function update({ store, now, config }: Context): RequestHandler {
     const { metadata, vm_lifetime_seconds: lifetime }: UpdateVM = req.body;
     const change = {
       metadata: metadata as JsonObject | undefined,
-      endAt: lifetime === undefined ? undefined : now() + lifetime * 1000,
+      lifetimeSeconds: lifetime,
     };
-    const sandbox = await updateSandbox(store.db, now(), principalOf(req).user.id, vmId(req), change);
+    const sandbox = await updateSandbox(store.db, now, principalOf(req).user.id, vmId(req), change);
     sendJson(res, config, vm(sandbox));
   };
 }
 
 function end({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const sandbox = await endSandbox(store.db, now(), principalOf(req).user.id, vmId(req));
+    const sandbox = await endSandbox(store.db, now, principalOf(req).user.id, vmId(req));
     sendJson(res, config, vm(sandbox));
   };
 }
