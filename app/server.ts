@@ -5,6 +5,7 @@ import type { Express } from 'express';
 import type { Logger } from 'pino';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
+import { expressClasses } from './classes.ts';
 import type { Config } from './config.ts';
 import { drainable } from './drain.ts';
 import { createApp } from './http.ts';
@@ -52,7 +53,7 @@ export function createServer(
     keyUse: new Map(),
   };
   const app = createApp(context);
-  const server = createHttpServer({ maxHeaderSize: maxHeaderBytes }, app);
+  const server = createHttpServer({ ...expressClasses(app), maxHeaderSize: maxHeaderBytes }, app);
   server.on('clientError', answerBadHttp);
   const drain = drainable(server);
   const sweeper = startSweeper(context);

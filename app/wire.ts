@@ -17,7 +17,7 @@ export function vm(sandbox: Sandbox): string {
 /** Sends JSON text of metadata in an object in an array at most; with response validation on, through the validator. */
 export function sendJson(res: Response, config: Config, text: string): void {
   if (config.validateResponses) res.json(parseJson(text, maxDepth + 2));
-  else res.type('application/json').send(text);
+  else res.setHeader('Content-Type', 'application/json; charset=utf-8').end(text);
 }
 
 function infoMembers({ id, templateId, metadata, startedAt, endAt, status }: Sandbox): string {

@@ -1,6 +1,7 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { User } from './accounts.ts';
 import { StoreError } from './errors.ts';
+import { query } from './query.ts';
 import { type Db, isUniqueViolation, type Trx } from './sqlite.ts';
 
 /**
@@ -14,6 +15,8 @@ const prefixLength = 'e2b_'.length + 12;
 
 /** Who a valid credential speaks for; `keyId` is null when it is an access token. */
 export type Principal = { user: User; keyId: number | null };
+
+type Holder = { id: number; name: string; secret_hash: Buffer };
 
 export type ApiKey = {
   prefix: string;
@@ -113,26 +116,32 @@ export async function findPrincipal(db: Db, now: number, secret: string): Promis
 
 /** As findPrincipal, for API keys only. */
 export async function findByApiKey(db: Db, key: string): Promise<Principal | null> {
-  const row = await db
-    .selectFrom('api_keys')
-    .innerJoin('users', 'users.id', 'api_keys.user_id')
-    .select(['api_keys.id as keyId', 'secret_hash', 'users.id', 'users.name'])
-    .where('prefix', '=', prefixOf(key))
-    .where('revoked_at', 'is', null)
-    .executeTakeFirst();
+  const [row] = await selectByApiKey(db, { prefix: prefixOf(key) });
   return row && isSecretOf(row, key) ? { user: { id: row.id, name: row.name }, keyId: row.keyId } : null;
 }
 
 async function findByAccessToken(db: Db, now: number, token: string): Promise<Principal | null> {
-  const row = await db
+  const [row] = await selectByAccessToken(db, { prefix: prefixOf(token), now });
+  return row && isSecretOf(row, token) ? { user: { id: row.id, name: row.name }, keyId: null } : null;
+}
+
+const selectByApiKey = query<{ prefix: string }, Holder & { keyId: number }>((db, value) =>
+  db
+    .selectFrom('api_keys')
+    .innerJoin('users', 'users.id', 'api_keys.user_id')
+    .select(['api_keys.id as keyId', 'secret_hash', 'users.id', 'users.name'])
+    .where('prefix', '=', value('prefix'))
+    .where('revoked_at', 'is', null),
+);
+
+const selectByAccessToken = query<{ prefix: string; now: number }, Holder>((db, value) =>
+  db
     .selectFrom('access_tokens')
     .innerJoin('users', 'users.id', 'access_tokens.user_id')
     .select(['secret_hash', 'users.id', 'users.name'])
-    .where('prefix', '=', prefixOf(token))
-    .where('expires_at', '>', now)
-    .executeTakeFirst();
-  return row && isSecretOf(row, token) ? { user: { id: row.id, name: row.name }, keyId: null } : null;
-}
+    .where('prefix', '=', value('prefix'))
+    .where('expires_at', '>', value('now')),
+);
 
 function isSecretOf(row: { secret_hash: Buffer }, secret: string): boolean {
   return timingSafeEqual(row.secret_hash, hashOf(secret));
@@ -143,5 +152,5 @@ function prefixOf(secret: string): string {
 }
 
 function hashOf(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
+  return hash('sha256', secret, 'buffer');
 }
