@@ -1,0 +1,76 @@
+import { writeFileSync } from 'node:fs';
+import { measureBars } from './bars.ts';
+import { canPin, cleanUp, cleanUpOnSignals, isEnding, temporaryDirectory } from './cleanup.ts';
+import { measureCreates, measureImports } from './create.ts';
+import { measureFairness } from './fairness.ts';
+import { measureHttp } from './http.ts';
+import { machine } from './machine.ts';
+import { type Bench, hasTwoCores, type Options, type Part, readOptions, UsageError, usage } from './options.ts';
+import { plot } from './plot.ts';
+import { findPostgres, postgresVersion, startPostgres } from './postgres.ts';
+import { clearProgress, note } from './progress.ts';
+import { markdown } from './report.ts';
+import type { Results } from './results.ts';
+import { findPython } from './servers.ts';
+import { measureStore } from './store.ts';
+
+async function main(args: string[]): Promise<void> {
+  const { help, ...options } = readOptions(args);
+  if (help) return void process.stdout.write(usage);
+  const versions: Record<string, string> = {};
+  const bench = await prepare(options, versions);
+  const results = await measure(bench, machine(versions), args);
+  clearProgress();
+  process.stdout.write(`${markdown(results)}\n`);
+  const json = JSON.stringify(results, null, 1);
+  if (options.json === '-') process.stdout.write(`${json}\n`);
+  else if (options.json) writeFileSync(options.json, json);
+  if (options.plot && results.store.length > 0) writeFileSync(options.plot, plot(results.store));
+}
+
+/** Finds and starts what this run compares with, and says what is missing. */
+async function prepare(options: Options, versions: Record<string, string>): Promise<Bench> {
+  const dir = temporaryDirectory(options.dir);
+  const bench: Bench = { options, dir, postgres: null, python: null };
+  if (!canPin || !hasTwoCores()) note('No taskset or a single core: servers and clients share the processor.');
+  if (!options.full) return bench;
+  const bin = findPostgres();
+  if (bin === null) {
+    note('PostgreSQL is not installed: nothing to compare with. On Debian: apt-get install postgresql');
+    return bench;
+  }
+  versions.postgres = postgresVersion(bin);
+  bench.postgres = await startPostgres(bin, `${dir}/postgres`);
+  const python = findPython();
+  if (python) {
+    bench.python = python.program;
+    versions.fastapi = python.versions;
+  } else note('FastAPI is not installed. On Debian: apt-get install python3-fastapi python3-uvicorn python3-asyncpg');
+  return bench;
+}
+
+async function measure(bench: Bench, machine: Record<string, string>, args: string[]): Promise<Results> {
+  const wanted = (part: Part) => bench.options.only.includes(part);
+  const command = `npm run bench -- ${args.join(' ')}`;
+  const store = wanted('store') ? await measureStore(bench) : { loads: [], rows: [] };
+  const measured = {
+    ...{ machine: { command, ...machine }, loads: store.loads, store: store.rows },
+    creates: wanted('create') ? await measureCreates(bench) : [],
+    imports: wanted('create') ? await measureImports(bench) : [],
+    http: wanted('http') ? await measureHttp(bench) : [],
+    fairness: wanted('fairness') ? await measureFairness(bench) : [],
+  };
+  return { ...measured, bars: measureBars(measured) };
+}
+
+cleanUpOnSignals();
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const { code, message, stack } = error as NodeJS.ErrnoException;
+  const isUsage = error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS');
+  if (!isEnding()) note(isUsage ? `${message}\n\n${usage}` : String(stack));
+  process.exitCode = 1;
+} finally {
+  await cleanUp();
+}

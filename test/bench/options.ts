@@ -1,0 +1,81 @@
+import { availableParallelism, tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
+
+export const parts = ['store', 'create', 'http', 'fairness'] as const;
+export type Part = (typeof parts)[number];
+
+export type Options = {
+  full: boolean;
+  only: Part[];
+  sizes: number[];
+  rounds: number;
+  filter: RegExp;
+  dir: string;
+  json: string | undefined;
+  plot: string | undefined;
+};
+
+/** What every part of a run needs: options, a directory for its files, and the optional rivals. */
+export type Bench = {
+  options: Options;
+  dir: string;
+  /** The directory of PostgreSQL's socket. */
+  postgres: string | null;
+  /** The Python that has FastAPI. */
+  python: string | null;
+};
+
+export const usage = `npm run bench -- [options]
+
+  --full            up to a million sandboxes, against PostgreSQL and FastAPI where they are installed
+  --only PARTS      some of ${parts.join(',')}
+  --sizes NUMBERS   sandboxes in the store, as 1000,100000
+  --rounds NUMBER   rounds of each trial, 5
+  --filter REGEXP   only store filters whose name matches
+  --dir DIRECTORY   where files are written; the disk matters for creating (${tmpdir()})
+  --json FILE       write every figure (- prints it)
+  --plot FILE       draw time against size, as SVG
+`;
+
+/** An option that can't be used; the message names it. */
+export class UsageError extends Error {}
+
+/** Returns the options. Throws UsageError, or what parseArgs throws. */
+export function readOptions(args: string[]): Options & { help: boolean } {
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({
+    args,
+    options: {
+      ...{ full: { type: 'boolean' }, help: { type: 'boolean' } },
+      ...{ only: text, sizes: text, rounds: text, filter: text, dir: text, json: text, plot: text },
+    },
+  });
+  const full = values.full ?? false;
+  return {
+    help: values.help ?? false,
+    full,
+    only: (values.only ?? parts.join(',')).split(',').map(partNamed),
+    sizes: (values.sizes ?? (full ? '1000,100000,1000000' : '1000,100000')).split(',').map(wholeNumber),
+    rounds: wholeNumber(values.rounds ?? '5'),
+    filter: new RegExp(values.filter ?? ''),
+    dir: values.dir ?? tmpdir(),
+    json: values.json,
+    plot: values.plot,
+  };
+}
+
+/** Returns whether clients and servers can have a core each. */
+export function hasTwoCores(): boolean {
+  return availableParallelism() > 1;
+}
+
+function partNamed(name: string): Part {
+  const part = parts.find((each) => each === name);
+  if (!part) throw new UsageError(`--only takes some of ${parts.join(',')}, not '${name}'`);
+  return part;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`'${text}' is not a whole number above 0`);
+  return Number(text);
+}
