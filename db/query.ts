@@ -1,4 +1,4 @@
-import type { Compilable, CompiledQuery } from 'kysely';
+import { type Compilable, type CompiledQuery, type RawBuilder, sql } from 'kysely';
 import type { Db } from './sqlite.ts';
 
 /** Stands in a query for a value that is given when it runs. */
@@ -22,11 +22,16 @@ export function query<Values extends Record<string, unknown>, Row>(
 ): (db: Db, values: Values) => Promise<Row[]> {
   let compiled: CompiledQuery<Row> | undefined;
   return async (db, values) => {
-    compiled ??= compile(build(db, (name) => new Placeholder(name) as never));
+    compiled ??= compile(build(db, (name) => placeholder(name) as never));
     const parameters = compiled.parameters.map((p) => (p instanceof Placeholder ? values[p.name] : p));
     const { rows } = await db.executeQuery<Row>({ ...compiled, parameters });
     return rows;
   };
+}
+
+/** With a plus: SQLite plans a query anew at each run, which takes longer than the run, when its plan may hang on a bare parameter. */
+function placeholder(name: string): RawBuilder<unknown> {
+  return sql`+${new Placeholder(name)}`;
 }
 
 function compile<Row>(built: Compilable<Row> | CompiledQuery<Row>): CompiledQuery<Row> {
