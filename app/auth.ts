@@ -9,8 +9,10 @@ import type { Context } from './server.ts';
 declare global {
   namespace Express {
     interface Request {
+      /** Names the request in the log. */
+      id: string;
       /** Set by the validator: which operation of the contract this is. */
-      openapi?: { openApiRoute: string };
+      openapi?: { openApiRoute: string } | undefined;
       /** Set on every operation that the contract puts behind `security`. */
       principal?: Principal;
     }

@@ -4,6 +4,7 @@ import { StoreError, type StoreErrorCode } from '../db/errors.ts';
 import { JsonError } from '../db/json.ts';
 import type { Contract } from '../spec/load.ts';
 import { jsonProblem } from './json.ts';
+import type { Context } from './server.ts';
 import {
   isBreach,
   isValidatorError,
@@ -40,13 +41,13 @@ export const notFound: RequestHandler = () => {
 };
 
 /** Turns any error into FastAPI's shape: `{"detail": [...]}` for a request that breaks the contract, else `{"detail": "..."}`. */
-export function errorHandler(contract: Contract): ErrorRequestHandler {
+export function errorHandler({ contract, log }: Context): ErrorRequestHandler {
   return (error, req, res, next) => {
     if (res.headersSent) return next(error);
     const problems = problemsIn(contract, error, req);
     if (problems) return void res.status(422).json({ detail: problems });
     const { status, message, headers } = toHttpError(error);
-    if (status === 500) req.log.error({ err: error }, 'request failed');
+    if (status === 500) log.error({ id: req.id, err: error }, 'request failed');
     res.status(status).set(headers).json({ detail: message });
   };
 }

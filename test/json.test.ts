@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { isoTime } from '../app/wire.ts';
 import { canonicalNumber, isObject, type JsonError, parseJson } from '../db/json.ts';
 
 describe('parseJson', () => {
@@ -75,5 +76,16 @@ describe('isObject', () => {
   it('is true of JSON objects only', () => {
     expect([{}, parseJson('{"rawJSON":"1"}')].every(isObject)).to.equal(true);
     expect([null, [], 'a', 1, parseJson('12345678901234567890')].some(isObject)).to.equal(false);
+  });
+});
+
+describe('isoTime', () => {
+  it('prints what toISOString prints', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.date({ noInvalidDate: true }).map(Number), fc.nat()), (milliseconds) => {
+        expect(isoTime(milliseconds)).to.equal(new Date(milliseconds).toISOString());
+      }),
+      { numRuns: 1000 },
+    );
   });
 });

@@ -104,6 +104,29 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect(plain.headers['content-type']).to.equal(validated.headers['content-type']);
     });
 
+    it('asks who it is and what there is at every request, however often the same address is called', async () => {
+      const bob = await app.addUser('bob');
+      await app.insert(alice, { id: 'first', metadata: { a: 1 } });
+      const address = `${path}?metadata={"a":1}&limit=2`;
+      const ask = async (headers: Record<string, string>) => {
+        const { status, body } = await app.http.get(address).set(headers);
+        return status === 200 ? idsOf({ body }) : status;
+      };
+      expect([await ask(apiKey(alice)), await ask(apiKey(bob)), await ask({})]).to.deep.equal([['first'], [], 401]);
+      await app.insert(alice, { id: 'second', metadata: { a: 1 }, startedAt: startTime + 1 });
+      expect([await ask(apiKey(alice)), await ask(apiKey(bob)), await ask({})]).to.deep.equal([
+        ['second', 'first'],
+        [],
+        401,
+      ]);
+    });
+
+    it('refuses the same address again and again in the same words', async () => {
+      const answers = [];
+      for (let n = 0; n < 3; n++) answers.push((await list({ limit: 0 })).text);
+      expect(new Set(answers)).to.have.property('size', 1);
+    });
+
     it('ignores query parameters that it does not know', async () => {
       expect((await list({ offset: 5, 'metadata[x]': 1, __proto__: 2 })).status).to.equal(200);
     });

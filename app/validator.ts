@@ -1,0 +1,99 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import { middleware as openApiValidator } from 'express-openapi-validator';
+import { type Contract, type Operation, operationsOf, type Parameter, parametersOf } from '../spec/load.ts';
+import { createAuthenticator } from './auth.ts';
+import { bodyReader } from './body.ts';
+import type { Context } from './server.ts';
+import { operationOf, ValidationFailure } from './validation.ts';
+
+/** Addresses whose validation is remembered: how many, and how long each may be. */
+const maxRemembered = 1000;
+const maxAddressLength = 1000;
+
+type Verdict = { openapi: Request['openapi']; query: Request['query'] };
+
+/**
+ * Returns the handler that enforces the contract. In an operation without a body nothing but the method and the
+ * address decides whether a request is valid, so of valid ones the verdict is remembered: the same address is taken
+ * apart once. Who asks is looked up every time.
+ */
+export function validator(context: Context): RequestHandler {
+  const { contract } = context;
+  const parts = validatorParts(context);
+  const everything = Router().use(parts.before, parts.security, bodyReader(contract), parts.request, parts.response);
+  everything.use(requireBody(contract));
+  const everyTime = Router().use(parts.security, parts.response);
+  const verdicts = new Map<string, Verdict>();
+
+  return (req, res, next) => {
+    const address = `${req.method} ${req.originalUrl}`;
+    const verdict = verdicts.get(address);
+    if (verdict) {
+      recall(req, verdict);
+      everyTime(req, res, next);
+      return;
+    }
+    everything(req, res, (error?: unknown) => {
+      if (!error && address.length <= maxAddressLength && isDecidedByAddress(contract, operationOf(contract, req))) {
+        if (verdicts.size >= maxRemembered) verdicts.delete(verdicts.keys().next().value ?? '');
+        verdicts.set(address, { openapi: req.openapi, query: { ...req.query } });
+      }
+      next(error);
+    });
+  };
+}
+
+function recall(req: Request, { openapi, query }: Verdict): void {
+  req.openapi = openapi;
+  // As the validator does: express's own property reads the address anew each time.
+  Object.defineProperty(req, 'query', { writable: true, value: { ...query } });
+}
+
+function isDecidedByAddress(contract: Contract, operation: Operation | undefined): boolean {
+  if (!operation || operation.requestBody) return false;
+  return parametersOf(contract, operation).every(({ in: place, schema }) => place !== 'header' || takesAnyText(schema));
+}
+
+function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
+  const { type, ...bounds } = anyOf?.[0] ?? rest;
+  return type === 'string' && Object.keys(bounds).every((name) => name === 'title' || name === 'description');
+}
+
+/** The validator's handlers by what they do; bodies are read between finding out who asks and validating. */
+function validatorParts(context: Context): Record<'before' | 'security' | 'request' | 'response', RequestHandler[]> {
+  const handlers = openApiValidator({
+    apiSpec: lenientOnReserved(context.contract) as never,
+    validateApiSpec: false,
+    validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
+    validateResponses: context.config.validateResponses,
+    validateSecurity: { handlers: { OAuth2PasswordBearer: createAuthenticator(context) } },
+    fileUploader: false,
+    // The files that make up the reference page.
+    ignorePaths: /^\/docs\/./,
+  }) as RequestHandler[];
+  const named = (...names: string[]) => handlers.filter(({ name }) => names.includes(name));
+  return {
+    before: named('pathParamsMiddleware', 'metadataMiddleware'),
+    security: named('securityMiddleware'),
+    request: named('requestMiddleware'),
+    response: named('responseMiddleware'),
+  };
+}
+
+/** A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does. */
+function lenientOnReserved(contract: Contract): Contract {
+  const copy = structuredClone(contract);
+  for (const { operation } of operationsOf(copy)) {
+    for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
+  }
+  return copy;
+}
+
+/** The validator takes an empty body for none and lets it pass where the schema has no required members. */
+function requireBody(contract: Contract): RequestHandler {
+  return (req, _res, next) => {
+    const operation = operationOf(contract, req);
+    if (!operation?.requestBody?.required || req.body !== undefined) return next();
+    throw new ValidationFailure([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
+  };
+}
