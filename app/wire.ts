@@ -1,11 +1,14 @@
 import type { Response } from 'express';
 import { maxDepth, parseJson } from '../db/json.ts';
-import type { Sandbox } from '../db/sandboxes.ts';
+import type { ListedSandbox, Sandbox } from '../db/sandboxes.ts';
 import type { Config } from './config.ts';
 
-/** Returns `VMSandboxInfo` of the contract as JSON text; the metadata goes in as it was stored. */
-export function sandboxInfo(sandbox: Sandbox): string {
-  return `{${infoMembers(sandbox)}}`;
+/** Returns an array of the contract's `VMSandboxInfo` as JSON text; metadata goes in as it was stored. */
+export function sandboxInfos(sandboxes: ListedSandbox[]): string {
+  let text = '[';
+  // Adding to one text takes half the time of joining a thousand.
+  for (const sandbox of sandboxes) text += `${text.length > 1 ? ',' : ''}{${infoMembers(sandbox)}}`;
+  return `${text}]`;
 }
 
 /** Returns `VM` of the contract as JSON text. */
@@ -14,13 +17,19 @@ export function vm(sandbox: Sandbox): string {
   return `{"vm_id":${JSON.stringify(id)},${infoMembers(sandbox)},"memory_mb":${memoryMb},"vcpu_count":${vcpuCount}}`;
 }
 
+const largeText = 16_384;
+
 /** Sends JSON text of metadata in an object in an array at most; with response validation on, through the validator. */
 export function sendJson(res: Response, config: Config, text: string): void {
   if (config.validateResponses) res.json(parseJson(text, maxDepth + 2));
-  else res.setHeader('Content-Type', 'application/json; charset=utf-8').end(text);
+  else {
+    res.setHeader('Content-Type', 'application/json; charset=utf-8');
+    // A large text is turned into bytes once here; node would go through it twice.
+    res.end(text.length > largeText ? Buffer.from(text) : text);
+  }
 }
 
-function infoMembers({ id, templateId, metadata, startedAt, endAt, status }: Sandbox): string {
+function infoMembers({ id, templateId, metadata, startedAt, endAt, status }: ListedSandbox): string {
   const template = JSON.stringify(templateId);
   // An id is of letters, digits and dashes: it needs no escape.
   return (

@@ -12,19 +12,20 @@ import { type Db, type Trx, write } from './sqlite.ts';
 /** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
 export type Clock = () => number;
 
-/** A sandbox as it is at the time of asking. `env` is left out on purpose. */
-export type Sandbox = {
+/** A sandbox as a list shows it, at the time of asking. */
+export type ListedSandbox = {
   id: string;
   templateId: string | null;
   /** JSON text, ready to be sent */
   metadata: string;
-  memoryMb: number;
-  vcpuCount: number;
   startedAt: number;
   /** null once it can't expire any more */
   endAt: number | null;
   status: SandboxStatus;
 };
+
+/** A sandbox whole, but for `env`, which is left out on purpose. */
+export type Sandbox = ListedSandbox & { memoryMb: number; vcpuCount: number };
 
 /** Returns the owner's sandbox. Throws StoreError `not_found`, also when it is somebody else's. */
 export async function getSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
@@ -39,7 +40,7 @@ export async function listSandboxes(
   now: number,
   ownerId: number,
   { filter, limit }: { filter: Filter; limit: number },
-): Promise<Sandbox[]> {
+): Promise<ListedSandbox[]> {
   if (filter.pairs.length === 0) return selectNewest(db, { now, ownerId, limit });
   return searchNewest(db, { ownerId, filter, limit }, (snapshot, positions) =>
     selectAt(snapshot, { now, positions: JSON.stringify(positions) }),
@@ -121,59 +122,53 @@ export function exportSandboxes(
   return db
     .selectFrom('sandboxes')
     .innerJoin('users', 'users.id', 'sandboxes.owner_id')
-    .select(columns(now))
+    .select(listedColumns(now))
+    .select(furtherColumns)
     .select(['sandboxes.end_at as endAt', 'sandboxes.env', 'users.name as owner'])
     .orderBy('sandboxes.started_at')
     .orderBy('sandboxes.id')
     .stream();
 }
 
-const columns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) => {
-  const expired = eb.and([eb('sandboxes.status', '=', 'active'), eb('sandboxes.end_at', '<=', now)]);
+/** What a list shows of a sandbox at this time. */
+const listedColumns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) => {
+  const isActive = eb('sandboxes.status', '=', sql.lit('active'));
+  const hasExpired = eb.and([isActive, eb('sandboxes.end_at', '<=', now)]);
+  const canExpire = eb.and([isActive, eb('sandboxes.end_at', '>', now)]);
   return [
     'sandboxes.id',
     'sandboxes.template_id as templateId',
     'sandboxes.metadata',
-    'sandboxes.memory_mb as memoryMb',
-    'sandboxes.vcpu_count as vcpuCount',
     'sandboxes.started_at as startedAt',
-    eb
-      .case()
-      .when('sandboxes.status', '=', 'active')
-      .then(eb.case().when('sandboxes.end_at', '>', now).then(eb.ref('sandboxes.end_at')).end())
-      .end()
-      .as('endAt'),
-    eb
-      .case()
-      .when(expired)
-      .then(sql.lit('killed' as const))
-      .else(eb.ref('sandboxes.status'))
-      .end()
-      .as('status'),
+    eb.case().when(canExpire).then(eb.ref('sandboxes.end_at')).end().as('endAt'),
+    eb.case().when(hasExpired).then(sql.lit('killed' as const)).else(eb.ref('sandboxes.status')).end().as('status'),
   ] as const;
 };
+
+const furtherColumns = ['sandboxes.memory_mb as memoryMb', 'sandboxes.vcpu_count as vcpuCount'] as const;
 
 const selectOne = query<{ now: number; ownerId: number; id: string }, Sandbox>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select(columns(value('now')))
+    .select(listedColumns(value('now')))
+    .select(furtherColumns)
     .where('id', '=', value('id'))
     .where('owner_id', '=', value('ownerId')),
 );
 
-const selectNewest = query<{ now: number; ownerId: number; limit: number }, Sandbox>((db, value) =>
+const selectNewest = query<{ now: number; ownerId: number; limit: number }, ListedSandbox>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select(columns(value('now')))
+    .select(listedColumns(value('now')))
     .where('owner_id', '=', value('ownerId'))
     .orderBy('started_at', 'desc')
     .orderBy('id')
     .limit(value('limit')),
 );
 
-const selectAt = query<{ now: number; positions: string }, Sandbox>((db, value) =>
+const selectAt = query<{ now: number; positions: string }, ListedSandbox>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select(columns(value('now')))
+    .select(listedColumns(value('now')))
     .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`),
 );

@@ -6,7 +6,7 @@ import { readJsonObject } from '../json.ts';
 import { parseQuery } from '../query.ts';
 import type { Context } from '../server.ts';
 import { isBreach, isValidatorError, problemsOf, ValidationFailure } from '../validation.ts';
-import { sandboxInfo, sendJson } from '../wire.ts';
+import { sandboxInfos, sendJson } from '../wire.ts';
 
 /** The contract's description names it. */
 const maxFilterLength = 8192;
@@ -23,7 +23,7 @@ function list({ store, now, config }: Context): RequestHandler {
     const filter = readFilter(req.query.metadata as string | null | undefined);
     const limit = Number(req.query.limit);
     const sandboxes = await listSandboxes(store.db, now(), user.id, { filter, limit });
-    sendJson(res, config, `[${sandboxes.map(sandboxInfo).join(',')}]`);
+    sendJson(res, config, sandboxInfos(sandboxes));
   };
 }
 
