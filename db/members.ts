@@ -8,8 +8,8 @@ export const chunkSize = 4096;
 const bitmapBytes = chunkSize / 8;
 
 /** Returns the set of these offsets, which may come in any order and repeat. */
-export function membersOf(offsets: Iterable<number>): Members {
-  const sorted = [...new Set(offsets)].sort((a, b) => a - b);
+export function membersOf(offsets: number[]): Members {
+  const sorted = offsets.length > 1 ? [...new Set(offsets)].sort((a, b) => a - b) : offsets;
   return sorted.length * 2 < bitmapBytes ? listOf(sorted) : withAll(new Uint8Array(bitmapBytes), sorted);
 }
 
@@ -47,7 +47,10 @@ export function intersection(a: Members, b: Members): Members {
 /** Returns the offsets that are in either. */
 export function union(a: Members, b: Members): Members {
   if (!isList(a)) return withAll(a.slice(), descending(b));
-  return isList(b) ? membersOf([...descending(a), ...descending(b)]) : union(b, a);
+  if (!isList(b)) return union(b, a);
+  const isAppended = a.length === 0 || listed(a, a.length / 2 - 1) < listed(b, 0);
+  if (isAppended && a.length + b.length < bitmapBytes) return Buffer.concat([a, b]);
+  return membersOf([...descending(a), ...descending(b)]);
 }
 
 /** Returns the offsets without one of them. */
@@ -64,7 +67,12 @@ function listed(list: Members, index: number): number {
 }
 
 function listOf(sorted: number[]): Members {
-  return Uint8Array.from(sorted.flatMap((offset) => [offset & 0xff, offset >> 8]));
+  const list = new Uint8Array(sorted.length * 2);
+  for (const [index, offset] of sorted.entries()) {
+    list[index * 2] = offset & 0xff;
+    list[index * 2 + 1] = offset >> 8;
+  }
+  return list;
 }
 
 function withAll(bitmap: Uint8Array, offsets: Iterable<number>): Members {

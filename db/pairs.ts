@@ -20,8 +20,8 @@ export function pairKey(ownerId: number, pair: string): string {
 /** Makes known to SQL what the index does with sets. */
 export function installMembers(sqlite: Database): void {
   const options = { deterministic: true, directOnly: true };
-  sqlite.function('members_union', options, (a, b) => Buffer.from(union(a as Members, b as Members)));
-  sqlite.function('members_without', options, (a, offset) => Buffer.from(without(a as Members, offset as number)));
+  sqlite.function('members_union', options, (a, b) => asBuffer(union(a as Members, b as Members)));
+  sqlite.function('members_without', options, (a, offset) => asBuffer(without(a as Members, offset as number)));
 }
 
 export type IndexEntry = { key: string; chunk: number; members: Members };
@@ -52,7 +52,7 @@ export class PairCollector {
   async save(trx: Trx): Promise<void> {
     // In the order of the table: neighbours are written together.
     const entries = this.entries().sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-    const rows = entries.map(({ key, chunk, members }) => [key, chunk, toHex(members)]);
+    const rows = entries.map(({ key, chunk, members }) => [key, chunk, asBuffer(members).toString('hex')]);
     await upsertMembers(trx, { rows: JSON.stringify(rows) });
     this.#chunks.clear();
   }
@@ -65,8 +65,8 @@ export class PairCollector {
   }
 }
 
-function toHex(members: Members): string {
-  return Buffer.from(members.buffer, members.byteOffset, members.length).toString('hex');
+function asBuffer(members: Members): Buffer {
+  return Buffer.from(members.buffer, members.byteOffset, members.length);
 }
 
 /** Takes a sandbox's pairs out of the index. */

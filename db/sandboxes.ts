@@ -141,7 +141,13 @@ const listedColumns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes
     'sandboxes.metadata',
     'sandboxes.started_at as startedAt',
     eb.case().when(canExpire).then(eb.ref('sandboxes.end_at')).end().as('endAt'),
-    eb.case().when(hasExpired).then(sql.lit('killed' as const)).else(eb.ref('sandboxes.status')).end().as('status'),
+    eb
+      .case()
+      .when(hasExpired)
+      .then(sql.lit('killed' as const))
+      .else(eb.ref('sandboxes.status'))
+      .end()
+      .as('status'),
   ] as const;
 };
 
