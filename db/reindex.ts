@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { type JsonObject, parseJson } from './json.ts';
 import { chunkSize, descending, type Members } from './members.ts';
+import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector, removeAllPairs } from './pairs.ts';
 import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 import { query } from './query.ts';
@@ -9,24 +10,11 @@ import { type Db, read, type Trx } from './sqlite.ts';
 /** Gives an owner's sandboxes new ordinals in the order they started, and builds their part of the index anew. */
 export async function reorder(trx: Trx, ownerId: number): Promise<void> {
   await removeAllPairs(trx, ownerId);
-  const { next } = await trx
-    .selectFrom('users')
-    .select('next_ordinal as next')
-    .where('id', '=', ownerId)
-    .executeTakeFirstOrThrow();
+  const next = await new OrdinalCounters(trx).claim(ownerId, 0);
   // Above all ordinals in use, from the beginning of a chunk: no two rows ever share a position on the way.
-  const first = (chunkOf(next) + 1) * chunkSize;
-  await moveRows(trx, { ownerId, base: positionOf(ownerId, first) });
-  let following = first;
-  for await (const { ordinals, pairs } of chunks(trx, ownerId)) {
-    await pairs.save(trx);
-    following = ordinals.at(-1) ?? following;
-  }
-  await trx
-    .updateTable('users')
-    .set({ next_ordinal: following + 1, disorder_milliseconds: 0 })
-    .where('id', '=', ownerId)
-    .execute();
+  await moveRows(trx, { ownerId, base: positionOf(ownerId, (chunkOf(next) + 1) * chunkSize) });
+  for await (const { pairs } of chunks(trx, ownerId)) await pairs.save(trx);
+  await trx.updateTable('users').set({ disorder_milliseconds: 0 }).where('id', '=', ownerId).execute();
 }
 
 export type IndexReport = { sandboxes: number; errors: string[] };
@@ -37,8 +25,8 @@ export async function checkIndex(db: Db): Promise<IndexReport> {
     const report: IndexReport = { sandboxes: 0, errors: [] };
     let expected = 0;
     for (const { id } of await trx.selectFrom('users').select('id').execute()) {
-      for await (const { ordinals, pairs } of chunks(trx, id)) {
-        report.sandboxes += ordinals.length;
+      for await (const { sandboxes, pairs } of chunks(trx, id)) {
+        report.sandboxes += sandboxes;
         for (const { key, chunk, members } of pairs.entries()) {
           expected++;
           const [row] = await selectMembers(trx, { key, chunk });
@@ -57,7 +45,7 @@ export async function checkIndex(db: Db): Promise<IndexReport> {
 }
 
 /** Yields an owner's sandboxes chunk by chunk, lowest first, with the pairs of their documents. */
-async function* chunks(trx: Trx, ownerId: number): AsyncGenerator<{ ordinals: number[]; pairs: PairCollector }> {
+async function* chunks(trx: Trx, ownerId: number): AsyncGenerator<{ sandboxes: number; pairs: PairCollector }> {
   let from = 0;
   for (;;) {
     const [lowest] = await selectRange(trx, {
@@ -70,11 +58,10 @@ async function* chunks(trx: Trx, ownerId: number): AsyncGenerator<{ ordinals: nu
     const to = positionOf(ownerId, (chunk + 1) * chunkSize);
     const rows = await selectRange(trx, { from: lowest.position, to, limit: chunkSize });
     const pairs = new PairCollector();
-    const ordinals = rows.map(({ position }) => ordinalOf(position));
-    for (const [index, { metadata }] of rows.entries()) {
-      pairs.add(ownerId, ordinals[index] as number, parseJson(metadata) as JsonObject);
+    for (const { position, metadata } of rows) {
+      pairs.add(ownerId, ordinalOf(position), parseJson(metadata) as JsonObject);
     }
-    yield { ordinals, pairs };
+    yield { sandboxes: rows.length, pairs };
     from = (chunk + 1) * chunkSize;
   }
 }

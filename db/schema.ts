@@ -7,9 +7,6 @@ export type UsersTable = {
   /** null: this user can't log in with a password */
   password_hash: string | null;
   created_at: number;
-  /** the ordinal that the user's next sandbox gets */
-  next_ordinal: Generated<number>;
-  newest_started_at: Generated<number>;
   /** the most that a sandbox's start lay before that of one with a lower ordinal: 0 unless a clock ran backwards */
   disorder_milliseconds: Generated<number>;
 };

@@ -8,4 +8,4 @@ CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, memb
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) ) strict;
 CREATE INDEX sandboxes_due on sandboxes (end_at) where status = 'active';
 CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
-CREATE TABLE users ( id integer primary key, name text not null unique, password_hash text, created_at integer not null, next_ordinal integer not null default 0, newest_started_at integer not null default 0, disorder_milliseconds integer not null default 0 ) strict;
+CREATE TABLE users ( id integer primary key, name text not null unique, password_hash text, created_at integer not null, disorder_milliseconds integer not null default 0 ) strict;

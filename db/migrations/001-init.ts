@@ -7,8 +7,6 @@ export const init = {
       name text not null unique,
       password_hash text,
       created_at integer not null,
-      next_ordinal integer not null default 0,
-      newest_started_at integer not null default 0,
       disorder_milliseconds integer not null default 0
     ) strict;
 
