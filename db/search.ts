@@ -3,7 +3,6 @@ import { sql } from 'kysely';
 import { parseJson } from './json.ts';
 import { chunkSize, descending, intersection, type Members } from './members.ts';
 import { contains, type Filter } from './metadata.ts';
-import { disorderOf } from './ordinals.ts';
 import { pairKey } from './pairs.ts';
 import { positionOf } from './positions.ts';
 import { query } from './query.ts';
@@ -12,8 +11,12 @@ import { type Db, read } from './sqlite.ts';
 type Row = { id: string; metadata: string; startedAt: number };
 type Search = { ownerId: number; filter: Filter; limit: number };
 
-/** How many chunks are looked at in one go at most; the first go takes one, each further one four times as many. */
+/**
+ * How many chunks are looked at in one go at most; the first go takes one, each further one four times as many. A pair
+ * in fewer chunks than `fewChunks` has them looked at all at once.
+ */
 const maxChunks = 64;
+const fewChunks = 16;
 
 /** How many documents are checked before other requests get their turn. */
 const recheckBatch = 256;
@@ -42,15 +45,13 @@ async function collectNewest<R extends Row>(
   select: (positions: number[]) => Promise<R[]>,
 ): Promise<R[]> {
   const { pairs, recheck } = filter;
-  const disorder = await disorderOf(db, ownerId);
+  const keys = JSON.stringify(pairs.map((pair) => pairKey(ownerId, pair)));
+  const plan = await selectPlan(db, { ownerId, keys });
+  const disorder = plan[0]?.disorder ?? 0;
   let found: R[] = [];
   let oldestSeen = Number.POSITIVE_INFINITY;
-  for await (const positions of candidates(
-    db,
-    ownerId,
-    pairs,
-    recheck ? Math.max(limit + 1, recheckBatch) : limit + 1,
-  )) {
+  const size = recheck ? Math.max(limit + 1, recheckBatch) : limit + 1;
+  for await (const positions of candidates(db, ownerId, plan, size)) {
     const rows = await select(positions);
     for (const { startedAt } of rows) oldestSeen = Math.min(oldestSeen, startedAt);
     const matching = recheck ? rows.filter((row) => contains(parseJson(row.metadata), recheck)) : rows;
@@ -67,12 +68,9 @@ function newestFirst(a: Row, b: Row): number {
 }
 
 /** Yields the positions of the owner's sandboxes that have every pair, highest first, `size` at a time. */
-async function* candidates(db: Db, ownerId: number, pairs: string[], size: number): AsyncGenerator<number[]> {
+async function* candidates(db: Db, ownerId: number, plan: Plan[], size: number): AsyncGenerator<number[]> {
   let batch: number[] = [];
-  for await (const { chunk, members } of commonChunks(
-    db,
-    pairs.map((pair) => pairKey(ownerId, pair)),
-  )) {
+  for await (const { chunk, members } of commonChunks(db, plan)) {
     for (const offset of descending(members)) {
       batch.push(positionOf(ownerId, chunk * chunkSize + offset));
       if (batch.length < size) continue;
@@ -86,10 +84,12 @@ async function* candidates(db: Db, ownerId: number, pairs: string[], size: numbe
 type Chunk = { chunk: number; members: Members };
 
 /** Yields what the pairs have in common, chunk by chunk, highest first. */
-async function* commonChunks(db: Db, keys: string[]): AsyncGenerator<Chunk> {
-  const [driver = '', ...others] = await rarestFirst(db, keys);
+async function* commonChunks(db: Db, [rarest, ...rest]: Plan[]): AsyncGenerator<Chunk> {
+  if (!rarest || rarest.count === 0) return;
+  const driver = rarest.key;
+  const others = rest.map(({ key }) => key);
   let below = Number.MAX_SAFE_INTEGER;
-  for (let count = 1; ; count = Math.min(count * 4, maxChunks)) {
+  for (let count = rarest.count < fewChunks ? fewChunks : 1; ; count = Math.min(count * 4, maxChunks)) {
     const rows = await selectChunks(db, { driver, others: JSON.stringify(others), below, count });
     const chunks = new Map<number, Members>();
     for (const { chunk, members, other } of rows) {
@@ -104,20 +104,19 @@ async function* commonChunks(db: Db, keys: string[]): AsyncGenerator<Chunk> {
 
 const none: Members = new Uint8Array(0);
 
-/** The pair in the fewest chunks leads: the others are looked up only where it is. */
-async function rarestFirst(db: Db, keys: string[]): Promise<string[]> {
-  if (keys.length === 1) return keys;
-  const counts = await countChunks(db, { keys: JSON.stringify(keys) });
-  return counts.sort((a, b) => a.count - b.count).map(({ key }) => key);
-}
+type Plan = { key: string; count: number; disorder: number };
 
-/** Counts up to 64 chunks for each pair: which of two common pairs leads makes no difference. */
-const countChunks = query<{ keys: string }, { key: string; count: number }>((db, value) =>
-  sql<{ key: string; count: number }>`
+/**
+ * For each pair in how many chunks it is, counted up to 16, and the owner's disorder. The pair in the fewest leads, the
+ * others are looked up only where it is; between common pairs it makes no difference which.
+ */
+const selectPlan = query<{ ownerId: number; keys: string }, Plan>((db, value) =>
+  sql<Plan>`
     select wanted.value as key, (
-      select count(*) from (select 1 from sandbox_metadata where pair = unhex(wanted.value) limit 64)
-    ) as count
+      select count(*) from (select 1 from sandbox_metadata where pair = unhex(wanted.value) limit ${sql.lit(fewChunks)})
+    ) as count, (select disorder_milliseconds from users where id = ${value('ownerId')}) as disorder
     from json_each(${value('keys')}) as wanted
+    order by count
   `.compile(db),
 );
 

@@ -311,7 +311,8 @@ export interface components {
             metadata: Record<string, never>;
             env?: components["schemas"]["Environment"];
             memory_mb?: number;
-            vcpu_count?: number;
+            /** @enum {integer} */
+            vcpu_count?: 1 | 2 | 4 | 6 | 8;
             /** Format: date-time */
             started_at: string;
             /** Format: date-time */
@@ -352,6 +353,17 @@ export interface components {
         /** @description The body is larger than 1 MiB */
         TooLarge: {
             headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description Another process, an import say, has kept the database to itself for three seconds */
+        Busy: {
+            headers: {
+                /** @description Seconds to wait before the next attempt */
+                "Retry-After"?: number;
                 [name: string]: unknown;
             };
             content: {
@@ -454,6 +466,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
         };
     };
     get_vm: {
@@ -490,6 +503,7 @@ export interface operations {
             200: components["responses"]["VM"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["NotFound"];
+            503: components["responses"]["Busy"];
         };
     };
     update_vm: {
@@ -524,6 +538,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
         };
     };
     create_access_token: {
@@ -563,6 +578,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            503: components["responses"]["Busy"];
         };
     };
     get_health: {

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { operations } from './contract.ts';
 import { apiKey, startApp } from './helpers.ts';
@@ -98,6 +99,34 @@ describe('errors', () => {
     const response = await app.http.get('/health');
     expect(response.status).to.equal(503);
     expect(response.body).to.deep.equal({ detail: 'The store does not answer' });
+  });
+
+  it('503: a write while another process keeps the database to itself; reads go on', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice', 'correct horse');
+    const id = await app.insert(alice);
+    const other = new Database(app.server.context.config.db);
+    other.exec('begin immediate');
+    const write = (method: 'post' | 'patch' | 'delete', path: string, body?: object) =>
+      app.http[method](path)
+        .set(apiKey(alice))
+        .send(body)
+        .then((response) => response);
+    const login = app.http.post('/v1/auth/token').type('form').send('username=alice&password=correct horse');
+    const writes = [
+      write('post', '/v1/vms'),
+      write('patch', `/v1/vms/${id}`, { metadata: {} }),
+      write('delete', `/v1/vms/${id}`),
+      login.then((response) => response),
+    ];
+    expect((await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice))).body).to.have.length(1);
+    for (const response of await Promise.all(writes)) {
+      expect(response.status).to.equal(503);
+      expect(response.body).to.deep.equal({ detail: 'the database is busy with another process' });
+      expect(response.headers['retry-after']).to.equal('1');
+    }
+    other.close();
+    expect((await write('delete', `/v1/vms/${id}`)).status).to.equal(200);
   });
 
   it('a caller who has nothing sees nothing: another owner’s sandbox is as if it were not there, on every route', async () => {

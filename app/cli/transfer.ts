@@ -114,7 +114,7 @@ function recordLine(row: Exported, includeEnv: boolean): string {
     owner: row.owner,
     template_id: row.templateId,
     memory_mb: row.memoryMb,
-    vcpu_count: row.vcpuCount,
+    vcpu_count: row.vcpuCount as NonNullable<SandboxRecord['vcpu_count']>,
     started_at: isoTime(row.startedAt) as string,
     end_at: isoTime(row.endAt),
     status: row.status,
