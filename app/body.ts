@@ -27,7 +27,16 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     next();
   };
   const type = (req: IncomingMessage) => mediaTypes(contract, req as Request).includes(mediaTypeOf(req as Request));
-  return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody];
+  /** The validator keeps something for every content type it meets, for good: it is to meet only ours. */
+  const plainType: RequestHandler = (req, _res, next) => {
+    const takes = mediaTypes(contract, req);
+    const mediaType = mediaTypeOf(req);
+    if (takes.length > 0 && !takes.includes(mediaType)) throw new HttpError(415);
+    if (takes.length > 0) req.headers['content-type'] = mediaType;
+    else delete req.headers['content-type'];
+    next();
+  };
+  return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody, plainType];
 }
 
 const parseBody: RequestHandler = (req, _res, next) => {
@@ -35,7 +44,7 @@ const parseBody: RequestHandler = (req, _res, next) => {
   req.body = undefined;
   if (!Buffer.isBuffer(bytes) || bytes.length === 0) return next();
   const charset = /;\s*charset="?([^";]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
-  if (charset.toLowerCase() !== 'utf-8') throw new HttpError(415, 'The request body must be UTF-8');
+  if (!/^utf-?8$/i.test(charset)) throw new HttpError(415, 'The request body must be UTF-8');
   req.body = parsers[mediaTypeOf(req)]?.(bytes) ?? undefined;
   next();
 };

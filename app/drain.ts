@@ -10,7 +10,9 @@ export function drainable(server: Server): (seconds: number) => Promise<void> {
   const pending = new Map<Socket, number>();
   let isDraining = false;
   const settle = (socket: Socket, change: number) => {
-    const count = (pending.get(socket) ?? 0) + change;
+    const before = pending.get(socket);
+    if (before === undefined) return; // closed already
+    const count = before + change;
     pending.set(socket, count);
     if (isDraining && count === 0) socket.end();
   };

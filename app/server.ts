@@ -77,10 +77,18 @@ async function listen(server: Server, { host, port }: Config): Promise<string> {
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
 
+const badHttpStatus: Record<string, number> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
 /** What isn't HTTP never becomes a request; it is answered in the shape of other errors all the same. */
 function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): void {
-  if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+  // Beside the answer to an earlier request it would be taken for that answer, or land in the middle of it.
+  const isAnswering = '_httpMessage' in socket && socket._httpMessage !== null;
+  if (code === 'ECONNRESET' || !socket.writable || isAnswering) return void socket.destroy();
+  const status = badHttpStatus[code ?? ''] ?? 400;
   const body = JSON.stringify({ detail: STATUS_CODES[status] });
   const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}\r\n\r\n${body}`);

@@ -35,6 +35,9 @@ export function validator(context: Context): RequestHandler {
     const address = `${req.method} ${req.originalUrl}`;
     const verdict = verdicts.get(address);
     if (verdict) {
+      // The oldest goes first: this one is young again.
+      verdicts.delete(address);
+      verdicts.set(address, verdict);
       recall(req, verdict);
       // Requests that came together are answered together: a turn of the event loop for many costs less than one for each.
       everyTime(req, res, (error) => void setImmediate(next, error));
@@ -74,8 +77,11 @@ function recall(req: Request, { openapi, query }: Verdict): void {
 }
 
 function isDecidedByAddress(contract: Contract, operation: Operation | undefined): boolean {
+  // Paths with an id in them are too many to be worth remembering.
   if (!operation || operation.requestBody) return false;
-  return parametersOf(contract, operation).every(({ in: place, schema }) => place !== 'header' || takesAnyText(schema));
+  return parametersOf(contract, operation).every(
+    ({ in: place, required, schema }) => place === 'query' || (place === 'header' && !required && takesAnyText(schema)),
+  );
 }
 
 function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {

@@ -1,6 +1,6 @@
 import { StoreError } from './errors.ts';
-import { removeAllPairs } from './pairs.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
+import { removeAllPairs } from './reindex.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
 
 export type User = { id: number; name: string };

@@ -60,6 +60,11 @@ export class SandboxInserter {
     this.#pairs.add(ownerId, ordinal, metadata);
   }
 
+  /** How many entries of the index wait for `flush`. */
+  get pending(): number {
+    return this.#pairs.size;
+  }
+
   async flush(): Promise<void> {
     await this.#ordinals.save();
     await this.#pairs.save(this.#trx);

@@ -1,10 +1,11 @@
+import { hash } from 'node:crypto';
 import { canonicalNumber, isObject, type Json, JsonError, type JsonObject } from './json.ts';
 
 /**
  * What PostgreSQL's jsonb `@>` means (its documentation, 8.14.3, and JsonbDeepContains), for documents and filters
  * that are objects. The index knows every pair of a document, a pair being a path of keys and the scalar at its end.
- * Array positions don't count in a path, so a filter without arrays is answered by its pairs exactly; one with arrays
- * is checked against the document once more.
+ * Array positions don't count in a path, so pairs can't tell whether they come from one element of an array or from
+ * several: a filter with objects or arrays in an array is checked against the document once more.
  */
 export type Filter = {
   /** Every matching document has all of these. */
@@ -17,7 +18,7 @@ export type Filter = {
 const maxMetadataLength = 65_536;
 
 export function compileFilter(filter: JsonObject): Filter {
-  return { pairs: pairsOf(filter), recheck: holdsArray(filter) ? filter : null };
+  return { pairs: pairsOf(filter), recheck: isPairwise(filter) ? null : filter };
 }
 
 /** Returns the metadata as the text to be stored. Throws JsonError when that is longer than allowed. */
@@ -33,15 +34,13 @@ export function metadataText(metadata: JsonObject): string {
 /** Returns the document's pairs, each once. Throws JsonError on a number beyond PostgreSQL's range. */
 export function pairsOf(document: JsonObject): string[] {
   const pairs = new Set<string>();
-  collect(document, [], pairs);
+  collect(document, '', pairs);
   return [...pairs];
 }
 
 /** Returns whether `document @> filter`. */
 export function contains(document: Json, filter: Json): boolean {
-  if (Array.isArray(filter)) {
-    return Array.isArray(document) && filter.every((wanted) => document.some((element) => contains(element, wanted)));
-  }
+  if (Array.isArray(filter)) return Array.isArray(document) && containsElements(document, filter);
   if (isObject(filter)) {
     return (
       isObject(document) &&
@@ -54,19 +53,32 @@ export function contains(document: Json, filter: Json): boolean {
   return isScalar(document) && scalarText(document) === scalarText(filter);
 }
 
-/** A step into an array is the number 0, which no key can be. */
-type Path = (string | 0)[];
+function containsElements(document: Json[], filter: Json[]): boolean {
+  const scalars = new Set(document.filter(isScalar).map(scalarText));
+  return filter.every((wanted) =>
+    isScalar(wanted) ? scalars.has(scalarText(wanted)) : document.some((element) => contains(element, wanted)),
+  );
+}
 
-function collect(value: Json, path: Path, pairs: Set<string>): void {
+/** A path is the JSON text of its keys, each followed by a comma; a step into an array is the number 0. */
+function collect(value: Json, path: string, pairs: Set<string>): void {
   if (isScalar(value)) {
-    pairs.add(`${JSON.stringify(path)}=${scalarText(value)}`);
+    pairs.add(`${path}=${scalarText(value)}`);
     return;
   }
   const isArray = Array.isArray(value);
-  if (path.length > 0) pairs.add(`${JSON.stringify(path)}=${isArray ? '[]' : '{}'}`);
-  if (isArray) for (const element of value) collect(element, [...path, 0], pairs);
-  else for (const [key, member] of Object.entries(value)) collect(member, [...path, key], pairs);
+  if (path !== '') pairs.add(`${path}=${isArray ? '[]' : '{}'}`);
+  if (isArray) for (const element of value) collect(element, stepInto(path, 0), pairs);
+  else for (const [key, member] of Object.entries(value)) collect(member, stepInto(path, key), pairs);
 }
+
+/** Of a long path the SHA-256 stands for it, or a long key would be repeated for every member below it. */
+function stepInto(path: string, step: string | 0): string {
+  const longer = `${path}${JSON.stringify(step)},`;
+  return longer.length <= maxPathLength ? longer : `#${hash('sha256', longer, 'hex')}`;
+}
+
+const maxPathLength = 200;
 
 type Scalar = Exclude<Json, Json[] | JsonObject>;
 
@@ -81,6 +93,12 @@ function scalarText(value: Scalar): string {
   return JSON.stringify(value);
 }
 
-function holdsArray(value: Json): boolean {
-  return Array.isArray(value) || (isObject(value) && Object.values(value).some(holdsArray));
+/** Whether having the filter's pairs is the same as containing it. */
+function isPairwise(filter: Json): boolean {
+  if (Array.isArray(filter)) return filter.every((element) => isScalar(element) || isEmpty(element));
+  return !isObject(filter) || Object.values(filter).every(isPairwise);
+}
+
+function isEmpty(value: Json): boolean {
+  return Object.keys(value as object).length === 0;
 }

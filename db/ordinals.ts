@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import { ordinalOf, positionOf } from './positions.ts';
+import { StoreError } from './errors.ts';
+import { ordinalOf, ordinalsPerOwner, positionOf } from './positions.ts';
 import { query } from './query.ts';
 import type { Db, Trx } from './sqlite.ts';
 
@@ -23,6 +24,8 @@ export class OrdinalCounters {
     this.#counters.set(ownerId, counter);
     counter.disorder = Math.max(counter.disorder, counter.newest - startedAt);
     counter.newest = Math.max(counter.newest, startedAt);
+    if (counter.next >= ordinalsPerOwner)
+      throw new StoreError('conflict', 'the user has had as many sandboxes as there can be');
     return counter.next++;
   }
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import { sql } from 'kysely';
-import { type JsonObject, parseJson } from './json.ts';
+import type { JsonObject } from './json.ts';
 import { type Members, membersOf, union, without } from './members.ts';
 import { pairsOf } from './metadata.ts';
 import { chunkOf, offsetOf } from './positions.ts';
@@ -31,14 +31,24 @@ export class PairCollector {
   /** Offsets by owner and chunk, then by pair. */
   readonly #chunks = new Map<string, { ownerId: number; chunk: number; pairs: Map<string, number[]> }>();
 
+  #size = 0;
+
   add(ownerId: number, ordinal: number, metadata: JsonObject): void {
     const pairs = this.#pairsOf(ownerId, chunkOf(ordinal));
     const offset = offsetOf(ordinal);
     for (const pair of pairsOf(metadata)) {
       const offsets = pairs.get(pair);
       if (offsets) offsets.push(offset);
-      else pairs.set(pair, [offset]);
+      else {
+        pairs.set(pair, [offset]);
+        this.#size++;
+      }
     }
+  }
+
+  /** How many entries there are to write. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Returns what the index gains: for each pair and chunk the members to add. */
@@ -55,6 +65,7 @@ export class PairCollector {
     const rows = entries.map(({ key, chunk, members }) => [key, chunk, asBuffer(members).toString('hex')]);
     await upsertMembers(trx, { rows: JSON.stringify(rows) });
     this.#chunks.clear();
+    this.#size = 0;
   }
 
   #pairsOf(ownerId: number, chunk: number): Map<string, number[]> {
@@ -75,22 +86,6 @@ export async function removePairs(trx: Trx, ownerId: number, ordinal: number, me
   await removeMember(trx, { keys, chunk: chunkOf(ordinal), offset: offsetOf(ordinal) });
   await deleteEmpty(trx, { keys, chunk: chunkOf(ordinal) });
 }
-
-/** Takes all of an owner's pairs out of the index. A pair's key is one owner's, so its rows go whole. */
-export async function removeAllPairs(trx: Trx, ownerId: number): Promise<void> {
-  const documents = trx.selectFrom('sandboxes').select('metadata').where('owner_id', '=', ownerId).stream();
-  const keys = new Set<string>();
-  for await (const { metadata } of documents) {
-    for (const pair of pairsOf(parseJson(metadata) as JsonObject)) keys.add(pairKey(ownerId, pair));
-  }
-  await deletePairs(trx, { keys: JSON.stringify([...keys]) });
-}
-
-const deletePairs = query<{ keys: string }, unknown>((db, value) =>
-  sql`
-    delete from sandbox_metadata where pair in (select unhex(value) from json_each(${value('keys')}))
-  `.compile(db),
-);
 
 const upsertMembers = query<{ rows: string }, unknown>((db, value) =>
   sql`

@@ -4,7 +4,7 @@ import { chunkSize } from './members.ts';
  * A sandbox's position is its row number: its owner's id and, below it, its ordinal, which counts the owner's sandboxes
  * in the order they came. An owner's sandboxes thus lie together, newest last, and a set of them is a set of ordinals.
  */
-const ordinalsPerOwner = 2 ** 32;
+export const ordinalsPerOwner = 2 ** 32;
 
 export function positionOf(ownerId: number, ordinal: number): number {
   return ownerId * ordinalsPerOwner + ordinal;

@@ -72,6 +72,8 @@ export async function updateSandbox(
 }
 
 async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: JsonObject): Promise<void> {
+  // First: what is too large must cost nothing more.
+  const text = metadataText(metadata);
   const found = trx.selectFrom('sandboxes').select(['position', 'metadata']).where('id', '=', id);
   const old = await found.executeTakeFirstOrThrow();
   const ordinal = ordinalOf(old.position);
@@ -79,11 +81,7 @@ async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: 
   const pairs = new PairCollector();
   pairs.add(ownerId, ordinal, metadata);
   await pairs.save(trx);
-  await trx
-    .updateTable('sandboxes')
-    .set({ metadata: metadataText(metadata) })
-    .where('id', '=', id)
-    .execute();
+  await trx.updateTable('sandboxes').set({ metadata: text }).where('id', '=', id).execute();
 }
 
 /** Ends the owner's sandbox, once, and returns it. Throws StoreError `not_found`. */

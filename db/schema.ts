@@ -7,7 +7,7 @@ export type UsersTable = {
   /** null: this user can't log in with a password */
   password_hash: string | null;
   created_at: number;
-  /** the most that a sandbox's start lay before that of one with a lower ordinal: 0 unless a clock ran backwards */
+  /** the most that a sandbox's start lay before that of one with a lower ordinal: 0 unless a clock ran backwards or the future was imported */
   disorder_milliseconds: Generated<number>;
 };
 

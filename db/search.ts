@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { parseJson } from './json.ts';
+import { type JsonObject, parseJson } from './json.ts';
 import { chunkSize, descending, intersection, type Members } from './members.ts';
 import { contains, type Filter } from './metadata.ts';
 import { pairKey } from './pairs.ts';
@@ -18,8 +18,11 @@ type Search = { ownerId: number; filter: Filter; limit: number };
 const maxChunks = 64;
 const fewChunks = 16;
 
-/** How many documents are checked before other requests get their turn. */
-const recheckBatch = 256;
+/** How many candidates are looked at in one go at most; the first go takes what may do, each further one four times as many. */
+const maxCandidates = 1024;
+
+/** How long documents are checked before other requests get their turn. */
+const turnMilliseconds = 10;
 
 /**
  * Returns the newest `limit` rows that match the filter, newest first, ties by id. `select` returns the rows at the
@@ -30,10 +33,29 @@ export async function searchNewest<R extends Row>(
   search: Search,
   select: (db: Db, positions: number[]) => Promise<R[]>,
 ): Promise<R[]> {
-  // Rows that are checked once more need no common snapshot, and must not hold others up while they are.
-  if (search.filter.recheck) return collectNewest(db, search, (positions) => select(db, positions));
-  return read(db, (trx) => collectNewest(trx, search, (positions) => select(trx, positions)));
+  if (!search.filter.recheck)
+    return read(db, (trx) => collectNewest(trx, search, (positions) => select(trx, positions)));
+  // Checking documents may take long and must not hold others up, so there is no common snapshot. All that could upset
+  // it is another process putting the owner's sandboxes in order, which moves the lowest position.
+  for (;;) {
+    const before = await lowestPosition(db, search.ownerId);
+    const rows = await collectNewest(db, search, (positions) => select(db, positions));
+    if ((await lowestPosition(db, search.ownerId)) === before) return rows;
+  }
 }
+
+async function lowestPosition(db: Db, ownerId: number): Promise<number | null> {
+  const [row] = await selectLowest(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
+  return row?.lowest ?? null;
+}
+
+const selectLowest = query<{ from: number; to: number }, { lowest: number | null }>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(({ fn }) => fn.min<number | null>('position').as('lowest'))
+    .where('position', '>=', value('from'))
+    .where('position', '<', value('to')),
+);
 
 /**
  * Ordinals follow the start but for the owner's disorder: of two, the lower started at most that much after the
@@ -50,32 +72,44 @@ async function collectNewest<R extends Row>(
   const disorder = plan[0]?.disorder ?? 0;
   let found: R[] = [];
   let oldestSeen = Number.POSITIVE_INFINITY;
-  const size = recheck ? Math.max(limit + 1, recheckBatch) : limit + 1;
-  for await (const positions of candidates(db, ownerId, plan, size)) {
+  for await (const positions of candidates(db, ownerId, plan, limit + 1)) {
     const rows = await select(positions);
     for (const { startedAt } of rows) oldestSeen = Math.min(oldestSeen, startedAt);
-    const matching = recheck ? rows.filter((row) => contains(parseJson(row.metadata), recheck)) : rows;
+    const matching = recheck ? await checked(rows, recheck) : rows;
     found = found.concat(matching).sort(newestFirst).slice(0, limit);
     const last = found[limit - 1];
     if (last && last.startedAt > oldestSeen + disorder) break;
-    if (recheck) await nextTurn();
   }
   return found;
+}
+
+async function checked<R extends Row>(rows: R[], filter: JsonObject): Promise<R[]> {
+  const matching: R[] = [];
+  let turn = performance.now();
+  for (const row of rows) {
+    if (contains(parseJson(row.metadata), filter)) matching.push(row);
+    if (performance.now() - turn < turnMilliseconds) continue;
+    await nextTurn();
+    turn = performance.now();
+  }
+  return matching;
 }
 
 function newestFirst(a: Row, b: Row): number {
   return b.startedAt - a.startedAt || (a.id < b.id ? -1 : 1);
 }
 
-/** Yields the positions of the owner's sandboxes that have every pair, highest first, `size` at a time. */
-async function* candidates(db: Db, ownerId: number, plan: Plan[], size: number): AsyncGenerator<number[]> {
+/** Yields the positions of the owner's sandboxes that have every pair, highest first, `first` of them and then more at a time. */
+async function* candidates(db: Db, ownerId: number, plan: Plan[], first: number): AsyncGenerator<number[]> {
   let batch: number[] = [];
+  let size = first;
   for await (const { chunk, members } of commonChunks(db, plan)) {
     for (const offset of descending(members)) {
       batch.push(positionOf(ownerId, chunk * chunkSize + offset));
       if (batch.length < size) continue;
       yield batch;
       batch = [];
+      size = Math.max(first, Math.min(size * 4, maxCandidates));
     }
   }
   if (batch.length > 0) yield batch;
@@ -89,7 +123,9 @@ async function* commonChunks(db: Db, [rarest, ...rest]: Plan[]): AsyncGenerator<
   const driver = rarest.key;
   const others = rest.map(({ key }) => key);
   let below = Number.MAX_SAFE_INTEGER;
-  for (let count = rarest.count < fewChunks ? fewChunks : 1; ; count = Math.min(count * 4, maxChunks)) {
+  // Every pair of the filter is read in each of them.
+  const most = Math.max(1, Math.min(maxChunks, Math.floor(2048 / (others.length + 1))));
+  for (let count = rarest.count < fewChunks ? Math.min(fewChunks, most) : 1; ; count = Math.min(count * 4, most)) {
     const rows = await selectChunks(db, { driver, others: JSON.stringify(others), below, count });
     const chunks = new Map<number, Members>();
     for (const { chunk, members, other } of rows) {

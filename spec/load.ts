@@ -17,7 +17,7 @@ export type Schema = {
   pattern?: string;
 };
 
-export type Parameter = { name: string; in: string; allowReserved?: boolean; schema: Schema };
+export type Parameter = { name: string; in: string; required?: boolean; allowReserved?: boolean; schema: Schema };
 
 export type Operation = {
   operationId: string;

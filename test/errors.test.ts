@@ -50,6 +50,8 @@ describe('errors', () => {
     expect(await say('nonsense\r\n\r\n')).to.deep.equal(['HTTP/1.1 400 Bad Request', 'Bad Request']);
     const large = `GET / HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(200_000)}\r\n\r\n`;
     expect((await say(large))[0]).to.equal('HTTP/1.1 431 Request Header Fields Too Large');
+    const socket = connect(Number(port), '127.0.0.1').end('GET /health HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n');
+    expect(await readText(socket), 'an answer to the request before').not.to.match(/^HTTP\/1.1 400/);
   });
 
   it('422: a body that is not UTF-8', async () => {

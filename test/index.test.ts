@@ -4,6 +4,7 @@ import { deleteUser } from '../db/accounts.ts';
 import { insertSandbox, SandboxInserter } from '../db/insert.ts';
 import type { JsonObject } from '../db/json.ts';
 import { compileFilter } from '../db/metadata.ts';
+import { openStore } from '../db/open.ts';
 import { disorderOf } from '../db/ordinals.ts';
 import { checkIndex, reorder } from '../db/reindex.ts';
 import { endSandbox, listSandboxes, updateSandbox } from '../db/sandboxes.ts';
@@ -118,6 +119,23 @@ describe('the metadata index', () => {
     await write(db, (trx) => reorder(trx, alice.id));
     for (const limit of [1, 100, 1000]) expect(await first(limit)).to.deep.equal(expected.slice(0, limit));
     expect(await check()).to.deep.equal({ sandboxes: count, errors: [] });
+  });
+
+  it('lists all there is while another process puts the sandboxes in order', async () => {
+    const { db } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    await write(db, async (trx) => {
+      const inserter = new SandboxInserter(trx);
+      for (let n = 0; n < 6000; n++) await inserter.add(row(alice, `s${n}`, { a: [{ b: n % 10, c: 1 }] }, 6000 - n));
+      await inserter.flush();
+    });
+    const other = openStore(app.server.context.config.db);
+    const filter = compileFilter({ a: [{ b: 5, c: 1 }] });
+    const listing = listSandboxes(db, 0, alice.id, { filter, limit: 500 });
+    await write(other.db, (trx) => reorder(trx, alice.id));
+    await other.close();
+    const found = (await listing).map(({ id }) => id);
+    expect(found).to.deep.equal(Array.from({ length: 500 }, (_, n) => `s${n * 10 + 5}`));
   });
 
   it('leaves nothing behind of a deleted user, and nothing undone in a failed import', async () => {

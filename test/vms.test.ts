@@ -105,6 +105,14 @@ describe('sandboxes under /v1/vms', () => {
       expect((await createText(`{"metadata":{"n":1${'0'.repeat(60_000)}1}}`)).status).to.equal(201);
     });
 
+    it('201: takes a long key above many members, on its way in and out again', async () => {
+      const members = Object.fromEntries(Array.from({ length: 4000 }, (_, n) => [n, 1]));
+      const metadata = { ['k'.repeat(30_000)]: members };
+      const { vm_id } = (await create({ metadata })).body;
+      expect((await update(vm_id, { metadata: {} })).status).to.equal(200);
+      expect((await update(vm_id, { metadata: { ['k'.repeat(500_000)]: members } })).status).to.equal(422);
+    });
+
     it('401: without a credential', async () => {
       expect((await app.http.post('/v1/vms').send({})).status).to.equal(401);
     });

@@ -4,7 +4,7 @@ import { type ApiKey, createApiKey, listApiKeys, revokeApiKey } from '../../db/c
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
 import { addSettings, withStore } from './options.ts';
-import { isoTime, type Terminal, table } from './terminal.ts';
+import { shownTime, type Terminal, table } from './terminal.ts';
 
 export function keysCommand(program: Command, { stdout }: Terminal): void {
   const keys = program.command('keys').description('make, list and revoke API keys');
@@ -48,5 +48,10 @@ async function listing({ db }: Store, flags: { user?: string; json?: boolean }):
 
 function shown(key: ApiKey) {
   const { createdAt, lastUsedAt, revokedAt } = key;
-  return { ...key, createdAt: isoTime(createdAt), lastUsedAt: isoTime(lastUsedAt), revokedAt: isoTime(revokedAt) };
+  return {
+    ...key,
+    createdAt: shownTime(createdAt),
+    lastUsedAt: shownTime(lastUsedAt),
+    revokedAt: shownTime(revokedAt),
+  };
 }

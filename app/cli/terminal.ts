@@ -45,6 +45,6 @@ export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<s
   }
 }
 
-export function isoTime(milliseconds: number | null): string | null {
+export function shownTime(milliseconds: number | null): string | null {
   return milliseconds === null ? null : new Date(milliseconds).toISOString();
 }

@@ -13,13 +13,14 @@ import { checkerOf } from '../../spec/check.ts';
 import { loadContract } from '../../spec/load.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { addSettings, withStore } from './options.ts';
-import { isoTime, type Terminal } from './terminal.ts';
+import { shownTime, type Terminal } from './terminal.ts';
 
 type SandboxRecord = components['schemas']['SandboxRecord'];
 type Exported = typeof exportSandboxes extends (...args: never[]) => AsyncIterable<infer Row> ? Row : never;
 
-/** After so many the index is written, once for all of them. */
+/** After so many sandboxes or entries of the index it is written, once for all of them. */
 const importBatch = 10_000;
+const maxPending = 250_000;
 
 export function transferCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('import <file>'), ['db'])
@@ -63,7 +64,7 @@ async function importLines(trx: Trx, lines: AsyncIterable<string>, { stderr, sto
     } catch (error) {
       throw new Error(`nothing was imported: line ${lineNumber}: ${(error as Error).message}`, { cause: error });
     }
-    if (++count % importBatch > 0) continue;
+    if (++count % importBatch > 0 && inserter.pending < maxPending) continue;
     await inserter.flush();
     if (stderr.isTTY) stderr.write(`\r${count} sandboxes`);
   }
@@ -115,8 +116,8 @@ function recordLine(row: Exported, includeEnv: boolean): string {
     template_id: row.templateId,
     memory_mb: row.memoryMb,
     vcpu_count: row.vcpuCount as NonNullable<SandboxRecord['vcpu_count']>,
-    started_at: isoTime(row.startedAt) as string,
-    end_at: isoTime(row.endAt),
+    started_at: shownTime(row.startedAt) as string,
+    end_at: shownTime(row.endAt),
     status: row.status,
   };
   const env = includeEnv && row.env ? `,"env":${row.env}` : '';

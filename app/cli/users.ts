@@ -3,7 +3,7 @@ import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from 
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
 import { addSettings, withStore } from './options.ts';
-import { isoTime, readPassword, type Terminal, table } from './terminal.ts';
+import { readPassword, shownTime, type Terminal, table } from './terminal.ts';
 
 export function usersCommand(program: Command, terminal: Terminal): void {
   const users = program.command('users').description('add, list and delete users');
@@ -26,7 +26,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     .option('--json', 'as JSON')
     .action((flags) =>
       withStore(flags, async ({ db }) => {
-        const rows = (await listUsers(db)).map((user) => ({ ...user, createdAt: isoTime(user.createdAt) }));
+        const rows = (await listUsers(db)).map((user) => ({ ...user, createdAt: shownTime(user.createdAt) }));
         const asTable = () =>
           table(
             ['NAME', 'CREATED', 'SANDBOXES'],

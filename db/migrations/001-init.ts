@@ -3,7 +3,7 @@ export const init = {
   name: 'init',
   sql: `
     create table users (
-      id integer primary key,
+      id integer primary key autoincrement,
       name text not null unique,
       password_hash text,
       created_at integer not null,
@@ -11,7 +11,7 @@ export const init = {
     ) strict;
 
     create table api_keys (
-      id integer primary key,
+      id integer primary key autoincrement,
       user_id integer not null references users (id) on delete cascade,
       name text not null,
       prefix text not null unique,
