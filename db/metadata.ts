@@ -18,7 +18,8 @@ export type Filter = {
 const maxMetadataLength = 65_536;
 
 export function compileFilter(filter: JsonObject): Filter {
-  return { pairs: pairsOf(filter), recheck: isPairwise(filter) ? null : filter };
+  // What holds something is an object or an array: only the empty ones need saying so.
+  return { pairs: collectPairs(filter, isEmpty), recheck: isPairwise(filter) ? null : filter };
 }
 
 /** Returns the metadata as the text to be stored. Throws JsonError when that is longer than allowed. */
@@ -33,8 +34,20 @@ export function metadataText(metadata: JsonObject): string {
 
 /** Returns the document's pairs, each once. Throws JsonError on a number beyond PostgreSQL's range. */
 export function pairsOf(document: JsonObject): string[] {
+  return collectPairs(document, () => true);
+}
+
+/** Returns the pairs below a value; of the objects and arrays in it, those that `isTold` is true of have a pair as well. */
+function collectPairs(whole: JsonObject, isTold: (value: Json) => boolean): string[] {
   const pairs = new Set<string>();
-  collect(document, '', pairs);
+  const collect = (value: Json, path: string): void => {
+    if (isScalar(value)) return void pairs.add(`${path}=${scalarText(value)}`);
+    const isArray = Array.isArray(value);
+    if (path !== '' && isTold(value)) pairs.add(`${path}=${isArray ? '[]' : '{}'}`);
+    if (isArray) for (const element of value) collect(element, stepInto(path, 0));
+    else for (const [key, member] of Object.entries(value)) collect(member, stepInto(path, key));
+  };
+  collect(whole, '');
   return [...pairs];
 }
 
@@ -60,19 +73,10 @@ function containsElements(document: Json[], filter: Json[]): boolean {
   );
 }
 
-/** A path is the JSON text of its keys, each followed by a comma; a step into an array is the number 0. */
-function collect(value: Json, path: string, pairs: Set<string>): void {
-  if (isScalar(value)) {
-    pairs.add(`${path}=${scalarText(value)}`);
-    return;
-  }
-  const isArray = Array.isArray(value);
-  if (path !== '') pairs.add(`${path}=${isArray ? '[]' : '{}'}`);
-  if (isArray) for (const element of value) collect(element, stepInto(path, 0), pairs);
-  else for (const [key, member] of Object.entries(value)) collect(member, stepInto(path, key), pairs);
-}
-
-/** Of a long path the SHA-256 stands for it, or a long key would be repeated for every member below it. */
+/**
+ * A path is the JSON text of its keys, each followed by a comma; a step into an array is the number 0.
+ * Of a long path the SHA-256 stands for it, or a long key would be repeated for every member below it.
+ */
 function stepInto(path: string, step: string | 0): string {
   const longer = `${path}${JSON.stringify(step)},`;
   return longer.length <= maxPathLength ? longer : `#${hash('sha256', longer, 'hex')}`;

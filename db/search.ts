@@ -16,7 +16,7 @@ type Search = { ownerId: number; filter: Filter; limit: number };
  * in fewer chunks than `fewChunks` has them looked at all at once.
  */
 const maxChunks = 64;
-const fewChunks = 16;
+const fewChunks = 32;
 
 /** How many candidates are looked at in one go at most; the first go takes what may do, each further one four times as many. */
 const maxCandidates = 1024;
@@ -143,7 +143,7 @@ const none: Members = new Uint8Array(0);
 type Plan = { key: string; count: number; disorder: number };
 
 /**
- * For each pair in how many chunks it is, counted up to 16, and the owner's disorder. The pair in the fewest leads, the
+ * For each pair in how many chunks it is, counted up to `fewChunks`, and the owner's disorder. The pair in the fewest leads, the
  * others are looked up only where it is; between common pairs it makes no difference which.
  */
 const selectPlan = query<{ ownerId: number; keys: string }, Plan>((db, value) =>
