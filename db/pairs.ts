@@ -60,10 +60,11 @@ export class PairCollector {
 
   /** Writes it, and begins anew. */
   async save(trx: Trx): Promise<void> {
+    const rows = this.entries().map(
+      ({ key, chunk, members }) => `["${key}",${chunk},"${asBuffer(members).toString('hex')}"]`,
+    );
     // In the order of the table: neighbours are written together.
-    const entries = this.entries().sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-    const rows = entries.map(({ key, chunk, members }) => [key, chunk, asBuffer(members).toString('hex')]);
-    await upsertMembers(trx, { rows: JSON.stringify(rows) });
+    await upsertMembers(trx, { rows: `[${rows.sort().join(',')}]` });
     this.#chunks.clear();
     this.#size = 0;
   }
