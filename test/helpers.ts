@@ -102,6 +102,23 @@ export function apiKey({ key }: Caller): { 'X-API-Key': string } {
   return { 'X-API-Key': key };
 }
 
+/** Returns the calls that a caller makes to sandboxes. */
+export function clientOf(app: TestApp, caller: Caller) {
+  const key = apiKey(caller);
+  return {
+    create: (body?: object) => app.http.post('/v1/vms').set(key).send(body),
+    createText: (text: string) => app.http.post('/v1/vms').set(key).type('json').send(text),
+    read: (id: string) => app.http.get(`/v1/vms/${id}`).set(key),
+    update: (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(key).send(body),
+    end: (id: string) => app.http.delete(`/v1/vms/${id}`).set(key),
+    /** How many sandboxes match a filter. */
+    matching: async (filter: object): Promise<number> => {
+      const query = { metadata: JSON.stringify(filter) };
+      return (await app.http.get('/v1/sessions/sandboxes').set(key).query(query)).body.length;
+    },
+  };
+}
+
 function plainSandbox(owner: Caller, now: number): NewSandbox {
   return {
     id: newSandboxId(),

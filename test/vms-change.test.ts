@@ -2,24 +2,23 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { endDueSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
-import { apiKey, type Caller, startApp, startTime, type TestApp } from './helpers.ts';
+import { apiKey, type Caller, clientOf, startApp, startTime, type TestApp } from './helpers.ts';
+
+type Client = ReturnType<typeof clientOf>;
 
 describe('changing and ending sandboxes', () => {
   let app: TestApp;
   let alice: Caller;
+  let create: Client['create'];
+  let read: Client['read'];
+  let update: Client['update'];
+  let end: Client['end'];
+  let matching: Client['matching'];
   beforeEach(async () => {
     app = await startApp();
     alice = await app.addUser('alice');
+    ({ create, read, update, end, matching } = clientOf(app, alice));
   });
-
-  const create = (body?: object) => app.http.post('/v1/vms').set(apiKey(alice)).send(body);
-  const read = (id: string) => app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
-  const update = (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(apiKey(alice)).send(body);
-  const end = (id: string) => app.http.delete(`/v1/vms/${id}`).set(apiKey(alice));
-  const matching = async (filter: object) => {
-    const query = { metadata: JSON.stringify(filter) };
-    return (await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice)).query(query)).body.length;
-  };
 
   describe('PATCH /v1/vms/{vm_id}', () => {
     it('200: replaces the metadata whole, and the filter follows', async () => {

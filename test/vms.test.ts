@@ -1,23 +1,22 @@
 import { expect } from 'chai';
-import { apiKey, type Caller, startApp, type TestApp } from './helpers.ts';
+import { apiKey, type Caller, clientOf, startApp, type TestApp } from './helpers.ts';
+
+type Client = ReturnType<typeof clientOf>;
 
 describe('sandboxes under /v1/vms', () => {
   let app: TestApp;
   let alice: Caller;
+  let create: Client['create'];
+  let createText: Client['createText'];
+  let read: Client['read'];
+  let update: Client['update'];
+  let end: Client['end'];
+  let matching: Client['matching'];
   beforeEach(async () => {
     app = await startApp();
     alice = await app.addUser('alice');
+    ({ create, createText, read, update, end, matching } = clientOf(app, alice));
   });
-
-  const create = (body?: object) => app.http.post('/v1/vms').set(apiKey(alice)).send(body);
-  const createText = (text: string) => app.http.post('/v1/vms').set(apiKey(alice)).type('json').send(text);
-  const read = (id: string) => app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
-  const update = (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(apiKey(alice)).send(body);
-  const end = (id: string) => app.http.delete(`/v1/vms/${id}`).set(apiKey(alice));
-  const matching = async (filter: object) => {
-    const query = { metadata: JSON.stringify(filter) };
-    return (await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice)).query(query)).body.length;
-  };
 
   describe('POST /v1/vms', () => {
     it('201: starts a sandbox with what it was given, and names its place', async () => {
