@@ -16,7 +16,7 @@ type Search = { ownerId: number; filter: Filter; limit: number };
  * in fewer chunks than `fewChunks` has them looked at all at once.
  */
 const maxChunks = 64;
-const fewChunks = 32;
+const fewChunks = 16;
 
 /** How many candidates are looked at in one go at most; the first go takes what may do, each further one four times as many. */
 const maxCandidates = 1024;
