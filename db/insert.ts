@@ -22,6 +22,9 @@ export type NewSandbox = {
   status: SandboxStatus;
 };
 
+/** The size of a sandbox that nobody gave one; the contract names the same. */
+export const defaultSize = { memoryMb: 512, vcpuCount: 2 };
+
 /** Returns a new id: `i` and 20 of `[a-z0-9]`, 103 random bits; E2B's clients take no other alphabet. */
 export function newSandboxId(): string {
   const digits = [...randomBytes(48)].filter((byte) => byte < 252).map((byte) => (byte % 36).toString(36));

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
-import { type NewSandbox, SandboxInserter } from '../../db/insert.ts';
+import { defaultSize, type NewSandbox, SandboxInserter } from '../../db/insert.ts';
 import { isObject, type JsonObject, maxDepth, parseJson } from '../../db/json.ts';
 import { disorderOf } from '../../db/ordinals.ts';
 import { reorder } from '../../db/reindex.ts';
@@ -86,8 +86,8 @@ function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
     templateId: record.template_id ?? null,
     metadata: record.metadata as JsonObject,
     env: record.env ?? null,
-    memoryMb: record.memory_mb ?? 512,
-    vcpuCount: record.vcpu_count ?? 2,
+    memoryMb: record.memory_mb ?? defaultSize.memoryMb,
+    vcpuCount: record.vcpu_count ?? defaultSize.vcpuCount,
     startedAt: timeOf('started_at', record.started_at),
     endAt: record.end_at ? timeOf('end_at', record.end_at) : null,
     status: record.status,

@@ -1,5 +1,5 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { insertSandbox, newSandboxId } from '../../db/insert.ts';
+import { defaultSize, insertSandbox, newSandboxId } from '../../db/insert.ts';
 import type { JsonObject } from '../../db/json.ts';
 import { endSandbox, getSandbox, updateSandbox } from '../../db/sandboxes.ts';
 import { write } from '../../db/sqlite.ts';
@@ -11,8 +11,8 @@ import { sendJson, vm } from '../wire.ts';
 type CreateVM = components['schemas']['CreateVM'];
 type UpdateVM = components['schemas']['UpdateVM'];
 
-/** What the contract gives as defaults; it can't apply them where there is no body or a null. */
-const defaults = { vm_lifetime_seconds: 300, memory_mb: 512, vcpu_count: 2 };
+/** What the contract gives as the default; it can't apply it where there is no body or a null. */
+const defaultLifetimeSeconds = 300;
 
 export function vmsRoutes(context: Context): Router {
   const router = Router();
@@ -36,10 +36,10 @@ function create({ store, now, config }: Context): RequestHandler {
         templateId: body.snapshot_id ?? null,
         metadata: (body.metadata as JsonObject | null | undefined) ?? {},
         env: body.env ?? null,
-        memoryMb: body.memory_mb ?? defaults.memory_mb,
-        vcpuCount: body.vcpu_count ?? defaults.vcpu_count,
+        memoryMb: body.memory_mb ?? defaultSize.memoryMb,
+        vcpuCount: body.vcpu_count ?? defaultSize.vcpuCount,
         startedAt,
-        endAt: startedAt + (body.vm_lifetime_seconds ?? defaults.vm_lifetime_seconds) * 1000,
+        endAt: startedAt + (body.vm_lifetime_seconds ?? defaultLifetimeSeconds) * 1000,
         status: 'active',
       });
       return getSandbox(trx, startedAt, user.id, id);
