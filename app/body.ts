@@ -17,8 +17,9 @@ const parsers: Record<string, (bytes: Buffer) => unknown> = {
 };
 
 /**
- * Returns the handlers that read a body into `req.body`, where the operation takes one: undefined when it is empty or
- * a JSON null, as FastAPI has it. A body that doesn't say what it is counts as what the operation takes.
+ * Returns the handlers that read a body into `req.body`, where the operation takes one. An empty body or a JSON null is
+ * none, as FastAPI has it: undefined where the operation requires one, else an object with all the contract's defaults.
+ * A body that doesn't say what it is counts as what the operation takes.
  */
 export function bodyReader(contract: Contract): RequestHandler[] {
   const assumeType: RequestHandler = (req, _res, next) => {
@@ -36,7 +37,11 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     else delete req.headers['content-type'];
     next();
   };
-  return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody, plainType];
+  const completeBody: RequestHandler = (req, _res, next) => {
+    if (operationOf(contract, req)?.requestBody?.required === false) req.body ??= {};
+    next();
+  };
+  return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody, plainType, completeBody];
 }
 
 const parseBody: RequestHandler = (req, _res, next) => {

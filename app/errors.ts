@@ -29,6 +29,8 @@ export class HttpError extends Error {
 
 const statusOf: Record<StoreErrorCode, number> = {
   not_found: 404,
+  ended: 409,
+  paused: 409,
   conflict: 409,
   invalid: 422,
   busy: 503,

@@ -1,6 +1,6 @@
 import { recordKeyUse } from '../db/credentials.ts';
 import { StoreError } from '../db/errors.ts';
-import { endDueSandboxes } from '../db/sandboxes.ts';
+import { endDueSandboxes } from '../db/lifecycle.ts';
 import { write } from '../db/sqlite.ts';
 import type { Context } from './server.ts';
 
@@ -9,8 +9,8 @@ export type Sweeper = { stop: () => Promise<void> };
 const batchSize = 500;
 
 /**
- * Every `sweepSeconds` marks expired sandboxes as killed and writes down when keys were last used. Nothing depends on
- * it: an expired sandbox reads as killed at once. `stop` waits for a pass under way and makes a last one.
+ * Every `sweepSeconds` marks expired sandboxes as killed or paused and writes down when keys were last used. Nothing depends on
+ * it: an expired sandbox reads as what it is at once. `stop` waits for a pass under way and makes a last one.
  */
 export function startSweeper(context: Context): Sweeper {
   let pass = Promise.resolve();

@@ -31,11 +31,12 @@ export function sendJson(res: Response, config: Config, text: string): void {
 
 function infoMembers({ id, templateId, metadata, startedAt, endAt, status }: ListedSandbox): string {
   const template = JSON.stringify(templateId);
+  const canExpire = status === 'active' && endAt !== null;
   // An id is of letters, digits and dashes: it needs no escape.
   return (
     `"sandbox_id":"${id}","template_id":${template},"name":${templateId === null ? '"default"' : template},` +
     `"metadata":${metadata},"started_at":"${isoTime(startedAt)}",` +
-    `"end_at":${endAt === null ? null : `"${isoTime(endAt)}"`},"status":"${status}"`
+    `"end_at":${canExpire ? `"${isoTime(endAt)}"` : null},"status":"${status}"`
   );
 }
 

@@ -62,20 +62,28 @@ export async function setPassword(db: Db, name: string, password: string): Promi
 }
 
 /**
- * Deletes a user with their keys and tokens and, if told to, their sandboxes.
- * Throws StoreError `not_found`, or `conflict` when they have sandboxes and these are to be kept.
+ * Deletes a user with their keys and tokens and, if told to, their sandboxes and snapshots.
+ * Throws StoreError `not_found`, or `conflict` when they have any of these and they are to be kept.
  */
 export async function deleteUser(db: Db, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
   await write(db, async (trx) => {
     const { id } = await getUser(trx, name);
-    const owned = await trx.selectFrom('sandboxes').select('id').where('owner_id', '=', id).limit(1).execute();
-    if (owned.length > 0 && !withSandboxes) {
-      throw new StoreError('conflict', `${name} has sandboxes: delete them too with --with-sandboxes`);
+    if (!withSandboxes && (await ownsSomething(trx, id))) {
+      throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
     }
     await removeAllPairs(trx, id);
-    await trx.deleteFrom('sandboxes').where('owner_id', '=', id).execute();
+    for (const table of owned) await trx.deleteFrom(table).where('owner_id', '=', id).execute();
     await trx.deleteFrom('users').where('id', '=', id).execute();
   });
+}
+
+const owned = ['sandboxes', 'snapshots'] as const;
+
+async function ownsSomething(trx: Trx, ownerId: number): Promise<boolean> {
+  for (const table of owned) {
+    if (await trx.selectFrom(table).select('id').where('owner_id', '=', ownerId).limit(1).executeTakeFirst()) return true;
+  }
+  return false;
 }
 
 /** Returns the user if the password is theirs, else null; both take the same time. */

@@ -1,4 +1,5 @@
-export type StoreErrorCode = 'not_found' | 'conflict' | 'invalid' | 'busy' | 'unusable';
+/** `ended` and `paused`: the sandbox is there, but what was asked for needs one that lives, or runs. */
+export type StoreErrorCode = 'not_found' | 'ended' | 'paused' | 'conflict' | 'invalid' | 'busy' | 'unusable';
 
 /** A failure that the caller can understand and act on. `message` is fit to be shown. */
 export class StoreError extends Error {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Insertable } from 'kysely';
 import { StoreError } from './errors.ts';
 import type { JsonObject } from './json.ts';
 import { metadataText } from './metadata.ts';
@@ -6,7 +7,7 @@ import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector } from './pairs.ts';
 import { positionOf } from './positions.ts';
 import { query } from './query.ts';
-import type { SandboxesTable, SandboxStatus } from './schema.ts';
+import type { OnTimeout, SandboxStatus, Tables } from './schema.ts';
 import { isUniqueViolation, type Trx } from './sqlite.ts';
 
 export type NewSandbox = {
@@ -20,15 +21,26 @@ export type NewSandbox = {
   startedAt: number;
   endAt: number | null;
   status: SandboxStatus;
+  /** `kill` unless given */
+  onTimeout?: OnTimeout | undefined;
+  /** null unless given: this is its first run */
+  firstStartedAt?: number | null | undefined;
+  /** what a client wants kept and no rule reads */
+  settings?: JsonObject | null | undefined;
 };
 
 /** The size of a sandbox that nobody gave one; the contract names the same. */
 export const defaultSize = { memoryMb: 512, vcpuCount: 2 };
 
-/** Returns a new id: `i` and 20 of `[a-z0-9]`, 103 random bits; E2B's clients take no other alphabet. */
+/** Returns a new id: `i` and 20 of `[a-z0-9]`; E2B's clients take no other alphabet. */
 export function newSandboxId(): string {
+  return `i${randomDigits()}`;
+}
+
+/** Returns 20 of `[a-z0-9]`, 103 random bits. */
+export function randomDigits(): string {
   const digits = [...randomBytes(48)].filter((byte) => byte < 252).map((byte) => (byte % 36).toString(36));
-  return digits.length < 20 ? newSandboxId() : `i${digits.slice(0, 20).join('')}`;
+  return digits.length < 20 ? randomDigits() : digits.slice(0, 20).join('');
 }
 
 /** Adds one sandbox. Throws as `SandboxInserter.add` does. */
@@ -74,7 +86,9 @@ export class SandboxInserter {
   }
 }
 
-function rowOf(sandbox: NewSandbox, position: number): SandboxesTable {
+type Row = Required<Insertable<Tables['sandboxes']>>;
+
+function rowOf(sandbox: NewSandbox, position: number): Row {
   return {
     position,
     id: sandbox.id,
@@ -87,10 +101,13 @@ function rowOf(sandbox: NewSandbox, position: number): SandboxesTable {
     started_at: sandbox.startedAt,
     end_at: sandbox.endAt,
     status: sandbox.status,
+    on_timeout: sandbox.onTimeout ?? 'kill',
+    first_started_at: sandbox.firstStartedAt ?? null,
+    settings: sandbox.settings ? JSON.stringify(sandbox.settings) : null,
   };
 }
 
-const insertRow = query<SandboxesTable, unknown>((db, value) =>
+const insertRow = query<Row, unknown>((db, value) =>
   db.insertInto('sandboxes').values({
     position: value('position'),
     id: value('id'),
@@ -103,5 +120,8 @@ const insertRow = query<SandboxesTable, unknown>((db, value) =>
     started_at: value('started_at'),
     end_at: value('end_at'),
     status: value('status'),
+    on_timeout: value('on_timeout'),
+    first_started_at: value('first_started_at'),
+    settings: value('settings'),
   }),
 );

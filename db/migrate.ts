@@ -1,9 +1,10 @@
 import type { Database } from 'better-sqlite3';
 import { StoreError } from './errors.ts';
 import { init } from './migrations/001-init.ts';
+import { lifecycle } from './migrations/002-lifecycle.ts';
 
 /** In order; an id is never reused and a migration never changes once released. */
-export const migrations = [init];
+export const migrations = [init, lifecycle];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
 export const applicationId = 0x53504954;

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import { sql } from 'kysely';
 import type { JsonObject } from './json.ts';
-import { type Members, membersOf, union, without } from './members.ts';
+import { has, type Members, membersOf, union, without } from './members.ts';
 import { pairsOf } from './metadata.ts';
 import { chunkOf, offsetOf } from './positions.ts';
 import { query } from './query.ts';
@@ -21,6 +21,7 @@ export function pairKey(ownerId: number, pair: string): string {
 export function installMembers(sqlite: Database): void {
   const options = { deterministic: true, directOnly: true };
   sqlite.function('members_union', options, (a, b) => asBuffer(union(a as Members, b as Members)));
+  sqlite.function('members_has', options, (members, offset) => Number(has(members as Members, offset as number)));
   sqlite.function('members_without', options, (a, offset) => asBuffer(without(a as Members, offset as number)));
 }
 

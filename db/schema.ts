@@ -30,8 +30,10 @@ export type AccessTokensTable = {
   expires_at: number;
 };
 
-/** `expired` is never stored: an active sandbox past its `end_at` reads as killed. */
+/** `expired` is never stored: an active sandbox past its `end_at` reads as what its `on_timeout` makes of it. */
 export type SandboxStatus = 'active' | 'paused' | 'killed';
+
+export type OnTimeout = 'kill' | 'pause';
 
 export type SandboxesTable = {
   /** where it stands: see positions.ts */
@@ -45,9 +47,36 @@ export type SandboxesTable = {
   env: string | null;
   memory_mb: number;
   vcpu_count: number;
+  /** when its current run began: resuming begins a new one */
   started_at: number;
+  /** when it expires, was paused or was killed; null: never, or unknown */
   end_at: number | null;
   status: SandboxStatus;
+  on_timeout: Generated<OnTimeout>;
+  /** when its first run began; null: the current one is the first */
+  first_started_at: Generated<number | null>;
+  /** JSON text of an object: what a client wants kept and no rule reads; may hold secrets */
+  settings: Generated<string | null>;
+};
+
+/** What sandboxes can be started from. Whatever else they are started from is a name and nothing more. */
+export type SnapshotsTable = {
+  id: string;
+  owner_id: number;
+  name: string | null;
+  /** what it was taken of; null when it was made from an image */
+  sandbox_id: string | null;
+  /** what that sandbox had been started from */
+  template_id: string | null;
+  oci_image: string | null;
+  metadata: string;
+  memory_mb: number;
+  vcpu_count: number;
+  created_at: number;
+  /** when it was last taken anew under its name */
+  updated_at: number;
+  spawn_count: Generated<number>;
+  last_spawned_at: Generated<number | null>;
 };
 
 /** Which sandboxes of a chunk have a pair in their metadata; see metadata.ts for what a pair is. */
@@ -69,5 +98,6 @@ export type Tables = {
   access_tokens: AccessTokensTable;
   sandboxes: SandboxesTable;
   sandbox_metadata: SandboxMetadataTable;
+  snapshots: SnapshotsTable;
   migrations: MigrationsTable;
 };

@@ -35,26 +35,46 @@ export async function searchNewest<R extends Row>(
 ): Promise<R[]> {
   if (!search.filter.recheck)
     return read(db, (trx) => collectNewest(trx, search, (positions) => select(trx, positions)));
-  // Checking documents may take long and must not hold others up, so there is no common snapshot. All that could upset
-  // it is another process putting the owner's sandboxes in order, which moves the lowest position.
+  // Checking documents may take long and must not hold others up, so there is no common snapshot. What could upset it
+  // is that sandboxes are moved meanwhile.
   for (;;) {
-    const before = await lowestPosition(db, search.ownerId);
+    const before = await boundsOf(db, search.ownerId);
     const rows = await collectNewest(db, search, (positions) => select(db, positions));
-    if ((await lowestPosition(db, search.ownerId)) === before) return rows;
+    if (!(await hasMoved(db, search.ownerId, before))) return rows;
   }
 }
 
-async function lowestPosition(db: Db, ownerId: number): Promise<number | null> {
-  const [row] = await selectLowest(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
-  return row?.lowest ?? null;
+type Bounds = { lowest: number | null; highest: number | null };
+
+async function boundsOf(db: Db, ownerId: number): Promise<Bounds> {
+  const [bounds] = await selectBounds(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
+  return bounds ?? { lowest: null, highest: null };
 }
 
-const selectLowest = query<{ from: number; to: number }, { lowest: number | null }>((db, value) =>
+/** Putting an owner's sandboxes in order moves the lowest; resuming one moves it above the highest. */
+async function hasMoved(db: Db, ownerId: number, before: Bounds): Promise<boolean> {
+  const { lowest } = await boundsOf(db, ownerId);
+  if (lowest !== before.lowest) return true;
+  const above = before.highest ?? positionOf(ownerId, 0);
+  return (await selectResumed(db, { above, to: positionOf(ownerId + 1, 0) })).length > 0;
+}
+
+const selectBounds = query<{ from: number; to: number }, Bounds>((db, value) =>
+  sql<Bounds>`
+    select
+      (select min(position) from sandboxes where position >= ${value('from')} and position < ${value('to')}) as lowest,
+      (select max(position) from sandboxes where position >= ${value('from')} and position < ${value('to')}) as highest
+  `.compile(db),
+);
+
+const selectResumed = query<{ above: number; to: number }, { position: number }>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select(({ fn }) => fn.min<number | null>('position').as('lowest'))
-    .where('position', '>=', value('from'))
-    .where('position', '<', value('to')),
+    .select('position')
+    .where('position', '>', value('above'))
+    .where('position', '<', value('to'))
+    .where('first_started_at', 'is not', null)
+    .limit(1),
 );
 
 /**

@@ -101,6 +101,459 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sandboxes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List running sandboxes
+         * @description Every running sandbox of the caller, newest first. `GET /v2/sandboxes` has pages, states and an order.
+         */
+        get: operations["e2b_list_running"];
+        put?: never;
+        /**
+         * Create a sandbox
+         * @description Starts a sandbox; unless told otherwise it lives 15 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `envVars`, `network`, `allow_internet_access`, `autoResume` and `volumeMounts` are kept; `mcp` and `iam` are not. No `envdAccessToken` is given: there is no data plane to protect.
+         */
+        post: operations["e2b_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/sandboxes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sandboxes
+         * @description Running and paused sandboxes of the caller, newest first, ties by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that lives throughout.
+         */
+        get: operations["e2b_list_v2"];
+        put?: never;
+        /**
+         * Create a sandbox
+         * @description Starts a sandbox; unless told otherwise it lives 300 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `envVars`, `network`, `allow_internet_access`, `autoResume` and `volumeMounts` are kept; `mcp` and `iam` are not. No `envdAccessToken` is given: there is no data plane to protect.
+         */
+        post: operations["e2b_create_v2"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics of several sandboxes
+         * @description Sandpit runs no machines, so nothing is measured: the answer is always empty.
+         */
+        get: operations["e2b_list_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a sandbox */
+        get: operations["e2b_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Kill a sandbox
+         * @description A running or a paused one. Killing it again is 404.
+         */
+        delete: operations["e2b_kill"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Connect to a sandbox
+         * @description Makes sure that the sandbox runs at least `timeout` seconds from now: a paused one is resumed, a running one never shortened.
+         */
+        post: operations["e2b_connect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/sandboxes/{sandboxID}/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Connect to a sandbox
+         * @description Makes sure that the sandbox runs at least `timeout` seconds from now: a paused one is resumed, a running one never shortened. Unless told otherwise that is 300 seconds.
+         */
+        post: operations["e2b_connect_v2"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/timeout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set the timeout
+         * @description Counted from now, longer or shorter than it was; 0 ends it at once, more than a day counts as a day.
+         */
+        post: operations["e2b_set_timeout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/refreshes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refresh the timeout
+         * @description Makes sure that the sandbox runs at least `duration` seconds from now, 15 at the least. It is never shortened.
+         */
+        post: operations["e2b_refresh"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a sandbox
+         * @description A paused sandbox does not expire.
+         */
+        post: operations["e2b_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a sandbox
+         * @description Begins a new run of a paused sandbox: `startedAt` is its start.
+         */
+        post: operations["e2b_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics of a sandbox
+         * @description Sandpit runs no machines, so nothing is measured: the answer is always empty.
+         */
+        get: operations["e2b_get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Logs of a sandbox
+         * @description Sandpit runs no machines, so nothing is logged: the answer is always empty.
+         */
+        get: operations["e2b_get_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/network": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Replace the network rules
+         * @description What is left out is cleared. The rules are kept and returned; there is no network for them to apply to.
+         */
+        put: operations["e2b_update_network"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a snapshot
+         * @description A snapshot is a record that copies the metadata, template and size of a running sandbox: there is nothing behind a sandbox yet. Taking one under a name that exists replaces it.
+         */
+        post: operations["e2b_create_snapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fork a sandbox
+         * @description Starts sandboxes with the metadata, template, size, environment and settings of a running one; there is nothing else to copy yet.
+         */
+        post: operations["e2b_fork"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List snapshots
+         * @description Newest first, ties by id.
+         */
+        get: operations["e2b_list_snapshots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List templates
+         * @description The caller's snapshots. Sandboxes can be started from any other name as well, but of those there is no record.
+         */
+        get: operations["e2b_list_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a snapshot
+         * @description Sandboxes that were started from it stay.
+         */
+        delete: operations["e2b_delete_template"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/{method}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Processes in a sandbox
+         * @description Not offered: Sandpit keeps the record of sandboxes and runs no machines. The answer is Connect's `unimplemented`: 501, or for streams 200 with the error in the last message.
+         */
+        post: operations["envd_process"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/{method}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Files in a sandbox
+         * @description Not offered, as above.
+         */
+        post: operations["envd_filesystem"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a file
+         * @description Not offered, as above.
+         */
+        get: operations["envd_download"];
+        put?: never;
+        /**
+         * Upload a file
+         * @description Not offered, as above.
+         */
+        post: operations["envd_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run code
+         * @description Not offered, as above.
+         */
+        post: operations["envd_execute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -110,7 +563,7 @@ export interface paths {
         };
         /**
          * Health
-         * @description 200 when the store answers a query, 503 when it does not.
+         * @description 200 when the store answers a query, 503 when it does not. With `E2b-Sandbox-Id` it is the sandbox that is asked for, as E2B's clients do to learn whether it runs: 204 if it does, 502 if not, whoever owns it.
          */
         get: operations["get_health"];
         put?: never;
@@ -234,17 +687,13 @@ export interface components {
              * @default 300
              */
             vm_lifetime_seconds: number | null;
+            /** @description Memory in MiB. Unless given, as the snapshot has it, or 512 */
+            memory_mb?: number | null;
             /**
-             * @description Memory in MiB
-             * @default 512
-             */
-            memory_mb: number | null;
-            /**
-             * @description Virtual CPUs
-             * @default 2
+             * @description Virtual CPUs. Unless given, as the snapshot has it, or 2
              * @enum {integer|null}
              */
-            vcpu_count: 1 | 2 | 4 | 6 | 8 | null;
+            vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
             /** @description The caller's own JSON object, kept as PostgreSQL's jsonb keeps it: numbers exactly, of a duplicated key the last value; NUL characters and lone surrogates are refused. */
             metadata?: Record<string, never> | null;
             env?: components["schemas"]["Environment"];
@@ -299,6 +748,290 @@ export interface components {
             status: "ok";
             version: string;
         };
+        /** E2BError */
+        E2BError: {
+            /** @description The status */
+            code: number;
+            message: string;
+        };
+        /** ConnectError */
+        ConnectError: {
+            /** @description One of Connect's error codes */
+            code: string;
+            message: string;
+        };
+        /** ProxyError */
+        ProxyError: {
+            sandboxId: string;
+            message: string;
+            port?: number;
+            /** @constant */
+            code: 502;
+        };
+        /**
+         * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+         * @default 15
+         */
+        ShortTimeout: number;
+        /**
+         * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+         * @default 300
+         */
+        Timeout: number;
+        /** NewSandbox */
+        NewSandbox: {
+            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]` in lower case */
+            templateID: string;
+            timeout?: components["schemas"]["ShortTimeout"];
+            /**
+             * @description Pauses the sandbox at its end instead of killing it
+             * @default false
+             */
+            autoPause: boolean;
+            /**
+             * @description Whether that keeps the memory as well; there is none to keep
+             * @default true
+             */
+            autoPauseMemory: boolean;
+            autoResume?: {
+                enabled: boolean;
+            };
+            /** @description Whether the data plane wants a token; there is no data plane */
+            secure?: boolean;
+            allow_internet_access?: boolean;
+            network?: components["schemas"]["SandboxNetworkConfig"];
+            metadata?: components["schemas"]["SandboxMetadata"];
+            /** @description Environment variables. They may hold secrets, so no answer ever contains them. */
+            envVars?: {
+                [key: string]: string;
+            };
+            mcp?: Record<string, never> | null;
+            iam?: Record<string, never>;
+            volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+        };
+        /** NewSandboxV2 */
+        NewSandboxV2: {
+            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]` in lower case */
+            templateID: string;
+            timeout?: components["schemas"]["Timeout"];
+            /**
+             * @description Pauses the sandbox at its end instead of killing it
+             * @default false
+             */
+            autoPause: boolean;
+            /**
+             * @description Whether that keeps the memory as well; there is none to keep
+             * @default true
+             */
+            autoPauseMemory: boolean;
+            autoResume?: {
+                enabled: boolean;
+            };
+            allow_internet_access?: boolean;
+            network?: components["schemas"]["SandboxNetworkConfig"];
+            metadata?: components["schemas"]["SandboxMetadata"];
+            /** @description Environment variables. They may hold secrets, so no answer ever contains them. */
+            envVars?: {
+                [key: string]: string;
+            };
+            mcp?: Record<string, never> | null;
+            iam?: Record<string, never>;
+            volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+        };
+        /** ConnectSandbox */
+        ConnectSandbox: {
+            /** @description Seconds from now that the sandbox is to run at least */
+            timeout: number;
+            /** @description Whether memory is restored; there is none */
+            memory?: boolean;
+        };
+        /** ConnectSandboxV2 */
+        ConnectSandboxV2: {
+            timeout?: components["schemas"]["Timeout"];
+            /** @description Whether memory is restored; there is none */
+            memory?: boolean;
+        };
+        /** ResumedSandbox */
+        ResumedSandbox: {
+            timeout?: components["schemas"]["ShortTimeout"];
+            autoPause?: boolean;
+            /** @description Whether memory is restored; there is none */
+            memory?: boolean;
+        };
+        /** SandboxTimeoutRequest */
+        SandboxTimeoutRequest: {
+            /** @description Seconds */
+            timeout: number;
+        };
+        /** SandboxRefreshRequest */
+        SandboxRefreshRequest: {
+            /**
+             * @description Seconds
+             * @default 15
+             */
+            duration: number;
+        };
+        /** SandboxPauseRequest */
+        SandboxPauseRequest: {
+            /**
+             * @description Whether memory is kept; there is none
+             * @default true
+             */
+            memory: boolean;
+        };
+        /** SandboxForkRequest */
+        SandboxForkRequest: {
+            timeout?: components["schemas"]["ShortTimeout"];
+            /** @default 1 */
+            count: number;
+        };
+        /** SandboxForkResult */
+        SandboxForkResult: {
+            sandbox?: components["schemas"]["StartedSandbox"];
+            error?: components["schemas"]["E2BError"];
+        };
+        /** SandboxSnapshotRequest */
+        SandboxSnapshotRequest: {
+            /** @description `[namespace/]name[:tag]`; the namespace can only be the caller's own */
+            name?: string;
+        };
+        /** SnapshotInfo */
+        SnapshotInfo: {
+            /** @description What to start a sandbox from; with the name where it has one, and the tag */
+            snapshotID: string;
+            /** @description With the namespace */
+            names: string[];
+        };
+        /** Template */
+        Template: {
+            templateID: string;
+            buildID: string;
+            /** @enum {string} */
+            buildStatus: "building" | "waiting" | "ready" | "error";
+            buildCount: number;
+            cpuCount: number;
+            memoryMB: number;
+            diskSizeMB: number;
+            public: boolean;
+            aliases: string[];
+            names: string[];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+            createdBy: null;
+            /** Format: date-time */
+            lastSpawnedAt: string | null;
+            spawnCount: number;
+            envdVersion: string;
+        };
+        /**
+         * SandboxState
+         * @enum {string}
+         */
+        SandboxState: "running" | "paused";
+        /** SandboxMetadata */
+        SandboxMetadata: {
+            [key: string]: string;
+        };
+        /** SandboxVolumeMount */
+        SandboxVolumeMount: {
+            name: string;
+            path: string;
+        };
+        /** SandboxNetworkConfig */
+        SandboxNetworkConfig: {
+            allowOut?: string[];
+            denyOut?: string[];
+            /** @default true */
+            allowPublicTraffic: boolean;
+            maskRequestHost?: string;
+            rules?: Record<string, never>;
+            egressProxy?: Record<string, never> | null;
+            httpsPorts?: number[];
+        };
+        /** SandboxNetworkUpdate */
+        SandboxNetworkUpdate: {
+            allowOut?: string[];
+            denyOut?: string[];
+            rules?: Record<string, never>;
+            egressProxy?: Record<string, never> | null;
+            allow_internet_access?: boolean;
+        };
+        /**
+         * StartedSandbox
+         * @description E2B's `Sandbox`.
+         */
+        StartedSandbox: {
+            templateID: string;
+            sandboxID: string;
+            /** @description Always the same */
+            clientID: string;
+            /** @description The version of E2B's sandbox agent whose interface clients may expect */
+            envdVersion: string;
+            alias?: string;
+            domain?: null;
+        };
+        /** ListedSandbox */
+        ListedSandbox: {
+            templateID: string;
+            sandboxID: string;
+            clientID: string;
+            /**
+             * Format: date-time
+             * @description When the current run began, or the last one
+             */
+            startedAt: string;
+            /**
+             * Format: date-time
+             * @description When it expires, or was paused
+             */
+            endAt: string;
+            cpuCount: number;
+            memoryMB: number;
+            /** @description Always 0, there is no disk */
+            diskSizeMB: number;
+            state: components["schemas"]["SandboxState"];
+            envdVersion: string;
+            alias?: string;
+            metadata?: components["schemas"]["SandboxMetadata"];
+            volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+        };
+        /** SandboxDetail */
+        SandboxDetail: {
+            allowInternetAccess?: boolean | null;
+            domain?: null;
+            network?: components["schemas"]["SandboxNetworkConfig"];
+            lifecycle?: {
+                autoResume: boolean;
+                /** @enum {string} */
+                onTimeout: "kill" | "pause";
+            };
+        } & components["schemas"]["ListedSandbox"];
+        /** SandboxMetric */
+        SandboxMetric: {
+            /** Format: date-time */
+            timestamp: string;
+            timestampUnix: number;
+            cpuCount: number;
+            cpuUsedPct: number;
+            memUsed: number;
+            memTotal: number;
+            memCache: number;
+            diskUsed: number;
+            diskTotal: number;
+        };
+        /** SandboxesWithMetrics */
+        SandboxesWithMetrics: {
+            sandboxes: {
+                [key: string]: components["schemas"]["SandboxMetric"];
+            };
+        };
+        /** SandboxLogs */
+        SandboxLogs: {
+            logs: Record<string, never>[];
+            logEntries: Record<string, never>[];
+        };
         /**
          * SandboxRecord
          * @description One line of `sandpit export` and `sandpit import`.
@@ -318,9 +1051,106 @@ export interface components {
             /** Format: date-time */
             end_at?: string | null;
             status: components["schemas"]["SandboxStatus"];
+            /**
+             * @description What becomes of it at its `end_at`; `kill` unless given
+             * @enum {string}
+             */
+            on_timeout?: "kill" | "pause";
+            /**
+             * Format: date-time
+             * @description When its first run began, if it has been resumed since
+             */
+            first_started_at?: string;
+            /** @description What a client wants kept, such as its network rules. It may hold secrets */
+            settings?: Record<string, never>;
         };
     };
     responses: {
+        /** @description The request breaks the contract */
+        BadE2BRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description No valid credential */
+        E2BUnauthorized: {
+            headers: {
+                /** @description Always `Bearer` */
+                "WWW-Authenticate"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The caller has no such sandbox, or it has ended, or it is paused and has to run for this */
+        E2BNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The sandbox's state does not allow it */
+        E2BConflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The body is larger than 1 MiB */
+        E2BTooLarge: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The body is of a media type that the operation doesn't take */
+        E2BUnsupportedMediaType: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description Another process, an import say, has kept the database to itself for three seconds */
+        E2BBusy: {
+            headers: {
+                /** @description Seconds to wait before the next attempt */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description Not offered */
+        Unimplemented: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ConnectError"];
+            };
+        };
+        /** @description There is no running sandbox of this id, or nothing answers on this port of it */
+        NotRunning: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ProxyError"];
+            };
+        };
         /** @description The sandbox */
         VM: {
             headers: {
@@ -390,6 +1220,16 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+        SandboxID: string;
+        /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more */
+        MetadataPairs: string;
+        PageSize: number;
+        /** @description What `X-Next-Token` said */
+        NextToken: string;
+        EnvdMethod: string;
+        EnvdSandboxID: string;
+        EnvdPort: string;
         VmId: string;
         ApiKey: string | null;
     };
@@ -581,10 +1421,836 @@ export interface operations {
             503: components["responses"]["Busy"];
         };
     };
+    e2b_list_running: {
+        parameters: {
+            query?: {
+                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more */
+                metadata?: components["parameters"]["MetadataPairs"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sandboxes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListedSandbox"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSandbox"];
+            };
+        };
+        responses: {
+            /** @description The sandbox that was created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_list_v2: {
+        parameters: {
+            query?: {
+                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more */
+                metadata?: components["parameters"]["MetadataPairs"];
+                /** @description One or more of the states, joined by commas */
+                state?: components["schemas"]["SandboxState"][];
+                /** @description Only sandboxes that started at this time or later */
+                startedAfter?: string;
+                /** @description Only sandboxes of this template; tags are not supported here */
+                template?: string;
+                /** @description By the start */
+                order?: "asc" | "desc";
+                limit?: components["parameters"]["PageSize"];
+                /** @description What `X-Next-Token` said */
+                nextToken?: components["parameters"]["NextToken"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sandboxes */
+            200: {
+                headers: {
+                    /** @description Where the next page begins; only when there is more */
+                    "X-Next-Token"?: string;
+                    /** @description How many run of all that match, whatever the page; only when running ones are asked for */
+                    "X-Total-Running"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListedSandbox"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_create_v2: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSandboxV2"];
+            };
+        };
+        responses: {
+            /** @description The sandbox that was created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_list_metrics: {
+        parameters: {
+            query: {
+                /** @description Ids, joined by commas */
+                sandbox_ids: string[];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latest metrics by sandbox */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxesWithMetrics"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sandbox */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxDetail"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
+    e2b_kill: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was killed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_connect: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConnectSandbox"];
+            };
+        };
+        responses: {
+            /** @description It runs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            /** @description It was paused and has been resumed */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_connect_v2: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ConnectSandboxV2"];
+            };
+        };
+        responses: {
+            /** @description It runs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            /** @description It was paused and has been resumed */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_set_timeout: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SandboxTimeoutRequest"];
+            };
+        };
+        responses: {
+            /** @description It was set */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_refresh: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SandboxRefreshRequest"];
+            };
+        };
+        responses: {
+            /** @description It was refreshed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_pause: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SandboxPauseRequest"];
+            };
+        };
+        responses: {
+            /** @description It was paused */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            409: components["responses"]["E2BConflict"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_resume: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ResumedSandbox"];
+            };
+        };
+        responses: {
+            /** @description It was resumed */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedSandbox"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            409: components["responses"]["E2BConflict"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_get_metrics: {
+        parameters: {
+            query?: {
+                /** @description Unix time in seconds */
+                start?: number;
+                /** @description Unix time in seconds */
+                end?: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metrics */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxMetric"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
+    e2b_get_logs: {
+        parameters: {
+            query?: {
+                /** @description Unix time, here in milliseconds */
+                start?: number;
+                limit?: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The logs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxLogs"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
+    e2b_update_network: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SandboxNetworkUpdate"];
+            };
+        };
+        responses: {
+            /** @description They were replaced */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_create_snapshot: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SandboxSnapshotRequest"];
+            };
+        };
+        responses: {
+            /** @description The snapshot */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotInfo"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_fork: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SandboxForkRequest"];
+            };
+        };
+        responses: {
+            /** @description What became of each fork */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxForkResult"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            409: components["responses"]["E2BConflict"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_list_snapshots: {
+        parameters: {
+            query?: {
+                /** @description Only snapshots of this sandbox */
+                sandboxID?: string;
+                /** @description Only the snapshot of this name or id, with or without a tag */
+                name?: string;
+                limit?: components["parameters"]["PageSize"];
+                /** @description What `X-Next-Token` said */
+                nextToken?: components["parameters"]["NextToken"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of snapshots */
+            200: {
+                headers: {
+                    /** @description Where the next page begins; only when there is more */
+                    "X-Next-Token"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotInfo"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_list_templates: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The templates */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"][];
+                };
+            };
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_delete_template: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description A snapshot's id or name, with or without a tag */
+                templateID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    envd_process: {
+        parameters: {
+            query?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
+            };
+            path: {
+                method: components["parameters"]["EnvdMethod"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The end of a stream, with an error */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+        };
+    };
+    envd_filesystem: {
+        parameters: {
+            query?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
+            };
+            path: {
+                method: components["parameters"]["EnvdMethod"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The end of a stream, with an error */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+        };
+    };
+    envd_download: {
+        parameters: {
+            query?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            400: components["responses"]["BadE2BRequest"];
+            /** @description Not offered */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+        };
+    };
+    envd_upload: {
+        parameters: {
+            query?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            400: components["responses"]["BadE2BRequest"];
+            /** @description Not offered */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+        };
+    };
+    envd_execute: {
+        parameters: {
+            query?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            400: components["responses"]["BadE2BRequest"];
+            /** @description Not offered */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+        };
+    };
     get_health: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -599,6 +2265,15 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description The sandbox runs */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            502: components["responses"]["NotRunning"];
             /** @description The store does not answer */
             503: {
                 headers: {

@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { deleteUser } from '../db/accounts.ts';
 import { insertSandbox, SandboxInserter } from '../db/insert.ts';
 import type { JsonObject } from '../db/json.ts';
+import { endSandbox, updateSandbox } from '../db/lifecycle.ts';
 import { compileFilter } from '../db/metadata.ts';
 import { openStore } from '../db/open.ts';
 import { disorderOf } from '../db/ordinals.ts';
 import { checkIndex, reorder } from '../db/reindex.ts';
-import { endSandbox, listSandboxes, updateSandbox } from '../db/sandboxes.ts';
+import { listSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
 import { type Caller, startApp, type TestApp } from './helpers.ts';
 

@@ -5,7 +5,10 @@ CREATE TABLE api_keys ( id integer primary key autoincrement, user_id integer no
 CREATE INDEX api_keys_by_user on api_keys (user_id);
 CREATE TABLE migrations (id integer primary key, name text, applied_at text) strict;
 CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, members blob not null, primary key (pair, chunk) ) strict, without rowid;
-CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) ) strict;
+CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text) strict;
 CREATE INDEX sandboxes_due on sandboxes (end_at) where status = 'active';
+CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at desc, id) where status <> 'killed';
 CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
+CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, unique (owner_id, name) ) strict;
+CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id);
 CREATE TABLE users ( id integer primary key autoincrement, name text not null unique, password_hash text, created_at integer not null, disorder_milliseconds integer not null default 0 ) strict;

@@ -53,10 +53,11 @@ describe('the store', () => {
 
   it('applies a migration wholly or not at all', () => {
     const sqlite = new Database(fileIn());
-    const broken = { id: 2, name: 'broken', sql: 'create table half (id integer); create table half (id integer);' };
-    expect(() => migrate(sqlite, [...migrations, broken])).to.throw('already exists');
+    const last = migrations.at(-1)?.id ?? 0;
+    const sql = 'create table half (id integer); create table half (id integer);';
+    expect(() => migrate(sqlite, [...migrations, { id: last + 1, name: 'broken', sql }])).to.throw('already exists');
     expect(schemaOf(sqlite)).not.to.contain('half');
-    expect(sqlite.prepare('select max(id) from migrations').pluck().get()).to.equal(1);
+    expect(sqlite.prepare('select max(id) from migrations').pluck().get()).to.equal(last);
     migrate(sqlite);
     sqlite.close();
   });

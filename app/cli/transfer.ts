@@ -34,7 +34,7 @@ export function transferCommands(program: Command, terminal: Terminal): void {
 
   addSettings(program.command('export'), ['db'])
     .description('print every sandbox as JSON lines, oldest first')
-    .option('--include-env', 'with the environment variables, which may hold secrets')
+    .option('--include-env', 'with the environment variables and the settings, which may hold secrets')
     .action((flags) =>
       withStore(flags, async ({ db }) => {
         for await (const row of exportSandboxes(db, Date.now())) {
@@ -91,12 +91,15 @@ function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
     startedAt: timeOf('started_at', record.started_at),
     endAt: record.end_at ? timeOf('end_at', record.end_at) : null,
     status: record.status,
+    onTimeout: record.on_timeout,
+    firstStartedAt: record.first_started_at ? timeOf('first_started_at', record.first_started_at) : null,
+    settings: record.settings as JsonObject | undefined,
   };
 }
 
 /** A number that JavaScript can't hold is an object to the schema checker. */
 function recordOf(record: SandboxRecord): SandboxRecord {
-  for (const name of ['metadata', 'env'] as const) {
+  for (const name of ['metadata', 'env', 'settings'] as const) {
     if (record[name] && !isObject(record[name])) throw new Error(`${name} must be object`);
   }
   return record;
@@ -110,7 +113,7 @@ function timeOf(name: string, text: string): number {
 }
 
 function recordLine(row: Exported, includeEnv: boolean): string {
-  const record: Omit<SandboxRecord, 'metadata' | 'env'> = {
+  const record: Omit<SandboxRecord, 'metadata' | 'env' | 'settings'> = {
     sandbox_id: row.id,
     owner: row.owner,
     template_id: row.templateId,
@@ -119,7 +122,13 @@ function recordLine(row: Exported, includeEnv: boolean): string {
     started_at: shownTime(row.startedAt) as string,
     end_at: shownTime(row.endAt),
     status: row.status,
+    ...(row.onTimeout !== 'kill' && { on_timeout: row.onTimeout }),
+    ...(row.firstStartedAt !== null && { first_started_at: shownTime(row.firstStartedAt) as string }),
   };
-  const env = includeEnv && row.env ? `,"env":${row.env}` : '';
-  return `${JSON.stringify(record).slice(0, -1)},"metadata":${row.metadata}${env}}`;
+  const secret = includeEnv ? member('env', row.env) + member('settings', row.settings) : '';
+  return `${JSON.stringify(record).slice(0, -1)},"metadata":${row.metadata}${secret}}`;
+}
+
+function member(name: string, json: string | null): string {
+  return json === null ? '' : `,"${name}":${json}`;
 }

@@ -1,8 +1,8 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { defaultSize, insertSandbox, newSandboxId } from '../../db/insert.ts';
+import { createSandbox } from '../../db/create.ts';
 import type { JsonObject } from '../../db/json.ts';
-import { endSandbox, getSandbox, updateSandbox } from '../../db/sandboxes.ts';
-import { write } from '../../db/sqlite.ts';
+import { endSandbox, updateSandbox } from '../../db/lifecycle.ts';
+import { getSandbox } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
 import type { Context } from '../server.ts';
@@ -25,26 +25,17 @@ export function vmsRoutes(context: Context): Router {
 
 function create({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { user } = principalOf(req);
-    const body: Partial<CreateVM> = req.body ?? {};
-    const id = newSandboxId();
-    const sandbox = await write(store.db, async (trx) => {
-      const startedAt = now();
-      await insertSandbox(trx, {
-        id,
-        ownerId: user.id,
-        templateId: body.snapshot_id ?? null,
-        metadata: (body.metadata as JsonObject | null | undefined) ?? {},
-        env: body.env ?? null,
-        memoryMb: body.memory_mb ?? defaultSize.memoryMb,
-        vcpuCount: body.vcpu_count ?? defaultSize.vcpuCount,
-        startedAt,
-        endAt: startedAt + (body.vm_lifetime_seconds ?? defaultLifetimeSeconds) * 1000,
-        status: 'active',
-      });
-      return getSandbox(trx, startedAt, user.id, id);
+    const body: Partial<CreateVM> = req.body;
+    const sandbox = await createSandbox(store.db, now, {
+      ownerId: principalOf(req).user.id,
+      templateId: body.snapshot_id ?? null,
+      metadata: (body.metadata as JsonObject | null | undefined) ?? {},
+      env: body.env ?? null,
+      memoryMb: body.memory_mb,
+      vcpuCount: body.vcpu_count,
+      lifetimeSeconds: body.vm_lifetime_seconds ?? defaultLifetimeSeconds,
     });
-    res.status(201).location(`/v1/vms/${id}`);
+    res.status(201).location(`/v1/vms/${sandbox.id}`);
     sendJson(res, config, vm(sandbox));
   };
 }
@@ -70,7 +61,7 @@ function update({ store, now, config }: Context): RequestHandler {
 
 function end({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const sandbox = await endSandbox(store.db, now, principalOf(req).user.id, vmId(req));
+    const { sandbox } = await endSandbox(store.db, now, principalOf(req).user.id, vmId(req));
     sendJson(res, config, vm(sandbox));
   };
 }

@@ -1,0 +1,188 @@
+import type { Selectable } from 'kysely';
+import { StoreError } from './errors.ts';
+import { randomDigits } from './insert.ts';
+import type { JsonObject } from './json.ts';
+import type { Cursor } from './live.ts';
+import { metadataText } from './metadata.ts';
+import { getLiveSandbox } from './sandboxes.ts';
+import type { SnapshotsTable } from './schema.ts';
+import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
+
+/** A record of what sandboxes can be started from. */
+export type Snapshot = {
+  id: string;
+  name: string | null;
+  sandboxId: string | null;
+  templateId: string | null;
+  ociImage: string | null;
+  /** JSON text */
+  metadata: string;
+  memoryMb: number;
+  vcpuCount: number;
+  createdAt: number;
+  updatedAt: number;
+  spawnCount: number;
+  lastSpawnedAt: number | null;
+};
+
+/**
+ * Records a snapshot of the owner's running sandbox and returns it. A snapshot that has the name already is replaced,
+ * keeping its id, where `replace` says so.
+ * Throws StoreError `not_found`, `ended`, `paused`, or `conflict` when the name is taken.
+ */
+export async function snapshotSandbox(
+  db: Db,
+  clock: () => number,
+  ownerId: number,
+  sandboxId: string,
+  { name, replace }: { name: string | null; replace: boolean },
+): Promise<Snapshot> {
+  return write(db, async (trx) => {
+    const now = clock();
+    const { status, templateId, metadata, memoryMb, vcpuCount } = await getLiveSandbox(trx, now, ownerId, sandboxId);
+    if (status === 'paused') throw new StoreError('paused', 'Sandbox is paused: resume it first');
+    const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
+    const existing = name !== null && replace ? await findSnapshot(trx, ownerId, name) : null;
+    if (existing) return replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
+    return insertSnapshot(trx, now, ownerId, { ...taken, name });
+  });
+}
+
+/** Records a snapshot that is made from an image and returns it. Throws StoreError `conflict` when the name is taken. */
+export async function createSnapshot(
+  trx: Trx,
+  now: number,
+  ownerId: number,
+  { name, ociImage, memoryMb, vcpuCount }: Pick<Snapshot, 'name' | 'memoryMb' | 'vcpuCount'> & { ociImage: string },
+): Promise<Snapshot> {
+  const metadata = metadataText({} satisfies JsonObject);
+  const taken = { sandboxId: null, templateId: null, ociImage, metadata, memoryMb, vcpuCount };
+  return insertSnapshot(trx, now, ownerId, { ...taken, name });
+}
+
+/** Returns the owner's snapshot of this id or name, or null. */
+export async function findSnapshot(db: Db, ownerId: number, idOrName: string): Promise<Snapshot | null> {
+  const row = await db
+    .selectFrom('snapshots')
+    .selectAll()
+    .where('owner_id', '=', ownerId)
+    .where((eb) => eb.or([eb('id', '=', idOrName), eb('name', '=', idOrName)]))
+    .executeTakeFirst();
+  return row ? snapshotOf(row) : null;
+}
+
+/** Returns at most `limit` of the owner's snapshots, newest first, ties by id. */
+export async function listSnapshots(
+  db: Db,
+  ownerId: number,
+  { sandboxId, idOrName, after, limit }: SnapshotQuery,
+): Promise<Snapshot[]> {
+  const rows = await db
+    .selectFrom('snapshots')
+    .selectAll()
+    .where('owner_id', '=', ownerId)
+    .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
+    .$if(idOrName !== undefined, (query) =>
+      query.where((eb) => eb.or([eb('id', '=', idOrName as string), eb('name', '=', idOrName as string)])),
+    )
+    .$if(after != null, (query) =>
+      query.where((eb) => {
+        const { startedAt, id } = after as Cursor;
+        return eb.or([
+          eb('created_at', '<', startedAt),
+          eb.and([eb('created_at', '=', startedAt), eb('id', '>', id)]),
+        ]);
+      }),
+    )
+    .orderBy('created_at', 'desc')
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(snapshotOf);
+}
+
+export type SnapshotQuery = {
+  sandboxId?: string | undefined;
+  idOrName?: string | undefined;
+  after?: Cursor | null;
+  limit: number;
+};
+
+/** Deletes the owner's snapshot of this id or name; sandboxes started from it stay. Throws StoreError `not_found`. */
+export async function deleteSnapshot(trx: Trx, ownerId: number, idOrName: string): Promise<void> {
+  const found = await findSnapshot(trx, ownerId, idOrName);
+  if (!found) throw new StoreError('not_found', 'Snapshot not found');
+  await trx.deleteFrom('snapshots').where('id', '=', found.id).execute();
+}
+
+/** Notes that a sandbox is started from this template; returns the size that it has if it is one of the owner's snapshots. */
+export async function spawnFrom(
+  trx: Trx,
+  now: number,
+  ownerId: number,
+  idOrName: string,
+): Promise<Pick<Snapshot, 'memoryMb' | 'vcpuCount'> | null> {
+  const found = await findSnapshot(trx, ownerId, idOrName);
+  if (!found) return null;
+  await trx
+    .updateTable('snapshots')
+    .set((eb) => ({ spawn_count: eb('spawn_count', '+', 1), last_spawned_at: now }))
+    .where('id', '=', found.id)
+    .execute();
+  return found;
+}
+
+type Taken = Pick<Snapshot, 'sandboxId' | 'templateId' | 'ociImage' | 'metadata' | 'memoryMb' | 'vcpuCount'>;
+
+function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCount }: Taken) {
+  return {
+    sandbox_id: sandboxId,
+    template_id: templateId,
+    oci_image: ociImage,
+    metadata,
+    memory_mb: memoryMb,
+    vcpu_count: vcpuCount,
+  };
+}
+
+async function insertSnapshot(
+  trx: Trx,
+  now: number,
+  ownerId: number,
+  { name, ...taken }: Taken & { name: string | null },
+): Promise<Snapshot> {
+  const values = { ...columnsOf(taken), id: `s${randomDigits()}`, owner_id: ownerId, name };
+  try {
+    const row = await trx
+      .insertInto('snapshots')
+      .values({ ...values, created_at: now, updated_at: now })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    return snapshotOf(row);
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new StoreError('conflict', `a snapshot named ${name} exists already`, { cause: error });
+  }
+}
+
+async function replaceSnapshot(trx: Trx, id: string, values: Partial<SnapshotsTable>): Promise<Snapshot> {
+  const query = trx.updateTable('snapshots').set(values as object);
+  return snapshotOf(await query.where('id', '=', id).returningAll().executeTakeFirstOrThrow());
+}
+
+function snapshotOf(row: Selectable<SnapshotsTable>): Snapshot {
+  return {
+    id: row.id,
+    name: row.name,
+    sandboxId: row.sandbox_id,
+    templateId: row.template_id,
+    ociImage: row.oci_image,
+    metadata: row.metadata,
+    memoryMb: row.memory_mb,
+    vcpuCount: row.vcpu_count,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    spawnCount: row.spawn_count,
+    lastSpawnedAt: row.last_spawned_at,
+  };
+}
