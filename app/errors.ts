@@ -42,16 +42,36 @@ export const notFound: RequestHandler = () => {
   throw new HttpError(404);
 };
 
-/** Turns any error into FastAPI's shape: `{"detail": [...]}` for a request that breaks the contract, else `{"detail": "..."}`. */
+/**
+ * Turns any error into the shape of the path's dialect. FastAPI's: `{"detail": [...]}` for a request that breaks the
+ * contract, else `{"detail": "..."}`. E2B's: `{"code", "message"}`, a broken contract being 400.
+ */
 export function errorHandler({ contract, log }: Context): ErrorRequestHandler {
   return (error, req, res, next) => {
     if (res.headersSent) return next(error);
     const problems = problemsIn(contract, error, req);
-    if (problems) return void res.status(422).json({ detail: problems });
-    const { status, message, headers } = toHttpError(error);
+    const isForE2b = isE2b(req.path);
+    if (problems && !isForE2b) return void res.status(422).json({ detail: problems });
+    const { status, message, headers } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
     if (status === 500) log.error({ id: req.id, err: error }, 'request failed');
-    res.status(status).set(headers).json({ detail: message });
+    res
+      .status(status)
+      .set(headers)
+      .json(isForE2b ? { code: status, message } : { detail: message });
   };
+}
+
+/** E2B's paths, offered or not. */
+const e2bPath =
+  /^\/(sandboxes|snapshots|templates|v2|v3|teams|volumes|volumecontent|secrets|files|execute|contexts|process\.Process|filesystem\.Filesystem)(\/|$)/;
+
+/** Returns whether errors on this path have E2B's shape. */
+export function isE2b(path: string): boolean {
+  return e2bPath.test(path);
+}
+
+function summaryOf(problems: Problem[]): string {
+  return `validation error: ${problems.map(({ loc, msg }) => `${loc.join('.')}: ${msg}`).join('; ')}`;
 }
 
 function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {

@@ -81,7 +81,8 @@ const owned = ['sandboxes', 'snapshots'] as const;
 
 async function ownsSomething(trx: Trx, ownerId: number): Promise<boolean> {
   for (const table of owned) {
-    if (await trx.selectFrom(table).select('id').where('owner_id', '=', ownerId).limit(1).executeTakeFirst()) return true;
+    if (await trx.selectFrom(table).select('id').where('owner_id', '=', ownerId).limit(1).executeTakeFirst())
+      return true;
   }
   return false;
 }

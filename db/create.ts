@@ -6,7 +6,10 @@ import { getLiveSandbox, getSandbox, type Sandbox } from './sandboxes.ts';
 import { spawnFrom } from './snapshots.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
 
-export type SandboxRequest = Pick<NewSandbox, 'ownerId' | 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
+export type SandboxRequest = Pick<
+  NewSandbox,
+  'ownerId' | 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'
+> & {
   lifetimeSeconds: number;
   /** as the snapshot has it, or the default, unless given */
   memoryMb?: number | null | undefined;

@@ -71,7 +71,7 @@ export async function findSnapshot(db: Db, ownerId: number, idOrName: string): P
   return row ? snapshotOf(row) : null;
 }
 
-/** Returns at most `limit` of the owner's snapshots, newest first, ties by id. */
+/** Returns the owner's snapshots, `limit` at most if given, newest first, ties by id. */
 export async function listSnapshots(
   db: Db,
   ownerId: number,
@@ -88,15 +88,12 @@ export async function listSnapshots(
     .$if(after != null, (query) =>
       query.where((eb) => {
         const { startedAt, id } = after as Cursor;
-        return eb.or([
-          eb('created_at', '<', startedAt),
-          eb.and([eb('created_at', '=', startedAt), eb('id', '>', id)]),
-        ]);
+        return eb.or([eb('created_at', '<', startedAt), eb.and([eb('created_at', '=', startedAt), eb('id', '>', id)])]);
       }),
     )
     .orderBy('created_at', 'desc')
     .orderBy('id')
-    .limit(limit)
+    .$if(limit !== undefined, (query) => query.limit(limit as number))
     .execute();
   return rows.map(snapshotOf);
 }
@@ -105,7 +102,7 @@ export type SnapshotQuery = {
   sandboxId?: string | undefined;
   idOrName?: string | undefined;
   after?: Cursor | null;
-  limit: number;
+  limit?: number;
 };
 
 /** Deletes the owner's snapshot of this id or name; sandboxes started from it stay. Throws StoreError `not_found`. */

@@ -764,7 +764,6 @@ export interface components {
         ProxyError: {
             sandboxId: string;
             message: string;
-            port?: number;
             /** @constant */
             code: 502;
         };
@@ -943,8 +942,7 @@ export interface components {
         SandboxNetworkConfig: {
             allowOut?: string[];
             denyOut?: string[];
-            /** @default true */
-            allowPublicTraffic: boolean;
+            allowPublicTraffic?: boolean;
             maskRequestHost?: string;
             rules?: Record<string, never>;
             egressProxy?: Record<string, never> | null;
@@ -1142,7 +1140,7 @@ export interface components {
                 "application/json": components["schemas"]["ConnectError"];
             };
         };
-        /** @description There is no running sandbox of this id, or nothing answers on this port of it */
+        /** @description There is no running sandbox of this id */
         NotRunning: {
             headers: {
                 [name: string]: unknown;
@@ -1229,7 +1227,6 @@ export interface components {
         NextToken: string;
         EnvdMethod: string;
         EnvdSandboxID: string;
-        EnvdPort: string;
         VmId: string;
         ApiKey: string | null;
     };
@@ -2116,7 +2113,6 @@ export interface operations {
             query?: never;
             header?: {
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
-                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
             };
             path: {
                 method: components["parameters"]["EnvdMethod"];
@@ -2135,7 +2131,6 @@ export interface operations {
                     "application/connect+proto": string;
                 };
             };
-            400: components["responses"]["BadE2BRequest"];
             501: components["responses"]["Unimplemented"];
             502: components["responses"]["NotRunning"];
         };
@@ -2145,7 +2140,6 @@ export interface operations {
             query?: never;
             header?: {
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
-                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
             };
             path: {
                 method: components["parameters"]["EnvdMethod"];
@@ -2164,7 +2158,6 @@ export interface operations {
                     "application/connect+proto": string;
                 };
             };
-            400: components["responses"]["BadE2BRequest"];
             501: components["responses"]["Unimplemented"];
             502: components["responses"]["NotRunning"];
         };
@@ -2174,14 +2167,12 @@ export interface operations {
             query?: never;
             header?: {
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
-                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            400: components["responses"]["BadE2BRequest"];
             /** @description Not offered */
             501: {
                 headers: {
@@ -2199,14 +2190,12 @@ export interface operations {
             query?: never;
             header?: {
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
-                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            400: components["responses"]["BadE2BRequest"];
             /** @description Not offered */
             501: {
                 headers: {
@@ -2224,14 +2213,12 @@ export interface operations {
             query?: never;
             header?: {
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
-                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            400: components["responses"]["BadE2BRequest"];
             /** @description Not offered */
             501: {
                 headers: {
@@ -2249,7 +2236,6 @@ export interface operations {
             query?: never;
             header?: {
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
-                "E2b-Sandbox-Port"?: components["parameters"]["EnvdPort"];
             };
             path?: never;
             cookie?: never;
@@ -2272,7 +2258,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BadE2BRequest"];
             502: components["responses"]["NotRunning"];
             /** @description The store does not answer */
             503: {

@@ -1,3 +1,4 @@
+import { isE2b } from '../app/errors.ts';
 import { checkerOf } from '../spec/check.ts';
 import { loadContract, operationsOf, resolve } from '../spec/load.ts';
 
@@ -18,7 +19,8 @@ export function checkResponse(method: string, url: string, status: number, conte
   if (!found || [400, 404, 405, 500].includes(status)) {
     if (found?.operation.responses[status]) answered.add(`${found.operation.operationId} ${status}`);
     const isAsset = !found && status < 400;
-    if (!isAsset) tell(where, () => checker('#/components/schemas/Error')(JSON.parse(body)));
+    const shape = isE2b(url.split('?')[0] ?? '') ? 'E2BError' : 'Error';
+    if (!isAsset) tell(where, () => checker(`#/components/schemas/${shape}`)(JSON.parse(body)));
     return;
   }
   const { operation, pointer } = found;
@@ -49,13 +51,16 @@ export function untestedStatuses(): string[] {
 }
 
 function operationAt(method: string, path: string) {
-  const found = operations.find(
+  // A path that is spelled out goes before one with a parameter in its place.
+  const found = byPrecision.find(
     (o) => o.method === method.toLowerCase() && new RegExp(`^${o.path.replace(/\{[^}]*\}/g, '[^/]+')}$`).test(path),
   );
   if (!found) return undefined;
   const escaped = found.path.replaceAll('~', '~0').replaceAll('/', '~1').replace(/[{}]/g, encodeURIComponent);
   return { ...found, pointer: `#/paths/${escaped}/${found.method}` };
 }
+
+const byPrecision = operations.toSorted((a, b) => a.path.split('{').length - b.path.split('{').length);
 
 const checkers = new Map<string, (value: unknown) => unknown>();
 

@@ -1,0 +1,78 @@
+import type { ErrorRequestHandler, Request } from 'express';
+import { StoreError } from '../db/errors.ts';
+import type { JsonObject } from '../db/json.ts';
+import { HttpError } from './errors.ts';
+import { parseReference } from './references.ts';
+
+/** The contract's bound, for what is cut down to it instead of refused. */
+export const maxLifetimeSeconds = 86_400;
+
+/** A refresh is never for less. */
+export const minRefreshSeconds = 15;
+
+/** Returns the id in the path. What E2B's older clients put behind it is dropped. Throws HttpError 400 when it can't be one. */
+export function sandboxIdOf(req: Request): string {
+  const text = req.params.sandboxID as string;
+  const [, withoutClient] = /^(i[a-z0-9]{20})-[a-z0-9]+$/.exec(text) ?? [];
+  const id = withoutClient ?? text;
+  if (!/^[a-z0-9-]+$/.test(id)) throw new HttpError(400, 'Invalid sandbox ID');
+  return id;
+}
+
+/** Says in E2B's words that a caller has no such sandbox; an ended one is as good as none. */
+export const unknownSandbox: ErrorRequestHandler = (error, req, _res, next) => {
+  if (!(error instanceof StoreError)) return next(error);
+  const { sandboxID } = req.params;
+  if (error.code === 'not_found' || error.code === 'ended') {
+    return next(new HttpError(404, `Sandbox "${sandboxID}" doesn't exist or you don't have access to it`));
+  }
+  next(error.code === 'paused' ? new HttpError(404, `Sandbox "${sandboxID}" is paused: resume it first`) : error);
+};
+
+/** Returns the timeout of a run that begins, in seconds. Throws HttpError 400 when it would be over at once. */
+export function positive(timeout: number | undefined): number {
+  if (timeout === undefined || timeout <= 0) throw new HttpError(400, 'Timeout must be greater than 0');
+  return timeout;
+}
+
+/** Returns the template to filter by as it is kept. Throws HttpError 400 when it isn't one or has a tag. */
+export function untagged(template: string, ownNamespace: string): string {
+  const reference = parseReference(template, ownNamespace);
+  if (template.includes(':')) throw new HttpError(400, 'Invalid template: tags are not supported here');
+  return reference;
+}
+
+/**
+ * Returns the first whole millisecond since 1970 at or after a time, whose microseconds count and whose shorter
+ * fractions don't. Throws HttpError 400 for a time that JavaScript can't read, a leap second say.
+ */
+export function wholeMilliseconds(time: string): number {
+  const microseconds = /\.\d{3}(\d{1,3})/.exec(time)?.[1] ?? '';
+  const milliseconds = Date.parse(time.replace(/(\.\d{3})\d+/, '$1'));
+  if (!Number.isFinite(milliseconds)) throw new HttpError(400, `Invalid time: ${time}`);
+  return milliseconds + (/[1-9]/.test(microseconds) ? 1 : 0);
+}
+
+/**
+ * Returns the filter that E2B's clients write as `key=value&key=value`, percent-encoded once by part and once whole.
+ * The framework has undone the query's own encoding. Throws HttpError 400.
+ */
+export function metadataFilter(text: string | undefined): JsonObject {
+  if (text === undefined) return {};
+  try {
+    const pairs = unescaped(text).split('&').map(pairOf);
+    return Object.fromEntries(pairs);
+  } catch {
+    throw new HttpError(400, 'Error parsing metadata');
+  }
+}
+
+function pairOf(text: string): [string, string] {
+  const parts = text.split('=');
+  if (parts.length !== 2) throw new Error('not a pair');
+  return [unescaped(parts[0] as string), unescaped(parts[1] as string)];
+}
+
+function unescaped(text: string): string {
+  return decodeURIComponent(text.replaceAll('+', ' '));
+}

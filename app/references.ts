@@ -1,0 +1,42 @@
+import { HttpError } from './errors.ts';
+
+/**
+ * E2B names templates and snapshots `[namespace/]name[:tag]`, in lower case; the tag `default` goes without saying.
+ * A namespace is an owner's.
+ */
+const pattern = /^(?:(?<namespace>[a-z0-9_-]+)\/)?(?<name>[a-z0-9_-]+)(?::(?<tag>[a-z0-9_.-]+))?$/;
+
+/** Returns the namespace of a user of this name. */
+export function namespaceOf(userName: string): string {
+  return userName.toLowerCase().replace(/[^a-z0-9_-]/g, '-');
+}
+
+/**
+ * Returns a reference as it is kept: without the owner's namespace and the tag `default`, in lower case.
+ * Throws HttpError 400 when it isn't one.
+ */
+export function parseReference(text: string, ownNamespace: string): string {
+  const parts = partsOf(text);
+  if (!parts) throw new HttpError(400, `Invalid template reference: ${text}`);
+  const { namespace, name, tag } = parts;
+  const isOwn = namespace === undefined || namespace === ownNamespace;
+  return `${isOwn ? '' : `${namespace}/`}${name}${tag === undefined || tag === 'default' ? '' : `:${tag}`}`;
+}
+
+/** Returns the full form of a snapshot's name, without and with its tag; null where it can't have one. */
+export function qualified(name: string | null, namespace: string): { name: string; withTag: string } | null {
+  const parts = name === null || name !== name.toLowerCase() ? null : partsOf(name);
+  if (!parts) return null;
+  const full = `${namespace}/${parts.name}`;
+  return { name: full, withTag: `${full}:${parts.tag ?? 'default'}` };
+}
+
+/** Returns a reference's name alone; the whole if it isn't one. */
+export function aliasOf(reference: string): string {
+  return partsOf(reference)?.name ?? reference;
+}
+
+function partsOf(text: string): { namespace?: string; name: string; tag?: string } | null {
+  const groups = pattern.exec(text.toLowerCase())?.groups;
+  return groups ? (groups as { name: string }) : null;
+}

@@ -1,0 +1,204 @@
+import { type RequestHandler, Router } from 'express';
+import { createSandbox } from '../../db/create.ts';
+import { StoreError } from '../../db/errors.ts';
+import type { JsonObject } from '../../db/json.ts';
+import {
+  connectSandbox,
+  endSandbox,
+  extendSandbox,
+  pauseSandbox,
+  resumeSandbox,
+  updateSandbox,
+} from '../../db/lifecycle.ts';
+import { type LiveQuery, listLiveSandboxes } from '../../db/live.ts';
+import { compileFilter } from '../../db/metadata.ts';
+import { getLiveSandbox } from '../../db/sandboxes.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { principalOf } from '../auth.ts';
+import { nextToken, readToken } from '../cursor.ts';
+import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from '../e2b.ts';
+import {
+  maxLifetimeSeconds,
+  metadataFilter,
+  minRefreshSeconds,
+  positive,
+  sandboxIdOf,
+  unknownSandbox,
+  untagged,
+  wholeMilliseconds,
+} from '../e2b-request.ts';
+import { HttpError } from '../errors.ts';
+import { namespaceOf, parseReference } from '../references.ts';
+import type { Context } from '../server.ts';
+
+type Schemas = components['schemas'];
+
+const statusOf = { running: 'active', paused: 'paused' } as const;
+
+export function e2bSandboxesRoutes(context: Context): Router {
+  const router = Router();
+  router.post(['/sandboxes', '/v2/sandboxes'], create(context));
+  router.get('/sandboxes', listRunning(context));
+  router.get('/v2/sandboxes', list(context));
+  router.get('/sandboxes/metrics', (_req, res) => void res.json({ sandboxes: {} }));
+  router.get('/sandboxes/:sandboxID', read(context));
+  router.delete('/sandboxes/:sandboxID', kill(context));
+  router.post(['/sandboxes/:sandboxID/connect', '/v2/sandboxes/:sandboxID/connect'], connect(context));
+  router.post('/sandboxes/:sandboxID/timeout', setTimeout(context));
+  router.post('/sandboxes/:sandboxID/refreshes', refresh(context));
+  router.post('/sandboxes/:sandboxID/pause', pause(context));
+  router.post('/sandboxes/:sandboxID/resume', resume(context));
+  router.get('/sandboxes/:sandboxID/metrics', empty(context, []));
+  router.get('/sandboxes/:sandboxID/logs', empty(context, { logs: [], logEntries: [] }));
+  router.put('/sandboxes/:sandboxID/network', updateNetwork(context));
+  router.use(['/sandboxes/:sandboxID', '/v2/sandboxes/:sandboxID'], unknownSandbox);
+  return router;
+}
+
+function create({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const body: Schemas['NewSandbox'] = req.body;
+    const settings: Settings = {
+      autoResume: body.autoResume?.enabled,
+      allowInternetAccess: body.allow_internet_access,
+      network: body.network,
+      volumeMounts: body.volumeMounts,
+    };
+    const isSet = Object.values(settings).some((value) => value !== undefined);
+    if (!body.autoPauseMemory && (!body.autoPause || settings.autoResume)) {
+      throw new HttpError(400, 'autoPauseMemory can only be false with autoPause and without autoResume');
+    }
+    const sandbox = await createSandbox(store.db, now, {
+      ownerId: user.id,
+      templateId: parseReference(body.templateID, namespaceOf(user.name)),
+      metadata: body.metadata ?? {},
+      env: body.envVars ?? null,
+      lifetimeSeconds: positive(body.timeout),
+      onTimeout: body.autoPause ? 'pause' : 'kill',
+      settings: isSet ? (settings as JsonObject) : null,
+    });
+    res.status(201).json(startedSandbox(sandbox));
+  };
+}
+
+function list({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const query = req.query as unknown as ListQuery;
+    const states = query.state ?? ['running', 'paused'];
+    const page = await listLiveSandboxes(store.db, now(), user.id, {
+      statuses: states.map((state) => statusOf[state]),
+      pairs: compileFilter(metadataFilter(query.metadata)).pairs,
+      startedSince: query.startedAfter === undefined ? null : wholeMilliseconds(query.startedAfter),
+      templateId: query.template === undefined ? null : untagged(query.template, namespaceOf(user.name)),
+      order: query.order,
+      after: readToken(query.nextToken, query.order),
+      limit: Number(query.limit),
+    });
+    const last = page.sandboxes.at(-1);
+    if (page.hasMore && last) res.set('X-Next-Token', nextToken(last, query.order));
+    if (states.includes('running')) res.set('X-Total-Running', String(page.running));
+    res.json(page.sandboxes.map(listedSandbox));
+  };
+}
+
+type ListQuery = {
+  metadata?: string;
+  state?: Schemas['SandboxState'][];
+  startedAfter?: string;
+  template?: string;
+  order: LiveQuery['order'];
+  limit: number;
+  nextToken?: string;
+};
+
+function listRunning({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { pairs } = compileFilter(metadataFilter(req.query.metadata as string | undefined));
+    const all = { startedSince: null, templateId: null, order: 'desc', after: null, limit: null } as const;
+    const query = { ...all, statuses: ['active' as const], pairs };
+    const { sandboxes } = await listLiveSandboxes(store.db, now(), principalOf(req).user.id, query);
+    res.json(sandboxes.map(listedSandbox));
+  };
+}
+
+function read({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
+    res.json(sandboxDetail(sandbox));
+  };
+}
+
+function kill({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { hasEnded } = await endSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req));
+    if (!hasEnded) throw new StoreError('ended', 'Sandbox has ended');
+    res.status(204).end();
+  };
+}
+
+function connect({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout }: Schemas['ConnectSandbox'] = req.body;
+    const id = sandboxIdOf(req);
+    const { sandbox, hasResumed } = await connectSandbox(store.db, now, principalOf(req).user.id, id, timeout);
+    res.status(hasResumed ? 201 : 200).json(startedSandbox(sandbox));
+  };
+}
+
+function setTimeout({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout }: Schemas['SandboxTimeoutRequest'] = req.body;
+    const lifetimeSeconds = Math.min(timeout, maxLifetimeSeconds);
+    await updateSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), { lifetimeSeconds });
+    res.status(204).end();
+  };
+}
+
+function refresh({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { duration }: Required<Schemas['SandboxRefreshRequest']> = req.body;
+    const lifetimeSeconds = Math.max(duration, minRefreshSeconds);
+    await extendSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), lifetimeSeconds);
+    res.status(204).end();
+  };
+}
+
+function pause({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    await pauseSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req));
+    res.status(204).end();
+  };
+}
+
+function resume({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout }: Schemas['ResumedSandbox'] = req.body;
+    const id = sandboxIdOf(req);
+    const sandbox = await resumeSandbox(store.db, now, principalOf(req).user.id, id, positive(timeout));
+    res.status(201).json(startedSandbox(sandbox));
+  };
+}
+
+function updateNetwork({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
+    const settings = ({ network, ...others }: Settings): Settings => {
+      // What is left was set for good when the sandbox was created.
+      const { allowOut, denyOut, rules: old, egressProxy, ...lasting } = network ?? {};
+      return { ...others, allowInternetAccess, network: { ...lasting, ...rules } };
+    };
+    const change = { settings: settings as (settings: JsonObject) => JsonObject };
+    await updateSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), change);
+    res.status(204).end();
+  };
+}
+
+/** For what is asked of a sandbox and there is nothing of. */
+function empty({ store, now }: Context, answer: object): RequestHandler {
+  return async (req, res) => {
+    await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
+    res.json(answer);
+  };
+}

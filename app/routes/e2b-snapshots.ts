@@ -1,0 +1,91 @@
+import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
+import { forkSandbox } from '../../db/create.ts';
+import { StoreError } from '../../db/errors.ts';
+import { deleteSnapshot, listSnapshots, snapshotSandbox } from '../../db/snapshots.ts';
+import { write } from '../../db/sqlite.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { principalOf } from '../auth.ts';
+import { nextToken, readToken } from '../cursor.ts';
+import { snapshotInfo, startedSandbox, template } from '../e2b.ts';
+import { positive, sandboxIdOf, unknownSandbox } from '../e2b-request.ts';
+import { HttpError } from '../errors.ts';
+import { namespaceOf, parseReference } from '../references.ts';
+import type { Context } from '../server.ts';
+
+type Schemas = components['schemas'];
+
+export function e2bSnapshotsRoutes(context: Context): Router {
+  const router = Router();
+  router.post('/sandboxes/:sandboxID/snapshots', create(context));
+  router.post('/sandboxes/:sandboxID/fork', fork(context));
+  router.get('/snapshots', list(context));
+  router.get('/templates', listTemplates(context));
+  router.delete('/templates/:templateID', remove(context));
+  router.use('/sandboxes/:sandboxID', unknownSandbox);
+  router.use('/templates/:templateID', unknownTemplate);
+  return router;
+}
+
+function create({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const namespace = namespaceOf(user.name);
+    const { name }: Schemas['SandboxSnapshotRequest'] = req.body;
+    const reference = name === undefined ? null : parseReference(name, namespace);
+    if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
+    const wanted = { name: reference, replace: true };
+    const snapshot = await snapshotSandbox(store.db, now, user.id, sandboxIdOf(req), wanted);
+    res.status(201).json(snapshotInfo(snapshot, namespace));
+  };
+}
+
+function fork({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout, count }: Required<Schemas['SandboxForkRequest']> = req.body;
+    const wanted = { count, lifetimeSeconds: positive(timeout) };
+    const sandboxes = await forkSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), wanted);
+    const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));
+    res.status(201).json(results);
+  };
+}
+
+function list({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const namespace = namespaceOf(user.name);
+    const { sandboxID, name, nextToken: token } = req.query as Record<string, string | undefined>;
+    const limit = Number(req.query.limit);
+    const found = await listSnapshots(store.db, user.id, {
+      sandboxId: sandboxID,
+      idOrName: name === undefined ? undefined : parseReference(name, namespace),
+      after: readToken(token),
+      limit: limit + 1,
+    });
+    const page = found.slice(0, limit);
+    const last = page.at(-1);
+    if (found.length > limit && last) res.set('X-Next-Token', nextToken({ startedAt: last.createdAt, id: last.id }));
+    res.json(page.map((snapshot) => snapshotInfo(snapshot, namespace)));
+  };
+}
+
+function listTemplates({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const snapshots = await listSnapshots(store.db, user.id, {});
+    res.json(snapshots.map((snapshot) => template(snapshot, namespaceOf(user.name))));
+  };
+}
+
+function remove({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
+    await write(store.db, (trx) => deleteSnapshot(trx, user.id, reference));
+    res.status(204).end();
+  };
+}
+
+const unknownTemplate: ErrorRequestHandler = (error, req, _res, next) => {
+  const isUnknown = error instanceof StoreError && error.code === 'not_found';
+  next(isUnknown ? new HttpError(404, `template '${req.params.templateID}' not found`) : error);
+};
