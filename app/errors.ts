@@ -71,7 +71,11 @@ export function isE2b(path: string): boolean {
 }
 
 function summaryOf(problems: Problem[]): string {
-  return `validation error: ${problems.map(({ loc, msg }) => `${loc.join('.')}: ${msg}`).join('; ')}`;
+  const words = problems.map(({ type, loc, msg, ctx }) => {
+    const cause = type === 'json_invalid' ? ` (${ctx?.error})` : '';
+    return `${loc.join('.')}: ${msg}${cause}`;
+  });
+  return `validation error: ${words.join('; ')}`;
 }
 
 function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {

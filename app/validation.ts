@@ -162,11 +162,11 @@ export function operationOf(contract: Contract, req: Request): Operation | undef
 function schemaAt(contract: Contract, req: Request, place: string, keys: string[]): Schema {
   const operation = operationOf(contract, req);
   if (!operation) return {};
-  if (place !== 'body') {
-    return parametersOf(contract, operation).find(({ name }) => name === keys[0])?.schema ?? {};
-  }
-  const body = Object.values(operation.requestBody?.content ?? {})[0]?.schema ?? {};
-  return keys.reduce((schema, key) => member(contract, schema, key), resolve<Schema>(contract, body));
+  const within = (schema: Schema, rest: string[]) =>
+    rest.reduce((outer, key) => member(contract, outer, key), resolve<Schema>(contract, schema));
+  if (place === 'body') return within(Object.values(operation.requestBody?.content ?? {})[0]?.schema ?? {}, keys);
+  const [name, ...rest] = keys;
+  return within(parametersOf(contract, operation).find((parameter) => parameter.name === name)?.schema ?? {}, rest);
 }
 
 function member(contract: Contract, schema: Schema, key: string): Schema {

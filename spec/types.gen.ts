@@ -767,21 +767,15 @@ export interface components {
             /** @constant */
             code: 502;
         };
-        /**
-         * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
-         * @default 15
-         */
-        ShortTimeout: number;
-        /**
-         * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
-         * @default 300
-         */
-        Timeout: number;
         /** NewSandbox */
         NewSandbox: {
             /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]` in lower case */
             templateID: string;
-            timeout?: components["schemas"]["ShortTimeout"];
+            /**
+             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @default 15
+             */
+            timeout: number;
             /**
              * @description Pauses the sandbox at its end instead of killing it
              * @default false
@@ -812,7 +806,11 @@ export interface components {
         NewSandboxV2: {
             /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]` in lower case */
             templateID: string;
-            timeout?: components["schemas"]["Timeout"];
+            /**
+             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @default 300
+             */
+            timeout: number;
             /**
              * @description Pauses the sandbox at its end instead of killing it
              * @default false
@@ -846,13 +844,21 @@ export interface components {
         };
         /** ConnectSandboxV2 */
         ConnectSandboxV2: {
-            timeout?: components["schemas"]["Timeout"];
+            /**
+             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @default 300
+             */
+            timeout: number;
             /** @description Whether memory is restored; there is none */
             memory?: boolean;
         };
         /** ResumedSandbox */
         ResumedSandbox: {
-            timeout?: components["schemas"]["ShortTimeout"];
+            /**
+             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @default 15
+             */
+            timeout: number;
             autoPause?: boolean;
             /** @description Whether memory is restored; there is none */
             memory?: boolean;
@@ -880,7 +886,11 @@ export interface components {
         };
         /** SandboxForkRequest */
         SandboxForkRequest: {
-            timeout?: components["schemas"]["ShortTimeout"];
+            /**
+             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @default 15
+             */
+            timeout: number;
             /** @default 1 */
             count: number;
         };

@@ -38,7 +38,7 @@ const refuse: RequestHandler = (_req, res) => void res.status(501).json({ code: 
 /** Says `unimplemented` as the Connect protocol does, for streams and for single calls (connectrpc.com, "Protocol reference"). */
 const refuseCall: RequestHandler = (req, res) => {
   const error = { code: 'unimplemented', message: unimplemented };
-  const contentType = /^application\/connect\+(?:json|proto)/.exec(req.headers['content-type'] ?? '')?.[0];
+  const contentType = /^application\/connect\+(?:json|proto)/.exec(contentTypeOf(req))?.[0];
   if (contentType) endStream(res, contentType, error);
   else res.status(501).json(error);
 };
@@ -55,4 +55,10 @@ function endStream(res: Response, contentType: string, error: object): void {
 
 function sandboxIdOf(req: Request): string | undefined {
   return req.get('e2b-sandbox-id');
+}
+
+/** As it was sent: a content type that no operation takes is gone from `headers`. */
+function contentTypeOf({ rawHeaders }: Request): string {
+  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type');
+  return rawHeaders[at + 1] ?? '';
 }
