@@ -1,4 +1,4 @@
-import type { Cursor } from '../db/live.ts';
+import type { Cursor } from '../db/pages.ts';
 import { HttpError } from './errors.ts';
 import { isoTime } from './wire.ts';
 

@@ -1,5 +1,5 @@
 import { type JsonObject, parseJson } from '../db/json.ts';
-import { noTemplate } from '../db/live.ts';
+import { noTemplate } from '../db/pages.ts';
 import type { Sandbox } from '../db/sandboxes.ts';
 import type { Snapshot } from '../db/snapshots.ts';
 import type { components } from '../spec/types.gen.ts';

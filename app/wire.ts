@@ -2,19 +2,26 @@ import type { Response } from 'express';
 import { maxDepth, parseJson } from '../db/json.ts';
 import type { ListedSandbox, Sandbox } from '../db/sandboxes.ts';
 import type { Config } from './config.ts';
+import { sessionIdOf } from './session-id.ts';
 
 /** Returns an array of the contract's `VMSandboxInfo` as JSON text; metadata goes in as it was stored. */
 export function sandboxInfos(sandboxes: ListedSandbox[]): string {
+  return jsonArray(sandboxes, (sandbox) => `{${infoMembers(sandbox)}}`);
+}
+
+/** Returns a JSON array of the texts that `write` makes of the items. */
+export function jsonArray<T>(items: T[], write: (item: T) => string): string {
   let text = '[';
   // Adding to one text takes half the time of joining a thousand.
-  for (const sandbox of sandboxes) text += `${text.length > 1 ? ',' : ''}{${infoMembers(sandbox)}}`;
+  for (const item of items) text += `${text.length > 1 ? ',' : ''}${write(item)}`;
   return `${text}]`;
 }
 
 /** Returns `VM` of the contract as JSON text. */
 export function vm(sandbox: Sandbox): string {
   const { id, memoryMb, vcpuCount } = sandbox;
-  return `{"vm_id":${JSON.stringify(id)},${infoMembers(sandbox)},"memory_mb":${memoryMb},"vcpu_count":${vcpuCount}}`;
+  const ids = `"vm_id":"${id}","session_id":${JSON.stringify(sessionIdOf(id))}`;
+  return `{${ids},${infoMembers(sandbox)},"memory_mb":${memoryMb},"vcpu_count":${vcpuCount}}`;
 }
 
 const largeText = 16_384;

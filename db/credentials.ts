@@ -19,6 +19,7 @@ export type Principal = { user: User; keyId: number | null };
 type Holder = { id: number; name: string; secret_hash: Buffer };
 
 export type ApiKey = {
+  id: number;
   prefix: string;
   name: string;
   owner: string;
@@ -60,7 +61,7 @@ export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
   return db
     .selectFrom('api_keys')
     .innerJoin('users', 'users.id', 'api_keys.user_id')
-    .select(['prefix', 'api_keys.name', 'users.name as owner', 'api_keys.created_at as createdAt'])
+    .select(['api_keys.id', 'prefix', 'api_keys.name', 'users.name as owner', 'api_keys.created_at as createdAt'])
     .select(['last_used_at as lastUsedAt', 'revoked_at as revokedAt'])
     .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as number))
     .orderBy('api_keys.id')
@@ -81,6 +82,19 @@ export async function revokeApiKey(trx: Trx, now: number, given: string): Promis
     .executeTakeFirst();
   if (numUpdatedRows > 0n) return prefix;
   throw new StoreError('not_found', 'there is no such API key: give a prefix as `keys list` shows it, or a whole key');
+}
+
+/** Returns the user's API key of this id. Throws StoreError `not_found`. */
+export async function getApiKey(db: Db, userId: number, id: number): Promise<ApiKey> {
+  const found = (await listApiKeys(db, userId)).find((key) => key.id === id);
+  if (!found) throw new StoreError('not_found', 'API key not found');
+  return found;
+}
+
+/** Names the user's API key of this id anew and returns it. Throws StoreError `not_found`. */
+export async function renameApiKey(trx: Trx, userId: number, id: number, name: string): Promise<ApiKey> {
+  await trx.updateTable('api_keys').set({ name }).where('id', '=', id).where('user_id', '=', userId).execute();
+  return getApiKey(trx, userId, id);
 }
 
 /** Writes when keys were last used: milliseconds since 1970 by key id. */

@@ -32,9 +32,19 @@ export type Sandbox = ListedSandbox & {
 
 /** Returns the owner's sandbox. Throws StoreError `not_found`, also when it is somebody else's. */
 export async function getSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
-  const [row] = await selectOne(db, { now, ownerId, id });
-  if (!row) throw new StoreError('not_found', 'Sandbox not found');
-  return row;
+  const sandbox = await findSandbox(db, now, ownerId, id);
+  if (!sandbox) throw new StoreError('not_found', 'Sandbox not found');
+  return sandbox;
+}
+
+/** Returns the owner's sandbox, or null. */
+export async function findSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox | null> {
+  return (await selectOne(db, { now, ownerId, id }))[0] ?? null;
+}
+
+/** Returns a sandbox, whoever owns it, or null: for what may be known without a credential. */
+export async function findAnyonesSandbox(db: Db, now: number, id: string): Promise<Sandbox | null> {
+  return (await selectAnyones(db, { now, id }))[0] ?? null;
 }
 
 /** As getSandbox. Throws StoreError `ended` as well. */
@@ -42,12 +52,6 @@ export async function getLiveSandbox(db: Db, now: number, ownerId: number, id: s
   const sandbox = await getSandbox(db, now, ownerId, id);
   if (sandbox.status === 'killed') throw new StoreError('ended', 'Sandbox has ended');
   return sandbox;
-}
-
-/** Returns whether there is a running sandbox of this id, whoever owns it. */
-export async function isRunning(db: Db, now: number, id: string): Promise<boolean> {
-  const [row] = await selectStatus(db, { now, id });
-  return row?.status === 'active';
 }
 
 /** Returns at most `limit` of the owner's sandboxes whose metadata contains the filter, newest first, ties by id. */
@@ -126,10 +130,11 @@ const selectOne = query<{ now: number; ownerId: number; id: string }, Sandbox>((
     .where('owner_id', '=', value('ownerId')),
 );
 
-const selectStatus = query<{ now: number; id: string }, Pick<Sandbox, 'status'>>((db, value) =>
+const selectAnyones = query<{ now: number; id: string }, Sandbox>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select((eb) => statusAt(eb, value('now')).as('status'))
+    .select(listedColumns(value('now')))
+    .select(furtherColumns)
     .where('id', '=', value('id')),
 );
 

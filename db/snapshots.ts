@@ -2,8 +2,8 @@ import type { Selectable } from 'kysely';
 import { StoreError } from './errors.ts';
 import { randomDigits } from './insert.ts';
 import type { JsonObject } from './json.ts';
-import type { Cursor } from './live.ts';
 import { metadataText } from './metadata.ts';
+import type { Cursor } from './pages.ts';
 import { getLiveSandbox } from './sandboxes.ts';
 import type { SnapshotsTable } from './schema.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
@@ -105,11 +105,12 @@ export type SnapshotQuery = {
   limit?: number;
 };
 
-/** Deletes the owner's snapshot of this id or name; sandboxes started from it stay. Throws StoreError `not_found`. */
-export async function deleteSnapshot(trx: Trx, ownerId: number, idOrName: string): Promise<void> {
+/** Deletes the owner's snapshot of this id or name, and returns it; sandboxes started from it stay. Throws StoreError `not_found`. */
+export async function deleteSnapshot(trx: Trx, ownerId: number, idOrName: string): Promise<Snapshot> {
   const found = await findSnapshot(trx, ownerId, idOrName);
   if (!found) throw new StoreError('not_found', 'Snapshot not found');
   await trx.deleteFrom('snapshots').where('id', '=', found.id).execute();
+  return found;
 }
 
 /** Notes that a sandbox is started from this template; returns the size that it has if it is one of the owner's snapshots. */

@@ -21,6 +21,7 @@ export type Parameter = { name: string; in: string; required?: boolean; allowRes
 
 export type Operation = {
   operationId: string;
+  tags: string[];
   parameters?: (Parameter | { $ref: string })[];
   requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
   responses: Record<string, unknown>;

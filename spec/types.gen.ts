@@ -36,7 +36,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/vms": {
+    "/v1/sessions/session": {
         parameters: {
             query?: never;
             header?: never;
@@ -44,6 +44,107 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
+        put?: never;
+        /**
+         * Start a session
+         * @description Starts a sandbox and answers the id of its session, as InstaVM's SDK asks for it: the API key travels in the body. A session is its sandbox under another name, and the sandbox is there at once.
+         */
+        post: operations["create_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/session/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a session
+         * @description The shape of the answer is ours: no public source gives one.
+         */
+        get: operations["get_session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/status/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Status of a session
+         * @description A session that is not there, or is somebody else's, is one that does not exist.
+         */
+        get: operations["get_session_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/usage/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage of a session
+         * @description InstaVM's SDK asks for this without a credential, so knowing the id is enough. The shape of the answer is ours: no public source gives one.
+         */
+        get: operations["get_session_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Kill the sandbox of a session */
+        post: operations["kill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sandboxes
+         * @description The active ones, newest first, ties by id. The shape of the answer is ours: no public source gives one.
+         */
+        get: operations["list_vms"];
         put?: never;
         /**
          * Create a sandbox
@@ -79,6 +180,183 @@ export interface paths {
          * @description Replaces the whole metadata, sets the lifetime anew counted from now, or both. A sandbox that has ended can't be changed.
          */
         patch: operations["update_vm"];
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a sandbox
+         * @description A paused sandbox does not expire.
+         */
+        post: operations["suspend_vm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a sandbox
+         * @description Begins a new run of a paused sandbox: `started_at` is its start. What the body may hold is ours.
+         */
+        post: operations["resume_vm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Clone a sandbox
+         * @description Starts a sandbox with the metadata, template, size, environment and settings of an active one; there is nothing else to copy yet. What the body may hold is ours.
+         */
+        post: operations["clone_vm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a snapshot
+         * @description A snapshot is a record that copies the metadata, template and size of an active sandbox: there is nothing behind a sandbox yet.
+         */
+        post: operations["snapshot_vm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List snapshots
+         * @description Newest first, ties by id.
+         */
+        get: operations["list_snapshots"];
+        put?: never;
+        /**
+         * Make a snapshot from an image
+         * @description A record: nothing is built, so it is ready at once. `build_args` are not kept.
+         */
+        post: operations["create_snapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/snapshots/{snapshot_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a snapshot
+         * @description By its id or its name.
+         */
+        get: operations["get_snapshot"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a snapshot
+         * @description By its id or its name. Sandboxes that were started from it stay.
+         */
+        delete: operations["delete_snapshot"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API keys
+         * @description The caller's, oldest first. The shapes here are ours: no public source gives them.
+         */
+        get: operations["list_api_keys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description The answer is the only one that shows the key.
+         */
+        post: operations["create_api_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{item_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an API key
+         * @description Never the key itself.
+         */
+        get: operations["get_api_key"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description From the next request on. It stays in the list.
+         */
+        delete: operations["revoke_api_key"];
+        options?: never;
+        head?: never;
+        /** Describe an API key */
+        patch: operations["update_api_key"];
         trace?: never;
     };
     "/v1/auth/token": {
@@ -700,6 +978,152 @@ export interface components {
             /** @description The template to start from */
             snapshot_id?: string | null;
         };
+        /** CreateSession */
+        CreateSession: {
+            api_key: string;
+            /**
+             * @description Seconds from now until the sandbox expires
+             * @default 300
+             */
+            vm_lifetime_seconds: number | null;
+            /** @description Memory in MiB. Unless given, as the snapshot has it, or 512 */
+            memory_mb?: number | null;
+            /**
+             * @description Virtual CPUs. Unless given, as the snapshot has it, or 2
+             * @enum {integer|null}
+             */
+            vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
+            /** @description The caller's own JSON object, kept as PostgreSQL's jsonb keeps it: numbers exactly, of a duplicated key the last value; NUL characters and lone surrogates are refused. */
+            metadata?: Record<string, never> | null;
+            env?: components["schemas"]["Environment"];
+        };
+        /** SessionCreated */
+        SessionCreated: {
+            /** Format: uuid */
+            session_id: string;
+        };
+        /** Session */
+        Session: {
+            /** Format: uuid */
+            session_id: string;
+            vm_id: string;
+            vm_status: components["schemas"]["SandboxStatus"];
+            metadata: Record<string, never>;
+            memory_mb: number;
+            vcpu_count: number;
+            /** @description When the first run began; ISO 8601, UTC */
+            created_at: string;
+            expires_at: string | null;
+        };
+        /** SessionStatusInfo */
+        SessionStatusInfo: {
+            session_id: string;
+            exists: boolean;
+            vm_assigned: boolean;
+            /** @enum {string|null} */
+            vm_status: "active" | "paused" | "killed" | null;
+            vm_id: string | null;
+            vm_alive: boolean;
+            /** @description Of the current run; null when it does not run */
+            uptime_seconds: number | null;
+            /** @description 0 when it does not run, null when it never expires or is not there */
+            expires_in_seconds: number | null;
+            created_at: string | null;
+        };
+        /** SessionUsage */
+        SessionUsage: {
+            /** Format: uuid */
+            session_id: string;
+            vm_status: components["schemas"]["SandboxStatus"];
+            memory_mb: number;
+            vcpu_count: number;
+            /** @description When the current run began, or the last one */
+            started_at: string;
+            /** @description How long that has been, or was */
+            run_seconds: number;
+        };
+        /** Kill */
+        Kill: {
+            session_id: string;
+        };
+        /** Killed */
+        Killed: {
+            message: string;
+            vm_id: string;
+        };
+        /** Lifetime */
+        Lifetime: {
+            /**
+             * @description Seconds from now until the sandbox expires
+             * @default 300
+             */
+            vm_lifetime_seconds: number;
+        };
+        /** SnapshotRequest */
+        SnapshotRequest: {
+            name?: string | null;
+        };
+        /** CreateSnapshot */
+        CreateSnapshot: {
+            oci_image: string;
+            name?: string | null;
+            /** @default 2 */
+            vcpu_count: number;
+            /** @default 512 */
+            memory_mb: number;
+            /**
+             * @default user
+             * @enum {string}
+             */
+            type: "user";
+            build_args?: Record<string, never> | null;
+        };
+        /** Snapshot */
+        Snapshot: {
+            snapshot_id: string;
+            /** @description The same */
+            id: string;
+            name: string | null;
+            /** @constant */
+            status: "ready";
+            last_error: null;
+            /** @constant */
+            snapshot_type: "user";
+            oci_image: string | null;
+            /** @description Always null, there is nothing behind it */
+            size_bytes: null;
+            /** @description What it was taken of */
+            vm_id: string | null;
+            /** @description What that was started from */
+            template_id: string | null;
+            metadata: Record<string, never>;
+            memory_mb: number;
+            vcpu_count: number;
+            created_at: string;
+        };
+        /** ApiKeyRequest */
+        ApiKeyRequest: {
+            /** @default unnamed */
+            description: string;
+        };
+        /** ApiKeyDescription */
+        ApiKeyDescription: {
+            description: string;
+        };
+        /** ApiKey */
+        ApiKey: {
+            id: number;
+            /** @description The part of the key that may be shown */
+            prefix: string;
+            description: string;
+            created_at: string;
+            last_used_at: string | null;
+            revoked_at: string | null;
+        };
+        /** CreatedApiKey */
+        CreatedApiKey: {
+            api_key: string;
+        } & components["schemas"]["ApiKey"];
         /** UpdateVM */
         UpdateVM: {
             /** @description The new metadata, whole */
@@ -714,6 +1138,11 @@ export interface components {
         VM: {
             /** @description The same as `sandbox_id` */
             vm_id: string;
+            /**
+             * Format: uuid
+             * @description The id of its session; null where the sandbox was imported under an id of another form
+             */
+            session_id: string | null;
             sandbox_id: string;
             template_id: string | null;
             /** @description The template's name, or `default` */
@@ -1052,8 +1481,7 @@ export interface components {
             metadata: Record<string, never>;
             env?: components["schemas"]["Environment"];
             memory_mb?: number;
-            /** @enum {integer} */
-            vcpu_count?: 1 | 2 | 4 | 6 | 8;
+            vcpu_count?: number;
             /** Format: date-time */
             started_at: string;
             /** Format: date-time */
@@ -1188,6 +1616,24 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description The sandbox's state does not allow it, or the name is taken */
+        Conflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The id is no UUID */
+        BadId: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description The body is larger than 1 MiB */
         TooLarge: {
             headers: {
@@ -1237,6 +1683,12 @@ export interface components {
         NextToken: string;
         EnvdMethod: string;
         EnvdSandboxID: string;
+        /** @description A UUID */
+        SessionId: string;
+        /** @description An id or a name */
+        SnapshotId: string;
+        /** @description The id of an API key */
+        ItemId: string;
         VmId: string;
         ApiKey: string | null;
     };
@@ -1281,6 +1733,174 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
+        };
+    };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSession"];
+            };
+        };
+        responses: {
+            /** @description The session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionCreated"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description A UUID */
+                session_id: components["parameters"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+        };
+    };
+    get_session_status: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description A UUID */
+                session_id: components["parameters"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionStatusInfo"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    get_session_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A UUID */
+                session_id: components["parameters"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The usage */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionUsage"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+        };
+    };
+    kill: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Kill"];
+            };
+        };
+        responses: {
+            /** @description It was killed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Killed"];
+                };
+            };
+            400: components["responses"]["BadId"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    list_vms: {
+        parameters: {
+            query?: {
+                /** @description With it, those that are paused or have ended as well */
+                all?: "" | "true" | "1" | "false" | "0";
+                /** @description Maximum number of results */
+                limit?: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sandboxes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     create_vm: {
@@ -1382,6 +2002,381 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    suspend_vm: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                vm_id: components["parameters"]["VmId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["VM"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    resume_vm: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                vm_id: components["parameters"]["VmId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Lifetime"];
+            };
+        };
+        responses: {
+            200: components["responses"]["VM"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    clone_vm: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                vm_id: components["parameters"]["VmId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Lifetime"];
+            };
+        };
+        responses: {
+            /** @description The sandbox that was created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    snapshot_vm: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                vm_id: components["parameters"]["VmId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SnapshotRequest"];
+            };
+        };
+        responses: {
+            /** @description The snapshot */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    list_snapshots: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of results */
+                limit?: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshots */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    create_snapshot: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSnapshot"];
+            };
+        };
+        responses: {
+            /** @description The snapshot */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_snapshot: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description An id or a name */
+                snapshot_id: components["parameters"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshot */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+        };
+    };
+    delete_snapshot: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description An id or a name */
+                snapshot_id: components["parameters"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was deleted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    list_api_keys: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    create_api_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The key */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedApiKey"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_api_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of an API key */
+                item_id: components["parameters"]["ItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+        };
+    };
+    revoke_api_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of an API key */
+                item_id: components["parameters"]["ItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    update_api_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of an API key */
+                item_id: components["parameters"]["ItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyDescription"];
+            };
+        };
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];

@@ -46,7 +46,7 @@ async function listing({ db }: Store, flags: { user?: string; json?: boolean }):
   return table(['PREFIX', 'NAME', 'USER', 'CREATED', 'LAST USED', 'REVOKED'], cells);
 }
 
-function shown(key: ApiKey) {
+function shown({ id: _, ...key }: ApiKey) {
   const { createdAt, lastUsedAt, revokedAt } = key;
   return {
     ...key,

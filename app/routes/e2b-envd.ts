@@ -1,5 +1,5 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { isRunning } from '../../db/sandboxes.ts';
+import { findAnyonesSandbox } from '../../db/sandboxes.ts';
 import type { Context } from '../server.ts';
 
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
@@ -28,7 +28,7 @@ function health(context: Context): RequestHandler {
 function requireRunning({ store, now }: Context): RequestHandler {
   return async (req, res, next) => {
     const id = sandboxIdOf(req);
-    if (id === undefined || (await isRunning(store.db, now(), id))) return next();
+    if (id === undefined || (await findAnyonesSandbox(store.db, now(), id))?.status === 'active') return next();
     res.status(502).json({ sandboxId: id, message: 'The sandbox was not found', code: 502 });
   };
 }

@@ -10,8 +10,8 @@ import {
   resumeSandbox,
   updateSandbox,
 } from '../../db/lifecycle.ts';
-import { type LiveQuery, listLiveSandboxes } from '../../db/live.ts';
 import { compileFilter } from '../../db/metadata.ts';
+import { countRunning, everything, listPage, type SandboxQuery } from '../../db/pages.ts';
 import { getLiveSandbox } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
@@ -87,7 +87,7 @@ function list({ store, now }: Context): RequestHandler {
     const { user } = principalOf(req);
     const query = req.query as unknown as ListQuery;
     const states = query.state ?? ['running', 'paused'];
-    const page = await listLiveSandboxes(store.db, now(), user.id, {
+    const wanted: SandboxQuery = {
       statuses: states.map((state) => statusOf[state]),
       pairs: compileFilter(metadataFilter(query.metadata)).pairs,
       startedSince: query.startedAfter === undefined ? null : wholeMilliseconds(query.startedAfter),
@@ -95,11 +95,15 @@ function list({ store, now }: Context): RequestHandler {
       order: query.order,
       after: readToken(query.nextToken, query.order),
       limit: Number(query.limit),
-    });
-    const last = page.sandboxes.at(-1);
-    if (page.hasMore && last) res.set('X-Next-Token', nextToken(last, query.order));
-    if (states.includes('running')) res.set('X-Total-Running', String(page.running));
-    res.json(page.sandboxes.map(listedSandbox));
+    };
+    const time = now();
+    const { sandboxes, hasMore } = await listPage(store.db, time, user.id, wanted);
+    const last = sandboxes.at(-1);
+    if (hasMore && last) res.set('X-Next-Token', nextToken(last, query.order));
+    if (states.includes('running')) {
+      res.set('X-Total-Running', String(await countRunning(store.db, time, user.id, wanted)));
+    }
+    res.json(sandboxes.map(listedSandbox));
   };
 }
 
@@ -108,7 +112,7 @@ type ListQuery = {
   state?: Schemas['SandboxState'][];
   startedAfter?: string;
   template?: string;
-  order: LiveQuery['order'];
+  order: SandboxQuery['order'];
   limit: number;
   nextToken?: string;
 };
@@ -116,9 +120,8 @@ type ListQuery = {
 function listRunning({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { pairs } = compileFilter(metadataFilter(req.query.metadata as string | undefined));
-    const all = { startedSince: null, templateId: null, order: 'desc', after: null, limit: null } as const;
-    const query = { ...all, statuses: ['active' as const], pairs };
-    const { sandboxes } = await listLiveSandboxes(store.db, now(), principalOf(req).user.id, query);
+    const wanted: SandboxQuery = { ...everything, statuses: ['active'], pairs };
+    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted);
     res.json(sandboxes.map(listedSandbox));
   };
 }

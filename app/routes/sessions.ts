@@ -1,10 +1,18 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
+import { createSandbox } from '../../db/create.ts';
+import { findByApiKey } from '../../db/credentials.ts';
+import { StoreError } from '../../db/errors.ts';
+import { endSandbox } from '../../db/lifecycle.ts';
 import { compileFilter, type Filter } from '../../db/metadata.ts';
-import { listSandboxes } from '../../db/sandboxes.ts';
+import { findAnyonesSandbox, findSandbox, getSandbox, listSandboxes } from '../../db/sandboxes.ts';
+import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
+import { HttpError } from '../errors.ts';
+import { session, sessionStatus, sessionUsage, wantedSandbox } from '../instavm.ts';
 import { readJsonObject } from '../json.ts';
 import { parseQuery } from '../query.ts';
 import type { Context } from '../server.ts';
+import { isUuid, sandboxOfSession, sessionIdOf } from '../session-id.ts';
 import { isBreach, isValidatorError, problemsOf, ValidationFailure } from '../validation.ts';
 import { sandboxInfos, sendJson } from '../wire.ts';
 
@@ -14,6 +22,11 @@ const maxFilterLength = 8192;
 export function sessionsRoutes(context: Context): Router {
   const router = Router();
   router.get('/v1/sessions/sandboxes', list(context));
+  router.post('/v1/sessions/session', create(context));
+  router.get('/v1/sessions/session/:session_id', read(context));
+  router.get('/v1/sessions/status/:session_id', status(context));
+  router.get('/v1/sessions/usage/:session_id', usage(context));
+  router.post('/kill', kill(context));
   return router;
 }
 
@@ -25,6 +38,62 @@ function list({ store, now, config }: Context): RequestHandler {
     const sandboxes = await listSandboxes(store.db, now(), user.id, { filter, limit });
     sendJson(res, config, sandboxInfos(sandboxes));
   };
+}
+
+function create({ store, now, keyUse }: Context): RequestHandler {
+  return async (req, res) => {
+    const { api_key: key, ...body }: components['schemas']['CreateSession'] = req.body;
+    const principal = await findByApiKey(store.db, key);
+    if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
+    if (principal.keyId !== null) keyUse.set(principal.keyId, now());
+    req.principal = principal;
+    const owned = { ownerId: principal.user.id, templateId: null };
+    const { id } = await createSandbox(store.db, now, { ...owned, ...wantedSandbox(body) });
+    res.json({ session_id: sessionIdOf(id) });
+  };
+}
+
+function read({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await getSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req.params.session_id));
+    sendJson(res, config, session(sandbox));
+  };
+}
+
+function status({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const sessionId = req.params.session_id as string;
+    const id = sandboxOfSession(sessionId);
+    const time = now();
+    const sandbox = id && (await findSandbox(store.db, time, principalOf(req).user.id, id));
+    res.json(sessionStatus(sessionId, sandbox || null, time));
+  };
+}
+
+function usage({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const time = now();
+    const sandbox = await findAnyonesSandbox(store.db, time, sandboxIdOf(req.params.session_id));
+    if (!sandbox) throw new HttpError(404, 'Sandbox not found');
+    res.json(sessionUsage(sandbox, time));
+  };
+}
+
+function kill({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
+    if (!isUuid(sessionId)) throw new HttpError(400, 'Invalid session id');
+    const { sandbox, hasEnded } = await endSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(sessionId));
+    if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
+    res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
+  };
+}
+
+/** Throws StoreError `not_found` for what is no session's id. */
+function sandboxIdOf(sessionId: unknown): string {
+  const id = sandboxOfSession(String(sessionId));
+  if (id === null) throw new StoreError('not_found', 'Sandbox not found');
+  return id;
 }
 
 /** The validator knows nothing of the JSON in `metadata`: when it refuses the rest, this has the filter judged as well. */

@@ -1,43 +1,56 @@
-import { type Request, type RequestHandler, Router } from 'express';
-import { createSandbox } from '../../db/create.ts';
+import { type Request, type RequestHandler, type Response, Router } from 'express';
+import { createSandbox, forkSandbox } from '../../db/create.ts';
 import type { JsonObject } from '../../db/json.ts';
-import { endSandbox, updateSandbox } from '../../db/lifecycle.ts';
-import { getSandbox } from '../../db/sandboxes.ts';
+import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../db/lifecycle.ts';
+import { everything, listPage } from '../../db/pages.ts';
+import { getSandbox, type Sandbox } from '../../db/sandboxes.ts';
+import { snapshotSandbox } from '../../db/snapshots.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
+import { snapshot, wantedSandbox } from '../instavm.ts';
 import type { Context } from '../server.ts';
-import { sendJson, vm } from '../wire.ts';
+import { jsonArray, sendJson, vm } from '../wire.ts';
 
-type CreateVM = components['schemas']['CreateVM'];
-type UpdateVM = components['schemas']['UpdateVM'];
-
-/** What the contract gives as the default; it can't apply it where there is no body or a null. */
-const defaultLifetimeSeconds = 300;
+type Schemas = components['schemas'];
 
 export function vmsRoutes(context: Context): Router {
   const router = Router();
+  router.get('/v1/vms', list(context));
   router.post('/v1/vms', create(context));
   router.get('/v1/vms/:vm_id', read(context));
   router.patch('/v1/vms/:vm_id', update(context));
   router.delete('/v1/vms/:vm_id', end(context));
+  router.post('/v1/vms/:vm_id/suspend', suspend(context));
+  router.post('/v1/vms/:vm_id/resume', resume(context));
+  router.post('/v1/vms/:vm_id/clone', clone(context));
+  router.post('/v1/vms/:vm_id/snapshot', takeSnapshot(context));
   return router;
 }
 
-function create({ store, now, config }: Context): RequestHandler {
+function list({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const body: Partial<CreateVM> = req.body;
-    const sandbox = await createSandbox(store.db, now, {
-      ownerId: principalOf(req).user.id,
-      templateId: body.snapshot_id ?? null,
-      metadata: (body.metadata as JsonObject | null | undefined) ?? {},
-      env: body.env ?? null,
-      memoryMb: body.memory_mb,
-      vcpuCount: body.vcpu_count,
-      lifetimeSeconds: body.vm_lifetime_seconds ?? defaultLifetimeSeconds,
-    });
-    res.status(201).location(`/v1/vms/${sandbox.id}`);
-    sendJson(res, config, vm(sandbox));
+    const { all = 'false', limit } = req.query;
+    const isAll = all === '' || all === 'true' || all === '1';
+    const statuses = isAll ? everything.statuses : ['active' as const];
+    const wanted = { ...everything, statuses, limit: Number(limit) };
+    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted);
+    sendJson(res, config, jsonArray(sandboxes, vm));
   };
+}
+
+function create(context: Context): RequestHandler {
+  const { store, now } = context;
+  return async (req, res) => {
+    const body: Schemas['CreateVM'] = req.body;
+    const owned = { ownerId: principalOf(req).user.id, templateId: body.snapshot_id ?? null };
+    const sandbox = await createSandbox(store.db, now, { ...owned, ...wantedSandbox(body) });
+    sendCreated(context, res, sandbox);
+  };
+}
+
+function sendCreated({ config }: Context, res: Response, sandbox: Sandbox): void {
+  res.status(201).location(`/v1/vms/${sandbox.id}`);
+  sendJson(res, config, vm(sandbox));
 }
 
 function read({ store, now, config }: Context): RequestHandler {
@@ -49,7 +62,7 @@ function read({ store, now, config }: Context): RequestHandler {
 
 function update({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { metadata, vm_lifetime_seconds: lifetime }: UpdateVM = req.body;
+    const { metadata, vm_lifetime_seconds: lifetime }: Schemas['UpdateVM'] = req.body;
     const change = {
       metadata: metadata as JsonObject | undefined,
       lifetimeSeconds: lifetime,
@@ -63,6 +76,41 @@ function end({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { sandbox } = await endSandbox(store.db, now, principalOf(req).user.id, vmId(req));
     sendJson(res, config, vm(sandbox));
+  };
+}
+
+function suspend({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await pauseSandbox(store.db, now, principalOf(req).user.id, vmId(req));
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function resume({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { vm_lifetime_seconds: lifetime }: Schemas['Lifetime'] = req.body;
+    const sandbox = await resumeSandbox(store.db, now, principalOf(req).user.id, vmId(req), lifetime);
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function clone(context: Context): RequestHandler {
+  const { store, now } = context;
+  return async (req, res) => {
+    const { vm_lifetime_seconds: lifetime }: Schemas['Lifetime'] = req.body;
+    const wanted = { count: 1, lifetimeSeconds: lifetime };
+    const [sandbox] = await forkSandbox(store.db, now, principalOf(req).user.id, vmId(req), wanted);
+    sendCreated(context, res, sandbox as Sandbox);
+  };
+}
+
+function takeSnapshot({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { name = null }: Schemas['SnapshotRequest'] = req.body;
+    const wanted = { name, replace: false };
+    const taken = await snapshotSandbox(store.db, now, principalOf(req).user.id, vmId(req), wanted);
+    res.status(201);
+    sendJson(res, config, snapshot(taken));
   };
 }
 

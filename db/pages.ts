@@ -3,15 +3,15 @@ import { chunkSize } from './members.ts';
 import { pairKey } from './pairs.ts';
 import { ordinalsPerOwner } from './positions.ts';
 import { furtherColumns, listedColumns, type Sandbox, statusAt } from './sandboxes.ts';
-import type { Tables } from './schema.ts';
-import { type Db, read, type Trx } from './sqlite.ts';
+import type { SandboxStatus, Tables } from './schema.ts';
+import type { Db } from './sqlite.ts';
 
 /** Where a page ended: the next one begins with what comes after. */
 export type Cursor = { startedAt: number; id: string };
 
-/** What to list of an owner's sandboxes that have not ended. */
-export type LiveQuery = {
-  statuses: ('active' | 'paused')[];
+/** What to list of an owner's sandboxes. Those that have ended are many: without them it is faster. */
+export type SandboxQuery = {
+  statuses: SandboxStatus[];
   /** pairs of metadata.ts: every sandbox listed has all of them */
   pairs: string[];
   /** at this time or later */
@@ -25,38 +25,49 @@ export type LiveQuery = {
   limit: number | null;
 };
 
-export type LivePage = {
-  sandboxes: Sandbox[];
-  hasMore: boolean;
-  /** how many run of all that the query is for, whatever the page */
-  running: number;
+/** What a query asks for unless it says otherwise. */
+export const everything: SandboxQuery = {
+  statuses: ['active', 'paused', 'killed'],
+  pairs: [],
+  startedSince: null,
+  templateId: null,
+  order: 'desc',
+  after: null,
+  limit: null,
 };
+
+export type Page = { sandboxes: Sandbox[]; hasMore: boolean };
 
 /** The name of the template of a sandbox that was started from none. */
 export const noTemplate = 'default';
 
-/** Returns a page of an owner's sandboxes that have not ended, and how many there are. */
-export async function listLiveSandboxes(db: Db, now: number, ownerId: number, live: LiveQuery): Promise<LivePage> {
-  return read(db, async (trx) => {
-    const found = matching(trx, now, ownerId, live);
-    const page = found.select(listedColumns(now)).select(furtherColumns);
-    const rows = await paged(page, live).execute();
-    const sandboxes = live.limit === null ? rows : rows.slice(0, live.limit);
-    return { sandboxes, hasMore: rows.length > sandboxes.length, running: await countRunning(found, now) };
-  });
+/** Returns a page of an owner's sandboxes. */
+export async function listPage(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Promise<Page> {
+  const page = matching(db, now, ownerId, wanted).select(listedColumns(now)).select(furtherColumns);
+  const rows = await paged(page, wanted).execute();
+  const sandboxes = wanted.limit === null ? rows : rows.slice(0, wanted.limit);
+  return { sandboxes, hasMore: rows.length > sandboxes.length };
 }
 
-type Live<Row> = SelectQueryBuilder<Tables, 'sandboxes', Row>;
+/** Returns how many of the sandboxes that a query is for run, whatever the page. */
+export async function countRunning(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Promise<number> {
+  const { running } = await matching(db, now, ownerId, { ...wanted, statuses: ['active'] })
+    .select(({ fn }) => fn.countAll<number>().as('running'))
+    .executeTakeFirstOrThrow();
+  return running;
+}
 
-function matching(trx: Trx, now: number, ownerId: number, live: LiveQuery): Live<object> {
-  const { statuses, startedSince, templateId, pairs } = live;
+type Found<Row> = SelectQueryBuilder<Tables, 'sandboxes', Row>;
+
+function matching(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Found<object> {
+  const { statuses, startedSince, templateId, pairs } = wanted;
   const template = sql<string>`coalesce(template_id, ${sql.lit(noTemplate)})`;
   return (
-    trx
+    db
       .selectFrom('sandboxes')
       .where('owner_id', '=', ownerId)
       // What the index `sandboxes_live` is for.
-      .where('status', '<>', sql.lit('killed'))
+      .$if(!statuses.includes('killed'), (query) => query.where('status', '<>', sql.lit('killed')))
       .where((eb) => eb(statusAt(eb, now), 'in', statuses))
       .$if(startedSince !== null, (query) => query.where('started_at', '>=', startedSince))
       .$if(templateId !== null, (query) =>
@@ -75,7 +86,7 @@ function hasPair(ownerId: number, pair: string) {
   )`;
 }
 
-function paged<Row>(found: Live<Row>, { order, after, limit }: LiveQuery): Live<Row> {
+function paged<Row>(found: Found<Row>, { order, after, limit }: SandboxQuery): Found<Row> {
   const [later, ids] = order === 'desc' ? (['<', 'asc'] as const) : (['>', 'desc'] as const);
   const idLater = order === 'desc' ? '>' : '<';
   return found
@@ -90,13 +101,5 @@ function paged<Row>(found: Live<Row>, { order, after, limit }: LiveQuery): Live<
     )
     .orderBy('started_at', order)
     .orderBy('id', ids)
-    .$if(limit !== null, (query) => query.limit((limit as number) + 1)) as Live<Row>;
-}
-
-async function countRunning(found: Live<object>, now: number): Promise<number> {
-  const { running } = await found
-    .where((eb) => eb(statusAt(eb, now), '=', 'active'))
-    .select(({ fn }) => fn.countAll<number>().as('running'))
-    .executeTakeFirstOrThrow();
-  return running;
+    .$if(limit !== null, (query) => query.limit((limit as number) + 1)) as Found<Row>;
 }

@@ -1,0 +1,61 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import { StoreError } from '../../db/errors.ts';
+import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from '../../db/snapshots.ts';
+import { write } from '../../db/sqlite.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { principalOf } from '../auth.ts';
+import { snapshot } from '../instavm.ts';
+import type { Context } from '../server.ts';
+import { jsonArray, sendJson } from '../wire.ts';
+
+export function snapshotsRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/snapshots', list(context));
+  router.post('/v1/snapshots', create(context));
+  router.get('/v1/snapshots/:snapshot_id', read(context));
+  router.delete('/v1/snapshots/:snapshot_id', remove(context));
+  return router;
+}
+
+function list({ store, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const found = await listSnapshots(store.db, principalOf(req).user.id, { limit: Number(req.query.limit) });
+    sendJson(res, config, jsonArray(found, snapshot));
+  };
+}
+
+function create({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const body: components['schemas']['CreateSnapshot'] = req.body;
+    const made = await write(store.db, (trx) =>
+      createSnapshot(trx, now(), principalOf(req).user.id, {
+        name: body.name ?? null,
+        ociImage: body.oci_image,
+        memoryMb: body.memory_mb,
+        vcpuCount: body.vcpu_count,
+      }),
+    );
+    res.status(201);
+    sendJson(res, config, snapshot(made));
+  };
+}
+
+function read({ store, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const found = await findSnapshot(store.db, principalOf(req).user.id, snapshotId(req));
+    if (!found) throw new StoreError('not_found', 'Snapshot not found');
+    sendJson(res, config, snapshot(found));
+  };
+}
+
+function remove({ store, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const ownerId = principalOf(req).user.id;
+    const deleted = await write(store.db, (trx) => deleteSnapshot(trx, ownerId, snapshotId(req)));
+    sendJson(res, config, snapshot(deleted));
+  };
+}
+
+function snapshotId(req: Request): string {
+  return req.params.snapshot_id as string;
+}
