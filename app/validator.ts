@@ -1,9 +1,10 @@
 import type { Request, RequestHandler } from 'express';
 import { middleware as openApiValidator } from 'express-openapi-validator';
-import { type Contract, type Operation, operationsOf, type Parameter, parametersOf } from '../spec/load.ts';
+import { type Contract, type Operation, operationsOf, type Parameter, parametersOf, resolve } from '../spec/load.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
 import type { Context } from './server.ts';
+import { deferSpecCheck } from './spec-check.ts';
 import { operationOf, ValidationFailure } from './validation.ts';
 
 /** Addresses whose validation is remembered: how many, and how long each may be. */
@@ -91,8 +92,9 @@ function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
 
 /** The validator's handlers by what they do; bodies are read between finding out who asks and validating. */
 function validatorParts(context: Context): Record<'before' | 'security' | 'request' | 'response', RequestHandler[]> {
+  deferSpecCheck();
   const handlers = openApiValidator({
-    apiSpec: lenientOnReserved(context.contract) as never,
+    apiSpec: forValidator(context.contract) as never,
     validateApiSpec: false,
     validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
     validateResponses: context.config.validateResponses,
@@ -110,9 +112,12 @@ function validatorParts(context: Context): Record<'before' | 'security' | 'reque
   };
 }
 
-/** A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does. */
-function lenientOnReserved(contract: Contract): Contract {
-  const copy = structuredClone(contract);
+/**
+ * A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does,
+ * and has no references: the validator would compile each of them by itself at every start.
+ */
+function forValidator(contract: Contract): Contract {
+  const copy = withoutReferences(contract, contract) as Contract;
   for (const { operation } of operationsOf(copy)) {
     for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
   }
@@ -126,4 +131,13 @@ function requireBody(contract: Contract): RequestHandler {
     if (!operation?.requestBody?.required || req.body !== undefined) return next();
     throw new ValidationFailure([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
   };
+}
+
+function withoutReferences(contract: Contract, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutReferences(contract, item));
+  if (typeof value !== 'object' || value === null) return value;
+  const resolved = resolve<object>(contract, value);
+  return Object.fromEntries(
+    Object.entries(resolved).map(([key, member]) => [key, withoutReferences(contract, member)]),
+  );
 }

@@ -38,9 +38,12 @@ export type Contract = {
 /** The text of `openapi.yaml`, byte for byte. */
 export const contractText = readFileSync(new URL('../openapi.yaml', import.meta.url), 'utf8');
 
+let parsed: Contract | undefined;
+
 /** Returns a fresh copy of the contract; callers may change it. */
 export function loadContract(): Contract {
-  return parse(contractText) as Contract;
+  parsed ??= parse(contractText) as Contract;
+  return structuredClone(parsed);
 }
 
 /**

@@ -27,6 +27,8 @@ export function checkResponse(method: string, url: string, status: number, conte
   const response = operation.responses[status] as Response | { $ref: string } | undefined;
   if (!response) return void breaches.push(`${where}, which ${operation.operationId} doesn't declare`);
   answered.add(`${operation.operationId} ${status}`);
+  const { content } = resolve<Response>(contract, response);
+  if (!content && body === '') return;
   const mediaType = contentType.split(';')[0] ?? '';
   if (!resolve<Response>(contract, response).content?.[mediaType]) {
     return void breaches.push(`${where} with ${contentType}, which ${operation.operationId} doesn't declare`);

@@ -136,12 +136,14 @@ function plainSandbox(owner: Caller, now: number): NewSandbox {
 
 function recorded(app: RequestListener): RequestListener {
   return (req: IncomingMessage, res: ServerResponse) => {
+    // As they came: a router changes the URL for what is mounted on it.
+    const { method = '', url = '' } = req;
     const chunks: Buffer[] = [];
     const end = res.end.bind(res);
     res.end = ((chunk?: unknown, ...rest: unknown[]) => {
       if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk as string));
       const contentType = String(res.getHeader('content-type') ?? '');
-      checkResponse(req.method ?? '', req.url ?? '', res.statusCode, contentType, Buffer.concat(chunks).toString());
+      checkResponse(method, url, res.statusCode, contentType, Buffer.concat(chunks).toString());
       return (end as (...args: unknown[]) => ServerResponse)(chunk, ...rest);
     }) as typeof res.end;
     app(req, res);

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { sandboxOfSession } from '../app/session-id.ts';
 import { apiKey, type Caller, clientOf, startApp, type TestApp } from './helpers.ts';
 
 type Client = ReturnType<typeof clientOf>;
@@ -24,7 +25,7 @@ describe('sandboxes under /v1/vms', () => {
       const given = { vm_lifetime_seconds: 60, memory_mb: 1024, vcpu_count: 4, metadata, snapshot_id: 'snap2' };
       const response = await create({ ...given, env: { TOKEN: 'secret' } });
       expect(response.status).to.equal(201);
-      const { vm_id, sandbox_id, ...rest } = response.body;
+      const { vm_id, session_id, sandbox_id, ...rest } = response.body;
       expect(rest).to.deep.equal({
         template_id: 'snap2',
         name: 'snap2',
@@ -38,6 +39,7 @@ describe('sandboxes under /v1/vms', () => {
       expect(vm_id)
         .to.equal(sandbox_id)
         .and.match(/^i[a-z0-9]{20}$/);
+      expect(sandboxOfSession(session_id)).to.equal(vm_id);
       expect(response.headers.location).to.equal(`/v1/vms/${vm_id}`);
       expect((await app.http.get(response.headers.location as string).set(apiKey(alice))).body).to.deep.equal(
         response.body,

@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { temporaryDirectory } from '../helpers.ts';
+import { cli } from './clients.ts';
+import * as record from './record.ts';
+import { type Serving, sharedServer } from './server.ts';
+
+const bin = fileURLToPath(new URL('../../node_modules/@e2b/cli/dist/index.js', import.meta.url));
+
+export type Result = { code: unknown; stdout: string; stderr: string };
+
+export type Session = Serving & {
+  /** Runs `e2b` to its end. */
+  e2b: (...args: string[]) => Promise<Result>;
+  /** What a test sets up or looks up, without the CLI: that takes long to start. */
+  create: (body?: object) => Promise<string>;
+  pause: (id: string) => Promise<unknown>;
+  stateOf: (id: string) => Promise<unknown>;
+};
+
+type Body = (session: Session) => Promise<void>;
+
+/** Returns what declares the tests of a `describe` with the CLI. */
+export function withCli() {
+  const serving = sharedServer();
+  return {
+    /** Declares a test that the command works. */
+    works: (command: string, body: Body): void =>
+      record.compatible(cli, command, async () => body(await sessionOf(serving()))),
+    /** Declares a test of how the CLI says that the command isn't to be had. */
+    refused: (command: string, body: Body): void =>
+      record.refused(cli, command, async () => body(await sessionOf(serving()))),
+  };
+}
+
+/** Throws an AssertionError when the command failed or complained. */
+export function expectSuccess({ code, stderr }: Result): void {
+  expect(stderr).to.equal('');
+  expect(code).to.equal(0);
+}
+
+async function sessionOf(serving: Serving): Promise<Session> {
+  const { url } = serving;
+  const { key } = await serving.addUser();
+  const call = async (path: string, request: RequestInit = {}) => {
+    const headers = { 'X-API-Key': key, 'Content-Type': 'application/json' };
+    const text = await (await fetch(`${url}${path}`, { headers, ...request })).text();
+    return (text ? JSON.parse(text) : {}) as Record<string, string>;
+  };
+  const home = temporaryDirectory();
+  return {
+    ...serving,
+    e2b: (...args) => run(args, { E2B_API_URL: url, E2B_SANDBOX_URL: url, E2B_API_KEY: key, HOME: home }),
+    create: async (body = {}) => {
+      const request = { method: 'POST', body: JSON.stringify({ templateID: 'base', ...body }) };
+      return String((await call('/v2/sandboxes', request)).sandboxID);
+    },
+    pause: (id) => call(`/sandboxes/${id}/pause`, { method: 'POST' }),
+    stateOf: async (id) => (await call(`/sandboxes/${id}`)).state,
+  };
+}
+
+function run(args: string[], env: Record<string, string>): Promise<Result> {
+  // The time limit kills what hangs; its code is null then.
+  const options = { env: { PATH: process.env.PATH, ...env }, timeout: 15_000 };
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [bin, ...args], options, (error, stdout, stderr) =>
+      resolve({ code: error ? error.code : 0, stdout, stderr }),
+    );
+    child.stdin?.end();
+  });
+}

@@ -1,0 +1,63 @@
+import type { Client } from './clients.ts';
+
+export type Result = 'yes' | 'not offered';
+type Entry = { client: Client; operation: string; result: Result | undefined };
+
+/** What the tests are to find out, and what they found: undefined until the test has passed. */
+const entries = new Map<string, Entry>();
+
+/** Declares a test which, as its last act, records that the operation works with this client. */
+export function compatible(client: Client, operation: string, body: () => Promise<void>): void {
+  test(client, operation, 'yes', body);
+}
+
+/** Declares a test of how this client is told that an operation isn't to be had; its last act is to record that. */
+export function refused(client: Client, operation: string, body: () => Promise<void>): void {
+  test(client, operation, 'not offered', body);
+}
+
+/** Returns whether there are tests of this client and all of them have passed. */
+export function isComplete({ title }: Client): boolean {
+  const own = [...entries.values()].filter(({ client }) => client.title === title);
+  return own.length > 0 && own.every(({ result }) => result !== undefined);
+}
+
+/** Returns what passed tests have recorded, in Markdown: for each package a table, its versions side by side. */
+export function table(): string {
+  const recorded = [...entries.values()].filter(({ result }) => result !== undefined);
+  const packages = Map.groupBy(recorded, ({ client }) => client.name);
+  return sorted([...packages.keys()])
+    .reverse()
+    .map((name) => tableOf(packages.get(name) ?? []))
+    .join('\n\n');
+}
+
+function test(client: Client, operation: string, result: Result, body: () => Promise<void>): void {
+  const key = keyOf(client.title, operation);
+  if (entries.has(key)) throw new Error(`two tests record ${key}`);
+  const entry: Entry = { client, operation, result: undefined };
+  entries.set(key, entry);
+  it(result === 'yes' ? key : `${key}: ${result}`, async () => {
+    await body();
+    entry.result = result;
+  });
+}
+
+function tableOf(recorded: Entry[]): string {
+  // Sorted, so that the table is the same whatever the order of the tests.
+  const titles = sorted(recorded.map(({ client }) => client.title));
+  const rows = sorted(recorded.map(({ operation }) => operation)).map((operation) => [
+    `\`${operation}\``,
+    ...titles.map((title) => entries.get(keyOf(title, operation))?.result ?? '–'),
+  ]);
+  const lines = [['', ...titles], ['---', ...titles.map(() => '---')], ...rows];
+  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+function keyOf(title: string, operation: string): string {
+  return `${title}: ${operation}`;
+}
+
+function sorted(words: string[]): string[] {
+  return [...new Set(words)].sort();
+}
