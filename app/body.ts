@@ -60,14 +60,20 @@ function parseJsonBody(bytes: Buffer): unknown {
   return withPlainNumbers(parseOrRefuse(bytes.toString(), ['body'], {}, maxDepth + 1));
 }
 
-/** The body's own numbers have bounds in the contract, so the nearest double will do; only metadata keeps every digit. */
+/** Only metadata keeps every digit of its numbers. For the rest, which the contract describes, the nearest double will do. */
 function withPlainNumbers(body: Json): unknown {
-  if (!isObject(body)) return plainNumber(body);
-  return Object.fromEntries(Object.entries(body).map(([key, value]) => [key, plainNumber(value)]));
+  if (!isObject(body)) return plain(body);
+  return Object.fromEntries(
+    Object.entries(body).map(([key, value]) => [key, key === 'metadata' && isObject(value) ? value : plain(value)]),
+  );
 }
 
-function plainNumber(value: Json): unknown {
-  return JSON.isRawJSON(value) ? Number(value.rawJSON) : value;
+function plain(value: Json): unknown {
+  if (JSON.isRawJSON(value)) return Number(value.rawJSON);
+  if (Array.isArray(value)) return value.map(plain);
+  return isObject(value)
+    ? Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
+    : value;
 }
 
 function mediaTypes(contract: Contract, req: Request): string[] {

@@ -12,11 +12,14 @@ export const minRefreshSeconds = 15;
 
 /** Returns the id in the path. What E2B's older clients put behind it is dropped. Throws HttpError 400 when it can't be one. */
 export function sandboxIdOf(req: Request): string {
-  const text = req.params.sandboxID as string;
-  const [, withoutClient] = /^(i[a-z0-9]{20})-[a-z0-9]+$/.exec(text) ?? [];
-  const id = withoutClient ?? text;
+  const id = withoutClient(req.params.sandboxID as string);
   if (!/^[a-z0-9-]+$/.test(id)) throw new HttpError(400, 'Invalid sandbox ID');
   return id;
+}
+
+/** Returns a sandbox's id without what E2B's older clients put behind it, a dash and a client's id. */
+export function withoutClient(id: string): string {
+  return /^(i[a-z0-9]{20})-[a-z0-9]+$/.exec(id)?.[1] ?? id;
 }
 
 /** Says in E2B's words that a caller has no such sandbox; an ended one is as good as none. */
@@ -44,12 +47,15 @@ export function untagged(template: string, ownNamespace: string): string {
 
 /**
  * Returns the first whole millisecond since 1970 at or after a time, whose microseconds count and whose shorter
- * fractions don't. Throws HttpError 400 for a time that JavaScript can't read, a leap second say.
+ * fractions don't. Throws HttpError 400 for a day that is none or a time that JavaScript can't read, a leap second say.
  */
 export function wholeMilliseconds(time: string): number {
   const microseconds = /\.\d{3}(\d{1,3})/.exec(time)?.[1] ?? '';
   const milliseconds = Date.parse(time.replace(/(\.\d{3})\d+/, '$1'));
-  if (!Number.isFinite(milliseconds)) throw new HttpError(400, `Invalid time: ${time}`);
+  const [date = ''] = time.split(/[Tt ]/);
+  // JavaScript takes the thirtieth of February for the second of March.
+  const isDay = new Date(`${date}T00:00Z`).getUTCDate() === Number(date.slice(-2));
+  if (!Number.isFinite(milliseconds) || !isDay) throw new HttpError(400, `Invalid time: ${time}`);
   return milliseconds + (/[1-9]/.test(microseconds) ? 1 : 0);
 }
 

@@ -52,7 +52,9 @@ export function errorHandler({ contract, log }: Context): ErrorRequestHandler {
     const problems = problemsIn(contract, error, req);
     const isForE2b = isE2b(req.path);
     if (problems && !isForE2b) return void res.status(422).json({ detail: problems });
-    const { status, message, headers } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
+    const { message, headers, ...found } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
+    // E2B's server knows no 422.
+    const status = isForE2b && found.status === 422 ? 400 : found.status;
     if (status === 500) log.error({ id: req.id, err: error }, 'request failed');
     res
       .status(status)

@@ -23,10 +23,10 @@ export function parseReference(text: string, ownNamespace: string): string {
   return `${isOwn ? '' : `${namespace}/`}${name}${tag === undefined || tag === 'default' ? '' : `:${tag}`}`;
 }
 
-/** Returns the full form of a snapshot's name, without and with its tag; null where it can't have one. */
+/** Returns the full form of a snapshot's name, without and with its tag; null where it is not a reference as it is kept. */
 export function qualified(name: string | null, namespace: string): { name: string; withTag: string } | null {
-  const parts = name === null || name !== name.toLowerCase() ? null : partsOf(name);
-  if (!parts) return null;
+  const parts = name === null ? null : partsOf(name);
+  if (!parts || parts.namespace !== undefined || parseReference(name as string, namespace) !== name) return null;
   const full = `${namespace}/${parts.name}`;
   return { name: full, withTag: `${full}:${parts.tag ?? 'default'}` };
 }

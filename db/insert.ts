@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Insertable } from 'kysely';
 import { StoreError } from './errors.ts';
 import type { JsonObject } from './json.ts';
-import { metadataText } from './metadata.ts';
+import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector } from './pairs.ts';
 import { positionOf } from './positions.ts';
@@ -103,7 +103,7 @@ function rowOf(sandbox: NewSandbox, position: number): Row {
     status: sandbox.status,
     on_timeout: sandbox.onTimeout ?? 'kill',
     first_started_at: sandbox.firstStartedAt ?? null,
-    settings: sandbox.settings ? JSON.stringify(sandbox.settings) : null,
+    settings: sandbox.settings ? settingsText(sandbox.settings) : null,
   };
 }
 

@@ -1,6 +1,6 @@
 import { StoreError } from './errors.ts';
 import { type JsonObject, parseJson } from './json.ts';
-import { metadataText } from './metadata.ts';
+import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector, removePairs } from './pairs.ts';
 import { ordinalOf, positionOf } from './positions.ts';
@@ -21,7 +21,7 @@ export type Change = {
 
 /**
  * Changes the owner's sandbox and returns it. A lifetime or settings are for running ones only.
- * Throws StoreError `not_found`, `ended` or `paused`; JsonError when the metadata is too large.
+ * Throws StoreError `not_found`, `ended` or `paused`, or `invalid` for settings too large; JsonError for such metadata.
  */
 export async function updateSandbox(
   db: Db,
@@ -39,7 +39,7 @@ export async function updateSandbox(
       const changed = settings(sandbox.settings === null ? {} : (parseJson(sandbox.settings) as JsonObject));
       await trx
         .updateTable('sandboxes')
-        .set({ settings: JSON.stringify(changed) })
+        .set({ settings: settingsText(changed) })
         .where('id', '=', id)
         .execute();
     }
@@ -105,7 +105,8 @@ export async function resumeSandbox(
 
 /**
  * Makes sure that the owner's sandbox runs at least this long from now: a paused one is resumed, a running one never
- * shortened. Returns it, and whether it was resumed. Throws StoreError `not_found` or `ended`.
+ * shortened. Returns it, and whether it was resumed.
+ * Throws StoreError `not_found`, `ended`, or `invalid` when a paused one is to run for no time.
  */
 export async function connectSandbox(
   db: Db,
@@ -117,6 +118,7 @@ export async function connectSandbox(
   let hasResumed = false;
   const sandbox = await changeLive(db, clock, ownerId, id, async (trx, found, now) => {
     hasResumed = found.status === 'paused';
+    if (hasResumed && lifetimeSeconds <= 0) throw new StoreError('invalid', 'Timeout must be greater than 0');
     const endAt = now + lifetimeSeconds * 1000;
     if (hasResumed) await startRun(trx, ownerId, id, now, endAt);
     else await extend(trx, found, endAt);

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import { canonicalNumber, isObject, type Json, JsonError, type JsonObject } from './json.ts';
+import { StoreError } from './errors.ts';
+import { canonicalNumber, isObject, type Json, JsonError, type JsonObject, parseJson } from './json.ts';
 
 /**
  * What PostgreSQL's jsonb `@>` means (its documentation, 8.14.3, and JsonbDeepContains), for documents and filters
@@ -30,6 +31,23 @@ export function metadataText(metadata: JsonObject): string {
     'value',
     `metadata takes ${text.length} characters as JSON, at most ${maxMetadataLength} are allowed`,
   );
+}
+
+/** Returns settings as the text to be stored. Throws StoreError `invalid` when they are too large or nest too deep. */
+export function settingsText(settings: JsonObject): string {
+  const text = JSON.stringify(settings);
+  if (text.length > maxMetadataLength) {
+    throw new StoreError(
+      'invalid',
+      `the settings take ${text.length} characters, at most ${maxMetadataLength} are allowed`,
+    );
+  }
+  try {
+    parseJson(text);
+  } catch (error) {
+    throw new StoreError('invalid', `the settings: ${(error as Error).message}`, { cause: error });
+  }
+  return text;
 }
 
 /** Returns the document's pairs, each once. Throws JsonError on a number beyond PostgreSQL's range. */

@@ -1061,11 +1061,13 @@ export interface components {
         };
         /** SnapshotRequest */
         SnapshotRequest: {
+            /** @description Anything that does not look like an id */
             name?: string | null;
         };
         /** CreateSnapshot */
         CreateSnapshot: {
             oci_image: string;
+            /** @description Anything that does not look like an id */
             name?: string | null;
             /** @default 2 */
             vcpu_count: number;
@@ -1330,7 +1332,7 @@ export interface components {
         };
         /** SandboxSnapshotRequest */
         SandboxSnapshotRequest: {
-            /** @description `[namespace/]name[:tag]`; the namespace can only be the caller's own */
+            /** @description `[namespace/]name[:tag]`; the namespace can only be the caller's own, the name not look like an id */
             name?: string;
         };
         /** SnapshotInfo */

@@ -189,17 +189,26 @@ describe('sandpit', () => {
   describe('import and export', () => {
     beforeEach(() => runs('users', 'create', 'alice'));
 
-    it('carry every sandbox over unchanged, env only when asked', async () => {
+    it('carry every sandbox over unchanged, env and settings only when asked', async () => {
+      const settings = { autoResume: true, network: { rules: { a: [{ token: 'hush' }] } } };
+      const resumed = { on_timeout: 'pause', first_started_at: '2025-01-01T12:00:00.000Z', settings };
       const lines = [
         line({ sandbox_id: 'a', metadata: { deep: [{ x: null }] }, env: { TOKEN: 'hush' } }),
         line({ sandbox_id: 'b', started_at: '2025-01-02T00:00:00.000Z', status: 'killed', template_id: 'snap' }),
         line({ sandbox_id: 'c', started_at: '2025-01-03T00:00:00.000Z', status: 'paused', end_at: null }),
+        line({ sandbox_id: 'd', started_at: '2025-01-04T00:00:00.000Z', ...resumed }),
+        line({
+          sandbox_id: 'e',
+          started_at: '2025-01-05T00:00:00.000Z',
+          end_at: '2099-01-01T00:00:00.000Z',
+          ...resumed,
+        }),
       ].join('');
       const exact = lines.replace('"x":null', '"x":12345678901234567890');
-      const file = join(dir, 'three.jsonl');
+      const file = join(dir, 'five.jsonl');
       writeFileSync(file, exact);
       const result = await run('import', file);
-      expect(result.stderr).to.equal('Imported 3 sandboxes.\n');
+      expect(result.stderr).to.equal('Imported 5 sandboxes.\n');
       expect(await runs('export')).not.to.contain('hush');
       const exported = await runs('export', '--include-env');
       expect(exported).to.contain('12345678901234567890');
@@ -213,6 +222,11 @@ describe('sandpit', () => {
       await sandpit(['import', '-', '--db', back], { input: exported });
       expect((await sandpit(['export', '--include-env', '--db', back])).stdout).to.equal(exported);
       expect(sorted(exported)[1]).to.deep.include(['status', 'killed']);
+      const [paused, running] = sorted(exported)
+        .slice(3)
+        .map((entries) => Object.fromEntries(entries));
+      expect(paused).to.deep.include({ ...resumed, status: 'paused', end_at: '2025-01-01T00:05:00.000Z' });
+      expect(running).to.deep.include({ ...resumed, status: 'active', end_at: '2099-01-01T00:00:00.000Z' });
     });
 
     it('doctor finds the index right after an import of old sandboxes behind new ones', async () => {

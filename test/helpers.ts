@@ -33,7 +33,7 @@ export type TestApp = {
   close: () => Promise<void>;
 };
 
-const opened: TestApp[] = [];
+const opened = new Set<TestApp>();
 
 /** Boots the real application on a temporary directory, responses validated, its clock standing still. */
 export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
@@ -72,12 +72,29 @@ export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
       return whole.id;
     },
     close: async () => {
-      opened.splice(opened.indexOf(app), 1);
+      opened.delete(app);
       await server.close();
     },
   };
-  opened.push(app);
+  opened.add(app);
   return app;
+}
+
+/**
+ * Boots one application for all tests of a `describe`, since compiling the contract takes a while, and returns what
+ * returns it. Its clock is set back before each test; every test has callers of its own.
+ */
+export function shareApp(): () => TestApp {
+  let app: TestApp;
+  before(async () => {
+    app = await startApp();
+    opened.delete(app);
+  });
+  beforeEach(() => {
+    app.clock.now = startTime;
+  });
+  after(() => app.close());
+  return () => app;
 }
 
 /** Called after every test. */

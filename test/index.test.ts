@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { deleteUser } from '../db/accounts.ts';
 import { insertSandbox, SandboxInserter } from '../db/insert.ts';
 import type { JsonObject } from '../db/json.ts';
-import { endSandbox, updateSandbox } from '../db/lifecycle.ts';
+import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../db/lifecycle.ts';
 import { compileFilter } from '../db/metadata.ts';
 import { openStore } from '../db/open.ts';
 import { disorderOf } from '../db/ordinals.ts';
@@ -24,7 +24,8 @@ const step = fc.oneof(
     many: fc.array(fc.tuple(metadata, fc.nat(5)), { maxLength: 5 }),
   }),
   fc.record({ kind: fc.constantFrom('replace' as const), which: fc.nat(20), metadata }),
-  fc.record({ kind: fc.constantFrom('end' as const), which: fc.nat(20) }),
+  fc.record({ kind: fc.constantFrom('end' as const, 'pause' as const), which: fc.nat(20) }),
+  fc.record({ kind: fc.constantFrom('resume' as const), which: fc.nat(20), startedAt: fc.nat(10) }),
   fc.record({ kind: fc.constantFrom('reorder' as const) }),
 );
 
@@ -46,7 +47,7 @@ describe('the metadata index', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
         const owner = await app.addUser(`owner-${owners++}`);
-        const model = new Map<string, { metadata: JsonObject; startedAt: number; killed?: boolean }>();
+        const model = new Map<string, { metadata: JsonObject; startedAt: number; status?: string }>();
         const nextId = () => `${owner.name}-${model.size}`;
         for (const s of steps) {
           const [id, known] = [...model][('which' in s ? s.which : 0) % Math.max(1, model.size)] ?? [];
@@ -67,12 +68,18 @@ describe('the metadata index', () => {
           } else if (s.kind === 'reorder') {
             await write(db, (trx) => reorder(trx, owner.id));
             expect(await disorderOf(db, owner.id)).to.equal(0);
-          } else if (id && known && s.kind === 'replace' && !known.killed) {
+          } else if (id && known && s.kind === 'replace' && known.status !== 'killed') {
             await updateSandbox(db, () => 10, owner.id, id, { metadata: s.metadata });
             model.set(id, { ...known, metadata: s.metadata });
           } else if (id && known && s.kind === 'end') {
             await endSandbox(db, () => 10, owner.id, id);
-            model.set(id, { ...known, killed: true });
+            model.set(id, { ...known, status: 'killed' });
+          } else if (id && known && s.kind === 'pause' && !known.status) {
+            await pauseSandbox(db, () => 10, owner.id, id);
+            model.set(id, { ...known, status: 'paused' });
+          } else if (id && known && s.kind === 'resume' && known.status === 'paused') {
+            await resumeSandbox(db, () => s.startedAt, owner.id, id, 60);
+            model.set(id, { metadata: known.metadata, startedAt: s.startedAt });
           }
         }
         expect((await check()).errors).to.deep.equal([]);

@@ -247,7 +247,14 @@ describe("InstaVM's dialect", () => {
         detail: 'a snapshot named deb exists already',
       });
       expect((await post('/v1/snapshots', image, bob)).status).to.equal(201);
-      for (const wrong of [{}, { oci_image: '' }, { ...image, vcpu_count: 9 }, { ...image, type: 'system' }]) {
+      const likeAnId = { ...image, name: `s${'a'.repeat(20)}` };
+      for (const wrong of [
+        {},
+        likeAnId,
+        { oci_image: '' },
+        { ...image, vcpu_count: 9 },
+        { ...image, type: 'system' },
+      ]) {
         expect((await post('/v1/snapshots', wrong)).status).to.equal(422);
       }
       expect((await get('/v1/snapshots?limit=0')).status).to.equal(422);

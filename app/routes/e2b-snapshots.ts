@@ -7,7 +7,7 @@ import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { snapshotInfo, startedSandbox, template } from '../e2b.ts';
-import { positive, sandboxIdOf, unknownSandbox } from '../e2b-request.ts';
+import { positive, sandboxIdOf, unknownSandbox, withoutClient } from '../e2b-request.ts';
 import { HttpError } from '../errors.ts';
 import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
@@ -56,7 +56,7 @@ function list({ store }: Context): RequestHandler {
     const { sandboxID, name, nextToken: token } = req.query as Record<string, string | undefined>;
     const limit = Number(req.query.limit);
     const found = await listSnapshots(store.db, user.id, {
-      sandboxId: sandboxID,
+      sandboxId: sandboxID === undefined ? undefined : withoutClient(sandboxID),
       idOrName: name === undefined ? undefined : parseReference(name, namespace),
       after: readToken(token),
       limit: limit + 1,

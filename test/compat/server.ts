@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Caller, startApp, type TestApp } from '../helpers.ts';
+import { type Caller, shareApp, type TestApp } from '../helpers.ts';
 
 export type Serving = {
   app: TestApp;
@@ -14,30 +14,20 @@ export type Serving = {
  * any of them: users of their own keep them apart. Returns what gives it once a test runs.
  */
 export function sharedServer(): () => Serving {
-  let serving: Serving | undefined;
-  let close: (() => Promise<void>) | undefined;
-
+  const app = shareApp();
+  let server: Server;
+  let users = 0;
   before(async () => {
-    const app = await startApp();
-    const server = await listening(app);
-    let users = 0;
-    const { port } = server.address() as AddressInfo;
-    serving = { app, url: `http://127.0.0.1:${port}`, addUser: () => app.addUser(`user-${users++}`) };
-    const closeApp = app.close;
-    // After each test every application is closed, but this one.
-    app.close = async () => {};
-    close = async () => {
-      server.close();
-      server.closeAllConnections();
-      await closeApp();
-    };
+    server = await listening(app());
   });
-
-  after(() => close?.());
-
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
   return () => {
-    if (!serving) throw new Error('there is no server before a test runs');
-    return serving;
+    const { port } = server.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    return { app: app(), url, addUser: () => app().addUser(`user-${users++}`) };
   };
 }
 
