@@ -412,7 +412,7 @@ export interface paths {
         };
         /**
          * List sandboxes
-         * @description Running and paused sandboxes of the caller, newest first, ties by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that lives throughout.
+         * @description Running and paused sandboxes of the caller, newest first, ties by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that lives throughout, unless it is resumed meanwhile: that begins a new run.
          */
         get: operations["e2b_list_v2"];
         put?: never;
