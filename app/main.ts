@@ -1,5 +1,4 @@
 import { Command, CommanderError } from 'commander';
-import { loadContract } from '../spec/load.ts';
 import { doctorCommand } from './cli/doctor.ts';
 import { keysCommand } from './cli/keys.ts';
 import { openapiCommand } from './cli/openapi.ts';
@@ -7,12 +6,17 @@ import { serveCommand } from './cli/serve.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
+import { versionText } from './version.ts';
 
 function createProgram(terminal: Terminal): Command {
   const program = new Command('sandpit')
     .description('A self-hosted, single-node control plane for sandboxes.')
-    .version(loadContract().info.version)
+    .option('--version', 'print the versions of this program, of Node and of SQLite')
     .exitOverride();
+  program.on('option:version', () => {
+    terminal.stdout.write(`${versionText()}\n`);
+    throw new CommanderError(0, 'sandpit.version', '');
+  });
   serveCommand(program, terminal);
   usersCommand(program, terminal);
   keysCommand(program, terminal);
@@ -44,4 +48,6 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv);
+void main(process.argv).then((code) => {
+  process.exitCode = code;
+});

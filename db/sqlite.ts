@@ -12,6 +12,7 @@ import {
   type Transaction,
   type TransactionSettings,
 } from 'kysely';
+import { embeddedAddon } from './addon.ts';
 import { StoreError } from './errors.ts';
 import type { Tables } from './schema.ts';
 
@@ -32,12 +33,22 @@ export function openSqlite(file: string): Database.Database {
   try {
     // It holds the environments of sandboxes: nobody else's business. SQLite gives its other files the same mode.
     if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
-    const sqlite = new Database(file, { timeout: maxWriteWaitMilliseconds });
+    const sqlite = new Database(file, { timeout: maxWriteWaitMilliseconds, ...embeddedAddon() });
     // Reading before the first pragma that writes: a file that isn't a database stays as it is.
     sqlite.prepare('select count(*) from sqlite_master').get();
     return sqlite;
   } catch (error) {
     throw new StoreError('unusable', `can't open the database ${file}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Returns the version of SQLite. */
+export function sqliteVersion(): string {
+  const sqlite = openSqlite(':memory:');
+  try {
+    return sqlite.prepare('select sqlite_version()').pluck().get() as string;
+  } finally {
+    sqlite.close();
   }
 }
 

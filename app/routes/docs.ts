@@ -1,6 +1,5 @@
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
-import express, { Router } from 'express';
+import { Router } from 'express';
+import { readAsset } from '../../spec/assets.ts';
 
 /** The page loads nothing from elsewhere, and the browser is told to refuse it if it tried. */
 const contentSecurityPolicy =
@@ -25,8 +24,6 @@ const page = `<!doctype html>
 
 const startScript = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', validatorUrl: null, deepLinking: true });\n`;
 
-const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
-
 /** The API reference page: Swagger UI, served from this machine. */
 export function docsRoutes(): Router {
   const router = Router();
@@ -35,8 +32,11 @@ export function docsRoutes(): Router {
     (_req, res) => void res.set('Content-Security-Policy', contentSecurityPolicy).type('html').send(page),
   );
   router.get('/docs/start.js', (_req, res) => void res.type('js').send(startScript));
-  for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js']) {
-    router.use(`/docs/${file}`, express.static(`${assets}/${file}`, { maxAge: '1h' }));
+  for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js'] as const) {
+    router.get(
+      `/docs/${file}`,
+      (_req, res) => void res.set('Cache-Control', 'public, max-age=3600').type(file).send(readAsset(file)),
+    );
   }
   return router;
 }

@@ -1,0 +1,65 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { bundled } from './bundle.ts';
+import { dist, hostPlatform, nodeBinary, nodeVersion, root } from './platforms.ts';
+
+/** Where Node looks for what was put into it (its documentation, "Single executable applications"). */
+const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
+
+/** Builds the executable for a platform out of the bundle; returns its path and size. */
+export function buildExecutable(platform: string): { file: string; bytes: number } {
+  const file = join(dist, `sandpit-${platform}${platform.startsWith('win') ? '.exe' : ''}`);
+  const part = `${file}.part`;
+  const blob = makeBlob(platform);
+  copyFileSync(nodeBinary(platform), part);
+  chmodSync(part, 0o755);
+  const segment = platform.startsWith('darwin') ? ['--macho-segment-name', 'NODE_SEA'] : [];
+  const inject = [packaged('postject/dist/cli.js'), part, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', fuse, ...segment];
+  // It warns of sections that it doesn't know; a failure is thrown with all it said.
+  execFileSync(process.execPath, inject, { stdio: 'pipe' });
+  renameSync(part, file);
+  return { file, bytes: statSync(file).size };
+}
+
+/** Node of the version that will read it writes it: the form may differ between versions. */
+function makeBlob(platform: string): string {
+  const output = join(dist, `sandpit-${platform}.blob`);
+  const config = join(dist, `sandpit-${platform}.json`);
+  const build = join(dist, 'build.json');
+  const version = nodeVersion(platform);
+  writeFileSync(build, JSON.stringify({ commit: commit() }));
+  const assets = {
+    'openapi.yaml': join(root, 'openapi.yaml'),
+    'openapi.json': bundled.contract,
+    'build.json': build,
+    'swagger-ui.css': packaged('swagger-ui-dist/swagger-ui.css'),
+    'swagger-ui-bundle.js': packaged('swagger-ui-dist/swagger-ui-bundle.js'),
+    'better_sqlite3.node': addon(platform),
+  };
+  // Compiled code is of one platform and version only.
+  const useCodeCache = platform === hostPlatform && process.versions.node === version;
+  const sea = { main: bundled.program, output, disableExperimentalSEAWarning: true, useCodeCache, assets };
+  writeFileSync(config, JSON.stringify(sea));
+  execFileSync(nodeBinary(hostPlatform, version), ['--experimental-sea-config', config], { stdio: 'pipe' });
+  return output;
+}
+
+function addon(platform: string): string {
+  return join(root, 'node_modules/better-sqlite3/prebuilds', `${platform.replace(/^win-/, 'win32-')}.node`);
+}
+
+function packaged(file: string): string {
+  return createRequire(import.meta.url).resolve(file);
+}
+
+function commit(): string {
+  try {
+    const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: 'pipe' }).trim();
+    const isChanged = git('status', '--porcelain') !== '';
+    return `${git('rev-parse', '--short=12', 'HEAD')}${isChanged ? ', changed' : ''}`;
+  } catch {
+    return 'unknown';
+  }
+}
