@@ -103,12 +103,17 @@ function validatorParts(context: Context): Record<'before' | 'security' | 'reque
     // The files that make up the reference page.
     ignorePaths: /^\/docs\/./,
   }) as RequestHandler[];
-  const named = (...names: string[]) => handlers.filter(({ name }) => names.includes(name));
+  const named = (...names: string[]) =>
+    names.map((wanted) => {
+      const handler = handlers.find(({ name }) => name === wanted);
+      if (!handler) throw new Error(`express-openapi-validator has no ${wanted}`);
+      return handler;
+    });
   return {
     before: named('pathParamsMiddleware', 'metadataMiddleware'),
     security: named('securityMiddleware'),
     request: named('requestMiddleware'),
-    response: named('responseMiddleware'),
+    response: context.config.validateResponses ? named('responseMiddleware') : [],
   };
 }
 

@@ -1,14 +1,15 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { loadContract } from '../../spec/load.ts';
-import { dist, root } from './platforms.ts';
+import { root, work } from './platforms.ts';
 
 /** The program as one file of JavaScript, and the contract parsed. */
-export const bundled = { program: join(dist, 'sandpit.cjs'), contract: join(dist, 'openapi.json') };
+export const bundled = { program: join(work, 'sandpit.cjs'), contract: join(work, 'openapi.json') };
 
-/** Writes both into `dist`. */
+/** Writes both. */
 export async function bundle(): Promise<void> {
+  mkdirSync(work, { recursive: true });
   await build({
     entryPoints: [join(root, 'app/main.ts')],
     outfile: bundled.program,
@@ -16,9 +17,10 @@ export async function bundle(): Promise<void> {
     platform: 'node',
     target: 'node24',
     format: 'cjs',
-    // Not the names: the validator's handlers are told apart by theirs.
     minifyWhitespace: true,
     minifySyntax: true,
+    // The validator's handlers are told apart by their names.
+    keepNames: true,
     legalComments: 'none',
     // Only a checkout asks where its files are.
     define: { 'import.meta.url': '""' },

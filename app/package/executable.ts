@@ -3,7 +3,7 @@ import { chmodSync, copyFileSync, renameSync, statSync, writeFileSync } from 'no
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { bundled } from './bundle.ts';
-import { dist, hostPlatform, nodeBinary, nodeVersion, root } from './platforms.ts';
+import { dist, hostPlatform, nodeBinary, nodeVersion, root, work } from './platforms.ts';
 
 /** Where Node looks for what was put into it (its documentation, "Single executable applications"). */
 const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
@@ -25,9 +25,9 @@ export function buildExecutable(platform: string): { file: string; bytes: number
 
 /** Node of the version that will read it writes it: the form may differ between versions. */
 function makeBlob(platform: string): string {
-  const output = join(dist, `sandpit-${platform}.blob`);
-  const config = join(dist, `sandpit-${platform}.json`);
-  const build = join(dist, 'build.json');
+  const output = join(work, `${platform}.blob`);
+  const config = join(work, `${platform}.json`);
+  const build = join(work, 'build.json');
   const version = nodeVersion(platform);
   writeFileSync(build, JSON.stringify({ commit: commit() }));
   const assets = {

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const dist = join(root, 'dist');
+/** What goes into the executables, and may be deleted. */
+export const work = join(dist, 'work');
 
 /** The packages that hold Node's own binary, by platform; their versions are those of package.json. */
 const nodePackages: Record<string, string> = {
@@ -33,7 +35,7 @@ export function nodeBinary(platform: string, version = nodeVersion(platform)): s
   const program = platform.startsWith('win') ? 'bin/node.exe' : 'bin/node';
   const installed = join(root, 'node_modules', name);
   if (existsSync(join(installed, program)) && versionIn(installed) === version) return join(installed, program);
-  const folder = join(dist, 'node', `${name}-${version}`);
+  const folder = join(work, `${name}-${version}`);
   if (!existsSync(join(folder, 'package', program))) download(`${name}@${version}`, folder);
   return join(folder, 'package', program);
 }
