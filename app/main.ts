@@ -26,6 +26,18 @@ function createProgram(terminal: Terminal): Command {
   return program;
 }
 
+/** Returns the clock of this process. A parent that opened a channel to it may set it, as the tests do. */
+function clock(): () => number {
+  let set: number | undefined;
+  process.on('message', (time) => {
+    if (typeof time !== 'number') return;
+    set = time;
+    process.send?.(time);
+  });
+  process.channel?.unref();
+  return () => set ?? Date.now();
+}
+
 /** Returns the exit code. */
 async function main(argv: string[]): Promise<number> {
   const { stdin, stdout, stderr } = process;
@@ -38,7 +50,7 @@ async function main(argv: string[]): Promise<number> {
     stop.abort();
   });
   try {
-    await createProgram({ stdin, stdout, stderr, stop: stop.signal }).parseAsync(argv);
+    await createProgram({ stdin, stdout, stderr, stop: stop.signal, now: clock() }).parseAsync(argv);
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;

@@ -12,6 +12,8 @@ import { createApiKey } from '../db/credentials.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../db/insert.ts';
 import { write } from '../db/sqlite.ts';
 import { checkResponse } from './contract.ts';
+import { executable } from './process.ts';
+import { startRemote } from './remote.ts';
 
 /** The moment at which every test's clock starts: the seed's own example. */
 export const startTime = Date.parse('2025-01-18T10:30:00Z');
@@ -39,23 +41,14 @@ const opened = new Set<TestApp>();
 export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
   const dir = temporaryDirectory();
   const clock = { now: startTime };
-  const lines: string[] = [];
-  const sink = new Writable({
-    write: (chunk, _encoding, done) => {
-      lines.push(String(chunk));
-      done();
-    },
-  });
-  const server = createServer(
-    { ...readConfig({ db: join(dir, 'sandpit.db') }, {}), validateResponses: true, shutdownSeconds: 1, ...config },
-    { now: () => clock.now, log: createLog('info', sink) },
-  );
+  const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
+  const { server, log } = executable === undefined ? startHere(chosen, clock) : await startRemote(chosen, clock);
   const { db } = server.context.store;
   const listener = recorded(server.app);
   const app: TestApp = {
     server,
     clock,
-    log: () => lines.join(''),
+    log,
     http: request(listener),
     listener,
     dir,
@@ -78,6 +71,26 @@ export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
   };
   opened.add(app);
   return app;
+}
+
+function startHere(config: Partial<Config>, clock: { now: number }) {
+  const lines: string[] = [];
+  const sink = new Writable({
+    write: (chunk, _encoding, done) => {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  const server = createServer(
+    { ...readConfig({}, {}), ...config },
+    { now: () => clock.now, log: createLog('info', sink) },
+  );
+  return { server, log: () => lines.join('') };
+}
+
+/** For tests that reach into the application: the executable is a process of its own. */
+export function itHere(title: string, body: () => Promise<void>): void {
+  (executable === undefined ? it : it.skip)(title, body);
 }
 
 /**

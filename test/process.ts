@@ -2,7 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
+/** With this set, what runs as a process of its own, and every application that a test starts, is this file. */
+export const executable = process.env.SANDPIT_EXECUTABLE;
+
 const main = fileURLToPath(new URL('../app/main.ts', import.meta.url));
+const program = executable ?? process.execPath;
+const programArgs = executable === undefined ? [main] : [];
 
 export type Result = { code: number | null; stdout: string; stderr: string };
 
@@ -19,11 +24,16 @@ export type Serving = {
   url: string;
   output: Omit<Result, 'code'>;
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
+  /** Sets the clock of a process that was started with a channel. */
+  setClock: (time: number) => Promise<void>;
 };
 
 /** Starts `sandpit serve` on a free port and returns once it answers. Throws an Error when it ends first. */
-export async function serve(args: string[], { env = {}, cwd = '/' }: Options = {}): Promise<Serving> {
-  const child = start(['serve', '--port', '0', ...args], { env, cwd });
+export async function serve(
+  args: string[],
+  { env = {}, cwd = '/', withChannel = false }: Options = {},
+): Promise<Serving> {
+  const child = start(['serve', '--port', '0', ...args], { env, cwd, withChannel });
   const output = collect(child);
   const closed = once(child, 'close').then(([code]) => code as number | null);
   const url = await new Promise<string>((resolve, reject) => {
@@ -37,13 +47,23 @@ export async function serve(args: string[], { env = {}, cwd = '/' }: Options = {
     child.kill(signal);
     return closed;
   };
-  return { url, output, stop };
+  const setClock = async (time: number) => {
+    child.send(time);
+    await once(child, 'message');
+  };
+  return { url, output, stop, setClock };
 }
 
-type Options = { env?: Record<string, string>; input?: string; cwd?: string };
+type Options = { env?: Record<string, string>; input?: string; cwd?: string; withChannel?: boolean };
+type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel'>;
 
-function start(args: string[], { env, cwd }: Required<Pick<Options, 'env' | 'cwd'>>): ChildProcess {
-  return spawn(process.execPath, [main, ...args], { env: { PATH: process.env.PATH, ...env }, cwd });
+function start(args: string[], { env, cwd, withChannel }: Start): ChildProcess {
+  const stdio = withChannel ? (['pipe', 'pipe', 'pipe', 'ipc'] as const) : ('pipe' as const);
+  return spawn(program, [...programArgs, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    cwd,
+    stdio: stdio as 'pipe',
+  });
 }
 
 function collect(child: ChildProcess): Omit<Result, 'code'> {

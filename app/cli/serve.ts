@@ -11,8 +11,8 @@ export function serveCommand(program: Command, terminal: Terminal): void {
   addSettings(command, Object.keys(settings) as (keyof Config)[]).action((flags) => serve(readConfig(flags), terminal));
 }
 
-async function serve(config: Config, { stderr, stop }: Terminal): Promise<void> {
-  const server = createServer(config);
+async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<void> {
+  const server = createServer(config, { now });
   try {
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);

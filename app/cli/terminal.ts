@@ -2,12 +2,14 @@ import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
-/** What a command talks to: the process's own streams, and a signal that says to stop. */
+/** What a command talks to: the process's own streams and clock, and a signal that says to stop. */
 export type Terminal = {
   stdin: NodeJS.ReadStream;
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   stop: AbortSignal;
+  /** Returns milliseconds since 1970. */
+  now: () => number;
 };
 
 /** Returns rows as aligned columns under their headings; nothing but the headings where there are no rows. */
