@@ -1,4 +1,6 @@
 import { Command, CommanderError } from 'commander';
+import { completionCommand } from './cli/completion.ts';
+import { deployCommands } from './cli/deploy.ts';
 import { doctorCommand } from './cli/doctor.ts';
 import { keysCommand } from './cli/keys.ts';
 import { openapiCommand } from './cli/openapi.ts';
@@ -23,6 +25,8 @@ function createProgram(terminal: Terminal): Command {
   transferCommands(program, terminal);
   doctorCommand(program, terminal);
   openapiCommand(program, terminal);
+  deployCommands(program, terminal);
+  completionCommand(program, terminal);
   return program;
 }
 

@@ -1,0 +1,79 @@
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import { isExecutable } from '../../spec/assets.ts';
+import type { Terminal } from './terminal.ts';
+
+export function deployCommands(program: Command, { stdout }: Terminal): void {
+  program
+    .command('service')
+    .description('print a systemd unit: sandpit service > /etc/systemd/system/sandpit.service')
+    .action(() => void stdout.write(unit(isExecutable() ? process.execPath : '/usr/local/bin/sandpit')));
+
+  program
+    .command('dockerfile')
+    .description('print a Dockerfile around the executable')
+    .action(() => void stdout.write(dockerfile(isExecutable() ? basename(process.execPath) : 'sandpit-linux-x64')));
+}
+
+function unit(executable: string): string {
+  return `[Unit]
+Description=Sandpit, a control plane for sandboxes
+After=network.target
+
+[Service]
+ExecStart=${executable} serve
+Environment=SANDPIT_DB=%S/sandpit/sandpit.db
+# Settings such as SANDPIT_HOST go here; it may be missing.
+EnvironmentFile=-/etc/sandpit.env
+StateDirectory=sandpit
+StateDirectoryMode=0700
+WorkingDirectory=%S/sandpit
+DynamicUser=yes
+UMask=0077
+Restart=on-failure
+TimeoutStopSec=15
+
+# Node compiles as it runs, so MemoryDenyWriteExecute can't be set.
+AmbientCapabilities=
+CapabilityBoundingSet=
+LockPersonality=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+function dockerfile(executable: string): string {
+  return `# docker build -t sandpit . && docker run -p 127.0.0.1:3000:3000 -v sandpit:/data sandpit
+FROM debian:12-slim
+COPY ${executable} /usr/local/bin/sandpit
+RUN install -d -o 65532 -g 65532 -m 700 /data
+USER 65532:65532
+ENV SANDPIT_HOST=0.0.0.0 SANDPIT_DB=/data/sandpit.db
+VOLUME /data
+EXPOSE 3000
+ENTRYPOINT ["/usr/local/bin/sandpit"]
+CMD ["serve"]
+`;
+}
