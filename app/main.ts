@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { backupCommands } from './cli/backup.ts';
 import { completionCommand } from './cli/completion.ts';
 import { deployCommands } from './cli/deploy.ts';
 import { doctorCommand } from './cli/doctor.ts';
@@ -23,6 +24,7 @@ function createProgram(terminal: Terminal): Command {
   usersCommand(program, terminal);
   keysCommand(program, terminal);
   transferCommands(program, terminal);
+  backupCommands(program, terminal);
   doctorCommand(program, terminal);
   openapiCommand(program, terminal);
   deployCommands(program, terminal);

@@ -15,14 +15,7 @@ export const applicationId = 0x53504954;
  * comes from a newer Sandpit.
  */
 export function migrate(sqlite: Database, list = migrations): void {
-  const applied = appliedMigration(sqlite);
-  const newest = list.at(-1)?.id ?? 0;
-  if (applied > newest) {
-    throw new StoreError(
-      'unusable',
-      `${sqlite.name} comes from a newer Sandpit (schema ${applied}, this one knows ${newest}): run that version`,
-    );
-  }
+  const applied = knownMigration(sqlite, list);
   for (const migration of list.filter(({ id }) => id > applied)) {
     sqlite
       .transaction(() => {
@@ -39,6 +32,20 @@ export function migrate(sqlite: Database, list = migrations): void {
       })
       .immediate();
   }
+}
+
+/**
+ * Returns the id of the last migration that was applied, 0 for an empty database.
+ * Throws StoreError `unusable` when it is another program's database or comes from a newer Sandpit.
+ */
+export function knownMigration(sqlite: Database, list = migrations): number {
+  const applied = appliedMigration(sqlite);
+  const newest = list.at(-1)?.id ?? 0;
+  if (applied <= newest) return applied;
+  throw new StoreError(
+    'unusable',
+    `${sqlite.name} comes from a newer Sandpit (schema ${applied}, this one knows ${newest}): run that version`,
+  );
 }
 
 function appliedMigration(sqlite: Database): number {

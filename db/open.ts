@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { Kysely } from 'kysely';
-import { migrate } from './migrate.ts';
+import { StoreError } from './errors.ts';
+import { knownMigration, migrate } from './migrate.ts';
 import { installMembers } from './pairs.ts';
 import type { Tables } from './schema.ts';
 import { configure, type Db, ImmediateDialect, openSqlite } from './sqlite.ts';
@@ -16,9 +17,23 @@ export type Store = {
  * Throws StoreError `unusable` when the file can't be one.
  */
 export function openStore(file: string): Store {
+  return open(file, migrate);
+}
+
+/**
+ * Returns the store in `file` with the schema that it has, which may be an earlier version's.
+ * Throws StoreError `unusable` when there is none.
+ */
+export function openUnmigrated(file: string): Store {
+  return open(file, (sqlite) => {
+    if (knownMigration(sqlite) === 0) throw new StoreError('unusable', `the database ${file} is empty`);
+  });
+}
+
+function open(file: string, prepare: (sqlite: Database) => void): Store {
   const sqlite = openSqlite(file);
   try {
-    migrate(sqlite);
+    prepare(sqlite);
     configure(sqlite);
     installMembers(sqlite);
   } catch (error) {
@@ -26,5 +41,6 @@ export function openStore(file: string): Store {
     throw error;
   }
   const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite) });
-  return { db, sqlite, close: () => db.destroy() };
+  // Kysely closes only what it has used.
+  return { db, sqlite, close: () => db.destroy().finally(() => sqlite.close()) };
 }

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 export const executable = process.env.SANDPIT_EXECUTABLE;
 
 const main = fileURLToPath(new URL('../app/main.ts', import.meta.url));
-const program = executable ?? process.execPath;
-const programArgs = executable === undefined ? [main] : [];
+/** The command line that starts the program. */
+export const program = executable === undefined ? [process.execPath, main] : [executable];
 
 export type Result = { code: number | null; stdout: string; stderr: string };
 
@@ -59,7 +59,8 @@ type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel
 
 function start(args: string[], { env, cwd, withChannel }: Start): ChildProcess {
   const stdio = withChannel ? (['pipe', 'pipe', 'pipe', 'ipc'] as const) : ('pipe' as const);
-  return spawn(program, [...programArgs, ...args], {
+  const [file = '', ...first] = program;
+  return spawn(file, [...first, ...args], {
     env: { PATH: process.env.PATH, ...env },
     cwd,
     stdio: stdio as 'pipe',

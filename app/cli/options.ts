@@ -21,11 +21,11 @@ export function addSettings(command: Command, names: (keyof Config)[]): Command 
 export async function withStore<T>(
   flags: Record<string, unknown>,
   work: (store: Store) => Promise<T>,
-  { mayCreate = false } = {},
+  { mayCreate = false, open = openStore } = {},
 ): Promise<T> {
   const { db } = readConfig(flags);
   if (!mayCreate && !existsSync(db)) throw new Error(`there is no database ${db}: name it with --db or SANDPIT_DB`);
-  const store = openStore(db);
+  const store = open(db);
   try {
     return await work(store);
   } finally {

@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { backUp, type Copying } from '../../db/backup.ts';
+import { openUnmigrated } from '../../db/open.ts';
+import { restore } from '../../db/restore.ts';
+import { readConfig } from '../config.ts';
+import { addSettings, withStore } from './options.ts';
+import type { Terminal } from './terminal.ts';
+
+export function backupCommands(program: Command, terminal: Terminal): void {
+  addSettings(program.command('backup <file>'), ['db'])
+    .description('copy the database as it is now, while the server goes on; a backup holds all that the database holds')
+    .option('--force', 'replace a file of that name')
+    .action(async (file, flags) => {
+      const copy = { ...copying(terminal), force: Boolean(flags.force) };
+      await withStore(flags, ({ sqlite }) => backUp(sqlite, file, copy), { open: openUnmigrated });
+      terminal.stderr.write(`Backed up to ${file}.\n`);
+    });
+
+  addSettings(program.command('restore <file>'), ['db'])
+    .description('put a backup in place of the database; no server may be running')
+    .option('--force', 'replace the database that is there')
+    .action(async (file, flags) => {
+      const { db } = readConfig(flags);
+      await restore(file, db, { ...copying(terminal), force: Boolean(flags.force) });
+      terminal.stderr.write(`Restored ${db} from ${file}.\n`);
+    });
+}
+
+function copying({ stop, stderr }: Terminal): Copying {
+  const onProgress = (share: number) => {
+    if (stderr.isTTY) stderr.write(`\r${Math.floor(share * 100)} %\r`);
+  };
+  return { stop, onProgress };
+}

@@ -1,0 +1,95 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import Database from 'better-sqlite3';
+import { type Copying, copyDatabase } from './backup.ts';
+import { StoreError } from './errors.ts';
+import { companions, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
+import { applicationId, knownMigration } from './migrate.ts';
+import { isBusy, reasonOf } from './sqlite.ts';
+
+/**
+ * Puts a copy of the backup `file` in place of the database `target`. Whenever it ends, the old one or the new one is there, whole.
+ * Throws StoreError `unusable` when the backup is not sound, another program's or a newer Sandpit's; `conflict` when
+ * there is a database and it is to be kept, `busy` when a process has it open.
+ */
+export async function restore(
+  file: string,
+  target: string,
+  { force, ...copying }: Copying & { force: boolean },
+): Promise<void> {
+  requireReplaceable(file, target, force);
+  const path = existsSync(target) ? realpathSync(target) : target;
+  const partial = partialName(path);
+  try {
+    await copyBackup(file, partial, copying);
+    requireReplaceable(file, target, force);
+    await replace(partial, path);
+  } catch (error) {
+    removeDatabase(partial);
+    if (copying.stop.aborted || (error instanceof StoreError && error.code === 'busy')) throw error;
+    throw new StoreError('unusable', `can't restore ${file}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function copyBackup(file: string, partial: string, copying: Copying): Promise<void> {
+  const backup = new Database(file, { fileMustExist: true });
+  try {
+    if (knownMigration(backup) === 0) throw new StoreError('unusable', 'it is empty');
+    await copyDatabase(backup, partial, copying);
+  } finally {
+    backup.close();
+  }
+}
+
+async function replace(partial: string, target: string): Promise<void> {
+  const old = existsSync(target) ? seize(target) : null;
+  try {
+    // Before the rename: what SQLite finds beside a database it takes for that database's.
+    for (const suffix of companions) await rm(`${target}${suffix}`, { force: true });
+    putInPlace(partial, target);
+    old?.exec('commit');
+  } finally {
+    old?.close();
+  }
+}
+
+/**
+ * Returns the only connection that there is to a database, its write-ahead log written back and gone. Committing takes the mark off
+ * that makes it Sandpit's: a server that has just opened the file, and waits, must not take a file without a name for its database.
+ * Throws StoreError `busy` when another process has it open, `unusable` when it can't be told.
+ */
+function seize(file: string): Database.Database {
+  const old = new Database(file, { fileMustExist: true, timeout: 0 });
+  try {
+    old.pragma('locking_mode = exclusive');
+    // With a write-ahead log, whoever has the database open holds a lock on it all the time, which this is refused for.
+    old.pragma('journal_mode = delete');
+    // No file beside a database that will have lost its name.
+    old.pragma('journal_mode = memory');
+    old.exec('begin exclusive');
+    requireOurs(old);
+    old.pragma('application_id = 0');
+    return old;
+  } catch (error) {
+    old.close();
+    if (error instanceof StoreError) throw error;
+    if (isBusy(error)) {
+      const message = `${file} is in use by a server or another command: stop it first, it would not see the change`;
+      throw new StoreError('busy', message, { cause: error });
+    }
+    const message = `${file}, which it is to replace, can't be locked (${reasonOf(error)}): move it away first`;
+    throw new StoreError('unusable', message, { cause: error });
+  }
+}
+
+function requireOurs(old: Database.Database): void {
+  const tables = old.prepare('select count(*) from sqlite_master').pluck().get();
+  if (tables === 0 || old.pragma('application_id', { simple: true }) === applicationId) return;
+  throw new StoreError('unusable', `${old.name}, which it is to replace, is another program's database`);
+}
+
+function requireReplaceable(file: string, target: string, force: boolean): void {
+  if (!existsSync(file)) throw new StoreError('not_found', `there is no file ${file}`);
+  if (isSameFile(file, target)) throw new StoreError('invalid', `${file} is the database itself`);
+  if (existsSync(target) && !force) throw new StoreError('conflict', `${target} exists already: --force replaces it`);
+}
