@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import { StoreError } from './errors.ts';
 import { companions, createPrivate, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
 import { applicationId } from './migrate.ts';
-import { reasonOf } from './sqlite.ts';
+import { damageOf, reasonOf } from './sqlite.ts';
 
 /** How many pages are copied before others, a signal say, get their turn. */
 const pagesAtATime = 1000;
@@ -69,8 +69,8 @@ function requireSound(file: string): void {
   try {
     // A file by itself, which can be read where nothing may be written.
     copy.pragma('journal_mode = delete');
-    const [found] = copy.prepare<[], string>('pragma quick_check(1)').pluck().all();
-    if (found !== 'ok') throw new StoreError('unusable', `the database is damaged: ${found}`);
+    const [damage] = damageOf(copy, 'quick_check', 1);
+    if (damage) throw new StoreError('unusable', `the database is damaged: ${damage}`);
     if (copy.pragma('application_id', { simple: true }) !== applicationId) {
       throw new StoreError('unusable', "the copy is not a Sandpit's database");
     }

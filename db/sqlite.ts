@@ -127,6 +127,12 @@ export async function read<T>(db: Db, ask: (trx: Trx) => Promise<T>): Promise<T>
   return db.transaction().setAccessMode('read only').execute(ask);
 }
 
+/** Returns what is wrong with the pages of a database, by `quick_check` or the slower `integrity_check`: nothing when it is sound. */
+export function damageOf(sqlite: Database.Database, check: 'quick_check' | 'integrity_check', limit: number): string[] {
+  const rows = sqlite.prepare<[], string>(`pragma ${check}(${limit})`).pluck().all();
+  return rows.flatMap((row) => row.split('\n')).filter((line) => line !== 'ok' && !line.startsWith('***'));
+}
+
 export function isUniqueViolation(error: unknown): boolean {
   return codeOf(error) === 'SQLITE_CONSTRAINT_UNIQUE' || codeOf(error) === 'SQLITE_CONSTRAINT_PRIMARYKEY';
 }

@@ -1,16 +1,40 @@
 import type { Command } from 'commander';
-import { checkIndex } from '../../db/reindex.ts';
+import { examine, type Finding } from '../../db/doctor.ts';
+import { openUnmigrated } from '../../db/open.ts';
+import { repair } from '../../db/repair.ts';
 import { addSettings, withStore } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
-export function doctorCommand(program: Command, { stdout }: Terminal): void {
+export function doctorCommand(program: Command, { stdout, stderr }: Terminal): void {
   addSettings(program.command('doctor'), ['db'])
-    .description('check that the metadata index agrees with every document')
-    .action((flags) =>
-      withStore(flags, async ({ db }) => {
-        const { sandboxes, errors } = await checkIndex(db);
-        if (errors.length > 0) throw new Error(`the metadata index is wrong:\n${errors.join('\n')}`);
-        stdout.write(`The metadata index agrees with all ${sandboxes} sandboxes.\n`);
-      }),
-    );
+    .description('check the database, its schema and its metadata index; exits with 1 when something is wrong')
+    .option('--repair', 'rebuild what can be derived from the rest, then check again; writes wait meanwhile')
+    .option('--json', 'as JSON')
+    .action(async (flags) => {
+      const work = async (store: Parameters<typeof examine>[0]) => {
+        const found = await examine(store);
+        if (!flags.repair || found.every(isFine)) return found;
+        for (const done of await repair(store, found)) stderr.write(`Repair: ${done}.\n`);
+        return examine(store);
+      };
+      const findings = await withStore(flags, work, { open: openUnmigrated });
+      stdout.write(flags.json ? `${JSON.stringify(findings)}\n` : findings.map(lineOf).join(''));
+      const wrong = findings.filter((finding) => !isFine(finding)).map(({ check }) => check);
+      if (wrong.length > 0) throw new Error(verdict(wrong, flags.repair));
+    });
+}
+
+function isFine({ problems }: Finding): boolean {
+  return problems.length === 0;
+}
+
+function lineOf({ check, problems, note }: Finding): string {
+  return `${`${check}:`.padEnd(16)}${problems.length === 0 ? `ok, ${note}` : `WRONG, ${problems.join('; ')}`}\n`;
+}
+
+function verdict(wrong: string[], repaired: boolean): string {
+  const names = wrong.join(', ');
+  return repaired
+    ? `${names}: this can't be repaired; restore a backup, or export what can be read`
+    : `${names}: wrong; --repair rebuilds what can be derived from the rest`;
 }
