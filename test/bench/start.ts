@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { hostPlatform } from '../../app/package/platforms.ts';
+
+/** Prints how long a checkout and the executable take from the start of the process to the first 200: `npm run bench:start`. */
+
+const rounds = 15;
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const executable = join(root, 'dist', `sandpit-${hostPlatform}`);
+const programs = {
+  'npm start': [process.execPath, join(root, 'app/main.ts')],
+  'the executable': [executable],
+};
+
+const times = new Map<string, number[]>();
+for (let round = 0; round < rounds; round++) {
+  // In turns: both meet the same moments of a shared machine.
+  for (const [name, command] of Object.entries(programs)) {
+    times.set(name, [...(times.get(name) ?? []), await timeToAnswer(command)]);
+  }
+}
+for (const [name, all] of times) console.log(`${name.padEnd(16)} ${median(all).toFixed(0)} ms`);
+console.log(`size             ${(statSync(executable).size / 2 ** 20).toFixed(1)} MiB`);
+
+async function timeToAnswer([file = '', ...args]: string[]): Promise<number> {
+  const dir = mkdtempSync(join(tmpdir(), 'sandpit-start-'));
+  const port = await freePort();
+  const begin = performance.now();
+  const child = spawn(file, [...args, 'serve', '--port', String(port), '--db', join(dir, 's.db')], { stdio: 'ignore' });
+  while (!(await answers(port)));
+  const time = performance.now() - begin;
+  child.kill();
+  await once(child, 'exit');
+  rmSync(dir, { recursive: true });
+  return time;
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/health`)).status === 200;
+  } catch {
+    return false;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
