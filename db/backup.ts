@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { StoreError } from './errors.ts';
 import { companions, createPrivate, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
 import { applicationId } from './migrate.ts';
-import { damageOf, reasonOf } from './sqlite.ts';
+import { connect, damageOf, reasonOf } from './sqlite.ts';
 
 /** How many pages are copied before others, a signal say, get their turn. */
 const pagesAtATime = 1000;
@@ -65,7 +65,7 @@ export async function copyDatabase(
 }
 
 function requireSound(file: string): void {
-  const copy = new Database(file, { fileMustExist: true });
+  const copy = connect(file, { fileMustExist: true });
   try {
     // A file by itself, which can be read where nothing may be written.
     copy.pragma('journal_mode = delete');

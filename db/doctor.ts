@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { sql } from 'kysely';
 import { knownMigration, migrate, migrations } from './migrate.ts';
 import type { Store } from './open.ts';
 import { ordinalsPerOwner } from './positions.ts';
 import { checkIndex } from './reindex.ts';
-import { type Db, damageOf } from './sqlite.ts';
+import { connect, type Db, damageOf } from './sqlite.ts';
 
 const maxProblems = 20;
 
@@ -81,7 +81,7 @@ export async function examine(store: Store): Promise<Finding[]> {
 /** Returns the SQL of what the migrations that were applied make, by kind and name. */
 export function expectedSchema({ sqlite }: Store): Map<string, string> {
   const applied = knownMigration(sqlite);
-  const fresh = new Database(':memory:');
+  const fresh = connect(':memory:');
   migrate(
     fresh,
     migrations.filter(({ id }) => id <= applied),

@@ -1,11 +1,12 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { chownSync, existsSync, realpathSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import Database from 'better-sqlite3';
+import { dirname } from 'node:path';
+import type Database from 'better-sqlite3';
 import { type Copying, copyDatabase } from './backup.ts';
 import { StoreError } from './errors.ts';
 import { companions, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
 import { applicationId, knownMigration } from './migrate.ts';
-import { isBusy, reasonOf } from './sqlite.ts';
+import { connect, isBusy, reasonOf } from './sqlite.ts';
 
 /**
  * Puts a copy of the backup `file` in place of the database `target`. Whenever it ends, the old one or the new one is there, whole.
@@ -32,7 +33,7 @@ export async function restore(
 }
 
 async function copyBackup(file: string, partial: string, copying: Copying): Promise<void> {
-  const backup = new Database(file, { fileMustExist: true });
+  const backup = connect(file, { fileMustExist: true });
   try {
     if (knownMigration(backup) === 0) throw new StoreError('unusable', 'it is empty');
     await copyDatabase(backup, partial, copying);
@@ -46,11 +47,19 @@ async function replace(partial: string, target: string): Promise<void> {
   try {
     // Before the rename: what SQLite finds beside a database it takes for that database's.
     for (const suffix of companions) await rm(`${target}${suffix}`, { force: true });
+    giveToOwner(partial, target);
     putInPlace(partial, target);
     old?.exec('commit');
   } finally {
     old?.close();
   }
+}
+
+/** Root restores for the user that the server runs as: who owns the old database, or the folder. */
+function giveToOwner(partial: string, target: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(existsSync(target) ? target : dirname(target));
+  chownSync(partial, uid, gid);
 }
 
 /**
@@ -59,7 +68,7 @@ async function replace(partial: string, target: string): Promise<void> {
  * Throws StoreError `busy` when another process has it open, `unusable` when it can't be told.
  */
 function seize(file: string): Database.Database {
-  const old = new Database(file, { fileMustExist: true, timeout: 0 });
+  const old = connect(file, { fileMustExist: true, timeout: 0 });
   try {
     old.pragma('locking_mode = exclusive');
     // With a write-ahead log, whoever has the database open holds a lock on it all the time, which this is refused for.

@@ -25,6 +25,11 @@ const maxStatements = 500;
 /** How long a write waits for another process, an import say, to finish its own. */
 const maxWriteWaitMilliseconds = 3_000;
 
+/** Returns a bare connection to a database. Throws what better-sqlite3 does. */
+export function connect(file: string, options: Database.Options = {}): Database.Database {
+  return new Database(file, { ...options, ...embeddedAddon() });
+}
+
 /**
  * Opens a database file, or `:memory:`, creating the file where there is none.
  * Throws StoreError `unusable` with the reason.
@@ -33,7 +38,7 @@ export function openSqlite(file: string): Database.Database {
   try {
     // It holds the environments of sandboxes: nobody else's business. SQLite gives its other files the same mode.
     if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
-    const sqlite = new Database(file, { timeout: maxWriteWaitMilliseconds, ...embeddedAddon() });
+    const sqlite = connect(file, { timeout: maxWriteWaitMilliseconds });
     // Reading before the first pragma that writes: a file that isn't a database stays as it is.
     sqlite.prepare('select count(*) from sqlite_master').get();
     return sqlite;
