@@ -1,26 +1,39 @@
-import type { Database } from 'better-sqlite3';
+import Database from 'better-sqlite3';
 import { StoreError } from './errors.ts';
+import { createPrivate, partialName, putInPlace, removeDatabase } from './files.ts';
 import { init } from './migrations/001-init.ts';
 import { lifecycle } from './migrations/002-lifecycle.ts';
+import { reasonOf } from './sqlite.ts';
+
+export type Migration = {
+  id: number;
+  name: string;
+  sql: string;
+  /** it changes rows that there are, so that a mistake in it would lose something */
+  rewrites?: boolean;
+};
 
 /** In order; an id is never reused and a migration never changes once released. */
-export const migrations = [init, lifecycle];
+export const migrations: Migration[] = [init, lifecycle];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
 export const applicationId = 0x53504954;
 
 /**
- * Brings the schema up to this version, each migration atomically with its bookkeeping row.
+ * Brings the schema up to this version, each migration atomically with its bookkeeping row. Returns the backups that it
+ * made, one before each migration that rewrites what there is.
  * Throws StoreError `unusable`, without having written anything, when the file is another program's database or
  * comes from a newer Sandpit.
  */
-export function migrate(sqlite: Database, list = migrations): void {
+export function migrate(sqlite: Database.Database, list = migrations): string[] {
+  const backups: string[] = [];
   const applied = knownMigration(sqlite, list);
   for (const migration of list.filter(({ id }) => id > applied)) {
     sqlite
       .transaction(() => {
         // Another process may have been faster.
         if (appliedMigration(sqlite) >= migration.id) return;
+        if (migration.rewrites && hasRows(sqlite)) backups.push(backUpBefore(sqlite, migration));
         sqlite.pragma(`application_id = ${applicationId}`);
         sqlite.exec(
           'create table if not exists migrations (id integer primary key, name text, applied_at text) strict',
@@ -32,13 +45,39 @@ export function migrate(sqlite: Database, list = migrations): void {
       })
       .immediate();
   }
+  return backups;
+}
+
+/** Without a user there is nothing to lose. */
+function hasRows(sqlite: Database.Database): boolean {
+  return appliedMigration(sqlite) > 0 && sqlite.prepare('select 1 from users limit 1').get() !== undefined;
+}
+
+/** Returns the name of the copy: of what is about to change, since this connection keeps others from writing. */
+function backUpBefore(sqlite: Database.Database, { id }: Migration): string {
+  const file = `${sqlite.name}.before-${id}`;
+  const partial = partialName(file);
+  // Another connection: SQLite copies no database from within a transaction.
+  const reader = new Database(sqlite.name, { readonly: true });
+  try {
+    createPrivate(partial);
+    reader.prepare('vacuum into ?').run(partial);
+    putInPlace(partial, file);
+    return file;
+  } catch (error) {
+    removeDatabase(partial);
+    const reason = `can't make the backup ${file}, which comes before an upgrade: ${reasonOf(error)}`;
+    throw new StoreError('unusable', reason, { cause: error });
+  } finally {
+    reader.close();
+  }
 }
 
 /**
  * Returns the id of the last migration that was applied, 0 for an empty database.
  * Throws StoreError `unusable` when it is another program's database or comes from a newer Sandpit.
  */
-export function knownMigration(sqlite: Database, list = migrations): number {
+export function knownMigration(sqlite: Database.Database, list = migrations): number {
   const applied = appliedMigration(sqlite);
   const newest = list.at(-1)?.id ?? 0;
   if (applied <= newest) return applied;
@@ -48,7 +87,7 @@ export function knownMigration(sqlite: Database, list = migrations): number {
   );
 }
 
-function appliedMigration(sqlite: Database): number {
+function appliedMigration(sqlite: Database.Database): number {
   const tables = sqlite.prepare('select count(*) from sqlite_master').pluck().get() as number;
   if (tables === 0) return 0;
   if (sqlite.pragma('application_id', { simple: true }) !== applicationId) {

@@ -9,6 +9,8 @@ import { configure, type Db, ImmediateDialect, openSqlite } from './sqlite.ts';
 export type Store = {
   db: Db;
   sqlite: Database;
+  /** what was copied before it was upgraded: the names of the copies */
+  backups: string[];
   close: () => Promise<void>;
 };
 
@@ -27,13 +29,15 @@ export function openStore(file: string): Store {
 export function openUnmigrated(file: string): Store {
   return open(file, (sqlite) => {
     if (knownMigration(sqlite) === 0) throw new StoreError('unusable', `the database ${file} is empty`);
+    return [];
   });
 }
 
-function open(file: string, prepare: (sqlite: Database) => void): Store {
+function open(file: string, prepare: (sqlite: Database) => string[]): Store {
   const sqlite = openSqlite(file);
+  let backups: string[];
   try {
-    prepare(sqlite);
+    backups = prepare(sqlite);
     configure(sqlite);
     installMembers(sqlite);
   } catch (error) {
@@ -42,5 +46,5 @@ function open(file: string, prepare: (sqlite: Database) => void): Store {
   }
   const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite) });
   // Kysely closes only what it has used.
-  return { db, sqlite, close: () => db.destroy().finally(() => sqlite.close()) };
+  return { db, sqlite, backups, close: () => db.destroy().finally(() => sqlite.close()) };
 }

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { StoreError } from '../db/errors.ts';
@@ -60,6 +60,41 @@ describe('the store', () => {
     expect(sqlite.prepare('select max(id) from migrations').pluck().get()).to.equal(last);
     migrate(sqlite);
     sqlite.close();
+  });
+
+  describe('before a migration that rewrites what there is', () => {
+    const next = (migrations.at(-1)?.id ?? 0) + 1;
+    const renaming = { id: next, name: 'renaming', sql: "update users set name = 'bob'", rewrites: true };
+    const opened = (user: boolean) => {
+      const sqlite = new Database(fileIn());
+      migrate(sqlite);
+      sqlite.pragma('journal_mode = wal');
+      if (user) sqlite.exec("insert into users (name, created_at) values ('alice', 0)");
+      return sqlite;
+    };
+    const namesIn = (file: string) => new Database(file).prepare('select name from users').pluck().all();
+
+    it('makes a copy of its own, once', () => {
+      const sqlite = opened(true);
+      const copy = `${sqlite.name}.before-${next}`;
+      expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([copy]);
+      expect(statSync(copy).mode & 0o777).to.equal(0o600);
+      expect([namesIn(copy), namesIn(sqlite.name)]).to.deep.equal([['alice'], ['bob']]);
+      expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([]);
+    });
+
+    it('makes none where there is nothing to lose, or before one that only adds', () => {
+      expect(migrate(opened(false), [...migrations, renaming])).to.deep.equal([]);
+      expect(migrate(opened(true), [...migrations, { ...renaming, rewrites: false }])).to.deep.equal([]);
+    });
+
+    it('changes nothing where the copy cannot be made', () => {
+      const sqlite = opened(true);
+      mkdirSync(`${sqlite.name}.before-${next}`);
+      expect(() => migrate(sqlite, [...migrations, renaming])).to.throw(StoreError, "can't make the backup");
+      expect(namesIn(sqlite.name)).to.deep.equal(['alice']);
+      expect(readdirSync(dirname(sqlite.name)).filter((name) => name.includes('partial'))).to.deep.equal([]);
+    });
   });
 
   describe('refuses, and leaves as it is,', () => {

@@ -26,9 +26,15 @@ export async function withStore<T>(
   const { db } = readConfig(flags);
   if (!mayCreate && !existsSync(db)) throw new Error(`there is no database ${db}: name it with --db or SANDPIT_DB`);
   const store = open(db);
+  process.stderr.write(upgradeNotice(store));
   try {
     return await work(store);
   } finally {
     await store.close();
   }
+}
+
+/** Returns what to say of an opened store: where the copies are that were made before it was upgraded. */
+export function upgradeNotice({ backups }: Store): string {
+  return backups.map((file) => `The database was upgraded; as it was before, it is in ${file}\n`).join('');
 }

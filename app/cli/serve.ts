@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { createFirstUser } from '../bootstrap.ts';
 import { type Config, readConfig, settings } from '../config.ts';
 import { createServer, type SandpitServer } from '../server.ts';
-import { addSettings } from './options.ts';
+import { addSettings, upgradeNotice } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
 export function serveCommand(program: Command, terminal: Terminal): void {
@@ -14,6 +14,7 @@ export function serveCommand(program: Command, terminal: Terminal): void {
 async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<void> {
   const server = createServer(config, { now });
   try {
+    stderr.write(upgradeNotice(server.context.store));
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
     const firstKey = await createFirstUser(server.context);
