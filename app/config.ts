@@ -10,6 +10,8 @@ export type Config = {
   tokenSeconds: number;
   loginAttempts: number;
   sweepSeconds: number;
+  /** in milliseconds */
+  retention: number | undefined;
   shutdownSeconds: number;
 };
 
@@ -102,6 +104,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: 5,
     read: integer(1, 3600),
   },
+  retention: {
+    variable: 'SANDPIT_RETENTION',
+    flag: 'retention',
+    argument: 'duration',
+    help: 'how long ended sandboxes are kept: 30d, 12h, 90m or 45s, say; for ever unless given',
+    fallback: undefined,
+    read: duration,
+  },
   shutdownSeconds: {
     variable: 'SANDPIT_SHUTDOWN_SECONDS',
     flag: 'shutdown-seconds',
@@ -152,4 +162,13 @@ function integer(min: number, max: number): (value: string) => number {
     if (/^\d+$/.test(value) && number >= min && number <= max) return number;
     throw new Error(`must be a whole number from ${min} to ${max}, not '${value}'`);
   };
+}
+
+const milliseconds = new Map(Object.entries({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }));
+
+function duration(value: string): number {
+  const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
+  const length = Number(number) * (milliseconds.get(unit) ?? 0);
+  if (length > 0) return length;
+  throw new Error(`must be a whole number above 0 with s, m, h or d behind it, not '${value}'`);
 }

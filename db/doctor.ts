@@ -4,6 +4,7 @@ import { knownMigration, migrate, migrations } from './migrate.ts';
 import type { Store } from './open.ts';
 import { ordinalsPerOwner } from './positions.ts';
 import { checkIndex } from './reindex.ts';
+import { givesBackSpace } from './retention.ts';
 import { connect, type Db, damageOf } from './sqlite.ts';
 
 const maxProblems = 20;
@@ -64,6 +65,13 @@ const checks = {
   'metadata index': async ({ db }: Store) => {
     const { sandboxes, errors } = await checkIndex(db);
     return { problems: errors, note: `it agrees with all ${sandboxes} sandboxes` };
+  },
+  space: ({ sqlite }: Store) => {
+    const [pages, free] = ['page_count', 'freelist_count'].map((name) => Number(sqlite.pragma(name, { simple: true })));
+    const kept = givesBackSpace(sqlite)
+      ? ''
+      : '; the file never becomes smaller, since an earlier version laid it out: --repair';
+    return { problems: [], note: `${free} of ${pages} pages are free${kept}` };
   },
 } satisfies Record<string, (store: Store) => Outcome | Promise<Outcome>>;
 

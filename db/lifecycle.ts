@@ -2,7 +2,7 @@ import { StoreError } from './errors.ts';
 import { type JsonObject, parseJson } from './json.ts';
 import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
-import { PairCollector, removePairs } from './pairs.ts';
+import { PairCollector } from './pairs.ts';
 import { ordinalOf, positionOf } from './positions.ts';
 import { getLiveSandbox, getSandbox, type Sandbox, statusAfterTimeout } from './sandboxes.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
@@ -207,8 +207,9 @@ async function placeOf(trx: Trx, id: string): Promise<Place> {
 }
 
 async function reindex(trx: Trx, ownerId: number, from: Place, to: Place): Promise<void> {
-  await removePairs(trx, ownerId, from.ordinal, from.metadata);
   const pairs = new PairCollector();
+  pairs.add(ownerId, from.ordinal, from.metadata);
+  await pairs.remove(trx);
   pairs.add(ownerId, to.ordinal, to.metadata);
   await pairs.save(trx);
 }

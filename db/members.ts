@@ -53,9 +53,9 @@ export function union(a: Members, b: Members): Members {
   return membersOf([...descending(a), ...descending(b)]);
 }
 
-/** Returns the offsets without one of them. */
-export function without(members: Members, offset: number): Members {
-  return membersOf([...descending(members)].filter((other) => other !== offset));
+/** Returns the offsets of one that are not in the other. */
+export function difference(a: Members, b: Members): Members {
+  return membersOf([...descending(a)].filter((offset) => !has(b, offset)));
 }
 
 function isList(members: Members): boolean {

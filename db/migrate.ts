@@ -3,6 +3,7 @@ import { StoreError } from './errors.ts';
 import { createPrivate, partialName, putInPlace, removeDatabase } from './files.ts';
 import { init } from './migrations/001-init.ts';
 import { lifecycle } from './migrations/002-lifecycle.ts';
+import { retention } from './migrations/003-retention.ts';
 import { reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -14,7 +15,7 @@ export type Migration = {
 };
 
 /** In order; an id is never reused and a migration never changes once released. */
-export const migrations: Migration[] = [init, lifecycle];
+export const migrations: Migration[] = [init, lifecycle, retention];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
 export const applicationId = 0x53504954;
@@ -28,6 +29,8 @@ export const applicationId = 0x53504954;
 export function migrate(sqlite: Database.Database, list = migrations): string[] {
   const backups: string[] = [];
   const applied = knownMigration(sqlite, list);
+  // So that the file can become smaller again; it has to be known before the first table.
+  if (applied === 0) sqlite.pragma('auto_vacuum = incremental');
   for (const migration of list.filter(({ id }) => id > applied)) {
     sqlite
       .transaction(() => {

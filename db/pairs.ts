@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import { sql } from 'kysely';
 import type { JsonObject } from './json.ts';
-import { has, type Members, membersOf, union, without } from './members.ts';
+import { difference, has, type Members, membersOf, union } from './members.ts';
 import { pairsOf } from './metadata.ts';
 import { chunkOf, offsetOf } from './positions.ts';
 import { query } from './query.ts';
@@ -22,12 +22,12 @@ export function installMembers(sqlite: Database): void {
   const options = { deterministic: true, directOnly: true };
   sqlite.function('members_union', options, (a, b) => asBuffer(union(a as Members, b as Members)));
   sqlite.function('members_has', options, (members, offset) => Number(has(members as Members, offset as number)));
-  sqlite.function('members_without', options, (a, offset) => asBuffer(without(a as Members, offset as number)));
+  sqlite.function('members_difference', options, (a, b) => asBuffer(difference(a as Members, b as Members)));
 }
 
 export type IndexEntry = { key: string; chunk: number; members: Members };
 
-/** Collects the pairs of sandboxes that have none in the index yet, and writes them together. */
+/** Collects the pairs of sandboxes, to write them together where they are not in the index, or to take them out where they are. */
 export class PairCollector {
   /** Offsets by owner and chunk, then by pair. */
   readonly #chunks = new Map<string, { ownerId: number; chunk: number; pairs: Map<string, number[]> }>();
@@ -61,13 +61,24 @@ export class PairCollector {
 
   /** Writes it, and begins anew. */
   async save(trx: Trx): Promise<void> {
+    await upsertMembers(trx, { rows: this.#take() });
+  }
+
+  /** Takes it out of the index, and begins anew. */
+  async remove(trx: Trx): Promise<void> {
+    const rows = this.#take();
+    await removeMembers(trx, { rows });
+    await deleteEmpty(trx, { rows });
+  }
+
+  #take(): string {
     const rows = this.entries().map(
       ({ key, chunk, members }) => `["${key}",${chunk},"${asBuffer(members).toString('hex')}"]`,
     );
-    // In the order of the table: neighbours are written together.
-    await upsertMembers(trx, { rows: `[${rows.sort().join(',')}]` });
     this.#chunks.clear();
     this.#size = 0;
+    // In the order of the table: neighbours are written together.
+    return `[${rows.sort().join(',')}]`;
   }
 
   #pairsOf(ownerId: number, chunk: number): Map<string, number[]> {
@@ -82,13 +93,6 @@ function asBuffer(members: Members): Buffer {
   return Buffer.from(members.buffer, members.byteOffset, members.length);
 }
 
-/** Takes a sandbox's pairs out of the index. */
-export async function removePairs(trx: Trx, ownerId: number, ordinal: number, metadata: JsonObject): Promise<void> {
-  const keys = JSON.stringify(pairsOf(metadata).map((pair) => pairKey(ownerId, pair)));
-  await removeMember(trx, { keys, chunk: chunkOf(ordinal), offset: offsetOf(ordinal) });
-  await deleteEmpty(trx, { keys, chunk: chunkOf(ordinal) });
-}
-
 const upsertMembers = query<{ rows: string }, unknown>((db, value) =>
   sql`
     insert into sandbox_metadata (pair, chunk, members)
@@ -97,16 +101,20 @@ const upsertMembers = query<{ rows: string }, unknown>((db, value) =>
   `.compile(db),
 );
 
-const removeMember = query<{ keys: string; chunk: number; offset: number }, unknown>((db, value) =>
+const removeMembers = query<{ rows: string }, unknown>((db, value) =>
   sql`
-    update sandbox_metadata set members = members_without(members, ${value('offset')})
-    where pair in (select unhex(value) from json_each(${value('keys')})) and chunk = ${value('chunk')}
+    update sandbox_metadata set members = members_difference(sandbox_metadata.members, gone.members)
+    from (
+      select unhex(value ->> 0) as pair, value ->> 1 as chunk, unhex(value ->> 2) as members
+      from json_each(${value('rows')})
+    ) as gone
+    where sandbox_metadata.pair = gone.pair and sandbox_metadata.chunk = gone.chunk
   `.compile(db),
 );
 
-const deleteEmpty = query<{ keys: string; chunk: number }, unknown>((db, value) =>
+const deleteEmpty = query<{ rows: string }, unknown>((db, value) =>
   sql`
     delete from sandbox_metadata
-    where pair in (select unhex(value) from json_each(${value('keys')})) and chunk = ${value('chunk')} and members = x''
+    where (pair, chunk) in (select unhex(value ->> 0), value ->> 1 from json_each(${value('rows')})) and members = x''
   `.compile(db),
 );

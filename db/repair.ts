@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import { type CheckName, expectedSchema, type Finding } from './doctor.ts';
+import { StoreError } from './errors.ts';
 import type { Store } from './open.ts';
 import { reorder } from './reindex.ts';
-import { write } from './sqlite.ts';
+import { givesBackSpace } from './retention.ts';
+import { isBusy, write } from './sqlite.ts';
 
 /**
  * Rebuilds what can be derived from the rest, each in one transaction, and returns what it did. Writes of other
@@ -15,6 +17,7 @@ export async function repair(store: Store, findings: Finding[]): Promise<string[
   if (needs('schema')) done.push(...(await addMissingIndexes(store)));
   if (needs('integrity')) done.push(await rebuildIndexes(store));
   if (needs('ordinals', 'metadata index')) done.push(await rebuildMetadataIndex(store));
+  if (!needs('integrity') && !givesBackSpace(store.sqlite)) done.push(layOutAnew(store));
   return done;
 }
 
@@ -38,4 +41,15 @@ async function rebuildMetadataIndex({ db }: Store): Promise<string> {
     for (const { id } of await trx.selectFrom('users').select('id').execute()) await reorder(trx, id);
   });
   return 'put the sandboxes in order and built the metadata index anew';
+}
+
+function layOutAnew({ sqlite }: Store): string {
+  try {
+    sqlite.pragma('auto_vacuum = incremental');
+    sqlite.exec('vacuum');
+    return 'wrote the file anew: it becomes smaller by itself from now on';
+  } catch (error) {
+    if (isBusy(error)) throw new StoreError('busy', 'the database is busy with another process', { cause: error });
+    throw error;
+  }
 }

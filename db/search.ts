@@ -36,35 +36,41 @@ export async function searchNewest<R extends Row>(
   if (!search.filter.recheck)
     return read(db, (trx) => collectNewest(trx, search, (positions) => select(trx, positions)));
   // Checking documents may take long and must not hold others up, so there is no common snapshot. What could upset it
-  // is that sandboxes are moved meanwhile.
+  // is that sandboxes are moved meanwhile; that old ones are deleted does not.
   for (;;) {
-    const before = await boundsOf(db, search.ownerId);
+    const before = await highestOf(db, search.ownerId);
     const rows = await collectNewest(db, search, (positions) => select(db, positions));
     if (!(await hasMoved(db, search.ownerId, before))) return rows;
   }
 }
 
-type Bounds = { lowest: number | null; highest: number | null };
+type Highest = { position: number; id: string };
 
-async function boundsOf(db: Db, ownerId: number): Promise<Bounds> {
-  const [bounds] = await selectBounds(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
-  return bounds ?? { lowest: null, highest: null };
+/** Returns the newest comer of an owner's sandboxes. */
+async function highestOf(db: Db, ownerId: number): Promise<Highest | undefined> {
+  const [highest] = await selectHighest(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
+  return highest;
 }
 
-/** Putting an owner's sandboxes in order moves the lowest; resuming one moves it above the highest. */
-async function hasMoved(db: Db, ownerId: number, before: Bounds): Promise<boolean> {
-  const { lowest } = await boundsOf(db, ownerId);
-  if (lowest !== before.lowest) return true;
-  const above = before.highest ?? positionOf(ownerId, 0);
+/** Putting an owner's sandboxes in order moves all of them; resuming one moves it above the highest there is. */
+async function hasMoved(db: Db, ownerId: number, before: Highest | undefined): Promise<boolean> {
+  if (before && (await selectId(db, before))[0]?.id !== before.id) return true;
+  const above = before?.position ?? positionOf(ownerId, 0);
   return (await selectResumed(db, { above, to: positionOf(ownerId + 1, 0) })).length > 0;
 }
 
-const selectBounds = query<{ from: number; to: number }, Bounds>((db, value) =>
-  sql<Bounds>`
-    select
-      (select min(position) from sandboxes where position >= ${value('from')} and position < ${value('to')}) as lowest,
-      (select max(position) from sandboxes where position >= ${value('from')} and position < ${value('to')}) as highest
-  `.compile(db),
+const selectHighest = query<{ from: number; to: number }, Highest>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(['position', 'id'])
+    .where('position', '>=', value('from'))
+    .where('position', '<', value('to'))
+    .orderBy('position', 'desc')
+    .limit(1),
+);
+
+const selectId = query<{ position: number }, { id: string }>((db, value) =>
+  db.selectFrom('sandboxes').select('id').where('position', '=', value('position')),
 );
 
 const selectResumed = query<{ above: number; to: number }, { position: number }>((db, value) =>

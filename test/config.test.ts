@@ -26,12 +26,22 @@ describe('the configuration', () => {
       ['logLevel', 'loud'],
       ['validateResponses', 'yes'],
       ['tokenSeconds', '0'],
+      ['retention', '0d'],
+      ['retention', '30'],
+      ['retention', '1.5h'],
+      ['retention', 'forever'],
     ];
     for (const [name, value] of bad) {
       const { variable, flag } = settings[name as keyof typeof settings];
       expect(() => readConfig({}, { [variable]: value })).to.throw(ConfigError, variable);
       expect(() => readConfig({ [name]: value }, {})).to.throw(ConfigError, `--${flag}`);
     }
+  });
+
+  it('takes a duration in days, hours, minutes or seconds', () => {
+    const read = (retention: string) => readConfig({ retention }, {}).retention;
+    expect(['30d', '12h', '90m', '45s'].map(read)).to.deep.equal([2_592_000_000, 43_200_000, 5_400_000, 45_000]);
+    expect(readConfig({}, {}).retention).to.equal(undefined);
   });
 
   it('never repeats a key in an error', () => {

@@ -7,6 +7,7 @@ CREATE TABLE migrations (id integer primary key, name text, applied_at text) str
 CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, members blob not null, primary key (pair, chunk) ) strict, without rowid;
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text) strict;
 CREATE INDEX sandboxes_due on sandboxes (end_at) where status = 'active';
+CREATE INDEX sandboxes_ended on sandboxes (coalesce(end_at, started_at)) where status = 'killed';
 CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at desc, id) where status <> 'killed';
 CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
 CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, unique (owner_id, name) ) strict;

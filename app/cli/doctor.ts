@@ -13,9 +13,10 @@ export function doctorCommand(program: Command, { stdout, stderr }: Terminal): v
     .action(async (flags) => {
       const work = async (store: Parameters<typeof examine>[0]) => {
         const found = await examine(store);
-        if (!flags.repair || found.every(isFine)) return found;
-        for (const done of await repair(store, found)) stderr.write(`Repair: ${done}.\n`);
-        return examine(store);
+        if (!flags.repair) return found;
+        const repairs = await repair(store, found);
+        stderr.write(repairs.map((done) => `Repair: ${done}.\n`).join(''));
+        return repairs.length > 0 ? examine(store) : found;
       };
       const findings = await withStore(flags, work, { open: openUnmigrated });
       stdout.write(flags.json ? `${JSON.stringify(findings)}\n` : findings.map(lineOf).join(''));
