@@ -15,6 +15,8 @@ declare global {
       openapi?: { openApiRoute: string } | undefined;
       /** Set on every operation that the contract puts behind `security`. */
       principal?: Principal;
+      /** Why the credential couldn't be checked: the validator would make another error of it. */
+      failure?: unknown;
     }
   }
 }
@@ -48,9 +50,9 @@ class ApiKeyStrategy extends passport.Strategy {
 /**
  * Returns the validator's handler for `OAuth2PasswordBearer`: it sets `req.principal` from a bearer token (an access
  * token or an API key) or from `X-API-Key`, whichever is valid.
- * The handler throws HttpError 401 when none is.
+ * The handler throws HttpError 401 when none is; where it can't tell it sets `req.failure` as well.
  */
-export function createAuthenticator({ store, now, keyUse, log }: Context): (req: Request) => Promise<true> {
+export function createAuthenticator({ store, now, keyUse }: Context): (req: Request) => Promise<true> {
   const authenticator = new passport.Passport();
   authenticator.use(
     new BearerStrategy((token, done) => {
@@ -71,9 +73,8 @@ export function createAuthenticator({ store, now, keyUse, log }: Context): (req:
 
   return async (req) => {
     const principal = await authenticate(req).catch((error) => {
-      // The validator would make a 401 of it.
-      log.error({ err: error }, 'authentication failed');
-      throw new HttpError(500);
+      req.failure = error;
+      throw error;
     });
     if (!principal) throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
     if (principal.keyId !== null) keyUse.set(principal.keyId, now());

@@ -34,6 +34,8 @@ const statusOf: Record<StoreErrorCode, number> = {
   conflict: 409,
   invalid: 422,
   busy: 503,
+  full: 507,
+  inaccessible: 503,
   unusable: 500,
 };
 
@@ -47,15 +49,16 @@ export const notFound: RequestHandler = () => {
  * contract, else `{"detail": "..."}`. E2B's: `{"code", "message"}`, a broken contract being 400.
  */
 export function errorHandler({ contract, log }: Context): ErrorRequestHandler {
-  return (error, req, res, next) => {
-    if (res.headersSent) return next(error);
+  return (reported, req, res, next) => {
+    if (res.headersSent) return next(reported);
+    const error = req.failure ?? reported;
     const problems = problemsIn(contract, error, req);
     const isForE2b = isE2b(req.path);
     if (problems && !isForE2b) return void res.status(422).json({ detail: problems });
     const { message, headers, ...found } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
     // E2B's server knows no 422.
     const status = isForE2b && found.status === 422 ? 400 : found.status;
-    if (status === 500) log.error({ id: req.id, err: error }, 'request failed');
+    if (status === 500 || isOfDisk(error)) log.error({ id: req.id, err: error }, 'request failed');
     res
       .status(status)
       .set(headers)
@@ -90,7 +93,8 @@ function problemsIn(contract: Contract, error: unknown, req: Request): Problem[]
 function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof StoreError && error.code !== 'unusable') {
-    return new HttpError(statusOf[error.code], error.message, error.code === 'busy' ? { 'Retry-After': '1' } : {});
+    const status = statusOf[error.code];
+    return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {});
   }
   if (isValidatorError(error) && error.status < 500) return fromValidator(error);
   if (isExposed(error)) {
@@ -98,6 +102,11 @@ function toHttpError(error: unknown): HttpError {
     return new HttpError(error.status, message);
   }
   return new HttpError(error instanceof URIError ? 404 : 500);
+}
+
+/** Whether somebody has to see to the machine. */
+function isOfDisk(error: unknown): boolean {
+  return error instanceof StoreError && (error.code === 'full' || error.code === 'inaccessible');
 }
 
 /** What express's body parsers throw for a request that is at fault. */

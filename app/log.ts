@@ -5,7 +5,7 @@ import type { Context } from './server.ts';
 
 /** Returns the program's log: JSON lines on standard output, or where told. */
 export function createLog(level: string, destination: DestinationStream = pino.destination(1)): Logger {
-  return pino({ level, base: null }, destination);
+  return pino({ level, base: null, serializers: { err: pino.stdSerializers.errWithCause } }, destination);
 }
 
 /**

@@ -4,7 +4,7 @@ import { StoreError } from './errors.ts';
 import { knownMigration, migrate } from './migrate.ts';
 import { installMembers } from './pairs.ts';
 import type { Tables } from './schema.ts';
-import { configure, type Db, ImmediateDialect, openSqlite } from './sqlite.ts';
+import { configure, type Db, ImmediateDialect, openSqlite, unusable } from './sqlite.ts';
 
 export type Store = {
   db: Db;
@@ -42,7 +42,7 @@ function open(file: string, prepare: (sqlite: Database) => string[]): Store {
     installMembers(sqlite);
   } catch (error) {
     sqlite.close();
-    throw error;
+    throw error instanceof StoreError ? error : unusable(file, error);
   }
   const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite) });
   // Kysely closes only what it has used.

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {
@@ -43,7 +43,7 @@ export function openSqlite(file: string): Database.Database {
     sqlite.prepare('select count(*) from sqlite_master').get();
     return sqlite;
   } catch (error) {
-    throw new StoreError('unusable', `can't open the database ${file}: ${reasonOf(error)}`, { cause: error });
+    throw unusable(file, error);
   }
 }
 
@@ -55,6 +55,11 @@ export function sqliteVersion(): string {
   } finally {
     sqlite.close();
   }
+}
+
+/** Returns the StoreError `unusable` that says why the database can't be opened. */
+export function unusable(file: string, cause: unknown): StoreError {
+  return new StoreError('unusable', `can't open the database ${file}: ${reasonOf(cause)}`, { cause });
 }
 
 /** Sets what every connection needs; the file is ours by now. */
@@ -82,7 +87,7 @@ export class ImmediateDialect extends SqliteDialect {
   }
 
   override createDriver(): SqliteDriver {
-    return new ImmediateDriver({ database: preparingOnce(this.#sqlite) });
+    return new ImmediateDriver(this.#sqlite);
   }
 }
 
@@ -91,7 +96,7 @@ function preparingOnce(sqlite: Database.Database): SqliteDatabase {
   const statements = new Map<string, SqliteStatement>();
   return {
     prepare: (text) => {
-      const statement = statements.get(text) ?? (sqlite.prepare(text) as unknown as SqliteStatement);
+      const statement = statements.get(text) ?? prepare(sqlite, text);
       if (statements.size < maxStatements) statements.set(text, statement);
       return statement;
     },
@@ -99,18 +104,48 @@ function preparingOnce(sqlite: Database.Database): SqliteDatabase {
   };
 }
 
+/** Returns a statement that throws the disk's failures as StoreError `full` or `inaccessible`. */
+function prepare(sqlite: Database.Database, text: string): SqliteStatement {
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw diskFailure(sqlite, error) ?? error;
+    }
+  };
+  const statement = attempt(() => sqlite.prepare(text) as unknown as SqliteStatement);
+  return {
+    reader: statement.reader,
+    all: (parameters) => attempt(() => statement.all(parameters)),
+    run: (parameters) => attempt(() => statement.run(parameters)),
+    iterate: (parameters) => statement.iterate(parameters),
+  };
+}
+
 class ImmediateDriver extends SqliteDriver {
+  readonly #sqlite: Database.Database;
+
+  constructor(sqlite: Database.Database) {
+    super({ database: preparingOnce(sqlite) });
+    this.#sqlite = sqlite;
+  }
+
   override async beginTransaction(connection: DatabaseConnection, settings?: TransactionSettings): Promise<void> {
     await connection.executeQuery(
       CompiledQuery.raw(settings?.accessMode === 'read only' ? 'begin' : 'begin immediate'),
     );
+  }
+
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    // Where the disk fails SQLite has rolled back by itself; asked again it would complain, and hide why it did.
+    if (this.#sqlite.inTransaction) await super.rollbackTransaction(connection);
   }
 }
 
 /**
  * Runs `change` in one transaction and returns what it returns. Inside, use the `trx` it is given and nothing else:
  * the outer `db` would wait for this very transaction.
- * Throws StoreError `busy` when another process keeps the write lock.
+ * Throws StoreError `busy` when another process keeps the write lock, `full` or `inaccessible` when the disk fails.
  */
 export async function write<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
   const deadline = performance.now() + maxWriteWaitMilliseconds;
@@ -147,6 +182,26 @@ export function isBusy(error: unknown): boolean {
   return codeOf(error)?.startsWith('SQLITE_BUSY') ?? false;
 }
 
+/** Returns the StoreError that says how the disk has failed, or null when it hasn't. */
+function diskFailure({ name }: Database.Database, error: unknown): StoreError | null {
+  const code = codeOf(error);
+  if (!code || !diskCode.test(code)) return null;
+  return code === 'SQLITE_FULL' || isFull(name)
+    ? new StoreError('full', 'The disk is full: nothing can be written until there is room', { cause: error })
+    : new StoreError('inaccessible', 'The database is read-only, or its disk fails', { cause: error });
+}
+
+const diskCode = /^SQLITE_(FULL|READONLY|IOERR|CANTOPEN)/;
+
+/** SQLite says `SQLITE_FULL` of a write that found no room, but `SQLITE_IOERR` of other calls that found none. */
+function isFull(file: string): boolean {
+  try {
+    return statfsSync(file).bavail === 0;
+  } catch {
+    return false;
+  }
+}
+
 function codeOf(error: unknown): string | undefined {
   return error instanceof Database.SqliteError ? error.code : undefined;
 }
@@ -156,7 +211,9 @@ export function reasonOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT') return 'its folder does not exist';
   if (code === 'EISDIR') return 'it is a folder';
-  if (code === 'EACCES' || code === 'EROFS' || code === 'SQLITE_READONLY') return 'this user may not write it';
+  if (code === 'EROFS') return 'its file system is read-only';
+  if (code === 'EACCES' || code === 'EPERM' || code?.startsWith('SQLITE_READONLY')) return 'this user may not write it';
+  if (code === 'ENOSPC' || code === 'SQLITE_FULL') return 'the disk is full';
   if (codeOf(error) === 'SQLITE_NOTADB') return 'the file is not a SQLite database';
   if (codeOf(error)?.startsWith('SQLITE_CANTOPEN')) return 'it is not a file, or this user may not read or write it';
   return error instanceof Error ? error.message : String(error);

@@ -1560,7 +1560,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description Another process, an import say, has kept the database to itself for three seconds */
+        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails */
         E2BBusy: {
             headers: {
                 /** @description Seconds to wait before the next attempt */
@@ -1645,7 +1645,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Another process, an import say, has kept the database to itself for three seconds */
+        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails */
         Busy: {
             headers: {
                 /** @description Seconds to wait before the next attempt */

@@ -66,6 +66,13 @@ describe('sandpit', () => {
       await server.stop();
     });
 
+    it('says where it can make no database', async () => {
+      const missing = join(dir, 'missing', 'sandpit.db');
+      const { code, stderr } = await sandpit(['serve', '--db', missing]);
+      expect(code).to.equal(1);
+      expect(stderr).to.equal(`sandpit: can't open the database ${missing}: its folder does not exist\n`);
+    });
+
     it('loses no first key to a port that is in use', async () => {
       const other = createServer().listen(0, '127.0.0.1');
       await new Promise((resolve) => other.once('listening', resolve));

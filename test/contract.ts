@@ -16,7 +16,7 @@ export function checkResponse(method: string, url: string, status: number, conte
   const found = operationAt(method, url.split('?')[0] ?? '');
   const where = `${method} ${url} answered ${status}`;
   // What every path may answer, whatever it is.
-  if (!found || [400, 404, 405, 500].includes(status)) {
+  if (!found || [400, 404, 405, 500, 503, 507].includes(status)) {
     if (found?.operation.responses[status]) answered.add(`${found.operation.operationId} ${status}`);
     const isAsset = !found && status < 400;
     const shape = isE2b(url.split('?')[0] ?? '') ? 'E2BError' : 'Error';
