@@ -57,7 +57,8 @@ export async function serve(
 type Options = { env?: Record<string, string>; input?: string; cwd?: string; withChannel?: boolean };
 type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel'>;
 
-function start(args: string[], { env, cwd, withChannel }: Start): ChildProcess {
+/** Starts `sandpit` as a process of its own. */
+export function start(args: string[], { env, cwd, withChannel }: Start): ChildProcess {
   const stdio = withChannel ? (['pipe', 'pipe', 'pipe', 'ipc'] as const) : ('pipe' as const);
   const [file = '', ...first] = program;
   return spawn(file, [...first, ...args], {

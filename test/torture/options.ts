@@ -1,0 +1,36 @@
+import { tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
+import { UsageError } from '../bench/options.ts';
+
+export { UsageError };
+
+export type Options = { kills: number; seconds: number; seed: number; dir: string };
+
+export const usage = `npm run torture -- [options]
+
+  --kills N         how often the server is killed, 200
+  --seconds N       how long that may take, 360
+  --seed N          what the moments and the writes are drawn from; printed with the result
+  --dir DIRECTORY   where the database is (${tmpdir()})
+
+SANDPIT_EXECUTABLE=FILE runs that file as the server. The trials of disks mount some: they need root.
+`;
+
+/** Returns the options. Throws UsageError, or what parseArgs throws. */
+export function readOptions(args: string[]): Options & { help: boolean } {
+  const text = { type: 'string' } as const;
+  const options = { ...{ kills: text, seconds: text, seed: text, dir: text }, help: { type: 'boolean' } } as const;
+  const { values } = parseArgs({ args, options });
+  return {
+    help: values.help ?? false,
+    kills: wholeNumber(values.kills ?? '200'),
+    seconds: wholeNumber(values.seconds ?? '360'),
+    seed: wholeNumber(values.seed ?? String(1 + Math.floor(Math.random() * 1e6))),
+    dir: values.dir ?? tmpdir(),
+  };
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`'${text}' is not a whole number above 0`);
+  return Number(text);
+}

@@ -1,0 +1,62 @@
+import type { Tally } from './client.ts';
+import type { DiskResult } from './disks.ts';
+import type { KillResult } from './kills.ts';
+import type { Findings } from './verify.ts';
+
+/** Returns whether nothing was found wrong. */
+export function isClean(result: Findings & Pick<Tally, 'lies'>): boolean {
+  return problemsOf(result).length === 0;
+}
+
+/** Returns everything that was found wrong. */
+export function problemsOf({ lost, half, index, integrity, lies }: Findings & Pick<Tally, 'lies'>): string[] {
+  return [...lost, ...half, ...index, ...integrity, ...lies];
+}
+
+const maxProblems = 10;
+
+/** Returns what the kills came to, as lines. */
+export function summary(result: KillResult): string {
+  const lines = [
+    ['seed', result.seed],
+    ['kills', `${result.kills}, of them ${result.atStart} during a start`],
+    ['acknowledged writes', result.acknowledged],
+    ['sandboxes at the end', result.sandboxes],
+    ...findingLines(result),
+  ];
+  return `${table(lines)}${listing(problemsOf(result))}`;
+}
+
+/** Returns what a trial of a disk came to, as lines. */
+export function diskSummary(name: string, result: DiskResult | null): string {
+  if (result === null) return `\n${name}: skipped, this user can't mount a file system\n`;
+  const refused = Object.entries(result.refused).map(([status, count]) => `${count} with ${status}`);
+  const lines = [
+    ['acknowledged writes', `${result.acknowledged}, of them ${result.recovered} after it without a restart`],
+    ['refused', refused.join(', ')],
+    ['reads meanwhile', result.reads],
+    ...findingLines(result),
+  ];
+  return `\n${name}\n${table(lines)}${listing(problemsOf(result))}`;
+}
+
+function findingLines({ lost, half, index, integrity, lies }: Findings & Pick<Tally, 'lies'>) {
+  return [
+    ['lost', lost.length],
+    ['half there', half.length],
+    ['index errors', index.length],
+    ['wrong answers', lies.length],
+    ['integrity', integrity.length === 0 ? 'ok' : `${integrity.length} errors`],
+  ];
+}
+
+function table(lines: (string | number)[][]): string {
+  return lines.map(([name, value]) => `${String(name).padEnd(22)}${value}\n`).join('');
+}
+
+function listing(problems: string[]): string {
+  return problems
+    .slice(0, maxProblems)
+    .map((line) => `  ${line}\n`)
+    .join('');
+}
