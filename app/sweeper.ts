@@ -11,7 +11,7 @@ export type Sweeper = { stop: () => Promise<void> };
 const batchSize = 500;
 
 /** What a step of deleting takes at most; it holds requests up as long as it takes. */
-const rowsInStep = 100;
+const rowsInStep = 50;
 const pagesInStep = 256;
 
 /**

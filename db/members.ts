@@ -55,7 +55,11 @@ export function union(a: Members, b: Members): Members {
 
 /** Returns the offsets of one that are not in the other. */
 export function difference(a: Members, b: Members): Members {
-  return membersOf([...descending(a)].filter((offset) => !has(b, offset)));
+  if (isList(a)) return listOf([...descending(a)].reverse().filter((offset) => !has(b, offset)));
+  const rest = a.slice();
+  for (const offset of descending(b)) rest[offset >> 3] = (rest[offset >> 3] as number) & ~(1 << (offset & 7));
+  const offsets = [...descending(rest)];
+  return offsets.length * 2 < bitmapBytes ? listOf(offsets.reverse()) : rest;
 }
 
 function isList(members: Members): boolean {
