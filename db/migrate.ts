@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3';
+import type { Database } from 'better-sqlite3';
 import { StoreError } from './errors.ts';
 import { createPrivate, partialName, putInPlace, removeDatabase } from './files.ts';
 import { init } from './migrations/001-init.ts';
 import { lifecycle } from './migrations/002-lifecycle.ts';
 import { retention } from './migrations/003-retention.ts';
-import { reasonOf } from './sqlite.ts';
+import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
   id: number;
@@ -26,7 +26,7 @@ export const applicationId = 0x53504954;
  * Throws StoreError `unusable`, without having written anything, when the file is another program's database or
  * comes from a newer Sandpit.
  */
-export function migrate(sqlite: Database.Database, list = migrations): string[] {
+export function migrate(sqlite: Database, list = migrations): string[] {
   const backups: string[] = [];
   const applied = knownMigration(sqlite, list);
   // So that the file can become smaller again; it has to be known before the first table.
@@ -52,16 +52,16 @@ export function migrate(sqlite: Database.Database, list = migrations): string[] 
 }
 
 /** Without a user there is nothing to lose. */
-function hasRows(sqlite: Database.Database): boolean {
+function hasRows(sqlite: Database): boolean {
   return appliedMigration(sqlite) > 0 && sqlite.prepare('select 1 from users limit 1').get() !== undefined;
 }
 
 /** Returns the name of the copy: of what is about to change, since this connection keeps others from writing. */
-function backUpBefore(sqlite: Database.Database, { id }: Migration): string {
+function backUpBefore(sqlite: Database, { id }: Migration): string {
   const file = `${sqlite.name}.before-${id}`;
   const partial = partialName(file);
   // Another connection: SQLite copies no database from within a transaction.
-  const reader = new Database(sqlite.name, { readonly: true });
+  const reader = connect(sqlite.name, { readonly: true });
   try {
     createPrivate(partial);
     reader.prepare('vacuum into ?').run(partial);
@@ -80,7 +80,7 @@ function backUpBefore(sqlite: Database.Database, { id }: Migration): string {
  * Returns the id of the last migration that was applied, 0 for an empty database.
  * Throws StoreError `unusable` when it is another program's database or comes from a newer Sandpit.
  */
-export function knownMigration(sqlite: Database.Database, list = migrations): number {
+export function knownMigration(sqlite: Database, list = migrations): number {
   const applied = appliedMigration(sqlite);
   const newest = list.at(-1)?.id ?? 0;
   if (applied <= newest) return applied;
@@ -90,7 +90,7 @@ export function knownMigration(sqlite: Database.Database, list = migrations): nu
   );
 }
 
-function appliedMigration(sqlite: Database.Database): number {
+function appliedMigration(sqlite: Database): number {
   const tables = sqlite.prepare('select count(*) from sqlite_master').pluck().get() as number;
   if (tables === 0) return 0;
   if (sqlite.pragma('application_id', { simple: true }) !== applicationId) {
