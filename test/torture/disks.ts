@@ -87,7 +87,7 @@ async function failAndRecover(trial: Trial, seed: number, fail: () => () => void
       undo();
     }
     const before = result.acknowledged;
-    await until('writes after the failure', () => result.acknowledged >= before + enough);
+    await until('writes after the failure', () => result.acknowledged >= before + enough || hasLied(result));
     result.recovered = result.acknowledged - before;
   });
   await verify(fileOn(mount), server.url, model, result, true);
@@ -113,8 +113,13 @@ async function failing({ server, model, result }: Trial): Promise<void> {
       await readDuring(server.url, model, id, result.lies);
       result.reads++;
     }
-    return refusals(result) >= before + enough;
+    return refusals(result) >= before + enough || hasLied(result);
   });
+}
+
+/** Then there is nothing more to wait for. */
+function hasLied({ lies }: Tally): boolean {
+  return lies.length > 0;
 }
 
 function refusals({ refused }: Tally): number {
