@@ -61,7 +61,8 @@ const unnamedFiles: Loader[] = [tmpdir(), '/dev/shm', '/var/tmp'].map((folder) =
 /** A folder of this user's alone, where the addon stays for the next start. */
 const privateFolders: Loader[] = [
   () => join(homedir(), '.cache', 'sandpit'),
-  () => join(tmpdir(), `sandpit-${userInfo().username}`),
+  // By number: in a container a user may have no name.
+  () => join(tmpdir(), `sandpit-${process.getuid?.() ?? userInfo().username}`),
 ].map((folderOf) => (bytes) => {
   const folder = folderOf();
   mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -90,11 +90,15 @@ export async function examine(store: Store): Promise<Finding[]> {
 export function expectedSchema({ sqlite }: Store): Map<string, string> {
   const applied = knownMigration(sqlite);
   const fresh = connect(':memory:');
-  migrate(
-    fresh,
-    migrations.filter(({ id }) => id <= applied),
-  );
-  return schemaOf(fresh);
+  try {
+    migrate(
+      fresh,
+      migrations.filter(({ id }) => id <= applied),
+    );
+    return schemaOf(fresh);
+  } finally {
+    fresh.close();
+  }
 }
 
 async function outcomeOf(check: CheckName, store: Store): Promise<Outcome> {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -9,9 +10,9 @@ export function createPrivate(file: string): void {
   closeSync(openSync(file, 'wx', 0o600));
 }
 
-/** Returns the name under which a file is written until it is whole: in the same folder, this process's own. */
+/** Returns a name under which a file is written until it is whole: in the same folder, and nobody else's. */
 export function partialName(file: string): string {
-  return `${file}.partial-${process.pid}`;
+  return `${file}.partial-${randomBytes(6).toString('hex')}`;
 }
 
 /** Puts a file that is whole under its name, on disk by the time that it returns. */

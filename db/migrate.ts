@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Database } from 'better-sqlite3';
 import { StoreError } from './errors.ts';
 import { createPrivate, partialName, putInPlace, removeDatabase } from './files.ts';
@@ -58,7 +59,7 @@ function hasRows(sqlite: Database): boolean {
 
 /** Returns the name of the copy: of what is about to change, since this connection keeps others from writing. */
 function backUpBefore(sqlite: Database, { id }: Migration): string {
-  const file = `${sqlite.name}.before-${id}`;
+  const file = freeName(`${sqlite.name}.before-${id}`);
   const partial = partialName(file);
   // Another connection: SQLite copies no database from within a transaction.
   const reader = connect(sqlite.name, { readonly: true });
@@ -74,6 +75,13 @@ function backUpBefore(sqlite: Database, { id }: Migration): string {
   } finally {
     reader.close();
   }
+}
+
+/** An earlier upgrade's copy, of another state, is not this one's to replace. */
+function freeName(wanted: string): string {
+  let name = wanted;
+  for (let count = 2; existsSync(name); count++) name = `${wanted}-${count}`;
+  return name;
 }
 
 /**

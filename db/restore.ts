@@ -49,9 +49,18 @@ async function replace(partial: string, target: string): Promise<void> {
     for (const suffix of companions) await rm(`${target}${suffix}`, { force: true });
     giveToOwner(partial, target);
     putInPlace(partial, target);
-    old?.exec('commit');
+    takeMarkOff(old);
   } finally {
     old?.close();
+  }
+}
+
+/** The new database is in place: what becomes of the old one can't undo that. */
+function takeMarkOff(old: Database.Database | null): void {
+  try {
+    old?.exec('commit');
+  } catch {
+    // Its disk is full, say.
   }
 }
 

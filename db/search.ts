@@ -38,28 +38,54 @@ export async function searchNewest<R extends Row>(
   // Checking documents may take long and must not hold others up, so there is no common snapshot. What could upset it
   // is that sandboxes are moved meanwhile; that old ones are deleted does not.
   for (;;) {
-    const before = await highestOf(db, search.ownerId);
+    const before = await stateOf(db, search.ownerId);
     const rows = await collectNewest(db, search, (positions) => select(db, positions));
-    if (!(await hasMoved(db, search.ownerId, before))) return rows;
+    if (await wasReordered(db, before)) continue;
+    const resumed = await resumedSince(db, search, before, (positions) => select(db, positions));
+    return newest([...resumed, ...rows], search.limit);
   }
 }
 
-type Highest = { position: number; id: string };
+type State = { version: number; highest: { position: number; id: string } | undefined };
 
-/** Returns the newest comer of an owner's sandboxes. */
-async function highestOf(db: Db, ownerId: number): Promise<Highest | undefined> {
+async function stateOf(db: Db, ownerId: number): Promise<State> {
+  const [version] = await selectVersion(db, {});
   const [highest] = await selectHighest(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
-  return highest;
+  return { version: version?.data_version ?? 0, highest };
 }
 
-/** Putting an owner's sandboxes in order moves all of them; resuming one moves it above the highest there is. */
-async function hasMoved(db: Db, ownerId: number, before: Highest | undefined): Promise<boolean> {
-  if (before && (await selectId(db, before))[0]?.id !== before.id) return true;
-  const above = before?.position ?? positionOf(ownerId, 0);
-  return (await selectResumed(db, { above, to: positionOf(ownerId + 1, 0) })).length > 0;
+/** Putting an owner's sandboxes in order moves all of them. Only other processes do: an import, the doctor. */
+async function wasReordered(db: Db, { version, highest }: State): Promise<boolean> {
+  const [now] = await selectVersion(db, {});
+  if (now?.data_version === version || !highest) return false;
+  return (await selectId(db, highest))[0]?.id !== highest.id;
 }
 
-const selectHighest = query<{ from: number; to: number }, Highest>((db, value) =>
+/** Returns what matches of those that were resumed meanwhile: that moves them above all, where the search has been. */
+async function resumedSince<R extends Row>(
+  db: Db,
+  { ownerId, filter: { recheck } }: Search,
+  { highest }: State,
+  select: (positions: number[]) => Promise<R[]>,
+): Promise<R[]> {
+  const above = highest?.position ?? positionOf(ownerId, 0);
+  const moved = await selectResumed(db, { above, to: positionOf(ownerId + 1, 0) });
+  if (moved.length === 0 || !recheck) return [];
+  return checked(await select(moved.map(({ position }) => position)), recheck);
+}
+
+/** Returns the newest, each once: of two with one id the first. */
+function newest<R extends Row>(rows: R[], limit: number): R[] {
+  const seen = new Set<string>();
+  const once = rows.filter(({ id }) => !seen.has(id) && seen.add(id));
+  return once.sort(newestFirst).slice(0, limit);
+}
+
+const selectVersion = query<Record<string, never>, { data_version: number }>((db) =>
+  sql<{ data_version: number }>`pragma data_version`.compile(db),
+);
+
+const selectHighest = query<{ from: number; to: number }, { position: number; id: string }>((db, value) =>
   db
     .selectFrom('sandboxes')
     .select(['position', 'id'])
@@ -79,8 +105,7 @@ const selectResumed = query<{ above: number; to: number }, { position: number }>
     .select('position')
     .where('position', '>', value('above'))
     .where('position', '<', value('to'))
-    .where('first_started_at', 'is not', null)
-    .limit(1),
+    .where('first_started_at', 'is not', null),
 );
 
 /**

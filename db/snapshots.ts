@@ -42,7 +42,7 @@ export async function snapshotSandbox(
     const { status, templateId, metadata, memoryMb, vcpuCount } = await getLiveSandbox(trx, now, ownerId, sandboxId);
     if (status === 'paused') throw new StoreError('paused', 'Sandbox is paused: resume it first');
     const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
-    const existing = name !== null && replace ? await findSnapshot(trx, ownerId, name) : null;
+    const existing = name !== null && replace ? await findByName(trx, ownerId, name) : null;
     if (existing) return replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
     return insertSnapshot(trx, now, ownerId, { ...taken, name });
   });
@@ -69,6 +69,11 @@ export async function findSnapshot(db: Db, ownerId: number, idOrName: string): P
     .where((eb) => eb.or([eb('id', '=', idOrName), eb('name', '=', idOrName)]))
     .executeTakeFirst();
   return row ? snapshotOf(row) : null;
+}
+
+async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id: string } | undefined> {
+  const named = trx.selectFrom('snapshots').select('id').where('owner_id', '=', ownerId).where('name', '=', name);
+  return named.executeTakeFirst();
 }
 
 /** Returns the owner's snapshots, `limit` at most if given, newest first, ties by id. */

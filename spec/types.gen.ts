@@ -1499,8 +1499,13 @@ export interface components {
              * @description When its first run began, if it has been resumed since
              */
             first_started_at?: string;
-            /** @description What a client wants kept, such as its network rules. It may hold secrets */
-            settings?: Record<string, never>;
+            /** @description What a client wants kept and no rule reads. It may hold secrets */
+            settings?: {
+                autoResume?: boolean;
+                allowInternetAccess?: boolean;
+                network?: components["schemas"]["SandboxNetworkConfig"];
+                volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+            };
         };
     };
     responses: {

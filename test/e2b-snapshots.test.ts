@@ -85,6 +85,7 @@ describe("E2B's snapshots", () => {
       ]) {
         expect((await take(id, { name })).status, String(name)).to.equal(400);
       }
+      expect((await take(id, { name: `${alice.name}/s${'a'.repeat(20)}` })).status).to.equal(400);
       expect(await snapshots()).to.deep.equal([]);
     });
 

@@ -146,6 +146,28 @@ describe('the metadata index', () => {
     expect(found).to.deep.equal(Array.from({ length: 500 }, (_, n) => `s${n * 10 + 5}`));
   });
 
+  it('lists all there is, and answers, while a sandbox is paused and resumed all the time', async () => {
+    const { db } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    await write(db, async (trx) => {
+      const inserter = new SandboxInserter(trx);
+      for (let n = 0; n < 6000; n++) await inserter.add(row(alice, `s${n}`, { a: [{ b: n % 10, c: 1 }] }, n));
+      await inserter.flush();
+    });
+    const filter = compileFilter({ a: [{ b: 5, c: 1 }] });
+    let found: string[] | undefined;
+    const listing = listSandboxes(db, 0, alice.id, { filter, limit: 1000 }).then((sandboxes) => {
+      found = sandboxes.map(({ id }) => id);
+    });
+    const clock = () => 7000;
+    while (!found) {
+      await pauseSandbox(db, clock, alice.id, 's5');
+      await resumeSandbox(db, clock, alice.id, 's5', 60);
+    }
+    await listing;
+    expect(new Set(found)).to.deep.equal(new Set(Array.from({ length: 600 }, (_, n) => `s${n * 10 + 5}`)));
+  });
+
   it('leaves nothing behind of a deleted user, and nothing undone in a failed import', async () => {
     const { db, sqlite } = app.server.context.store;
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];

@@ -65,8 +65,8 @@ describe('the store', () => {
   describe('before a migration that rewrites what there is', () => {
     const next = (migrations.at(-1)?.id ?? 0) + 1;
     const renaming = { id: next, name: 'renaming', sql: "update users set name = 'bob'", rewrites: true };
-    const opened = (user: boolean) => {
-      const sqlite = new Database(fileIn());
+    const opened = (user: boolean, name?: string) => {
+      const sqlite = new Database(fileIn(name));
       migrate(sqlite);
       sqlite.pragma('journal_mode = wal');
       if (user) sqlite.exec("insert into users (name, created_at) values ('alice', 0)");
@@ -83,14 +83,20 @@ describe('the store', () => {
       expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([]);
     });
 
+    it('leaves the copy of an earlier upgrade alone', () => {
+      const sqlite = opened(true);
+      mkdirSync(`${sqlite.name}.before-${next}`);
+      expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([`${sqlite.name}.before-${next}-2`]);
+    });
+
     it('makes none where there is nothing to lose, or before one that only adds', () => {
       expect(migrate(opened(false), [...migrations, renaming])).to.deep.equal([]);
       expect(migrate(opened(true), [...migrations, { ...renaming, rewrites: false }])).to.deep.equal([]);
     });
 
     it('changes nothing where the copy cannot be made', () => {
-      const sqlite = opened(true);
-      mkdirSync(`${sqlite.name}.before-${next}`);
+      // As long as a name may be, with room for -wal and none for the copy.
+      const sqlite = opened(true, 'x'.repeat(240));
       expect(() => migrate(sqlite, [...migrations, renaming])).to.throw(StoreError, "can't make the backup");
       expect(namesIn(sqlite.name)).to.deep.equal(['alice']);
       expect(readdirSync(dirname(sqlite.name)).filter((name) => name.includes('partial'))).to.deep.equal([]);

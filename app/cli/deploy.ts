@@ -12,7 +12,12 @@ export function deployCommands(program: Command, { stdout }: Terminal): void {
   program
     .command('dockerfile')
     .description('print a Dockerfile around the executable')
-    .action(() => void stdout.write(dockerfile(isExecutable() ? basename(process.execPath) : 'sandpit-linux-x64')));
+    .action(
+      () =>
+        void stdout.write(
+          dockerfile(isExecutable() && process.platform === 'linux' ? basename(process.execPath) : 'sandpit-linux-x64'),
+        ),
+    );
 }
 
 function unit(executable: string): string {
@@ -21,7 +26,7 @@ Description=Sandpit, a control plane for sandboxes
 After=network.target
 
 [Service]
-ExecStart=${executable} serve
+ExecStart=${quoted(executable)} serve
 Environment=SANDPIT_DB=%S/sandpit/sandpit.db
 # Settings such as SANDPIT_HOST go here; it may be missing.
 EnvironmentFile=-/etc/sandpit.env
@@ -62,6 +67,12 @@ SystemCallFilter=~@privileged @resources
 [Install]
 WantedBy=multi-user.target
 `;
+}
+
+/** As systemd reads it (systemd.syntax(7), "Quoting"; % begins a specifier). */
+function quoted(path: string): string {
+  const escaped = path.replaceAll('%', '%%').replaceAll('$', '$$$$');
+  return /^[\w./%+-]+$/.test(path) ? escaped : `"${escaped.replace(/[\\"]/g, '\\$&')}"`;
 }
 
 function dockerfile(executable: string): string {

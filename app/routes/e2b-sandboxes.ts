@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type RequestHandler, Router } from 'express';
 import { createSandbox } from '../../db/create.ts';
 import { StoreError } from '../../db/errors.ts';
@@ -11,7 +12,7 @@ import {
   updateSandbox,
 } from '../../db/lifecycle.ts';
 import { compileFilter } from '../../db/metadata.ts';
-import { countRunning, everything, listPage, type SandboxQuery } from '../../db/pages.ts';
+import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../db/pages.ts';
 import { getLiveSandbox } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { principalOf } from '../auth.ts';
@@ -120,9 +121,15 @@ type ListQuery = {
 function listRunning({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { pairs } = compileFilter(metadataFilter(req.query.metadata as string | undefined));
-    const wanted: SandboxQuery = { ...everything, statuses: ['active'], pairs };
-    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted);
-    res.json(sandboxes.map(listedSandbox));
+    const wanted: SandboxQuery = { ...everything, statuses: ['active'], pairs, limit: 1000 };
+    const found: Schemas['ListedSandbox'][] = [];
+    for (let after: Cursor | null = null; ; await nextTurn()) {
+      const { sandboxes, hasMore } = await listPage(store.db, now(), principalOf(req).user.id, { ...wanted, after });
+      found.push(...sandboxes.map(listedSandbox));
+      after = sandboxes.at(-1) ?? null;
+      if (!hasMore) break;
+    }
+    res.json(found);
   };
 }
 

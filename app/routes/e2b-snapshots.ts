@@ -32,6 +32,8 @@ function create({ store, now }: Context): RequestHandler {
     const namespace = namespaceOf(user.name);
     const { name }: Schemas['SandboxSnapshotRequest'] = req.body;
     const reference = name === undefined ? null : parseReference(name, namespace);
+    if (reference && /^s[a-z0-9]{20}(:|$)/.test(reference))
+      throw new HttpError(400, `Invalid name: ${name} looks like an id`);
     if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
     const wanted = { name: reference, replace: true };
     const snapshot = await snapshotSandbox(store.db, now, user.id, sandboxIdOf(req), wanted);
