@@ -23,8 +23,15 @@ export function putInPlace(partial: string, file: string): void {
   if (process.platform !== 'win32') sync(dirname(file), 'r');
 }
 
+/** Removes what is left of a database that came to nothing, as far as that can be done. */
 export function removeDatabase(file: string): void {
-  for (const suffix of ['', ...companions]) rmSync(`${file}${suffix}`, { force: true });
+  for (const suffix of ['', ...companions]) {
+    try {
+      rmSync(`${file}${suffix}`, { force: true });
+    } catch {
+      // The failure that made it come to nothing is the one to tell of.
+    }
+  }
 }
 
 /** Says whether two names, one of which may be nothing's, are one file's. */
