@@ -1,7 +1,8 @@
 import { once } from 'node:events';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { randomFrom } from '../bench/data.ts';
-import { type Serving, serve, start } from '../process.ts';
+import { type Serving, sandpit, serve, start } from '../process.ts';
 import { apiKey, type Tally, writeOn } from './client.ts';
 import { Model } from './model.ts';
 import { type Findings, noFindings, verify } from './verify.ts';
@@ -28,18 +29,21 @@ export async function torture({ file, kills, seconds, seed, report }: KillOption
     ...noFindings(),
     ...{ acknowledged: 0, refused: {}, lies: [], seed, kills: 0, atStart: 0, sandboxes: 0, checks: 0 },
   };
-  let server = await serveOn(file);
+  // So that it starts in two thirds of the time; only a process that ends by itself leaves it behind.
+  const env = { NODE_COMPILE_CACHE: join(dirname(file), 'compiled') };
+  await sandpit(['--version'], { env });
+  let server = await serveOn(file, env);
   try {
     while (result.kills < kills && performance.now() < deadline) {
-      await killWhileWriting(server, 10 + random() * 400, { model, tally: result, seed: seed + result.kills });
+      await killWhileWriting(server, 10 + random() * 500, { model, tally: result, seed: seed + result.kills });
       result.kills++;
       // The recovery is interrupted as well, now and then.
       if (random() < 0.15 && result.kills < kills) {
-        await killWhileStarting(file, 100 + random() * 900);
+        await killWhileStarting(file, env, 100 + random() * 900);
         result.kills++;
         result.atStart++;
       }
-      server = await serveOn(file);
+      server = await serveOn(file, env);
       const isThorough = ++result.checks % thoroughEvery === 0 || result.kills >= kills;
       await verify(file, server.url, model, result, isThorough);
       report?.(`${result.kills} of ${kills} kills, ${result.acknowledged} writes acknowledged`);
@@ -52,9 +56,11 @@ export async function torture({ file, kills, seconds, seed, report }: KillOption
 }
 
 /** Starts the server on a database with the client's key. */
-export function serveOn(file: string): Promise<Serving> {
-  return serve(['--db', file], { env: environment });
+export function serveOn(file: string, env: Env = {}): Promise<Serving> {
+  return serve(['--db', file], { env: { ...environment, ...env } });
 }
+
+type Env = Record<string, string>;
 
 const environment = { SANDPIT_API_KEY: apiKey, SANDPIT_LOG_LEVEL: 'error', SANDPIT_SWEEP_SECONDS: '1' };
 
@@ -70,8 +76,8 @@ async function killWhileWriting(
   await writing;
 }
 
-async function killWhileStarting(file: string, milliseconds: number): Promise<void> {
-  const child = start(['serve', '--port', '0', '--db', file], { env: environment, cwd: '/' });
+async function killWhileStarting(file: string, env: Env, milliseconds: number): Promise<void> {
+  const child = start(['serve', '--port', '0', '--db', file], { env: { ...environment, ...env }, cwd: '/' });
   const closed = once(child, 'close');
   await delay(milliseconds);
   child.kill('SIGKILL');

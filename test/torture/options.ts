@@ -9,7 +9,7 @@ export type Options = { kills: number; seconds: number; seed: number; dir: strin
 export const usage = `npm run torture -- [options]
 
   --kills N         how often the server is killed, 200
-  --seconds N       how long that may take, 360
+  --seconds N       how long that may take, 600
   --seed N          what the moments and the writes are drawn from; printed with the result
   --dir DIRECTORY   where the database is (${tmpdir()})
 
@@ -24,7 +24,7 @@ export function readOptions(args: string[]): Options & { help: boolean } {
   return {
     help: values.help ?? false,
     kills: wholeNumber(values.kills ?? '200'),
-    seconds: wholeNumber(values.seconds ?? '360'),
+    seconds: wholeNumber(values.seconds ?? '600'),
     seed: wholeNumber(values.seed ?? String(1 + Math.floor(Math.random() * 1e6))),
     dir: values.dir ?? tmpdir(),
   };
