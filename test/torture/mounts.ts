@@ -56,9 +56,11 @@ export function remountReadOnly({ dir }: Mount): void {
   run('mount', '-o', 'remount,ro', dir);
 }
 
-/** Makes the database's files immutable, also for who has them open; returns what undoes it. Works on ext4. */
+/** Makes the database and its log immutable, also for who has them open; returns what undoes it. Works on ext4. */
 export function lock(file: string): () => void {
-  const files = [file, `${file}-wal`, `${file}-shm`];
+  // Not the -shm, which SQLite maps: ext4 ends a process (SIGBUS) that writes to an immutable file through its memory.
+  // A file system that becomes read-only does not; see `breakDown`.
+  const files = [file, `${file}-wal`];
   run('chattr', '+i', ...files);
   return () => run('chattr', '-i', ...files);
 }
