@@ -52,7 +52,8 @@ class ApiKeyStrategy extends passport.Strategy {
  * token or an API key) or from `X-API-Key`, whichever is valid.
  * The handler throws HttpError 401 when none is; where it can't tell it sets `req.failure` as well.
  */
-export function createAuthenticator({ store, now, keyUse }: Context): (req: Request) => Promise<true> {
+export function createAuthenticator(context: Context): (req: Request) => Promise<true> {
+  const { store, now } = context;
   const authenticator = new passport.Passport();
   authenticator.use(
     new BearerStrategy((token, done) => {
@@ -77,10 +78,15 @@ export function createAuthenticator({ store, now, keyUse }: Context): (req: Requ
       throw error;
     });
     if (!principal) throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
-    if (principal.keyId !== null) keyUse.set(principal.keyId, now());
-    req.principal = principal;
+    admit(req, principal, context);
     return true;
   };
+}
+
+/** Notes whom the request speaks for, and that their key is in use. */
+export function admit(req: Request, principal: Principal, { now, keyUse }: Pick<Context, 'now' | 'keyUse'>): void {
+  if (principal.keyId !== null) keyUse.set(principal.keyId, now());
+  req.principal = principal;
 }
 
 /** Returns whom the request speaks for. Throws an Error on an operation without `security`. */

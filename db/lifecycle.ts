@@ -4,7 +4,7 @@ import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector } from './pairs.ts';
 import { ordinalOf, positionOf } from './positions.ts';
-import { getLiveSandbox, getSandbox, type Sandbox, statusAfterTimeout } from './sandboxes.ts';
+import { getLiveSandbox, getSandbox, requireRunning, type Sandbox, statusAfterTimeout } from './sandboxes.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
 
 /** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
@@ -156,10 +156,6 @@ async function changeLive(
     await apply(trx, await getLiveSandbox(trx, now, ownerId, id), now);
     return getSandbox(trx, now, ownerId, id);
   });
-}
-
-function requireRunning({ status }: Sandbox): void {
-  if (status === 'paused') throw new StoreError('paused', 'Sandbox is paused: resume it first');
 }
 
 async function extend(trx: Trx, { id, endAt }: Sandbox, to: number): Promise<void> {

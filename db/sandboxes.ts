@@ -42,6 +42,11 @@ export async function findSandbox(db: Db, now: number, ownerId: number, id: stri
   return (await selectOne(db, { now, ownerId, id }))[0] ?? null;
 }
 
+/** Throws StoreError `paused` unless the sandbox, which has not ended, runs. */
+export function requireRunning({ status }: Sandbox): void {
+  if (status === 'paused') throw new StoreError('paused', 'Sandbox is paused: resume it first');
+}
+
 /** Returns a sandbox, whoever owns it, or null: for what may be known without a credential. */
 export async function findAnyonesSandbox(db: Db, now: number, id: string): Promise<Sandbox | null> {
   return (await selectAnyones(db, { now, id }))[0] ?? null;

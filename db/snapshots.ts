@@ -1,10 +1,8 @@
 import type { Selectable } from 'kysely';
 import { StoreError } from './errors.ts';
 import { randomDigits } from './insert.ts';
-import type { JsonObject } from './json.ts';
-import { metadataText } from './metadata.ts';
 import type { Cursor } from './pages.ts';
-import { getLiveSandbox } from './sandboxes.ts';
+import { getLiveSandbox, requireRunning } from './sandboxes.ts';
 import type { SnapshotsTable } from './schema.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
 
@@ -39,8 +37,9 @@ export async function snapshotSandbox(
 ): Promise<Snapshot> {
   return write(db, async (trx) => {
     const now = clock();
-    const { status, templateId, metadata, memoryMb, vcpuCount } = await getLiveSandbox(trx, now, ownerId, sandboxId);
-    if (status === 'paused') throw new StoreError('paused', 'Sandbox is paused: resume it first');
+    const sandbox = await getLiveSandbox(trx, now, ownerId, sandboxId);
+    requireRunning(sandbox);
+    const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
     const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
     const existing = name !== null && replace ? await findByName(trx, ownerId, name) : null;
     if (existing) return replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
@@ -55,20 +54,14 @@ export async function createSnapshot(
   ownerId: number,
   { name, ociImage, memoryMb, vcpuCount }: Pick<Snapshot, 'name' | 'memoryMb' | 'vcpuCount'> & { ociImage: string },
 ): Promise<Snapshot> {
-  const metadata = metadataText({} satisfies JsonObject);
-  const taken = { sandboxId: null, templateId: null, ociImage, metadata, memoryMb, vcpuCount };
+  const taken = { sandboxId: null, templateId: null, ociImage, metadata: '{}', memoryMb, vcpuCount };
   return insertSnapshot(trx, now, ownerId, { ...taken, name });
 }
 
 /** Returns the owner's snapshot of this id or name, or null. */
 export async function findSnapshot(db: Db, ownerId: number, idOrName: string): Promise<Snapshot | null> {
-  const row = await db
-    .selectFrom('snapshots')
-    .selectAll()
-    .where('owner_id', '=', ownerId)
-    .where((eb) => eb.or([eb('id', '=', idOrName), eb('name', '=', idOrName)]))
-    .executeTakeFirst();
-  return row ? snapshotOf(row) : null;
+  const [found] = await listSnapshots(db, ownerId, { idOrName, limit: 1 });
+  return found ?? null;
 }
 
 async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id: string } | undefined> {

@@ -6,7 +6,7 @@ import { endSandbox } from '../../db/lifecycle.ts';
 import { compileFilter, type Filter } from '../../db/metadata.ts';
 import { findAnyonesSandbox, findSandbox, getSandbox, listSandboxes } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { principalOf } from '../auth.ts';
+import { admit, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import { session, sessionStatus, sessionUsage, wantedSandbox } from '../instavm.ts';
 import { readJsonObject } from '../json.ts';
@@ -40,13 +40,13 @@ function list({ store, now, config }: Context): RequestHandler {
   };
 }
 
-function create({ store, now, keyUse }: Context): RequestHandler {
+function create(context: Context): RequestHandler {
+  const { store, now } = context;
   return async (req, res) => {
     const { api_key: key, ...body }: components['schemas']['CreateSession'] = req.body;
     const principal = await findByApiKey(store.db, key);
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
-    if (principal.keyId !== null) keyUse.set(principal.keyId, now());
-    req.principal = principal;
+    admit(req, principal, context);
     const owned = { ownerId: principal.user.id, templateId: null };
     const { id } = await createSandbox(store.db, now, { ...owned, ...wantedSandbox(body) });
     res.json({ session_id: sessionIdOf(id) });
