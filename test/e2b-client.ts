@@ -1,3 +1,4 @@
+import { expect } from 'chai';
 import { apiKey, type Caller, shareApp, startTime, type TestApp } from './helpers.ts';
 
 /** Returns the calls that one of E2B's clients makes for a caller. */
@@ -16,6 +17,15 @@ export function e2bOf(app: TestApp, caller: Caller) {
     read: async (id: string) => (await get(`/sandboxes/${id}`)).body,
     /** Returns the status of an answer. */
     does: async (id: string, action: string, body?: object) => (await post(`/sandboxes/${id}/${action}`, body)).status,
+    list: (query = '') => get(`/v2/sandboxes?${query}`),
+    /** Returns what the older path lists. */
+    running: async (query = ''): Promise<string[]> => idsOf((await get(`/sandboxes?${query}`)).body),
+    /** Holds the answer to a query against what a refusal is: 400 and this message. */
+    refused: async (query: string, message: string | RegExp, path = '/v2/sandboxes'): Promise<void> => {
+      const { status, body } = await get(`${path}?${query}`);
+      expect([status, body.code], query).to.deep.equal([400, 400]);
+      expect(body.message, query).to.match(typeof message === 'string' ? new RegExp(`^${message}$`) : message);
+    },
     listed: async (query = ''): Promise<string[]> => idsOf((await get(`/v2/sandboxes?${query}`)).body),
   };
 }

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type E2b, idsOf, metadataQuery, shareE2b } from './e2b-client.ts';
+import { type E2b, metadataQuery, shareE2b } from './e2b-client.ts';
 import { type Caller, clientOf, startTime, type TestApp } from './helpers.ts';
 
 describe("filtering E2B's sandboxes", () => {
@@ -11,21 +11,13 @@ describe("filtering E2B's sandboxes", () => {
     ({ app, alice, e2b } = await arrange());
   });
 
-  const list = (query = '') => e2b.get(`/v2/sandboxes?${query}`);
-  const running = async (query = '') => idsOf((await e2b.get(`/sandboxes?${query}`)).body);
-  const refused = async (query: string, message: string | RegExp, path = '/v2/sandboxes') => {
-    const { status, body } = await e2b.get(`${path}?${query}`);
-    expect([status, body.code], query).to.deep.equal([400, 400]);
-    expect(body.message, query).to.match(typeof message === 'string' ? new RegExp(`^${message}$`) : message);
-  };
-
   it('200: metadata as E2B encodes it, exact and case-sensitive, all pairs', async () => {
     const odd = { 'a b': 'c&d=é', 'k+%25': '+ %', '': '', '😀': '\u2028\n"\\' };
     const proto = JSON.parse('{"__proto__":"p","constructor":"c","toString":"t"}') as Record<string, string>;
     const [one, two] = [await e2b.create({ metadata: { ...odd, x: '1' } }), await e2b.create({ metadata: proto })];
     for (const [key, value] of Object.entries(odd)) {
       expect(await e2b.listed(metadataQuery({ [key]: value })), key).to.deep.equal([one]);
-      expect(await running(metadataQuery({ [key]: value })), key).to.deep.equal([one]);
+      expect(await e2b.running(metadataQuery({ [key]: value })), key).to.deep.equal([one]);
     }
     expect(await e2b.listed(metadataQuery(proto))).to.deep.equal([two]);
     expect(await e2b.listed(metadataQuery({ ...odd, x: '1' }))).to.deep.equal([one]);
@@ -56,7 +48,7 @@ describe("filtering E2B's sandboxes", () => {
       ['%3D1', []],
     ] as const) {
       expect(await e2b.listed(`metadata=${text}`), text).to.deep.equal(expected);
-      expect(await running(`metadata=${text}`), text).to.deep.equal(expected);
+      expect(await e2b.running(`metadata=${text}`), text).to.deep.equal(expected);
     }
   });
 
@@ -73,7 +65,7 @@ describe("filtering E2B's sandboxes", () => {
     const wrong = ['', '&', 'a', 'a=1&', '&a=1', 'a=1=2', 'a=1&b', 'a=%', 'a=%zz', 'a=%25', 'a=%ED%A0%80', 'a=%FF'];
     for (const text of wrong) {
       const query = `metadata=${encodeURIComponent(text)}`;
-      for (const path of ['/v2/sandboxes', '/sandboxes']) await refused(query, /^Error parsing metadata/, path);
+      for (const path of ['/v2/sandboxes', '/sandboxes']) await e2b.refused(query, /^Error parsing metadata/, path);
     }
   });
 
@@ -101,13 +93,13 @@ describe("filtering E2B's sandboxes", () => {
       expect(found, text).to.deep.equal(isThere ? [id] : []);
     }
     for (const text of ['', 'yesterday', '2025-01-18', time, `${time}+02:00`, '2016-12-31T23:59:60Z']) {
-      await refused(`startedAfter=${text}`, /startedAfter|Invalid time/);
+      await e2b.refused(`startedAfter=${text}`, /startedAfter|Invalid time/);
     }
   });
 
   it('400: a day that no month has', async () => {
     for (const day of ['2025-02-29', '2025-04-31'])
-      await refused(`startedAfter=${day}T00:00:00Z`, /startedAfter|Invalid time/);
+      await e2b.refused(`startedAfter=${day}T00:00:00Z`, /startedAfter|Invalid time/);
   });
 
   it('200: those of a template, by its name with or without the namespace, whatever the tag', async () => {
@@ -122,10 +114,10 @@ describe("filtering E2B's sandboxes", () => {
     expect(await e2b.listed('template=bob/base')).to.deep.equal([foreign]);
     expect(await e2b.listed('template=b_se')).to.deep.equal([ids[3]]);
     expect(await e2b.listed('template=default')).to.deep.equal([native]);
-    const { body, headers } = await list('template=nope');
+    const { body, headers } = await e2b.list('template=nope');
     expect([body, headers['x-total-running']]).to.deep.equal([[], '0']);
-    await refused('template=base:v1', 'Invalid template: tags are not supported here');
+    await e2b.refused('template=base:v1', 'Invalid template: tags are not supported here');
     for (const text of ['', 'a%20b', 'a/b/c', 'a%25'])
-      await refused(`template=${text}`, /^Invalid template reference: /);
+      await e2b.refused(`template=${text}`, /^Invalid template reference: /);
   });
 });

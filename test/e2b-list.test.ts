@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type E2b, idsOf, shareE2b, timeAt } from './e2b-client.ts';
+import { type E2b, shareE2b, timeAt } from './e2b-client.ts';
 import type { TestApp } from './helpers.ts';
 
 describe("listing E2B's sandboxes", () => {
@@ -11,13 +11,6 @@ describe("listing E2B's sandboxes", () => {
     ({ app, e2b, bobs } = await arrange());
   });
 
-  const list = (query = '') => e2b.get(`/v2/sandboxes?${query}`);
-  const running = async (query = '') => idsOf((await e2b.get(`/sandboxes?${query}`)).body);
-  const refused = async (query: string, message: string | RegExp, path = '/v2/sandboxes') => {
-    const { status, body } = await e2b.get(`${path}?${query}`);
-    expect([status, body.code], query).to.deep.equal([400, 400]);
-    expect(body.message, query).to.match(typeof message === 'string' ? new RegExp(`^${message}$`) : message);
-  };
   const tokenOf = (text: string) => encodeURIComponent(Buffer.from(text).toString('base64url'));
 
   it('200: every member of a row, running and paused, newest first; the older path has the running ones', async () => {
@@ -33,7 +26,7 @@ describe("listing E2B's sandboxes", () => {
       { ...common, ...second, state: 'paused', metadata: {} },
       { ...common, ...first, state: 'running', metadata: { a: '1' }, volumeMounts },
     ];
-    const { body, headers } = await list();
+    const { body, headers } = await e2b.list();
     expect(body).to.deep.equal(rows);
     expect(headers).to.include({ 'x-total-running': '1' }).and.not.have.property('x-next-token');
     expect((await e2b.get('/sandboxes')).body).to.deep.equal(rows.slice(1));
@@ -45,7 +38,7 @@ describe("listing E2B's sandboxes", () => {
     await e2b.does(await e2b.create({ metadata: { n: '0' } }), 'pause');
     const totals = [];
     for (const query of ['limit=1', 'state=running&limit=2', 'metadata=n%3D0', 'state=paused', 'template=nope']) {
-      totals.push((await list(query)).headers['x-total-running']);
+      totals.push((await e2b.list(query)).headers['x-total-running']);
     }
     expect(totals).to.deep.equal(['3', '3', '2', undefined, '0']);
   });
@@ -59,30 +52,30 @@ describe("listing E2B's sandboxes", () => {
       [5, 4, false],
       [100, 4, false],
     ] as const) {
-      const { body, headers } = await list(`limit=${limit}`);
+      const { body, headers } = await e2b.list(`limit=${limit}`);
       expect([body.length, 'x-next-token' in headers], `limit ${limit}`).to.deep.equal([rows, hasToken]);
     }
   });
 
   it('200: at most 100 unless told otherwise; the older path has them all', async () => {
     await e2b.post(`/sandboxes/${await e2b.create()}/fork`, { count: 100 });
-    const { body, headers } = await list();
+    const { body, headers } = await e2b.list();
     expect([body.length, headers['x-total-running']]).to.deep.equal([100, '101']);
     expect(await e2b.listed(`nextToken=${headers['x-next-token']}`)).to.have.length(1);
-    expect(await running('limit=1&state=paused')).to.have.length(101);
+    expect(await e2b.running('limit=1&state=paused')).to.have.length(101);
   });
 
   it('400: states, orders and limits that there are not', async () => {
     for (const text of ['', 'running,', 'killed', 'RUNNING', '%20running', 'active'])
-      await refused(`state=${text}`, /query\.state/);
-    for (const text of ['', 'ASC', 'newest']) await refused(`order=${text}`, /query\.order/);
+      await e2b.refused(`state=${text}`, /query\.state/);
+    for (const text of ['', 'ASC', 'newest']) await e2b.refused(`order=${text}`, /query\.order/);
     for (const text of ['', '0', '101', '-1', '1.5', '1e1', 'a', '99999999999999999999'])
-      await refused(`limit=${text}`, /query\.limit/);
+      await e2b.refused(`limit=${text}`, /query\.limit/);
   });
 
   it('400: a token of the other order, or of any wrong form', async () => {
     for (let n = 0; n < 2; n++) await e2b.create();
-    const [desc, asc] = [(await list('limit=1')).headers, (await list('limit=1&order=asc')).headers];
+    const [desc, asc] = [(await e2b.list('limit=1')).headers, (await e2b.list('limit=1&order=asc')).headers];
     const [down, up] = [desc['x-next-token'] as string, asc['x-next-token'] as string];
     expect(await e2b.listed(`nextToken=${down}`)).to.have.length(1);
     expect(await e2b.listed(`nextToken=${up}&order=asc`)).to.have.length(1);
@@ -100,7 +93,7 @@ describe("listing E2B's sandboxes", () => {
     ];
     const times = ['2025-01-18', '2025-13-18T10:30:00Z', '2025-01-18T10:30:00', '2025-01-18T10:30:00+00:00', '0', 'x'];
     for (const text of [...wrong, ...times.map((t) => `${t}__a`)])
-      await refused(`nextToken=${tokenOf(text)}`, 'Invalid next token');
+      await e2b.refused(`nextToken=${tokenOf(text)}`, 'Invalid next token');
     for (const query of [
       `nextToken=${up}`,
       `nextToken=${down}&order=asc`,
@@ -108,13 +101,13 @@ describe("listing E2B's sandboxes", () => {
       'nextToken=%00',
       'nextToken=null',
     ]) {
-      await refused(query, 'Invalid next token');
+      await e2b.refused(query, 'Invalid next token');
     }
   });
 
   it('400: a token with something before or behind it that is not base64url', async () => {
     const token = tokenOf('2025-01-18T10:30:00.000Z__a');
     for (const text of [`${token}!`, `%20${token}`, `!${token}`])
-      await refused(`nextToken=${text}`, 'Invalid next token');
+      await e2b.refused(`nextToken=${text}`, 'Invalid next token');
   });
 });
