@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { randomUuid } from '../db/random.ts';
 import type { Context } from './server.ts';
 
 /** Returns the program's log: JSON lines on standard output, or where told. */
@@ -14,7 +14,7 @@ export function createLog(level: string, destination: DestinationStream = pino.d
  */
 export function requestLog({ log }: Context): RequestHandler {
   return (req, res, next) => {
-    req.id = randomUUID();
+    req.id = randomUuid();
     if (!log.isLevelEnabled('info')) return next();
     const begin = performance.now();
     res.once('close', () => {

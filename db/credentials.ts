@@ -1,7 +1,8 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { User } from './accounts.ts';
 import { StoreError } from './errors.ts';
 import { query } from './query.ts';
+import { randomBytes } from './random.ts';
 import { type Db, isUniqueViolation, type Trx } from './sqlite.ts';
 
 /**

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Insertable } from 'kysely';
 import { StoreError } from './errors.ts';
 import type { JsonObject } from './json.ts';
@@ -7,6 +6,7 @@ import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector } from './pairs.ts';
 import { positionOf } from './positions.ts';
 import { query } from './query.ts';
+import { randomBytes } from './random.ts';
 import type { OnTimeout, SandboxStatus, Tables } from './schema.ts';
 import { isUniqueViolation, type Trx } from './sqlite.ts';
 

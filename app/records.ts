@@ -1,0 +1,113 @@
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import type { User } from '../db/accounts.ts';
+import { defaultSize, type NewSandbox, SandboxInserter } from '../db/insert.ts';
+import { isObject, type JsonObject, maxDepth, parseJson } from '../db/json.ts';
+import { disorderOf } from '../db/ordinals.ts';
+import { reorder } from '../db/reindex.ts';
+import type { Trx } from '../db/sqlite.ts';
+import { checkerOf } from '../spec/check.ts';
+import { loadContract } from '../spec/load.ts';
+import type { components } from '../spec/types.gen.ts';
+
+export type SandboxRecord = components['schemas']['SandboxRecord'];
+
+/** After so many sandboxes or entries of the index it is written, once for all of them. */
+const batchSize = 10_000;
+const maxPending = 250_000;
+
+/** Adds sandboxes as they were exported, of any owners. They count once `finish` has returned. */
+export class RecordImporter {
+  readonly #trx: Trx;
+  readonly #findOwner: (name: string) => Promise<User>;
+  readonly #owners = new Map<string, number>();
+  readonly #inserter: SandboxInserter;
+  count = 0;
+
+  /** `findOwner` is asked once for each name; what it throws, `add` throws. */
+  constructor(trx: Trx, findOwner: (name: string) => Promise<User>) {
+    this.#trx = trx;
+    this.#findOwner = findOwner;
+    this.#inserter = new SandboxInserter(trx);
+  }
+
+  /** Returns whether the index was written. Throws an Error that says what is wrong with the record. */
+  async add(record: SandboxRecord): Promise<boolean> {
+    requireObjects(record);
+    const ownerId = this.#owners.get(record.owner) ?? (await this.#findOwner(record.owner)).id;
+    this.#owners.set(record.owner, ownerId);
+    await this.#inserter.add(toSandbox(record, ownerId));
+    if (++this.count % batchSize > 0 && this.#inserter.pending < maxPending) return false;
+    await this.#inserter.flush();
+    return true;
+  }
+
+  async finish(): Promise<void> {
+    await this.#inserter.flush();
+    for (const ownerId of this.#owners.values()) {
+      if ((await disorderOf(this.#trx, ownerId)) > 0) await reorder(this.#trx, ownerId);
+    }
+  }
+}
+
+/**
+ * Adds the records of JSON lines and finishes; returns how many there were.
+ * Throws an Error that names the line, or the signal's reason once it says to stop.
+ */
+export async function importLines(
+  importer: RecordImporter,
+  lines: AsyncIterable<string>,
+  { stop, onBatch = () => {} }: { stop: AbortSignal; onBatch?: () => void },
+): Promise<number> {
+  const check = checkerOf<SandboxRecord>(loadContract(), '#/components/schemas/SandboxRecord');
+  let lineNumber = 0;
+  for await (const line of lines) {
+    stop.throwIfAborted();
+    lineNumber++;
+    if (line.trim() === '') continue;
+    try {
+      if (await importer.add(check(parseJson(line, maxDepth + 1)))) onBatch();
+    } catch (error) {
+      throw new Error(`nothing was imported: line ${lineNumber}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  await importer.finish();
+  return importer.count;
+}
+
+/** Returns the lines of a stream. */
+export function linesOf(input: Readable): AsyncIterable<string> {
+  return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
+  return {
+    id: record.sandbox_id,
+    ownerId,
+    templateId: record.template_id ?? null,
+    metadata: record.metadata as JsonObject,
+    env: record.env ?? null,
+    memoryMb: record.memory_mb ?? defaultSize.memoryMb,
+    vcpuCount: record.vcpu_count ?? defaultSize.vcpuCount,
+    startedAt: timeOf('started_at', record.started_at),
+    endAt: record.end_at ? timeOf('end_at', record.end_at) : null,
+    status: record.status,
+    onTimeout: record.on_timeout,
+    firstStartedAt: record.first_started_at ? timeOf('first_started_at', record.first_started_at) : null,
+    settings: record.settings as JsonObject | undefined,
+  };
+}
+
+/** A number that JavaScript can't hold is an object to the schema checker. */
+function requireObjects(record: SandboxRecord): void {
+  for (const name of ['metadata', 'env', 'settings'] as const) {
+    if (record[name] && !isObject(record[name])) throw new Error(`${name} must be object`);
+  }
+}
+
+/** Throws an Error for what the format allows and JavaScript can't read: a leap second, hours without minutes. */
+function timeOf(name: string, text: string): number {
+  const time = Date.parse(text);
+  if (Number.isFinite(time)) return time;
+  throw new Error(`${name} is no time that can be kept: ${text}`);
+}

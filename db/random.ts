@@ -1,0 +1,25 @@
+import { type Cipher, createCipheriv, hash, randomBytes as systemBytes, randomUUID as systemUuid } from 'node:crypto';
+
+let sequence: Cipher | null = null;
+
+/** Returns so many random bytes: the system's, or the next of the sequence that `repeatRandomness` has begun. */
+export function randomBytes(size: number): Buffer {
+  return sequence ? sequence.update(Buffer.alloc(size)) : systemBytes(size);
+}
+
+/** Returns a random UUID, of the same source. */
+export function randomUuid(): string {
+  if (!sequence) return systemUuid();
+  const bytes = randomBytes(16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6); // version 4, variant 10: RFC 9562, 5.4
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/**
+ * Has all of this process's ids and keys follow from a seed from now on, so that a test sees the same ones each time.
+ * Whoever knows the seed knows the keys: for nothing that is to be safe.
+ */
+export function repeatRandomness(seed: number): void {
+  sequence = createCipheriv('aes-256-ctr', hash('sha256', String(seed), 'buffer'), Buffer.alloc(16));
+}
