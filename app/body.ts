@@ -13,6 +13,7 @@ const maxBodyBytes = 2 ** 20;
 
 const parsers: Record<string, (bytes: Buffer) => unknown> = {
   'application/json': parseJsonBody,
+  'application/x-ndjson': parseJsonLines,
   'application/x-www-form-urlencoded': (bytes) => lastValues(bytes.toString()),
 };
 
@@ -32,7 +33,8 @@ export function bodyReader(contract: Contract): RequestHandler[] {
   const plainType: RequestHandler = (req, _res, next) => {
     const takes = mediaTypes(contract, req);
     const mediaType = mediaTypeOf(req);
-    if (takes.length > 0 && !takes.includes(mediaType)) throw new HttpError(415);
+    if (takes.length > 0 && !takes.includes(mediaType))
+      throw new HttpError(415, `Unsupported Media Type: send ${takes.join(' or ')}`);
     if (takes.length > 0) req.headers['content-type'] = mediaType;
     else delete req.headers['content-type'];
     next();
@@ -55,9 +57,24 @@ const parseBody: RequestHandler = (req, _res, next) => {
 };
 
 function parseJsonBody(bytes: Buffer): unknown {
-  if (!isUtf8(bytes)) throw new ValidationFailure([jsonProblem(new JsonError('syntax', 'not UTF-8'), ['body'], {})]);
-  // One more level than metadata may have: the body around it.
-  return withPlainNumbers(parseOrRefuse(bytes.toString(), ['body'], {}, maxDepth + 1));
+  const text = textOf(bytes);
+  // More levels than metadata may have: the body around it, and an array of such.
+  const around = text.trimStart().startsWith('[') ? 2 : 1;
+  const body = parseOrRefuse(text, ['body'], {}, maxDepth + around);
+  return Array.isArray(body) ? body.map(withPlainNumbers) : withPlainNumbers(body);
+}
+
+/** Returns an array of what the lines hold. */
+function parseJsonLines(bytes: Buffer): unknown {
+  return textOf(bytes)
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line, index) => withPlainNumbers(parseOrRefuse(line, ['body', index], {}, maxDepth + 1)));
+}
+
+function textOf(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString();
+  throw new ValidationFailure([jsonProblem(new JsonError('syntax', 'not UTF-8'), ['body'], {})]);
 }
 
 /** Only metadata keeps every digit of its numbers. For the rest, which the contract describes, the nearest double will do. */

@@ -128,17 +128,26 @@ export class ConfigError extends Error {
 }
 
 /**
- * Returns the configuration that flags (by setting name), environment and defaults give, in that order.
- * Throws ConfigError for the first value that can't be used.
+ * Returns the configuration that flags (by setting name), environment and defaults give, in that order; `fallbacks` are
+ * defaults that go before those of the settings. Throws ConfigError for the first value that can't be used.
  */
-export function readConfig(flags: Record<string, unknown>, env: NodeJS.ProcessEnv = process.env): Config {
-  const entries = Object.entries(settings).map(([name, setting]) => [name, readSetting(setting, flags[name], env)]);
+export function readConfig(
+  flags: Record<string, unknown>,
+  env: NodeJS.ProcessEnv = process.env,
+  fallbacks: Partial<Config> = {},
+): Config {
+  const defaults: Record<string, unknown> = fallbacks;
+  const entries = Object.entries(settings).map(([name, setting]) => [
+    name,
+    readSetting(setting, flags[name], env) ?? defaults[name] ?? setting.fallback,
+  ]);
   return Object.fromEntries(entries) as Config;
 }
 
+/** Returns undefined where nothing was given. */
 function readSetting(setting: Setting<unknown>, flag: unknown, env: NodeJS.ProcessEnv): unknown {
   const given = flag ?? env[setting.variable];
-  if (given === undefined) return setting.fallback;
+  if (given === undefined) return undefined;
   try {
     return setting.read(String(given));
   } catch (error) {

@@ -6,6 +6,7 @@ import type { Contract } from '../spec/load.ts';
 import { jsonProblem } from './json.ts';
 import type { Context } from './server.ts';
 import {
+  breachOf,
   isBreach,
   isValidatorError,
   type Problem,
@@ -48,10 +49,12 @@ export const notFound: RequestHandler = () => {
  * Turns any error into the shape of the path's dialect. FastAPI's: `{"detail": [...]}` for a request that breaks the
  * contract, else `{"detail": "..."}`. E2B's: `{"code", "message"}`, a broken contract being 400.
  */
-export function errorHandler({ contract, log }: Context): ErrorRequestHandler {
+export function errorHandler({ contract, log, test }: Context): ErrorRequestHandler {
   return (reported, req, res, next) => {
     if (res.headersSent) return next(reported);
-    const error = req.failure ?? reported;
+    const failure = req.failure ?? reported;
+    const breach = test && isValidatorError(failure) ? breachOf(contract, failure, req, res.statusCode) : null;
+    const error = breach === null ? failure : new HttpError(500, breach);
     const problems = problemsIn(contract, error, req);
     const isForE2b = isE2b(req.path);
     if (problems && !isForE2b) return void res.status(422).json({ detail: problems });

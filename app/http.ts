@@ -11,8 +11,10 @@ import { e2bSnapshotsRoutes } from './routes/e2b-snapshots.ts';
 import { refuseFilterToo, sessionsRoutes } from './routes/sessions.ts';
 import { snapshotsRoutes } from './routes/snapshots.ts';
 import { systemRoutes } from './routes/system.ts';
+import { testRoutes } from './routes/test.ts';
 import { vmsRoutes } from './routes/vms.ts';
 import type { Context } from './server.ts';
+import { testMiddleware } from './test-mode/mode.ts';
 import { validator } from './validator.ts';
 
 /** Returns the application: what every request goes through, in this order. */
@@ -24,6 +26,7 @@ export function createApp(context: Context): Express {
   app.set('query parser', queryParser(context.contract));
 
   app.use(requestLog(context));
+  if (context.test) app.use(testMiddleware(context.test));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));
@@ -34,6 +37,7 @@ export function createApp(context: Context): Express {
   app.use(e2bSnapshotsRoutes(context));
   app.use(e2bEnvdRoutes(context));
   app.use(systemRoutes(context));
+  if (context.test) app.use(testRoutes(context, context.test));
   app.use(docsRoutes());
   app.use(notFound);
   app.use('/v1/sessions/sandboxes', refuseFilterToo(context));

@@ -13,7 +13,7 @@ export function readJsonObject(text: string, loc: string[], maxLength: number): 
 }
 
 /** Returns the value of a JSON text found at `loc`; `input` is what the error shows of it. Throws ValidationFailure. */
-export function parseOrRefuse(text: string, loc: string[], input: unknown, depth?: number) {
+export function parseOrRefuse(text: string, loc: (string | number)[], input: unknown, depth?: number) {
   try {
     return parseJson(text, depth);
   } catch (error) {

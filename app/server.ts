@@ -11,6 +11,7 @@ import { drainable } from './drain.ts';
 import { createApp } from './http.ts';
 import { createLog } from './log.ts';
 import { startSweeper } from './sweeper.ts';
+import type { TestMode } from './test-mode/mode.ts';
 
 /** Room for the longest filter there may be, every character of it escaped. */
 const maxHeaderBytes = 2 ** 17;
@@ -25,6 +26,8 @@ export type Context = {
   now: () => number;
   /** When API keys were last used, by key id, until the sweeper writes it down. */
   keyUse: Map<number, number>;
+  /** Only a test server has it. */
+  test?: TestMode | undefined;
 };
 
 export type SandpitServer = {
@@ -42,7 +45,7 @@ export type SandpitServer = {
  */
 export function createServer(
   config: Config,
-  overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract'>> = {},
+  overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract' | 'test'>> = {},
 ): SandpitServer {
   const context: Context = {
     config,
@@ -51,6 +54,7 @@ export function createServer(
     log: overrides.log ?? createLog(config.logLevel),
     now: overrides.now ?? Date.now,
     keyUse: new Map(),
+    test: overrides.test,
   };
   const app = createApp(context);
   const server = createHttpServer({ ...expressClasses(app), maxHeaderSize: maxHeaderBytes }, app);

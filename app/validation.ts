@@ -169,6 +169,36 @@ function schemaAt(contract: Contract, req: Request, place: string, keys: string[
   return within(parametersOf(contract, operation).find((parameter) => parameter.name === name)?.schema ?? {}, rest);
 }
 
+/** Returns in words where an answer breaks which schema of the contract; null for an error that is none of an answer's. */
+export function breachOf(contract: Contract, error: ValidatorError, req: Request, status: number): string | null {
+  const operation = operationOf(contract, req);
+  if (error.status !== 500 || !operation) return null;
+  const places = error.errors.map(({ path, message }) => {
+    const keys = path.split('/').slice(2).map(unescapePointer);
+    const pointer = schemaPointer(contract, operation, status, keys);
+    return `${['response', ...keys].join('.')} ${message} (${pointer})`;
+  });
+  return `The answer breaks the contract of ${operation.operationId}, status ${status}: ${places.join('; ')}`;
+}
+
+/** Returns where in the contract the schema of a value in an answer stands, as far as that can be told. */
+function schemaPointer(contract: Contract, operation: Operation, status: number, keys: string[]): string {
+  type Place = { pointer: string; schema: Schema };
+  const at = (pointer: string, value: unknown): Place => {
+    const { $ref } = (value ?? {}) as Schema;
+    return { pointer: $ref ?? pointer, schema: resolve<Schema>(contract, (value ?? {}) as Schema) };
+  };
+  const response = at(`responses/${status}`, operation.responses[status]);
+  const content = 'content' in response.schema ? response.schema.content : {};
+  const json = (content as Record<string, { schema?: Schema }>)['application/json']?.schema;
+  const whole = at(`${response.pointer}/content/application~1json/schema`, json);
+  return keys.reduce<Place>(({ pointer, schema }, key) => {
+    if (schema.items) return at(`${pointer}/items`, schema.items);
+    const inner = schema.properties?.[key];
+    return inner ? at(`${pointer}/properties/${key}`, inner) : { pointer, schema: {} };
+  }, whole).pointer;
+}
+
 function member(contract: Contract, schema: Schema, key: string): Schema {
   const rest = typeof schema.additionalProperties === 'object' ? schema.additionalProperties : {};
   return resolve<Schema>(contract, schema.properties?.[key] ?? schema.items ?? rest);

@@ -94,7 +94,7 @@ function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
 function validatorParts(context: Context): Record<'before' | 'security' | 'request' | 'response', RequestHandler[]> {
   deferSpecCheck();
   const handlers = openApiValidator({
-    apiSpec: forValidator(context.contract) as never,
+    apiSpec: forValidator(context.contract, context.test !== undefined) as never,
     validateApiSpec: false,
     validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
     validateResponses: context.config.validateResponses,
@@ -119,10 +119,12 @@ function validatorParts(context: Context): Record<'before' | 'security' | 'reque
 
 /**
  * A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does,
- * and has no references: the validator would compile each of them by itself at every start.
+ * and has no references: the validator would compile each of them by itself at every start. What only a test server
+ * has is not there for any other.
  */
-function forValidator(contract: Contract): Contract {
+function forValidator(contract: Contract, isForTests: boolean): Contract {
   const copy = withoutReferences(contract, contract) as Contract;
+  if (!isForTests) for (const path of Object.keys(copy.paths)) if (path.startsWith('/_test/')) delete copy.paths[path];
   for (const { operation } of operationsOf(copy)) {
     for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
   }

@@ -31,9 +31,14 @@ export async function createUser(trx: Trx, now: number, name: string, passwordHa
 
 /** Returns the user of that name. Throws StoreError `not_found`. */
 export async function getUser(db: Db | Trx, name: string): Promise<User> {
-  const user = await db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst();
+  const user = await findUser(db, name);
   if (!user) throw new StoreError('not_found', `there is no user named ${name}`);
   return user;
+}
+
+/** Returns the user of that name, or undefined. */
+export async function findUser(db: Db | Trx, name: string): Promise<User | undefined> {
+  return db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst();
 }
 
 /** Returns every user with how many sandboxes they have, ended ones included, by name. */

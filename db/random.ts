@@ -1,16 +1,19 @@
-import { type Cipher, createCipheriv, hash, randomBytes as systemBytes, randomUUID as systemUuid } from 'node:crypto';
+import { type Cipheriv, createCipheriv, hash, randomBytes as systemBytes, randomUUID as systemUuid } from 'node:crypto';
 
-let sequence: Cipher | null = null;
+type Sequence = { bytes: Cipheriv; uuids: Cipheriv };
+
+/** UUIDs name requests, keys and ids what requests make: how many requests there were is not to change the latter. */
+let sequence: Sequence | null = null;
 
 /** Returns so many random bytes: the system's, or the next of the sequence that `repeatRandomness` has begun. */
 export function randomBytes(size: number): Buffer {
-  return sequence ? sequence.update(Buffer.alloc(size)) : systemBytes(size);
+  return sequence ? next(sequence.bytes, size) : systemBytes(size);
 }
 
 /** Returns a random UUID, of the same source. */
 export function randomUuid(): string {
   if (!sequence) return systemUuid();
-  const bytes = randomBytes(16);
+  const bytes = next(sequence.uuids, 16);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6); // version 4, variant 10: RFC 9562, 5.4
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
@@ -21,5 +24,11 @@ export function randomUuid(): string {
  * Whoever knows the seed knows the keys: for nothing that is to be safe.
  */
 export function repeatRandomness(seed: number): void {
-  sequence = createCipheriv('aes-256-ctr', hash('sha256', String(seed), 'buffer'), Buffer.alloc(16));
+  const begin = (purpose: string) =>
+    createCipheriv('aes-256-ctr', hash('sha256', `${purpose} ${seed}`, 'buffer'), Buffer.alloc(16));
+  sequence = { bytes: begin('bytes'), uuids: begin('uuids') };
+}
+
+function next(cipher: Cipheriv, size: number): Buffer {
+  return cipher.update(Buffer.alloc(size));
 }

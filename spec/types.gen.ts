@@ -903,6 +903,130 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/_test/clock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What time it is */
+        get: operations["get_test_clock"];
+        put?: never;
+        /**
+         * Set, move or stop the clock
+         * @description Lifetimes and access tokens obey at once: what is over by then is over. A clock that is set or moved goes on from there, unless it stands still.
+         */
+        post: operations["change_test_clock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/_test/seed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add sandboxes as they are
+         * @description Takes what `sandpit import` takes, in a JSON array or as JSON lines: all of it or, on any error, nothing. An owner that is not there is made, with an API key.
+         */
+        post: operations["seed_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/_test/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a user with an API key
+         * @description Makes the user if they are not there; each call makes another API key. With a password they can get access tokens.
+         */
+        post: operations["add_test_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/_test/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin anew
+         * @description Everything is as it was when the server started: its sandboxes, those of `--seed`, the first API key, the clock, no faults and no requests; with `--random-seed` the same ids come again.
+         */
+        post: operations["reset_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/_test/faults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is still to go wrong */
+        get: operations["list_test_faults"];
+        put?: never;
+        /**
+         * Have the next requests go wrong
+         * @description Of several that match a request, the one that was added first happens. Nothing of a request that is answered a `status`, or whose connection is dropped, takes effect; where the answer is cut or lacks a member, all of it has.
+         */
+        post: operations["add_test_fault"];
+        /** Have nothing go wrong any more */
+        delete: operations["clear_test_faults"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/_test/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What clients have sent
+         * @description The newest 1,000 requests, oldest first, without those to `/_test/`; of each body the first 65,536 bytes. Credentials are among the headers.
+         */
+        get: operations["list_test_requests"];
+        put?: never;
+        post?: never;
+        /** Forget what clients have sent */
+        delete: operations["clear_test_requests"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1507,6 +1631,104 @@ export interface components {
                 volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
             };
         };
+        /** SandboxRecords */
+        SandboxRecords: components["schemas"]["SandboxRecord"][];
+        /** TestClock */
+        TestClock: {
+            /** Format: date-time */
+            now: string;
+            /** @description Whether it stands still */
+            frozen: boolean;
+        };
+        /** TestClockChange */
+        TestClockChange: {
+            /**
+             * Format: date-time
+             * @description The time to set it to
+             */
+            set?: string;
+            /** @description How far to move it on, from there */
+            advance_seconds?: number;
+            /** @description Whether it stands still from then on; as before unless given */
+            freeze?: boolean;
+        };
+        /** TestSeeded */
+        TestSeeded: {
+            /** @description How many sandboxes were added */
+            imported: number;
+            /** @description The API keys of the owners who were made, by name */
+            api_keys: {
+                [key: string]: string;
+            };
+        };
+        /** TestUserRequest */
+        TestUserRequest: {
+            name: string;
+            /** @description At least 8 characters */
+            password?: string;
+        };
+        /** TestUser */
+        TestUser: {
+            name: string;
+            api_key: string;
+        };
+        /**
+         * TestFault
+         * @description At least one of `status`, `delay_seconds`, `connection` and `omit`.
+         */
+        TestFault: {
+            /**
+             * @description Which requests; any unless given
+             * @default *
+             * @enum {string}
+             */
+            method: "*" | "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+            /**
+             * @description Which requests: `{name}` stands for one segment of the path, as in `/v1/vms/{vm_id}`, `*` for anything
+             * @default *
+             */
+            path: string;
+            /**
+             * @description How many requests
+             * @default 1
+             */
+            times: number;
+            /** @description What to answer, in the shape that errors have on this path; on E2B's paths 422 is 400. 429 and 503 come with `Retry-After` */
+            status?: number;
+            /** @description The seconds in `Retry-After`; 1 for 429 and 503 unless given */
+            retry_after?: number;
+            /** @description How long to wait first, by the machine's clock */
+            delay_seconds?: number;
+            /**
+             * @description `drop` closes it without an answer, `cut` in the middle of the answer's body
+             * @enum {string}
+             */
+            connection?: "drop" | "cut";
+            /** @description A member that the answer lacks, or in an array every object of it */
+            omit?: string;
+        };
+        /** TestFaults */
+        TestFaults: {
+            faults: components["schemas"]["TestFault"][];
+        };
+        /** TestRequests */
+        TestRequests: {
+            requests: {
+                method: string;
+                /** @description Path and query, as they came */
+                url: string;
+                path: string;
+                /** @description By their names in lower case */
+                headers: {
+                    [key: string]: string | string[];
+                };
+                body: string;
+                /** @description What was answered; null where nothing was, or not yet */
+                status: number | null;
+                /** Format: date-time */
+                at: string;
+            }[];
+        };
     };
     responses: {
         /** @description The request breaks the contract */
@@ -1592,6 +1814,24 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["ProxyError"];
+            };
+        };
+        /** @description The clock */
+        TestClock: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["TestClock"];
+            };
+        };
+        /** @description What is still to go wrong */
+        TestFaults: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["TestFaults"];
             };
         };
         /** @description The sandbox */
@@ -3339,6 +3579,200 @@ export interface operations {
                 content: {
                     "text/html": string;
                 };
+            };
+        };
+    };
+    get_test_clock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TestClock"];
+        };
+    };
+    change_test_clock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestClockChange"];
+            };
+        };
+        responses: {
+            200: components["responses"]["TestClock"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    seed_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SandboxRecords"];
+                "application/x-ndjson": components["schemas"]["SandboxRecords"];
+            };
+        };
+        responses: {
+            /** @description What was added */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestSeeded"];
+                };
+            };
+            /** @description There is a sandbox of one of these ids */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    add_test_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The user */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestUser"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    reset_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TestClock"];
+        };
+    };
+    list_test_faults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TestFaults"];
+        };
+    };
+    add_test_fault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestFault"];
+            };
+        };
+        responses: {
+            201: components["responses"]["TestFaults"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    clear_test_faults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There are none left */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_test_requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestRequests"];
+                };
+            };
+        };
+    };
+    clear_test_requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There are none left */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

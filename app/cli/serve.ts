@@ -1,14 +1,32 @@
 import { once } from 'node:events';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { createFirstUser } from '../bootstrap.ts';
-import { type Config, readConfig, settings } from '../config.ts';
+import { type Config, ConfigError, readConfig, settings } from '../config.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { addSettings, upgradeNotice } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
 export function serveCommand(program: Command, terminal: Terminal): void {
   const command = program.command('serve').description('answer requests until stopped');
-  addSettings(command, Object.keys(settings) as (keyof Config)[]).action((flags) => serve(readConfig(flags), terminal));
+  addSettings(command, Object.keys(settings) as (keyof Config)[])
+    .option(
+      '--test',
+      'be a server for tests: in memory, on a free port, steered through /_test/ (see CONTRACT-TESTING.md)',
+    )
+    .option('--seed <file>', 'with --test: begin with the sandboxes of a JSON lines file')
+    .option('--random-seed <number>', 'with --test: the same ids, keys and times at every start', wholeNumber)
+    .action(async ({ test, ...flags }) => {
+      if (test) return (await import('./serve-test.ts')).serveTest(flags, terminal);
+      if (flags.seed !== undefined || flags.randomSeed !== undefined) {
+        throw new ConfigError('--seed and --random-seed are for a server for tests: give --test as well');
+      }
+      return serve(readConfig(flags), terminal);
+    });
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be a whole number of at most 15 digits.');
 }
 
 async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<void> {
@@ -28,7 +46,8 @@ async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<v
   }
 }
 
-async function listen(server: SandpitServer, { host, port }: Config): Promise<string> {
+/** Has the server listen; returns its URL. Throws an Error that says in words why it can't. */
+export async function listen(server: SandpitServer, { host, port }: Config): Promise<string> {
   try {
     return await server.start();
   } catch (error) {

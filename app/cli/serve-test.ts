@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { createReadStream, fstatSync } from 'node:fs';
+import { pino } from 'pino';
+import { emptyStore } from '../../db/empty.ts';
+import { repeatRandomness } from '../../db/random.ts';
+import { write } from '../../db/sqlite.ts';
+import { createFirstUser } from '../bootstrap.ts';
+import { type Config, ConfigError, readConfig } from '../config.ts';
+import { createLog } from '../log.ts';
+import { isLoopback } from '../loopback.ts';
+import { importLines, linesOf, RecordImporter } from '../records.ts';
+import { findOrCreateUser } from '../routes/test.ts';
+import { createServer, type SandpitServer } from '../server.ts';
+import { createTestMode } from '../test-mode/mode.ts';
+import { listen } from './serve.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What a test server is given beside its settings. */
+export type TestFlags = { seed?: string; randomSeed?: number };
+
+/** The moment of the contract's own example: where a clock stands whose answers are to be the same each time. */
+const repeatedStart = Date.parse('2025-01-18T10:30:00Z');
+
+/**
+ * Answers requests until stopped, or until standard input, where that is a pipe, is closed: a test server doesn't outlive
+ * the test that started it. Says on standard output, in one line of JSON, where it is.
+ */
+export async function serveTest(flags: TestFlags & Record<string, unknown>, terminal: Terminal): Promise<void> {
+  const { stderr, stdout, stop, now } = terminal;
+  const config = testConfig(flags);
+  const { randomSeed } = flags;
+  let restart = async () => {};
+  const test = createTestMode(now, randomSeed === undefined ? null : repeatedStart, () => restart());
+  const log = createLog(config.logLevel, pino.destination(2));
+  const server = createServer(config, { now: test.clock.now, log, test });
+  const ended = AbortSignal.any([stop, endOf(terminal.stdin)]);
+  try {
+    const url = await listen(server, config);
+    const apiKey = await begin(server, flags, stop);
+    // With a seed it comes out the same; without one the key that the test has stays valid.
+    if (randomSeed === undefined) config.apiKey = apiKey;
+    restart = async () => {
+      await emptyStore(server.context.store);
+      server.context.keyUse.clear();
+      await begin(server, flags, stop);
+    };
+    stdout.write(`${JSON.stringify({ url, apiKey, pid: process.pid })}\n`);
+    stderr.write(`A test server answers on ${url}; what it holds is gone when it stops.\n`);
+    if (!ended.aborted) await once(ended, 'abort');
+  } finally {
+    terminal.stdin.destroy();
+    await server.close();
+  }
+}
+
+/** Throws ConfigError for a server that others could reach or that has something to lose. */
+function testConfig(flags: Record<string, unknown>): Config {
+  const config = readConfig(flags, undefined, {
+    db: ':memory:',
+    port: 0,
+    logLevel: 'warn',
+    validateResponses: true,
+    loginAttempts: 1_000_000,
+    shutdownSeconds: 0,
+  });
+  if (config.db !== ':memory:') {
+    throw new ConfigError(`--test keeps everything in memory: leave out --db and SANDPIT_DB (here ${config.db})`);
+  }
+  if (!isLoopback(config.host)) {
+    throw new ConfigError(
+      `--test listens on loopback only, 127.0.0.1 or ::1, not on ${config.host}: anybody may steer it`,
+    );
+  }
+  return config;
+}
+
+/** Fills an empty store. Returns the first user's API key. */
+async function begin({ context }: SandpitServer, { seed, randomSeed }: TestFlags, stop: AbortSignal): Promise<string> {
+  if (randomSeed !== undefined) repeatRandomness(randomSeed);
+  const key = (await createFirstUser(context)) as string;
+  if (seed !== undefined) {
+    await write(context.store.db, (trx) => {
+      const importer = new RecordImporter(trx, (name) => findOrCreateUser(trx, context.now(), name));
+      return importLines(importer, linesOf(createReadStream(seed)), { stop });
+    }).catch((error) => {
+      throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
+    });
+  }
+  return key;
+}
+
+/** Says when the other end of standard input is closed; never where it is a terminal, a file or nothing. */
+function endOf(stdin: NodeJS.ReadStream): AbortSignal {
+  const ended = new AbortController();
+  const kind = fstatSync(0);
+  if (kind.isFIFO() || kind.isSocket()) {
+    for (const event of ['end', 'close', 'error'] as const) stdin.once(event, () => ended.abort());
+    stdin.resume();
+  }
+  return ended.signal;
+}

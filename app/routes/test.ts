@@ -1,0 +1,139 @@
+import { type RequestHandler, Router } from 'express';
+import { createUser, findUser, setPassword, type User } from '../../db/accounts.ts';
+import { createApiKey } from '../../db/credentials.ts';
+import { type Trx, write } from '../../db/sqlite.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { RecordImporter, type SandboxRecord } from '../records.ts';
+import type { Context } from '../server.ts';
+import { prune, sweep } from '../sweeper.ts';
+import type { TestMode } from '../test-mode/mode.ts';
+import { ValidationFailure } from '../validation.ts';
+import { isoTime } from '../wire.ts';
+
+type Schemas = components['schemas'];
+
+/** What only a test server has. */
+export function testRoutes(context: Context, test: TestMode): Router {
+  const router = Router();
+  router.get('/_test/clock', (_req, res) => void res.json(shownClock(test)));
+  router.post('/_test/clock', changeClock(context, test));
+  router.post('/_test/seed', seed(context));
+  router.post('/_test/users', addUser(context));
+  router.post('/_test/reset', reset(test));
+  router.get('/_test/faults', (_req, res) => void res.json(shownFaults(test)));
+  router.post('/_test/faults', addFault(test));
+  router.delete('/_test/faults', clear(test.faults));
+  router.get('/_test/requests', (_req, res) => void res.json(shownRequests(test)));
+  router.delete('/_test/requests', clear(test.recording));
+  return router;
+}
+
+function shownClock({ clock }: TestMode): Schemas['TestClock'] {
+  return { now: isoTime(clock.now()), frozen: clock.isFrozen };
+}
+
+function shownFaults({ faults }: TestMode): Schemas['TestFaults'] {
+  return { faults: faults.list() };
+}
+
+function shownRequests({ recording }: TestMode): Schemas['TestRequests'] {
+  return { requests: recording.list() };
+}
+
+function changeClock(context: Context, test: TestMode): RequestHandler {
+  return async (req, res) => {
+    const { set, advance_seconds: advanceSeconds, freeze }: Schemas['TestClockChange'] = req.body;
+    const to = set === undefined ? undefined : timeOf(set);
+    test.clock.change({ to, advanceSeconds, isFrozen: freeze });
+    // What is over by now is to be over for everything that counts or tells of it, too.
+    await sweep(context);
+    await prune(context);
+    res.json(shownClock(test));
+  };
+}
+
+function timeOf(text: string): number {
+  const time = Date.parse(text);
+  if (Number.isFinite(time)) return time;
+  const msg = 'Value error, this time can not be kept';
+  throw new ValidationFailure([{ type: 'value_error', loc: ['body', 'set'], msg, input: text }]);
+}
+
+function seed({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const records: SandboxRecord[] = req.body;
+    const keys: Record<string, string> = {};
+    const body: Schemas['TestSeeded'] = await write(store.db, async (trx) => {
+      const importer = new RecordImporter(trx, (name) => findOrCreateUser(trx, now(), name, keys));
+      for (const [index, record] of records.entries()) await addRecord(importer, record, index);
+      await importer.finish();
+      return { imported: importer.count, api_keys: keys };
+    });
+    res.json(body);
+  };
+}
+
+/** Throws ValidationFailure where the record is at fault. */
+async function addRecord(importer: RecordImporter, record: SandboxRecord, index: number): Promise<void> {
+  try {
+    await importer.add(record);
+  } catch (error) {
+    const { message } = error as Error;
+    const problem = { type: 'value_error', loc: ['body', index], msg: `Value error, ${message}`, input: null };
+    throw new ValidationFailure([{ ...problem, ctx: { error: message } }]);
+  }
+}
+
+/** Returns the user, who has an API key, put among `keys`, if it was this that created them. */
+export async function findOrCreateUser(
+  trx: Trx,
+  now: number,
+  name: string,
+  keys: Record<string, string> = {},
+): Promise<User> {
+  const found = await findUser(trx, name);
+  if (found) return found;
+  const user = await createUser(trx, now, name, null);
+  keys[name] = await createApiKey(trx, now, user.id, 'test');
+  return user;
+}
+
+function addUser({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { name, password }: Schemas['TestUserRequest'] = req.body;
+    const apiKey = await write(store.db, async (trx) => {
+      const user = (await findUser(trx, name)) ?? (await createUser(trx, now(), name, null));
+      return createApiKey(trx, now(), user.id, 'test');
+    });
+    if (password !== undefined) await setPassword(store.db, name, password);
+    const body: Schemas['TestUser'] = { name, api_key: apiKey };
+    res.json(body);
+  };
+}
+
+function reset(test: TestMode): RequestHandler {
+  return async (_req, res) => {
+    await test.reset();
+    res.json(shownClock(test));
+  };
+}
+
+function addFault({ faults }: TestMode): RequestHandler {
+  return (req, res) => {
+    const fault: Schemas['TestFault'] = req.body;
+    const { status, delay_seconds: delay, connection, omit } = fault;
+    if ([status, delay, connection, omit].every((effect) => effect === undefined)) {
+      const msg = 'Value error, say what is to go wrong: status, delay_seconds, connection or omit';
+      throw new ValidationFailure([{ type: 'value_error', loc: ['body'], msg, input: fault }]);
+    }
+    faults.add(fault);
+    res.status(201).json({ faults: faults.list() });
+  };
+}
+
+function clear(what: { clear: () => void }): RequestHandler {
+  return (_req, res) => {
+    what.clear();
+    res.status(204).end();
+  };
+}

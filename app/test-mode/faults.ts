@@ -1,0 +1,88 @@
+import type { Request, Response } from 'express';
+import { isObject, parseJson } from '../../db/json.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { HttpError } from '../errors.ts';
+import { ValidationFailure } from '../validation.ts';
+
+type Schemas = components['schemas'];
+export type Fault = Schemas['TestFault'];
+type Active = { fault: Fault; method: string | undefined; path: RegExp; remaining: number };
+
+/** What is to go wrong, and how often: of those that match a request, the one that was asked for first. */
+export class Faults {
+  #active: Active[] = [];
+
+  add(fault: Fault): void {
+    this.#active.push({
+      fault,
+      method: fault.method === '*' ? undefined : fault.method?.toUpperCase(),
+      path: patternOf(fault.path ?? '*'),
+      remaining: fault.times ?? 1,
+    });
+  }
+
+  /** Returns those that are still to happen, and how often. */
+  list(): Schemas['TestFaults']['faults'] {
+    return this.#active.map(({ fault, remaining }) => ({ ...fault, times: remaining }));
+  }
+
+  clear(): void {
+    this.#active = [];
+  }
+
+  /** Returns what is to happen to this request, which counts as one time. */
+  take(method: string, path: string): Fault | undefined {
+    const found = this.#active.find((a) => (a.method ?? method) === method && a.path.test(path));
+    if (!found) return undefined;
+    if (--found.remaining === 0) this.#active = this.#active.filter((active) => active !== found);
+    return found.fault;
+  }
+}
+
+/** `{name}` stands for one segment, as in the contract, `*` for anything. */
+function patternOf(path: string): RegExp {
+  const literal = path.replace(/[.+?^$()|[\]\\]/g, '\\$&');
+  return new RegExp(`^${literal.replace(/\{[^}]*\}/g, '[^/]+').replaceAll('*', '.*')}$`);
+}
+
+const explanation = 'Injected by POST /_test/faults';
+
+/** Returns the error that is answered with a status, in the shape that the contract gives it. */
+export function errorOf({ status, retry_after: retryAfter }: Fault): Error | null {
+  if (status === undefined) return null;
+  if (status === 422) {
+    return new ValidationFailure([{ type: 'value_error', loc: ['query'], msg: explanation, input: null }]);
+  }
+  const seconds = retryAfter ?? (status === 429 || status === 503 ? 1 : undefined);
+  const headers = {
+    ...(seconds !== undefined && { 'Retry-After': String(seconds) }),
+    ...(status === 401 && { 'WWW-Authenticate': 'Bearer' }),
+  };
+  return new HttpError(status, explanation, headers);
+}
+
+/** Has the answer, whatever it will be, lack a member or break off half-way. */
+export function spoilAnswer(req: Request, res: Response, { omit, connection }: Fault): void {
+  if (omit === undefined && connection !== 'cut') return;
+  const end = res.end.bind(res) as (chunk: Buffer) => Response;
+  res.end = ((chunk?: string | Buffer) => {
+    const whole = chunk === undefined ? Buffer.alloc(0) : Buffer.from(chunk as string);
+    const body = omit === undefined ? whole : without(omit, whole);
+    if (!res.headersSent) res.setHeader('Content-Length', body.length);
+    if (connection !== 'cut') return end(body);
+    if (body.length === 0) req.socket.destroy();
+    else res.write(body.subarray(0, Math.ceil(body.length / 2)), () => req.socket.destroy());
+    return res;
+  }) as typeof res.end;
+}
+
+/** Leaves the member out of a JSON object, or of every object in an array. Other bodies stay as they are. */
+function without(name: string, body: Buffer): Buffer {
+  try {
+    const value = parseJson(body.toString(), Number.POSITIVE_INFINITY);
+    for (const item of Array.isArray(value) ? value : [value]) if (isObject(item)) delete item[name];
+    return Buffer.from(JSON.stringify(value));
+  } catch {
+    return body;
+  }
+}

@@ -1,0 +1,49 @@
+import { finished } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RequestHandler } from 'express';
+import { TestClock } from './clock.ts';
+import { errorOf, Faults, spoilAnswer } from './faults.ts';
+import { Recording } from './recording.ts';
+
+/** What a server has that is made for tests: `sandpit serve --test`, and nothing else. */
+export type TestMode = {
+  clock: TestClock;
+  faults: Faults;
+  recording: Recording;
+  /** Has everything be as it was when the server started. */
+  reset: () => Promise<void>;
+};
+
+/** Returns the state of a test server. `start` is where its clock stands still; null lets it run with the machine's. */
+export function createTestMode(systemNow: () => number, start: number | null, restart: () => Promise<void>): TestMode {
+  const clock = new TestClock(systemNow, start);
+  const faults = new Faults();
+  const recording = new Recording();
+  const reset = async () => {
+    clock.reset();
+    faults.clear();
+    recording.clear();
+    await restart();
+  };
+  return { clock, faults, recording, reset };
+}
+
+/** Returns what a test server does first with every request that is not about the test itself. */
+export function testMiddleware({ clock, faults, recording }: TestMode): RequestHandler {
+  return async (req, res, next) => {
+    // Node would show the machine's time, which no test can hold an answer against.
+    res.setHeader('Date', new Date(clock.now()).toUTCString());
+    if (req.path.startsWith('/_test/')) return next();
+    recording.add(req, res, clock.now());
+    const fault = faults.take(req.method, req.path);
+    if (!fault) return next();
+    if (fault.delay_seconds) await delay(fault.delay_seconds * 1000, undefined, { ref: false });
+    spoilAnswer(req, res, fault);
+    const error = errorOf(fault);
+    if (!error && fault.connection !== 'drop') return next();
+    // So that all of it is recorded, and no client is answered while it is still sending.
+    await finished(req.resume()).catch(() => {});
+    if (fault.connection === 'drop') req.socket.destroy();
+    else next(error);
+  };
+}
