@@ -1664,7 +1664,6 @@ export interface components {
         /** TestUserRequest */
         TestUserRequest: {
             name: string;
-            /** @description At least 8 characters */
             password?: string;
         };
         /** TestUser */

@@ -7,6 +7,7 @@ import request from 'supertest';
 import { type Config, readConfig } from '../app/config.ts';
 import { createLog } from '../app/log.ts';
 import { createServer, type SandpitServer } from '../app/server.ts';
+import type { TestMode } from '../app/test-mode/mode.ts';
 import { createUser, newPasswordHash } from '../db/accounts.ts';
 import { createApiKey } from '../db/credentials.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../db/insert.ts';
@@ -38,11 +39,11 @@ export type TestApp = {
 const opened = new Set<TestApp>();
 
 /** Boots the real application on a temporary directory, responses validated, its clock standing still. */
-export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
+export async function startApp(config: Partial<Config> = {}, { test }: { test?: TestMode } = {}): Promise<TestApp> {
   const dir = temporaryDirectory();
   const clock = { now: startTime };
   const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
-  const { server, log } = executable === undefined ? startHere(chosen, clock) : await startRemote(chosen, clock);
+  const { server, log } = executable === undefined ? startHere(chosen, clock, test) : await startRemote(chosen, clock);
   const { db } = server.context.store;
   const listener = recorded(server.app);
   const app: TestApp = {
@@ -73,7 +74,7 @@ export async function startApp(config: Partial<Config> = {}): Promise<TestApp> {
   return app;
 }
 
-function startHere(config: Partial<Config>, clock: { now: number }) {
+function startHere(config: Partial<Config>, clock: { now: number }, test: TestMode | undefined) {
   const lines: string[] = [];
   const sink = new Writable({
     write: (chunk, _encoding, done) => {
@@ -83,7 +84,7 @@ function startHere(config: Partial<Config>, clock: { now: number }) {
   });
   const server = createServer(
     { ...readConfig({}, {}), ...config },
-    { now: () => clock.now, log: createLog('info', sink) },
+    { now: () => clock.now, log: createLog('info', sink), test },
   );
   return { server, log: () => lines.join('') };
 }

@@ -54,6 +54,39 @@ export async function serve(
   return { url, output, stop, setClock };
 }
 
+export type TestServer = {
+  url: string;
+  apiKey: string;
+  pid: number;
+  output: Omit<Result, 'code'>;
+  /** Returns the exit code. */
+  closeStdin: () => Promise<number | null>;
+  stop: (signal?: NodeJS.Signals) => Promise<number | null>;
+};
+
+/** Starts `sandpit serve --test` and returns once it has said where it is. Throws an Error when it ends first. */
+export async function serveTest(args: string[] = []): Promise<TestServer> {
+  const child = start(['serve', '--test', ...args], { env: {}, cwd: '/' });
+  const output = collect(child);
+  const closed = once(child, 'close').then(([code]) => code as number | null);
+  const ready = await new Promise<string>((resolve, reject) => {
+    child.stdout?.on('data', () => output.stdout.includes('\n') && resolve(output.stdout));
+    closed.then(() => reject(new Error(`serve --test ended: ${output.stderr}`)), reject);
+  });
+  return {
+    ...(JSON.parse(ready) as Pick<TestServer, 'url' | 'apiKey' | 'pid'>),
+    output,
+    closeStdin: () => {
+      child.stdin?.end();
+      return closed;
+    },
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return closed;
+    },
+  };
+}
+
 type Options = { env?: Record<string, string>; input?: string; cwd?: string; withChannel?: boolean };
 type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel'>;
 

@@ -1,6 +1,7 @@
 import { type RequestHandler, Router } from 'express';
 import { createUser, findUser, setPassword, type User } from '../../db/accounts.ts';
 import { createApiKey } from '../../db/credentials.ts';
+import { StoreError } from '../../db/errors.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { RecordImporter, type SandboxRecord } from '../records.ts';
@@ -78,6 +79,7 @@ async function addRecord(importer: RecordImporter, record: SandboxRecord, index:
   try {
     await importer.add(record);
   } catch (error) {
+    if (error instanceof StoreError && error.code === 'conflict') throw error;
     const { message } = error as Error;
     const problem = { type: 'value_error', loc: ['body', index], msg: `Value error, ${message}`, input: null };
     throw new ValidationFailure([{ ...problem, ctx: { error: message } }]);

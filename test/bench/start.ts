@@ -7,25 +7,29 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { hostPlatform } from '../../app/package/platforms.ts';
 
-/** Prints how long a checkout and the executable take from the start of the process to the first 200: `npm run bench:start`. */
+/**
+ * Prints how long a checkout and the executable take from the start of the process to the first 200, making a database or,
+ * for tests, none: `npm run bench:start`.
+ */
 
 const rounds = 15;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const executable = join(root, 'dist', `sandpit-${hostPlatform}`);
-const programs = {
-  'npm start': [process.execPath, join(root, 'app/main.ts')],
-  'the executable': [executable],
+const checkout = [process.execPath, join(root, 'app/main.ts')];
+const trials: Record<string, () => Promise<number>> = {
+  'npm start': () => timeToAnswer(checkout),
+  'the executable': () => timeToAnswer([executable]),
+  'npm start, --test': () => timeToReady(checkout),
+  'the executable, --test': () => timeToReady([executable]),
 };
 
 const times = new Map<string, number[]>();
 for (let round = 0; round < rounds; round++) {
   // In turns: both meet the same moments of a shared machine.
-  for (const [name, command] of Object.entries(programs)) {
-    times.set(name, [...(times.get(name) ?? []), await timeToAnswer(command)]);
-  }
+  for (const [name, trial] of Object.entries(trials)) times.set(name, [...(times.get(name) ?? []), await trial()]);
 }
-for (const [name, all] of times) console.log(`${name.padEnd(16)} ${median(all).toFixed(0)} ms`);
-console.log(`size             ${(statSync(executable).size / 2 ** 20).toFixed(1)} MiB`);
+for (const [name, all] of times) console.log(`${name.padEnd(24)} ${median(all).toFixed(0)} ms`);
+console.log(`size                     ${(statSync(executable).size / 2 ** 20).toFixed(1)} MiB`);
 
 async function timeToAnswer([file = '', ...args]: string[]): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'sandpit-start-'));
@@ -37,6 +41,19 @@ async function timeToAnswer([file = '', ...args]: string[]): Promise<number> {
   child.kill();
   await once(child, 'exit');
   rmSync(dir, { recursive: true });
+  return time;
+}
+
+/** To the line that says where a test server is, and an answer of it. */
+async function timeToReady([file = '', ...args]: string[]): Promise<number> {
+  const begin = performance.now();
+  const child = spawn(file, [...args, 'serve', '--test'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const [line] = await once(child.stdout, 'data');
+  const { url, apiKey } = JSON.parse(String(line));
+  await fetch(`${url}/v1/sessions/sandboxes`, { headers: { 'X-API-Key': apiKey } });
+  const time = performance.now() - begin;
+  child.stdin.end();
+  await once(child, 'exit');
   return time;
 }
 
