@@ -24,6 +24,8 @@ export async function bundle(): Promise<void> {
     legalComments: 'none',
     // Only a checkout asks where its files are.
     define: { 'import.meta.url': '""' },
+    // Node doesn't warn of what packages do, but can't tell them apart in a bundle.
+    banner: { js: 'process.noDeprecation = true;' },
     logLevel: 'warning',
   });
   writeFileSync(bundled.contract, JSON.stringify(loadContract()));
