@@ -61,7 +61,8 @@ export function errorHandler({ contract, log, test }: Context): ErrorRequestHand
     const { message, headers, ...found } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
     // E2B's server knows no 422.
     const status = isForE2b && found.status === 422 ? 400 : found.status;
-    if ((status === 500 && !(error instanceof HttpError)) || isOfDisk(error)) log.error({ id: req.id, err: error }, 'request failed');
+    if ((status === 500 && !(error instanceof HttpError)) || isOfDisk(error))
+      log.error({ id: req.id, err: error }, 'request failed');
     res
       .status(status)
       .set(headers)
