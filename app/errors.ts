@@ -87,14 +87,16 @@ function summaryOf(problems: Problem[]): string {
   return `validation error: ${words.join('; ')}`;
 }
 
-function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
+/** Returns what a request does wrong, if that is what the error says of it. */
+export function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
   if (error instanceof ValidationFailure) return error.problems;
   // From the store: a body's JSON has been read by then, so it is the metadata that won't do.
   if (error instanceof JsonError) return [jsonProblem(error, ['body', 'metadata'], null)];
   return isValidatorError(error) && isBreach(error) ? problemsOf(contract, error, req) : null;
 }
 
-function toHttpError(error: unknown): HttpError {
+/** Returns any other error as what may be told of it. */
+export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof StoreError && error.code !== 'unusable') {
     const status = statusOf[error.code];

@@ -20,7 +20,11 @@ type Verdict = { openapi: Request['openapi']; query: Request['query'] };
  */
 export function validator(context: Context): RequestHandler {
   const { contract } = context;
-  const { before, security, request, response } = validatorParts(context);
+  const { before, security, request, response } = validatorParts(contract, {
+    authenticate: createAuthenticator(context),
+    validateResponses: context.config.validateResponses,
+    isForTests: context.test !== undefined,
+  });
   const everything = inTurn([
     ...before,
     ...security,
@@ -52,6 +56,12 @@ export function validator(context: Context): RequestHandler {
       next(error);
     });
   };
+}
+
+/** Returns the handler that holds a request against the contract, whoever sent it, and does nothing else. */
+export function requestValidator(contract: Contract): RequestHandler {
+  const { before, request } = validatorParts(contract, {});
+  return inTurn([...before, ...bodyReader(contract), ...request, requireBody(contract)]);
 }
 
 /** Returns a handler that is these handlers one after another. */
@@ -90,15 +100,19 @@ function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
   return type === 'string' && Object.keys(bounds).every((name) => name === 'title' || name === 'description');
 }
 
+type Parts = Record<'before' | 'security' | 'request' | 'response', RequestHandler[]>;
+type Wanted = { authenticate?: (req: Request) => Promise<true>; validateResponses?: boolean; isForTests?: boolean };
+
 /** The validator's handlers by what they do; bodies are read between finding out who asks and validating. */
-function validatorParts(context: Context): Record<'before' | 'security' | 'request' | 'response', RequestHandler[]> {
+function validatorParts(contract: Contract, wanted: Wanted): Parts {
+  const { authenticate, validateResponses = false, isForTests = false } = wanted;
   deferSpecCheck();
   const handlers = openApiValidator({
-    apiSpec: forValidator(context.contract, context.test !== undefined) as never,
+    apiSpec: forValidator(contract, isForTests) as never,
     validateApiSpec: false,
     validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
-    validateResponses: context.config.validateResponses,
-    validateSecurity: { handlers: { OAuth2PasswordBearer: createAuthenticator(context) } },
+    validateResponses,
+    validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
     fileUploader: false,
     // The files that make up the reference page.
     ignorePaths: /^\/docs\/./,
@@ -111,9 +125,9 @@ function validatorParts(context: Context): Record<'before' | 'security' | 'reque
     });
   return {
     before: named('pathParamsMiddleware', 'metadataMiddleware'),
-    security: named('securityMiddleware'),
+    security: authenticate ? named('securityMiddleware') : [],
     request: named('requestMiddleware'),
-    response: context.config.validateResponses ? named('responseMiddleware') : [],
+    response: validateResponses ? named('responseMiddleware') : [],
   };
 }
 

@@ -3,21 +3,16 @@ import { createSandbox } from '../../db/create.ts';
 import { findByApiKey } from '../../db/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
 import { endSandbox } from '../../db/lifecycle.ts';
-import { compileFilter, type Filter } from '../../db/metadata.ts';
 import { findAnyonesSandbox, findSandbox, getSandbox, listSandboxes } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { admit, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
+import { filterProblems, readFilter } from '../filter.ts';
 import { session, sessionStatus, sessionUsage, wantedSandbox } from '../instavm.ts';
-import { readJsonObject } from '../json.ts';
-import { parseQuery } from '../query.ts';
 import type { Context } from '../server.ts';
 import { isUuid, sandboxOfSession, sessionIdOf } from '../session-id.ts';
 import { isBreach, isValidatorError, problemsOf, ValidationFailure } from '../validation.ts';
 import { sandboxInfos, sendJson } from '../wire.ts';
-
-/** The contract's description names it. */
-const maxFilterLength = 8192;
 
 export function sessionsRoutes(context: Context): Router {
   const router = Router();
@@ -100,17 +95,6 @@ function sandboxIdOf(sessionId: unknown): string {
 export function refuseFilterToo({ contract }: Context): ErrorRequestHandler {
   return (error, req, _res, next) => {
     if (!isValidatorError(error) || !isBreach(error)) return next(error);
-    const problems = problemsOf(contract, error, req);
-    try {
-      readFilter(parseQuery(req.url).metadata);
-    } catch (failure) {
-      if (failure instanceof ValidationFailure) problems.unshift(...failure.problems);
-    }
-    next(new ValidationFailure(problems));
+    next(new ValidationFailure([...filterProblems(req.url), ...problemsOf(contract, error, req)]));
   };
-}
-
-/** Null is what the validator makes of an empty text where null is allowed. Throws ValidationFailure. */
-function readFilter(text: string | null | undefined): Filter {
-  return compileFilter(text === undefined ? {} : readJsonObject(text ?? '', ['query', 'metadata'], maxFilterLength));
 }
