@@ -95,7 +95,8 @@ export function principalOf(req: Request): Principal {
   return req.principal;
 }
 
-function isPresented({ headers }: Request): boolean {
+/** Returns whether a request carries a credential, valid or not. */
+export function isPresented({ headers }: Pick<Request, 'headers'>): boolean {
   return Boolean(headers['x-api-key']) || isBearer(headers.authorization);
 }
 

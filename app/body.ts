@@ -9,7 +9,7 @@ import { lastValues } from './query.ts';
 import { operationOf, ValidationFailure } from './validation.ts';
 
 /** The contract's description names it. */
-const maxBodyBytes = 2 ** 20;
+export const maxBodyBytes = 2 ** 20;
 
 const parsers: Record<string, (bytes: Buffer) => unknown> = {
   'application/json': parseJsonBody,

@@ -5,6 +5,7 @@ import { deployCommands } from './cli/deploy.ts';
 import { doctorCommand } from './cli/doctor.ts';
 import { keysCommand } from './cli/keys.ts';
 import { openapiCommand } from './cli/openapi.ts';
+import { proxyCommand } from './cli/proxy.ts';
 import { serveCommand } from './cli/serve.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { transferCommands } from './cli/transfer.ts';
@@ -27,6 +28,7 @@ function createProgram(terminal: Terminal): Command {
   backupCommands(program, terminal);
   doctorCommand(program, terminal);
   openapiCommand(program, terminal);
+  proxyCommand(program, terminal);
   deployCommands(program, terminal);
   completionCommand(program, terminal);
   return program;

@@ -22,6 +22,7 @@ export type Parameter = { name: string; in: string; required?: boolean; allowRes
 export type Operation = {
   operationId: string;
   tags: string[];
+  security?: Record<string, string[]>[];
   parameters?: (Parameter | { $ref: string })[];
   requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
   responses: Record<string, unknown>;
@@ -31,6 +32,7 @@ export type Operation = {
 export type Contract = {
   openapi: string;
   info: { title: string; version: string };
+  security?: Record<string, string[]>[];
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Schema> };
 };

@@ -4,8 +4,8 @@ import { type Contract, type Operation, operationsOf, resolve } from './load.ts'
 /** An operation of the contract, and the JSON pointer to it. */
 export type Found = { method: string; path: string; operation: Operation; pointer: string };
 
-/** A response as it came, and what it answers. */
-export type Answer = { method: string; path: string; status: number; contentType: string; body: string };
+/** A response as it came, and what it answers. The body is null where it isn't known, and then breaks nothing. */
+export type Answer = { method: string; path: string; status: number; contentType: string; body: string | null };
 
 type Response = { content?: Record<string, unknown> };
 
@@ -42,7 +42,7 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     const mediaType = contentType.split(';')[0]?.trim().toLowerCase() ?? '';
     if (!content?.[mediaType])
       return `${operation.operationId} doesn't declare ${contentType || 'no media type'} for ${status}`;
-    if (mediaType !== 'application/json') return null;
+    if (mediaType !== 'application/json' || body === null) return null;
     const base = '$ref' in response ? response.$ref : `${pointer}/responses/${status}`;
     return check(`${base}/content/application~1json/schema`, body);
   };
@@ -58,6 +58,8 @@ export function schemaChecker(contract: Contract): (pointer: string, text: strin
       check(JSON.parse(text));
       return null;
     } catch (error) {
+      // Its own words show a part of the text, which may be a secret.
+      if (error instanceof SyntaxError) return 'the body is not JSON';
       return (error as Error).message;
     }
   };

@@ -1,0 +1,55 @@
+import { once } from 'node:events';
+import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { Terminal } from './terminal.ts';
+
+type Flags = { target: URL; host: string; port: number; strict?: boolean; json?: boolean };
+
+export function proxyCommand(program: Command, terminal: Terminal): void {
+  program
+    .command('proxy')
+    .description('pass traffic on to a server and report what breaks the contract, until stopped')
+    .requiredOption('--target <url>', 'the server to pass on to, a path before its own included', readTarget)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <number>', 'port to listen on, 0 for a free one', readPort, 3001)
+    .option('--strict', 'exit with 1 when the contract was broken, or nothing was checked')
+    .option('--json', 'a line of JSON for each breach, and one for the summary')
+    .action((flags) => proxy(flags, terminal));
+}
+
+async function proxy({ target, host, port, strict, json }: Flags, { stdout, stderr, stop }: Terminal): Promise<void> {
+  const { createReport, summaryText } = await import('../proxy/report.ts');
+  const { startProxy } = await import('../proxy/server.ts');
+  const report = createReport(stdout, stderr, { json: json === true });
+  const { url, close } = await startProxy(target, host, port, report).catch((error) => {
+    throw new Error(`can't listen on ${host}:${port}: ${error.message}`, { cause: error });
+  });
+  stderr.write(`The proxy answers on ${url} and passes on to ${target.href}\n`);
+  stderr.write('Point your client at it. Ctrl-C stops it and shows a summary.\n');
+  if (!stop.aborted) await once(stop, 'abort');
+  await close();
+  const summary = report.summary();
+  stdout.write(json ? `${JSON.stringify({ kind: 'summary', ...summary })}\n` : `\n${summaryText(summary)}`);
+  if (!strict) return;
+  if (summary.checkedRequests + summary.checkedResponses + summary.breaches === 0) {
+    stderr.write('sandpit: nothing was checked\n');
+    throw new CommanderError(1, 'sandpit.unchecked', '');
+  }
+  if (summary.breaches > 0) throw new CommanderError(1, 'sandpit.breaches', '');
+}
+
+function readTarget(text: string): URL {
+  const url = URL.parse(text);
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new InvalidArgumentError('It must be an http or https URL.');
+  }
+  if (url.username || url.password || url.search || url.hash) {
+    throw new InvalidArgumentError('It may have a host, a port and a path, and nothing else.');
+  }
+  return url;
+}
+
+function readPort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new InvalidArgumentError('It must be a whole number from 0 to 65535.');
+}

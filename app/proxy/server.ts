@@ -1,0 +1,42 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { loadContract } from '../../spec/load.ts';
+import { drainable } from '../drain.ts';
+import { createForwarder } from './forward.ts';
+import type { Report } from './report.ts';
+import { createWatcher } from './watch.ts';
+
+/** As large as Sandpit itself takes them: the target is to judge. */
+const maxHeaderBytes = 2 ** 17;
+const drainSeconds = 2;
+
+export type Proxy = {
+  url: string;
+  /** Stops listening; resolves once open requests are over, or cut off, and judged. */
+  close: () => Promise<void>;
+};
+
+/** Starts a proxy before a server and resolves once it listens. Rejects with an Error when it can't. */
+export async function startProxy(target: URL, host: string, port: number, report: Report): Promise<Proxy> {
+  const { forward, close } = createForwarder(target);
+  const { watch, settled } = createWatcher(loadContract(), report);
+  // An upload may take as long as it takes, and what a request has to have is for the target to say.
+  const server = createServer({ maxHeaderSize: maxHeaderBytes, requestTimeout: 0, requireHostHeader: false });
+  const pass = (req: IncomingMessage, res: ServerResponse) => forward(req, res, watch(req));
+  server.on('request', pass);
+  // Whether to go on is for the target to say.
+  server.on('checkContinue', pass);
+  const drain = drainable(server);
+  server.listen(port, host);
+  await once(server, 'listening');
+  const { address, family, port: actual } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`,
+    close: async () => {
+      await drain(drainSeconds);
+      close();
+      await settled();
+    },
+  };
+}
