@@ -13,6 +13,6 @@ export function checkerOf<T>(contract: Contract, pointer: string): (value: unkno
   const validate = ajv.compile<T>({ $ref: `contract${pointer}` });
   return (value) => {
     if (validate(value)) return value;
-    throw new Error(ajv.errorsText(validate.errors, { dataVar: '' }).replace(/^\//, ''));
+    throw new Error(ajv.errorsText(validate.errors, { dataVar: '' }).trim().replace(/^\//, ''));
   };
 }

@@ -29,11 +29,21 @@ export type Serving = {
 };
 
 /** Starts `sandpit serve` on a free port and returns once it answers. Throws an Error when it ends first. */
-export async function serve(
+export function serve(args: string[], options: Options = {}): Promise<Serving> {
+  return listening('serve', args, options);
+}
+
+/** Starts `sandpit proxy` on a free port and returns once it answers. Throws an Error when it ends first. */
+export function proxy(args: string[], options: Options = {}): Promise<Serving> {
+  return listening('proxy', args, options);
+}
+
+async function listening(
+  command: string,
   args: string[],
-  { env = {}, cwd = '/', withChannel = false }: Options = {},
+  { env = {}, cwd = '/', withChannel = false }: Options,
 ): Promise<Serving> {
-  const child = start(['serve', '--port', '0', ...args], { env, cwd, withChannel });
+  const child = start([command, '--port', '0', ...args], { env, cwd, withChannel });
   const output = collect(child);
   const closed = once(child, 'close').then(([code]) => code as number | null);
   const url = await new Promise<string>((resolve, reject) => {
@@ -41,7 +51,7 @@ export async function serve(
       const [, found] = /answers on (\S+)/.exec(output.stderr) ?? [];
       if (found) resolve(found);
     });
-    closed.then(() => reject(new Error(`serve ended: ${output.stderr}`)), reject);
+    closed.then(() => reject(new Error(`${command} ended: ${output.stderr}`)), reject);
   });
   const stop = (signal: NodeJS.Signals = 'SIGTERM') => {
     child.kill(signal);

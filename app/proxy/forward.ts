@@ -63,7 +63,7 @@ export function originForm(url: string): string {
 }
 
 function passOn(req: IncomingMessage, upstream: ClientRequest): void {
-  upstream.flushHeaders();
+  sendHead(upstream);
   req.once('end', () => upstream.addTrailers(trailersOf(req)));
   req.pipe(upstream);
 }
@@ -72,10 +72,15 @@ function passOn(req: IncomingMessage, upstream: ClientRequest): void {
 function passBack(answer: IncomingMessage, res: ServerResponse): void {
   res.sendDate = false;
   res.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));
-  res.flushHeaders();
+  sendHead(res);
   answer.once('end', () => res.addTrailers(trailersOf(answer)));
   answer.once('error', () => res.destroy());
   answer.pipe(res);
+}
+
+/** With `flushHeaders`, Node would send what isn't ASCII in them as UTF-8 instead of as the bytes that came. */
+function sendHead(message: ClientRequest | ServerResponse): void {
+  message.write(Buffer.alloc(0));
 }
 
 function trailersOf({ rawTrailers }: IncomingMessage): [string, string][] {
