@@ -156,6 +156,25 @@ function readSetting(setting: Setting<unknown>, flag: unknown, env: NodeJS.Proce
   }
 }
 
+/** What `sandpit conform` may be told here, so that no key stands in the list of processes. */
+const conformVariables = {
+  url: 'SANDPIT_CONFORM_URL',
+  apiKey: 'SANDPIT_CONFORM_API_KEY',
+  bearer: 'SANDPIT_CONFORM_BEARER',
+  secondApiKey: 'SANDPIT_CONFORM_SECOND_API_KEY',
+} as const;
+
+export type ConformTarget = { [name in keyof typeof conformVariables]?: string | undefined };
+
+/** Returns which server to test and with what credentials: what the flags don't say, from the environment. */
+export function readConformTarget(flags: ConformTarget, env: NodeJS.ProcessEnv = process.env): ConformTarget {
+  const entries = Object.entries(conformVariables).map(([name, variable]) => [
+    name,
+    flags[name as keyof ConformTarget] ?? env[variable],
+  ]);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined && value !== ''));
+}
+
 function text(value: string): string {
   return matching(value, /^[^\0]+$/, 'not empty');
 }
@@ -165,7 +184,8 @@ function matching(value: string, pattern: RegExp, allowed: string): string {
   throw new Error(`must be ${allowed}`);
 }
 
-function integer(min: number, max: number): (value: string) => number {
+/** Returns what reads a whole number and throws an Error when there is none, or one out of bounds. */
+export function integer(min: number, max: number): (value: string) => number {
   return (value) => {
     const number = Number(value);
     if (/^\d+$/.test(value) && number >= min && number <= max) return number;

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { backupCommands } from './cli/backup.ts';
 import { completionCommand } from './cli/completion.ts';
+import { conformCommand } from './cli/conform.ts';
 import { deployCommands } from './cli/deploy.ts';
 import { doctorCommand } from './cli/doctor.ts';
 import { keysCommand } from './cli/keys.ts';
@@ -29,6 +30,7 @@ function createProgram(terminal: Terminal): Command {
   doctorCommand(program, terminal);
   openapiCommand(program, terminal);
   proxyCommand(program, terminal);
+  conformCommand(program, terminal);
   deployCommands(program, terminal);
   completionCommand(program, terminal);
   return program;

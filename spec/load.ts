@@ -7,6 +7,7 @@ export type Schema = {
   type?: string | string[];
   anyOf?: Schema[];
   enum?: unknown[];
+  default?: unknown;
   properties?: Record<string, Schema>;
   additionalProperties?: boolean | Schema;
   items?: Schema;

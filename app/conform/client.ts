@@ -1,0 +1,125 @@
+import { apiKeyCredential, bearerCredential, type Credential, type Exchange, type Sent } from './exchange.ts';
+
+export type ClientOptions = {
+  /** without a slash at its end */
+  url: string;
+  apiKey?: string | undefined;
+  bearer?: string | undefined;
+  maxRequests: number;
+  maxSeconds: number;
+  requestSeconds: number;
+  /** Ends what only reads. */
+  stop?: AbortSignal | undefined;
+  /** Told of every exchange. */
+  onExchange: (exchange: Exchange) => void;
+};
+
+export type Query = Record<string, string>;
+type Call = Pick<Sent, 'body' | 'shownBody'> & { credentials?: Credential[]; isCleanup?: boolean };
+
+export type Client = {
+  /** how many requests were sent */
+  requests: () => number;
+  credentials: Credential[];
+  list: (query?: Query, credentials?: Credential[]) => Promise<Exchange>;
+  send: (method: string, path: string, call?: Call) => Promise<Exchange>;
+};
+
+export const listPath = '/v1/sessions/sandboxes';
+
+/** The suite has used up what it may send, or its time. */
+export class Exhausted extends Error {
+  override name = 'Exhausted';
+}
+
+/** A server that doesn't answer. */
+export class Unreachable extends Error {
+  override name = 'Unreachable';
+}
+
+/** Larger than the largest list there can be. */
+const maxBodyBytes = 2 ** 27;
+
+/**
+ * Returns what sends requests, within bounds, and follows no redirect. A call throws Exhausted, Unreachable, or the
+ * reason of the `stop` signal; cleaning up is neither bounded nor stopped, and what writes is never given up halfway.
+ */
+export function createClient(options: ClientOptions): Client {
+  const { url, apiKey, bearer, maxRequests, maxSeconds, onExchange } = options;
+  const credentials = apiKey === undefined ? [bearerCredential(bearer ?? '')] : [apiKeyCredential(apiKey)];
+  const deadline = performance.now() + maxSeconds * 1000;
+  let count = 0;
+
+  const send: Client['send'] = async (method, path, call = {}) => {
+    if (!call.isCleanup) {
+      options.stop?.throwIfAborted();
+      if (count >= maxRequests) throw new Exhausted(`the ${maxRequests} requests of --max-requests are used up`);
+      if (performance.now() > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are over`);
+    }
+    count++;
+    const { body, shownBody, credentials: own = credentials } = call;
+    const sent = { method, url: `${url}${path}`, credentials: own, body, shownBody };
+    const exchange = await exchangeOf(sent, options);
+    onExchange(exchange);
+    return exchange;
+  };
+  return {
+    requests: () => count,
+    credentials,
+    send,
+    list: (query = {}, own = credentials) => send('GET', `${listPath}${queryText(query)}`, { credentials: own }),
+  };
+}
+
+function queryText(query: Query): string {
+  const pairs = Object.entries(query).map(
+    ([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`,
+  );
+  return pairs.length > 0 ? `?${pairs.join('&')}` : '';
+}
+
+async function exchangeOf(sent: Sent, { requestSeconds, stop }: ClientOptions): Promise<Exchange> {
+  const { method, url, credentials, body } = sent;
+  const timeout = AbortSignal.timeout(requestSeconds * 1000);
+  const isRead = method === 'GET';
+  try {
+    const response = await fetch(url, {
+      method,
+      redirect: 'manual',
+      headers: [
+        ['Accept', 'application/json'],
+        ...(body === undefined ? [] : [['Content-Type', 'application/json'] as [string, string]]),
+        ...credentials.map(({ header, value }): [string, string] => [header, value]),
+      ],
+      ...(body === undefined ? {} : { body }),
+      signal: stop && isRead ? AbortSignal.any([timeout, stop]) : timeout,
+    });
+    const { status, headers } = response;
+    const text = await readBody(response);
+    return {
+      ...{ sent, status, body: text },
+      contentType: headers.get('content-type') ?? '',
+      challenge: headers.get('www-authenticate'),
+    };
+  } catch (error) {
+    if (isRead) stop?.throwIfAborted();
+    throw new Unreachable(`${method} ${url.split('?')[0]} ${causeOf(error, requestSeconds)}`, { cause: error });
+  }
+}
+
+async function readBody(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length;
+    if (length > maxBodyBytes) throw new Error(`a body of more than ${maxBodyBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function causeOf(error: unknown, seconds: number): string {
+  const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } };
+  if (name === 'TimeoutError') return `had no answer within ${seconds} s`;
+  return `could not be asked: ${cause?.code ?? cause?.message ?? message}`;
+}

@@ -1,0 +1,63 @@
+/** How a request says who it is: a header, and how a shell would write its value without giving it away. */
+export type Credential = { header: string; value: string; shown: string };
+
+export type Sent = {
+  method: string;
+  /** whole, percent-encoded */
+  url: string;
+  credentials: Credential[];
+  /** JSON text */
+  body?: string | undefined;
+  /** `body` as a shell writes it */
+  shownBody?: string | undefined;
+};
+
+/** A request and what came back. */
+export type Exchange = {
+  sent: Sent;
+  status: number;
+  contentType: string;
+  challenge: string | null;
+  body: string;
+};
+
+/** Returns a credential in `X-API-Key`; `shown` is its value in a shell. */
+export function apiKeyCredential(value: string, shown = '$API_KEY'): Credential {
+  return { header: 'X-API-Key', value, shown };
+}
+
+/** Returns a credential in `Authorization`; `shown` is the token in a shell. */
+export function bearerCredential(token: string, shown = '$BEARER'): Credential {
+  return { header: 'Authorization', value: `Bearer ${token}`, shown: `Bearer ${shown}` };
+}
+
+/** Returns the request as a line for a shell, credentials as variables. */
+export function curlLine({ method, url, credentials, body, shownBody }: Sent): string {
+  const words = ['curl -i'];
+  if (method !== 'GET') words.push(`-X ${method}`);
+  for (const { header, shown } of credentials) words.push(`-H "${header}: ${shown}"`);
+  if (body !== undefined) words.push(`-H 'Content-Type: application/json' -d ${shownBody ?? quoted(body)}`);
+  return [...words, quoted(url)].join(' ');
+}
+
+/** Returns a text as one word of a POSIX shell. */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+const shownLength = 400;
+
+/** Returns what came back in a line: the status, what of the headers tells something, and the beginning of the body. */
+export function answerLine({ status, contentType, challenge, body }: Exchange): string {
+  const notes = [
+    ...(contentType.startsWith('application/json') ? [] : [contentType || 'no content type']),
+    ...(status === 401 ? [challenge ? `WWW-Authenticate: ${challenge}` : 'no WWW-Authenticate'] : []),
+  ];
+  const head = [status, ...notes.map((note) => `(${note})`)].join(' ');
+  return `${head} ${body === '' ? 'and an empty body' : shortened(body)}`;
+}
+
+/** Returns the text, or its beginning and how long it is. */
+export function shortened(text: string, length = shownLength): string {
+  return text.length <= length ? text : `${text.slice(0, length)}... (${text.length} characters)`;
+}

@@ -1,0 +1,31 @@
+import { isObject, type JsonObject, parseJson } from '../../db/json.ts';
+import type { Exchange } from './exchange.ts';
+import { Failure } from './rule.ts';
+
+/** A sandbox as it is listed. */
+export type Item = JsonObject & { sandbox_id: string; metadata: JsonObject };
+
+/** Metadata may nest as deep as it likes here. */
+const maxDepth = 1000;
+
+/** Returns the sandboxes of a list, numbers exact. Throws Failure for any other answer. */
+export function itemsOf(exchange: Exchange): Item[] {
+  if (exchange.status !== 200) throw new Failure(exchange, '200 and a list of sandboxes');
+  const body = bodyOf(exchange);
+  if (!Array.isArray(body)) throw new Failure(exchange, 'a JSON array');
+  if (!body.every(isItem)) throw new Failure(exchange, 'objects with a text `sandbox_id` and an object `metadata`');
+  return body;
+}
+
+/** Returns the body as JSON, numbers exact. Throws Failure when it is none. */
+export function bodyOf(exchange: Exchange): unknown {
+  try {
+    return parseJson(exchange.body, maxDepth);
+  } catch (error) {
+    throw new Failure(exchange, 'a body of JSON', (error as Error).message);
+  }
+}
+
+function isItem(value: unknown): value is Item {
+  return isObject(value) && typeof value.sandbox_id === 'string' && isObject(value.metadata);
+}

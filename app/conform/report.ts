@@ -1,0 +1,61 @@
+import { styleText } from 'node:util';
+import type { Outcome, Report, Result } from './run.ts';
+
+type Paint = (color: 'green' | 'red' | 'yellow' | 'dim', text: string) => string;
+
+const marks: Record<Outcome, { word: string; color: 'green' | 'red' | 'yellow' }> = {
+  pass: { word: 'pass', color: 'green' },
+  fail: { word: 'FAIL', color: 'red' },
+  skip: { word: 'skip', color: 'yellow' },
+};
+
+/** Returns what colours text, on a terminal only. */
+export function painter({ isTTY }: { isTTY?: boolean }): Paint {
+  return (color, text) => (isTTY ? styleText(color, text, { validateStream: false }) : text);
+}
+
+/** Returns a rule's lines: one, and of a failure what was asked, expected and answered. */
+export function resultText(
+  { id, title, outcome, source, why, failure }: Result,
+  idWidth: number,
+  paint: Paint,
+): string {
+  const { word, color } = marks[outcome];
+  const line = `${paint(color, word)}  ${id.padEnd(idWidth)}  ${title}${why === undefined ? '' : paint('dim', `: ${why}`)}\n`;
+  if (!failure) return line;
+  const parts: [string, string][] = [
+    ...(failure.request === null ? [] : [['request', failure.request] as [string, string]]),
+    ['expected', failure.expected],
+    ['contract', source],
+    ['got', failure.got],
+  ];
+  return line + parts.map(([name, text]) => indented(name, printable(text))).join('');
+}
+
+function indented(name: string, text: string): string {
+  const [first, ...rest] = text.split('\n');
+  return [`      ${name.padEnd(9)} ${first}\n`, ...rest.map((line) => `${' '.repeat(16)}${line}\n`)].join('');
+}
+
+/** What a server sends must not steer the terminal. */
+function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n]/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Returns the last lines: what could not be run or ended, and the counts. */
+export function summaryText({ results, error, sandboxes, seed, requests, seconds }: Report, paint: Paint): string {
+  const count = (outcome: Outcome) => results.filter((result) => result.outcome === outcome).length;
+  const failed = count('fail');
+  const lines = [
+    ...(sandboxes.refused.length > 0
+      ? [`${sandboxes.refused.length} sandboxes were not made: ${sandboxes.refused[0]}`]
+      : []),
+    ...sandboxes.left.map((one) => paint('red', `not ended: ${one}`)),
+    ...(error === null
+      ? []
+      : [paint('red', error === 'interrupted' ? 'interrupted' : `could not be tested: ${error}`)]),
+    `${count('pass')} passed, ${paint(failed > 0 ? 'red' : 'green', `${failed} failed`)}, ${count('skip')} skipped; ` +
+      `seed ${seed}; ${requests} requests in ${seconds.toFixed(1)} s; ${sandboxes.made} sandboxes made and ended`,
+  ];
+  return `\n${lines.join('\n')}\n`;
+}

@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import { apiKeyCredential, bearerCredential, type Credential, type Exchange } from '../exchange.ts';
+import { Failure, type Rule, Skip } from '../rule.ts';
+import type { Suite } from '../suite.ts';
+import { expectStatus } from './expect.ts';
+
+const protectedBy = { page: 'security: - OAuth2PasswordBearer: []' };
+const invalid = { contract: 'No valid credential' };
+
+export const auth: Rule[] = [
+  {
+    id: 'api-key',
+    title: 'an API key in X-API-Key is enough',
+    source: { page: '- name: X-API-Key in: header required: false' },
+    run: async ({ client, options: { apiKey } }) => {
+      if (apiKey === undefined) throw new Skip('no --api-key is given');
+      expectStatus(await client.list({}, [apiKeyCredential(apiKey)]), 200, 'the API key is valid');
+    },
+  },
+  {
+    id: 'bearer',
+    title: 'a token in Authorization: Bearer is enough',
+    source: protectedBy,
+    run: async ({ client, options: { bearer } }) => {
+      if (bearer === undefined) throw new Skip('no --bearer is given');
+      expectStatus(await client.list({}, [bearerCredential(bearer)]), 200, 'the token is valid');
+    },
+  },
+  {
+    id: 'unauthorized-without-credential',
+    title: 'without a credential nothing is listed: 401',
+    source: protectedBy,
+    run: async ({ client }) => expectUnauthorized(await client.list({}, []), 'there is no credential'),
+  },
+  {
+    id: 'unauthorized-wrong-key',
+    title: 'a wrong API key is answered 401',
+    source: invalid,
+    run: async ({ client, options }) => {
+      for (const credential of wrongKeys(options))
+        expectUnauthorized(await client.list({}, [credential]), 'the API key is wrong');
+    },
+  },
+  {
+    id: 'unauthorized-wrong-bearer',
+    title: 'a wrong token is answered 401',
+    source: invalid,
+    run: async ({ client }) => {
+      const token = randomBytes(20).toString('hex');
+      for (const wrong of [
+        bearerCredential(token, token),
+        { ...basic, value: `Basic ${token}`, shown: `Basic ${token}` },
+      ])
+        expectUnauthorized(await client.list({}, [wrong]), 'the token is wrong');
+    },
+  },
+  {
+    id: 'unauthorized-challenge',
+    title: 'a 401 carries WWW-Authenticate: Bearer',
+    source: { contract: 'Always `Bearer`' },
+    run: async ({ client }) => {
+      const exchange = await client.list({}, []);
+      if (!/^Bearer\b/i.test(exchange.challenge ?? ''))
+        throw new Failure(exchange, 'the header WWW-Authenticate: Bearer');
+    },
+  },
+  {
+    id: 'unauthorized-first',
+    title: 'without a credential nothing is said of the parameters',
+    source: { reading: 'who asks is known before what is asked is looked at' },
+    run: async ({ client }) => {
+      for (const query of [{ limit: '0' }, { limit: 'abc' }, { metadata: '{' }] as Record<string, string>[])
+        expectUnauthorized(await client.list(query, []), 'there is no credential, whatever the parameters');
+    },
+  },
+];
+
+const basic = { header: 'Authorization' };
+
+function expectUnauthorized(exchange: Exchange, why: string): void {
+  expectStatus(exchange, 401, why);
+}
+
+/** One that nobody has, one that only begins like the right one, and none at all. */
+function wrongKeys({ apiKey }: Suite['options']): Credential[] {
+  const unknown = `e2b_${randomBytes(20).toString('hex')}`;
+  const longer = apiKey === undefined ? [] : [apiKeyCredential(`${apiKey}0`, '$' + '{API_KEY}0')];
+  return [apiKeyCredential(unknown, unknown), ...longer, apiKeyCredential('', '')];
+}

@@ -1,0 +1,128 @@
+import { contains } from '../../../db/metadata.ts';
+import { Failure, type Rule, Skip } from '../rule.ts';
+import { filterValue, type Suite } from '../suite.ts';
+import { variants } from '../variants.ts';
+import { expectRefused, expectStatus, knownOf, listAny, listKnown, needKnown, shown, shownAll } from './expect.ts';
+
+const range = 'limit: Maximum number of results (1-1000, default: 100)';
+
+export const limits: Rule[] = [
+  {
+    id: 'limit-exact',
+    title: 'limit=n gives the first n of the list, neither more nor fewer',
+    source: { page: range },
+    run: limitExact,
+  },
+  {
+    id: 'limit-after-filter',
+    title: 'limit counts what matches, not what is looked through',
+    source: { page: 'Maximum number of results' },
+    run: limitAfterFilter,
+  },
+  {
+    id: 'limit-default',
+    title: 'without a limit there are at most 100',
+    source: { page: range },
+    run: async (suite) => {
+      const { preset } = suite.limits;
+      const [all] = await listAny(suite);
+      if (all.length <= preset) needKnown(suite, preset + 1);
+      await expectCount(suite, {}, preset);
+    },
+  },
+  {
+    id: 'limit-above-default',
+    title: 'a limit above the default gives more than that',
+    source: { page: range },
+    run: async (suite) => {
+      const wanted = suite.limits.preset + 1;
+      needKnown(suite, wanted);
+      await expectCount(suite, { limit: String(wanted), metadata: suite.narrowed('{}') }, wanted);
+      const all = Math.min(suite.known.length, suite.limits.maximum);
+      await expectCount(suite, { limit: String(suite.limits.maximum), metadata: suite.narrowed('{}') }, all);
+    },
+  },
+  {
+    id: 'limit-bounds',
+    title: 'limit=1 and limit=1000 are accepted',
+    source: { page: 'maximum: 1000 minimum: 1' },
+    run: async ({ client, limits: { minimum, maximum } }) => {
+      for (const limit of [minimum, maximum])
+        expectStatus(await client.list({ limit: String(limit) }), 200, `${limit} is within the bounds`);
+    },
+  },
+  refused('limit-below', 'a limit below 1 is refused', 'maximum: 1000 minimum: 1', ({ minimum }) => [
+    ...[String(minimum - 1), '-1', '-1000', '-99999999999999999999'],
+  ]),
+  refused('limit-above', 'a limit above 1000 is refused', 'maximum: 1000 minimum: 1', ({ maximum }) => [
+    ...[String(maximum + 1), '2147483648', '99999999999999999999'],
+  ]),
+  refused('limit-no-integer', 'a limit that is no whole number is refused', 'schema: type: integer', () => [
+    ...['abc', '1.5', 'null', 'NaN', '1,2', 'true'],
+  ]),
+  refused('limit-empty', 'an empty limit is refused', 'schema: type: integer', () => ['']),
+];
+
+function refused(id: string, title: string, page: string, values: (limits: Suite['limits']) => string[]): Rule {
+  return {
+    ...{ id, title, source: { page } },
+    run: async ({ client, limits: bounds }) => {
+      for (const limit of values(bounds))
+        expectRefused(
+          await client.list({ limit }),
+          `limit=${limit} is no whole number from ${bounds.minimum} to ${bounds.maximum}`,
+        );
+    },
+  };
+}
+
+/** Few sandboxes are asked for one by one, many at the ends. */
+function numbersTo(count: number): number[] {
+  const all = Array.from({ length: count }, (_, index) => index + 1);
+  return count <= 20 ? all : [...all.slice(0, 8), ...all.slice(-4)];
+}
+
+async function limitExact(suite: Suite): Promise<void> {
+  needKnown(suite, 2);
+  const known = new Set(suite.known.map(({ id }) => id));
+  const count = Math.min(suite.known.length, suite.limits.maximum);
+  for (const limit of numbersTo(count)) {
+    const [items, exchange] = await listKnown(suite, { limit: String(limit) });
+    if (items.length !== limit)
+      throw new Failure(exchange, `${limit} of ${count} sandboxes`, `${items.length} sandboxes`);
+    const listed = items.map(knownOf).filter(({ id }) => known.has(id));
+    const wrong = listed.findIndex(({ id }, index) => id !== suite.known[index]?.id);
+    const first = suite.known.slice(0, limit);
+    if (wrong >= 0) throw new Failure(exchange, `the first ${limit}: ${shownAll(first)}`, shownAll(listed));
+  }
+}
+
+async function limitAfterFilter(suite: Suite): Promise<void> {
+  needKnown(suite, 2);
+  const old = suite.known
+    .toReversed()
+    .flatMap((sandbox) => variants(sandbox.metadata).map((filter) => ({ sandbox, filter })));
+  const isFirst = ({ sandbox, filter }: (typeof old)[0]) =>
+    suite.known.find(({ metadata }) => contains(metadata, filter))?.id === sandbox.id && sandbox !== suite.known[0];
+  const found = old.filter(isFirst).slice(0, 3);
+  if (found.length === 0) throw new Skip('no metadata tells an older sandbox from the newest');
+  for (const { sandbox, filter } of found) {
+    const metadata = suite.narrowed(JSON.stringify(filter));
+    const exchange = await suite.client.list({ metadata, limit: '1' });
+    const [items] = [await listKnown(suite, { metadata, limit: '1' })].map(([listed]) => listed);
+    const matches = items?.length === 1 && contains(items[0]?.metadata ?? {}, filterValue(metadata));
+    if (!matches)
+      throw new Failure(
+        exchange,
+        `one sandbox, the newest that matches: ${shown(sandbox)}`,
+        shownAll((items ?? []).map(knownOf)),
+      );
+  }
+}
+
+async function expectCount(suite: Suite, query: Record<string, string>, count: number): Promise<void> {
+  const exchange = await suite.client.list(query);
+  expectStatus(exchange, 200, 'a list');
+  const { length } = JSON.parse(exchange.body) as unknown[];
+  if (length !== count) throw new Failure(exchange, `${count} sandboxes`, `${length} sandboxes`);
+}

@@ -1,0 +1,88 @@
+import { Failure, type Rule } from '../rule.ts';
+import type { Suite } from '../suite.ts';
+import { expectRefused, expectStatus, problemsOf } from './expect.ts';
+
+const badJson = ['x', '{', '{"a":1', "{'a':1}", '{"a":1,}', '{} {}'];
+const noObjects = ['[]', '[{"a":1}]', '"a"', '5', 'true', 'null'];
+
+export const refusals: Rule[] = [
+  {
+    id: 'validation-status',
+    title: 'a parameter that breaks the contract is answered 422',
+    source: { page: '"422": description: Validation Error' },
+    run: async (suite) => {
+      for (const limit of badLimits(suite))
+        expectStatus(await suite.client.list({ limit }), 422, `limit=${limit} is a validation error`);
+    },
+  },
+  {
+    id: 'validation-body',
+    title: 'a 422 says in `detail`, an array, what is wrong: loc, msg, type',
+    source: { page: 'required: - loc - msg - type' },
+    run: async (suite) => {
+      for (const limit of badLimits(suite)) {
+        const exchange = await suite.client.list({ limit });
+        expectRefused(exchange, `limit=${limit} is a validation error`);
+        problemsOf(exchange);
+      }
+    },
+  },
+  {
+    id: 'validation-location',
+    title: 'the `loc` of a problem names the parameter',
+    source: {
+      reading: 'as in FastAPI, whose shape it is, `loc` ends with the name of the parameter: ["query", "limit"]',
+    },
+    run: async (suite) => {
+      for (const limit of badLimits(suite)) {
+        const exchange = await suite.client.list({ limit });
+        if (!problemsOf(exchange).some(({ loc }) => loc.at(-1) === 'limit'))
+          throw new Failure(exchange, 'a `loc` that ends with "limit"');
+      }
+    },
+  },
+  {
+    id: 'metadata-not-json',
+    title: 'metadata that is not JSON is refused',
+    source: { page: 'metadata: JSON string of key-value pairs to filter by.' },
+    run: refusing(badJson, 'is not JSON'),
+  },
+  {
+    id: 'metadata-not-object',
+    title: 'metadata that is no JSON object is refused',
+    source: { page: 'metadata: JSON string of key-value pairs to filter by.' },
+    run: refusing(noObjects, 'is no object'),
+  },
+  {
+    id: 'metadata-validation',
+    title: 'bad metadata is a validation error like any other: 422, and `loc` names it',
+    source: { reading: 'a filter that is no JSON object is a validation error of the parameter `metadata`' },
+    run: async ({ client }) => {
+      for (const metadata of ['{', '[]']) {
+        const exchange = await client.list({ metadata });
+        expectStatus(exchange, 422, `metadata=${metadata} is a validation error`);
+        if (!problemsOf(exchange).some(({ loc }) => loc.includes('metadata')))
+          throw new Failure(exchange, 'a `loc` with "metadata"');
+      }
+    },
+  },
+  {
+    id: 'unknown-parameters',
+    title: 'query parameters that the contract does not name are ignored',
+    source: { reading: 'as in FastAPI, an unknown query parameter is no error' },
+    run: async ({ client }) => {
+      for (const name of ['conform', 'offset', 'status', 'Limit'])
+        expectStatus(await client.list({ [name]: '0' }), 200, `the contract says nothing of ${name}`);
+    },
+  },
+];
+
+function badLimits({ limits: { minimum, maximum } }: Suite): string[] {
+  return [String(minimum - 1), String(maximum + 1), 'abc'];
+}
+
+function refusing(values: string[], why: string): Rule['run'] {
+  return async ({ client }) => {
+    for (const metadata of values) expectRefused(await client.list({ metadata }), `metadata=${metadata} ${why}`);
+  };
+}
