@@ -98,10 +98,10 @@ export function itHere(title: string, body: () => Promise<void>): void {
  * Boots one application for all tests of a `describe`, since compiling the contract takes a while, and returns what
  * returns it. Its clock is set back before each test; every test has callers of its own.
  */
-export function shareApp(): () => TestApp {
+export function shareApp(config: Partial<Config> = {}): () => TestApp {
   let app: TestApp;
   before(async () => {
-    app = await startApp();
+    app = await startApp(config);
     opened.delete(app);
   });
   beforeEach(() => {

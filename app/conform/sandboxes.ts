@@ -1,7 +1,6 @@
 import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
-import type { Client } from './client.ts';
-import type { Exchange } from './exchange.ts';
-import { quoted } from './exchange.ts';
+import { type Client, Unreachable } from './client.ts';
+import { type Exchange, quoted } from './exchange.ts';
 import { itemsOf } from './items.ts';
 
 /** A sandbox that the suite made. */
@@ -71,9 +70,17 @@ export function createMaker(client: Client, making: Making): Maker {
   const endAll = async () => {
     const left: string[] = [];
     const lost = isUncertain ? await lostOf(client, run, made).catch(() => []) : [];
+    let gone: Unreachable | undefined;
     for (const sandbox of [...made, ...lost]) {
       if (sandbox.hasEnded) continue;
-      await end(sandbox).catch((error) => left.push(`${sandbox.vmId ?? sandbox.sessionId}: ${error.message}`));
+      try {
+        // A server that is gone isn't waited for again and again.
+        if (gone) throw gone;
+        await end(sandbox);
+      } catch (error) {
+        if (error instanceof Unreachable) gone = error;
+        left.push(`${sandbox.vmId ?? sandbox.sessionId}: ${(error as Error).message}`);
+      }
     }
     return left;
   };

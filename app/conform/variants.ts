@@ -38,7 +38,8 @@ export function changes(value: Json): Json[] {
   if (typeof value === 'string') {
     const number = value.trim() === '' ? Number.NaN : Number(value);
     const words: Json[] = value === 'true' ? [true] : value === 'false' ? [false] : value === 'null' ? [null] : [];
-    const part = value.slice(0, Math.ceil(value.length / 2));
+    const characters = [...value];
+    const part = characters.slice(0, Math.ceil(characters.length / 2)).join('');
     return [otherCase(value), part, [value], ...(Number.isFinite(number) ? [number] : []), ...words];
   }
   if (typeof value === 'number')

@@ -1,210 +1,14 @@
 import type { JsonObject } from '../../../db/json.ts';
 import { contains } from '../../../db/metadata.ts';
 import { itemsOf } from '../items.ts';
-import * as as from '../readings.ts';
+import type { Reading } from '../readings.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import { filterValue, type Known, type Suite } from '../suite.ts';
 import { mixtures, variants } from '../variants.ts';
 import { knownOf, shownAll } from './expect.ts';
-
-/** What is asked, and the wrong reading of `@>` that one of the documents gives away. */
-export type FilterCase = { id: string; title: string; filters: string[]; misreading: as.Reading };
+import { type FilterCase, filterCases } from './filter-cases.ts';
 
 const containment = 'Filters using @> (contains) operator for GIN-indexed queries.';
-
-export const filterCases: FilterCase[] = [
-  of('filter-applied', 'only what matches is listed', as.always, '{"userId":"124"}', '{"env":"nowhere"}'),
-  of(
-    'filter-all-pairs',
-    'every pair of the filter must be there',
-    as.anyPair,
-    '{"env":"dev","userId":"123"}',
-    '{"env":"prod","userId":"124"}',
-  ),
-  of(
-    'filter-contains-not-equals',
-    'further pairs in the metadata do no harm',
-    as.equalJson,
-    '{"env":"dev"}',
-    '{"count":1}',
-  ),
-  of(
-    'filter-case',
-    'values match in their own case only',
-    as.foldedValues,
-    '{"env":"dev"}',
-    '{"env":"Dev"}',
-    '{"env":"DEV"}',
-  ),
-  of(
-    'filter-key-case',
-    'keys match in their own case only',
-    as.foldedKeys,
-    '{"Env":"dev"}',
-    '{"env":"dev"}',
-    '{"ENV":"dev"}',
-  ),
-  of(
-    'filter-whole-text',
-    'a text matches as a whole, not a part of it',
-    as.partOfText,
-    '{"env":"dev"}',
-    '{"userId":"123"}',
-    '{"env":""}',
-  ),
-  of(
-    'filter-literal',
-    'a text stands for itself: no wildcards, no quotes',
-    as.wildcards,
-    '{"env":"%"}',
-    '{"env":"de_"}',
-    '{"team":"50% off"}',
-    `{"env":"dev' OR '1'='1"}`,
-  ),
-  of(
-    'filter-number-not-string',
-    '1 is not "1"',
-    as.allAsText,
-    '{"userId":"123"}',
-    '{"userId":123}',
-    '{"count":1}',
-    '{"count":"1"}',
-    '{"ratio":1.5}',
-  ),
-  of(
-    'filter-boolean-not-string',
-    'true is not "true"',
-    as.allAsText,
-    '{"active":true}',
-    '{"active":"true"}',
-    '{"active":"false"}',
-  ),
-  of('filter-boolean-not-number', 'true is not 1', as.truthAsNumber, '{"flag":1}', '{"flag":true}', '{"active":0}'),
-  of('filter-null', 'null matches null, not what is missing', as.nullIsMissing, '{"note":null}', '{"nowhere":null}'),
-  of('filter-null-not-string', 'null is not "null"', as.allAsText, '{"note":null}', '{"note":"null"}'),
-  of(
-    'filter-nested',
-    'objects in the filter are looked into',
-    as.topLevelOnly,
-    '{"repo":{"owner":"ann"}}',
-    '{"repo":{"owner":"eve"}}',
-    '{"repo":{"owner":"ann","name":"site"}}',
-  ),
-  of(
-    'filter-nested-partial',
-    'an object in the metadata may have more than the filter says',
-    as.nestedWhole,
-    '{"repo":{"owner":"bob"}}',
-    '{"repo":{"name":"site"}}',
-  ),
-  of(
-    'filter-nested-place',
-    'a key counts where it stands, not deeper or higher',
-    as.anyDepth,
-    '{"owner":"ann"}',
-    '{"name":"site"}',
-  ),
-  of(
-    'filter-array-subset',
-    'an array in the metadata may have more elements',
-    as.arraysWhole,
-    '{"tags":["y"]}',
-    '{"tags":["x","z"]}',
-    '{"repo":{"tags":["a"]}}',
-  ),
-  of(
-    'filter-array-any-order',
-    'the order of an array does not count',
-    as.arraysInPlace,
-    '{"tags":["z","y"]}',
-    '{"tags":["y","z"]}',
-    '{"deep":[[2,1]]}',
-  ),
-  of(
-    'filter-array-duplicates',
-    'an element that is named twice must be there once',
-    as.arraysNotLonger,
-    '{"tags":["z","y","z","y"]}',
-    '{"repo":{"tags":["a","a","a"]}}',
-  ),
-  of(
-    'filter-array-all',
-    'every element of an array in the filter must be there',
-    as.anyElement,
-    '{"tags":["x","q"]}',
-    '{"tags":["x","y"]}',
-  ),
-  of(
-    'filter-array-not-scalar',
-    'an array does not match what is in it, nor the reverse',
-    as.scalarInArray,
-    '{"tags":"x"}',
-    '{"tags":["x"]}',
-    '{"repo":["ann"]}',
-  ),
-  of(
-    'filter-array-object',
-    'an object in an array may have more than the filter says',
-    as.elementsWhole,
-    '{"list":[{"b":2}]}',
-    '{"list":[{"a":1}]}',
-  ),
-  of(
-    'filter-array-one-element',
-    'an object in an array must match one element, not several together',
-    as.elementsJoined,
-    '{"list":[{"a":1,"b":2}]}',
-    '{"list":[{"a":3,"b":2}]}',
-  ),
-  of(
-    'filter-array-nested',
-    'arrays in arrays keep their bounds',
-    as.flattened,
-    '{"deep":[[1,2]]}',
-    '{"deep":[[2],[1]]}',
-    '{"deep":[1]}',
-  ),
-  of(
-    'filter-empty-value',
-    '{} matches any object, [] any array, and nothing else',
-    as.emptyIsNothing,
-    '{"empty":{}}',
-    '{"empty":[]}',
-    '{"repo":{}}',
-    '{"tags":[]}',
-    '{"nowhere":{}}',
-  ),
-  of(
-    'filter-number-exact',
-    'numbers match by their exact value',
-    as.doubles,
-    '{"big":12345678901234567890}',
-    '{"big":12345678901234567891}',
-    '{"big":12345678901234567892}',
-  ),
-  of(
-    'filter-unicode',
-    'texts match by their characters as they are',
-    as.normalizedText,
-    '{"accent":"é"}',
-    String.raw`{"accent":"e\u0301"}`,
-    '{"emoji":"🙂"}',
-    String.raw`{"emoji":"\ud83d\ude43"}`,
-    '{"env":"dév"}',
-  ),
-  of(
-    'filter-odd-keys',
-    'any text may be a key: empty, dotted, quoted, __proto__',
-    as.dottedPaths,
-    '{"a.b":"dotted"}',
-    '{"":"no name"}',
-    String.raw`{"q\"uote":"it's"}`,
-    '{"__proto__":"own"}',
-    '{"constructor":"own"}',
-    '{"__proto__":{}}',
-    '{"toString":{}}',
-  ),
-];
 
 export const filters: Rule[] = [
   ...filterCases.map((one) => ({ ...one, source: { page: containment }, run: (suite: Suite) => judge(suite, one) })),
@@ -233,10 +37,6 @@ export const filters: Rule[] = [
   },
 ];
 
-function of(id: string, title: string, misreading: as.Reading, ...texts: string[]): FilterCase {
-  return { id, title, misreading, filters: texts };
-}
-
 function isOwnNumber([key, value]: [string, unknown]): boolean {
   return Number.isInteger(value) && !key.startsWith('conform_');
 }
@@ -257,7 +57,7 @@ function why({ maker, options }: Suite): string {
 }
 
 /** Returns whether somebody who misreads the filter would answer otherwise. */
-export function isTelling(known: Known[], filter: JsonObject, misreading: as.Reading): boolean {
+export function isTelling(known: Known[], filter: JsonObject, misreading: Reading): boolean {
   return known.some(({ metadata }) => contains(metadata, filter) !== misreading(metadata, filter));
 }
 

@@ -111,7 +111,8 @@ export const everyResponse: Rule = {
   title: 'every response of this run fits the schema, and its status is declared',
   source: { page: 'required: - sandbox_id - name - metadata - started_at - status' },
   run: async ({ client, breaches, limits }) => {
-    await client.list({ limit: String(limits.minimum) });
+    for (const limit of [limits.minimum, limits.minimum - 1]) await client.list({ limit: String(limit) });
+    await client.list({}, []);
     const [first] = breaches;
     if (!first) return;
     const more = breaches.length > 1 ? `; ${breaches.length - 1} more responses break the contract` : '';

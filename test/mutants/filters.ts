@@ -1,0 +1,318 @@
+import { isDeepStrictEqual } from 'node:util';
+import { everything, json, limitOf, type Mutant } from './mutant.ts';
+
+type Value = unknown;
+type Pairs = Record<string, Value>;
+type Matches = (document: Value, filter: Value) => boolean;
+
+/** Returns what filters by itself, the wrong way. */
+function filtering(matches: (document: Pairs, filter: Pairs) => boolean): Mutant['answer'] {
+  return async (call) => {
+    const right = await call.ask();
+    const text = call.query.get('metadata');
+    if (right.status !== 200 || text === null) return right;
+    const filter = JSON.parse(text);
+    const found = (await everything(call)).filter(({ metadata }) => matches(metadata, filter));
+    return json(200, found.slice(0, limitOf(call)));
+  };
+}
+
+const isPairs = (value: Value): value is Pairs => typeof value === 'object' && value !== null && !Array.isArray(value);
+const has = (pairs: Pairs, key: string) => Object.hasOwn(pairs, key);
+
+type Ways = {
+  scalar?: Matches;
+  array?: (d: Value[], f: Value[], all: Matches) => boolean;
+  pairs?: (d: Pairs, f: Pairs, all: Matches) => boolean;
+  other?: Matches;
+};
+
+/** Returns a filter that is right but for the ways given. Numbers are doubles here: that is a mutant of its own. */
+function right({ scalar = Object.is, array = subset, pairs = every, other = () => false }: Ways = {}): Matches {
+  const all: Matches = (d, f) => {
+    if (Array.isArray(f) && Array.isArray(d)) return array(d, f, all);
+    if (isPairs(f) && isPairs(d)) return pairs(d, f, all);
+    const areScalars = [d, f].every((value) => typeof value !== 'object' || value === null);
+    return areScalars ? scalar(d, f) : other(d, f);
+  };
+  return all;
+}
+
+function subset(d: Value[], f: Value[], all: Matches): boolean {
+  return f.every((wanted) => d.some((element) => all(element, wanted)));
+}
+
+function every(d: Pairs, f: Pairs, all: Matches): boolean {
+  return Object.entries(f).every(([key, wanted]) => has(d, key) && all(d[key], wanted));
+}
+
+const exact = right();
+const text = (way: (d: string, f: string) => boolean) =>
+  right({ scalar: (d, f) => (typeof d === 'string' && typeof f === 'string' ? way(d, f) : Object.is(d, f)) });
+const kindless = (kinds: string[]) =>
+  right({
+    scalar: (d, f) =>
+      Object.is(d, f) ||
+      (String(d) === String(f) && [d, f].some((value) => kinds.includes(value === null ? 'null' : typeof value))),
+  });
+const keyed = (lookUp: (d: Pairs, key: string, f: Value, all: Matches) => boolean) =>
+  right({ pairs: (d, f, all) => Object.entries(f).every(([key, wanted]) => lookUp(d, key, wanted, all)) });
+const topPairs =
+  (way: (d: Pairs, key: string, wanted: Value) => boolean): Matches =>
+  (d, f) =>
+    Object.entries(f as Pairs).every(([key, wanted]) => way(d as Pairs, key, wanted));
+
+function anywhere(d: Value, key: string, wanted: Value): boolean {
+  if (typeof d !== 'object' || d === null) return false;
+  return (
+    (has(d as Pairs, key) && exact((d as Pairs)[key], wanted)) ||
+    Object.values(d).some((inner) => anywhere(inner, key, wanted))
+  );
+}
+
+function like(d: string, f: string): boolean {
+  if (f === '') return d === '';
+  const [first, ...rest] = f;
+  if (first === '%')
+    return Array.from({ length: d.length + 1 }, (_, at) => d.slice(at)).some((end) => like(end, rest.join('')));
+  return d !== '' && (first === '_' || d[0] === first) && like(d.slice(1), rest.join(''));
+}
+
+function multiset(d: Value[], f: Value[], all: Matches): boolean {
+  const left = [...d];
+  return f.every((wanted) => {
+    const at = left.findIndex((element) => all(element, wanted));
+    return at >= 0 && left.splice(at, 1).length === 1;
+  });
+}
+
+function joinedElements(d: Value[], f: Value[], all: Matches): boolean {
+  const merged = d.filter(isPairs).flatMap((pairs) => Object.entries(pairs));
+  return f.every((wanted) =>
+    isPairs(wanted)
+      ? Object.entries(wanted).every(([key, value]) => merged.some(([own, found]) => own === key && all(found, value)))
+      : d.some((element) => all(element, wanted)),
+  );
+}
+
+const named = (name: string, wrong: string, rule: string, matches: Matches): Mutant => ({
+  ...{ name, wrong, rule },
+  answer: filtering(matches as (document: Pairs, filter: Pairs) => boolean),
+});
+
+export const filterMutants: Mutant[] = [
+  named('filter ignored', 'lists everything', 'filter-applied', () => true),
+  named('filter as OR', 'one pair of several is enough', 'filter-all-pairs', (d, f) =>
+    Object.entries(f as Pairs).some(([key, x]) => exact(d, { [key]: x })),
+  ),
+  named('last pair only', 'of several pairs the last one counts', 'filter-all-pairs', (d, f) =>
+    exact(d, Object.fromEntries(Object.entries(f as Pairs).slice(-1))),
+  ),
+  named(
+    'filter as equality',
+    'the metadata must be the filter, no more',
+    'filter-contains-not-equals',
+    isDeepStrictEqual,
+  ),
+  named(
+    'values without case',
+    '"Dev" is "dev"',
+    'filter-case',
+    text((d, f) => d.toLowerCase() === f.toLowerCase()),
+  ),
+  named(
+    'keys without case',
+    '"Env" is "env"',
+    'filter-key-case',
+    keyed((d, key, f, all) =>
+      Object.entries(d).some(([own, x]) => own.toLowerCase() === key.toLowerCase() && all(x, f)),
+    ),
+  ),
+  named(
+    'prefix match',
+    '"dev" matches "development"',
+    'filter-whole-text',
+    text((d, f) => d.startsWith(f)),
+  ),
+  named(
+    'substring match',
+    '"23" matches "1234"',
+    'filter-whole-text',
+    text((d, f) => d.includes(f)),
+  ),
+  named('LIKE', '% and _ are wildcards', 'filter-literal', text(like)),
+  named('numbers as strings', '123 is "123"', 'filter-number-not-string', kindless(['number'])),
+  named('booleans as strings', 'true is "true"', 'filter-boolean-not-string', kindless(['boolean'])),
+  named(
+    'true as 1',
+    'true is 1, as in Python',
+    'filter-boolean-not-number',
+    right({
+      scalar: (d, f) =>
+        Object.is(d, f) ||
+        ([d, f].map(Number).every((value, _, [first]) => value === first) &&
+          typeof d !== 'string' &&
+          typeof f !== 'string' &&
+          d !== null &&
+          f !== null),
+    }),
+  ),
+  named(
+    'null as missing',
+    'null matches where there is no such key',
+    'filter-null',
+    keyed((d, key, f, all) => (f === null ? (has(d, key) ? d[key] : null) === null : has(d, key) && all(d[key], f))),
+  ),
+  named(
+    'null never matches',
+    'null is not null, as in SQL',
+    'filter-null',
+    right({ scalar: (d, f) => f !== null && Object.is(d, f) }),
+  ),
+  named('null as string', 'null is "null"', 'filter-null-not-string', kindless(['null'])),
+  named(
+    'nested ignored',
+    'objects and arrays in the filter are skipped',
+    'filter-nested',
+    topPairs((d, key, f) => (typeof f === 'object' && f !== null ? true : exact(d, { [key]: f }))),
+  ),
+  named(
+    'nested refused',
+    'objects in the filter match nothing',
+    'filter-nested',
+    right({
+      pairs: (d, f, all) => Object.entries(f).every(([key, x]) => !isPairs(x) && has(d, key) && all(d[key], x)),
+    }),
+  ),
+  named(
+    'nested as equality',
+    'a nested object must be the same as a whole',
+    'filter-nested-partial',
+    topPairs((d, key, f) => has(d, key) && (isPairs(f) ? isDeepStrictEqual(d[key], f) : exact(d[key], f))),
+  ),
+  named('keys at any depth', '{"owner":"ann"} matches {"repo":{"owner":"ann"}}', 'filter-nested-place', (d, f) =>
+    Object.entries(f as Pairs).every(([key, x]) => anywhere(d, key, x)),
+  ),
+  named(
+    'arrays as equality',
+    'an array must be the same as a whole',
+    'filter-array-subset',
+    right({ array: (d, f) => isDeepStrictEqual(d, f) }),
+  ),
+  named(
+    'arrays ordered',
+    'the first element must be the first',
+    'filter-array-any-order',
+    right({ array: (d, f, all) => f.every((x, at) => at < d.length && all(d[at], x)) }),
+  ),
+  named(
+    'arrays in sequence',
+    'elements must come in the order of the filter',
+    'filter-array-any-order',
+    right({
+      array: (d, f, all) => {
+        let at = 0;
+        return f.every((x) => {
+          while (at < d.length && !all(d[at], x)) at++;
+          return at++ < d.length;
+        });
+      },
+    }),
+  ),
+  named('duplicates counted', '["a","a"] needs two of them', 'filter-array-duplicates', right({ array: multiset })),
+  named(
+    'any element',
+    'one element of several is enough',
+    'filter-array-all',
+    right({ array: (d, f, all) => f.length === 0 || f.some((x) => d.some((y) => all(y, x))) }),
+  ),
+  named(
+    'scalar in array',
+    '"x" matches ["x","y"]',
+    'filter-array-not-scalar',
+    right({ other: (d, f) => Array.isArray(d) && d.includes(f) }),
+  ),
+  named(
+    'scalar as array',
+    '["x"] matches "x"',
+    'filter-array-not-scalar',
+    right({ other: (d, f) => Array.isArray(f) && f.length === 1 && Object.is(f[0], d) }),
+  ),
+  named(
+    'elements as equality',
+    'an object in an array must be the same as a whole',
+    'filter-array-object',
+    right({ array: (d, f) => f.every((x) => d.some((y) => isDeepStrictEqual(y, x))) }),
+  ),
+  named(
+    'elements joined',
+    'an object in an array may match several elements together',
+    'filter-array-one-element',
+    right({ array: joinedElements }),
+  ),
+  named(
+    'arrays flattened',
+    '[[1],[2]] is [1,2]',
+    'filter-array-nested',
+    right({ array: (d, f, all) => subset(d.flat(5), f.flat(5), all) }),
+  ),
+  named(
+    'empty object ignored',
+    '{"repo":{}} matches everything',
+    'filter-empty-value',
+    topPairs((d, key, f) => (isPairs(f) && Object.keys(f).length === 0) || exact(d, { [key]: f })),
+  ),
+  named(
+    'empty array as equality',
+    '[] matches an empty array only',
+    'filter-empty-value',
+    right({ array: (d, f, all) => (f.length === 0 ? d.length === 0 : subset(d, f, all)) }),
+  ),
+  named('numbers as doubles', '12345678901234567890 is 12345678901234567891', 'filter-number-exact', exact),
+  named(
+    'unicode normalized',
+    'é in one character is é in two',
+    'filter-unicode',
+    text((d, f) => d.normalize() === f.normalize()),
+  ),
+  named(
+    'dotted keys',
+    '"a.b" is b in a',
+    'filter-odd-keys',
+    topPairs((d, key, f) =>
+      exact(
+        key
+          .split('.')
+          .reduce<Value>((inner, step) => (isPairs(inner) && has(inner, step) ? inner[step] : undefined), d),
+        f,
+      ),
+    ),
+  ),
+  named(
+    '__proto__ lost',
+    'the key __proto__ is dropped from the filter',
+    'filter-odd-keys',
+    topPairs((d, key, f) => key === '__proto__' || exact(d, { [key]: f })),
+  ),
+  named(
+    'inherited keys',
+    'toString is found in every object',
+    'filter-odd-keys',
+    right({
+      pairs: (d, f, all) =>
+        Object.entries(f).every(([key, x]) => key in d && (typeof d[key] === 'function' || all(d[key], x))),
+    }),
+  ),
+  named('third pair lost', 'of more than two pairs the rest is dropped', 'generated-filters', (d, f) =>
+    exact(d, Object.fromEntries(Object.entries(f as Pairs).slice(0, 3))),
+  ),
+  {
+    ...{ name: 'numbers by spelling', wrong: '1.0 is not 1', rule: 'filter-number-spelling' },
+    answer: async (call) =>
+      /:-?\d+(\.\d*0|[\d.]*e)/.test(call.query.get('metadata') ?? '') ? json(200, []) : call.ask(),
+  },
+  {
+    ...{ name: 'empty filter matches nothing', wrong: '{} lists nothing', rule: 'filter-empty' },
+    answer: async (call) => (call.query.get('metadata') === '{}' ? json(200, []) : call.ask()),
+  },
+];
