@@ -133,8 +133,9 @@ describe('sandpit conform', () => {
     expect(report).to.include({ passed: true, seed: 42, error: null, url: server.url });
     expect(report.results.map(({ id }) => id)).to.deep.equal(rules.map(({ id }) => id));
     const skipped = report.results.filter(({ outcome }) => outcome === 'skip');
-    expect(skipped.map(({ id }) => id)).to.deep.equal([
-      ...['limit-default', 'limit-above-default', 'bearer', 'isolation-list', 'isolation-filter'],
+    // Whether there are enough for `limit-default` depends on what the account had.
+    expect(skipped.map(({ id }) => id).filter((id) => id !== 'limit-default')).to.deep.equal([
+      ...['limit-above-default', 'bearer', 'isolation-list', 'isolation-filter'],
     ]);
     for (const { why } of skipped) expect(why).to.be.a('string').and.not.equal('');
     const xml = readFileSync(junit, 'utf8');

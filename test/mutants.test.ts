@@ -4,7 +4,8 @@ import { rules } from '../app/conform/rules/all.ts';
 import { type Report, runSuite } from '../app/conform/run.ts';
 import { type Caller, shareApp, startTime } from './helpers.ts';
 import { mutants, mutantTable } from './mutants/all.ts';
-import { type Mutant, serveMutant } from './mutants/mutant.ts';
+import { ownFilter } from './mutants/filters.ts';
+import { eachItem, type Mutant, refusing, serveMutant } from './mutants/mutant.ts';
 
 const page = new URL('../CONTRACT-TESTING.md', import.meta.url);
 const marked = /<!-- mutants: npm run mutants -->\n(.*?)<!-- end -->/s;
@@ -54,6 +55,19 @@ describe('the suite, against mutants', () => {
     expect(error).to.equal(null);
     expect(sandboxes).to.deep.equal({ made: 101, refused: [], left: [] });
     expect(results.filter(({ outcome }) => outcome !== 'pass')).to.deep.equal([]);
+  });
+
+  it('finds nothing wrong with how the mutants are made', async () => {
+    const control = { name: '', wrong: '', rule: '', sandboxes: 101 };
+    const wrongOf = async (answer: Mutant['answer']) => {
+      const { results } = await judge(undefined, { ...control, answer });
+      return results.filter(({ outcome }) => outcome !== 'pass').map(({ id }) => id);
+    };
+    expect(await wrongOf(eachItem((item) => item))).to.deep.equal([]);
+    expect(await wrongOf(refusing(422, (answer) => answer))).to.deep.equal([]);
+    // What is made up may hit upon it as well.
+    const ofDoubles = (await wrongOf(ownFilter)).filter((id) => id !== 'generated-filters');
+    expect(ofDoubles).to.deep.equal(['filter-number-exact']);
   });
 
   for (const mutant of mutants) {

@@ -1,4 +1,4 @@
-import { asking, everything, json, limitOf, listing, type Mutant } from './mutant.ts';
+import { asking, everything, itemsIn, json, limitOf, listing, type Mutant } from './mutant.ts';
 
 /** Returns what changes the limit, as text, before the right server sees it. */
 const limit = (change: (text: string) => string | null): Mutant['answer'] =>
@@ -48,7 +48,7 @@ export const limitMutants: Mutant[] = [
       const right = await call.ask();
       if (right.status !== 200) return right;
       query.set('limit', '1000');
-      return json(200, JSON.parse((await call.ask(query)).body).slice(-limitOf(call)));
+      return json(200, itemsIn(await call.ask(query)).slice(-limitOf(call)));
     },
   },
   {

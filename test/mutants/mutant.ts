@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { parseJson } from '../../db/json.ts';
 
 export type Answer = { status: number; headers: Record<string, string>; body: string };
 export type Item = Record<string, unknown> & { metadata: Record<string, unknown> };
@@ -102,7 +103,7 @@ export function asking(change: (query: URLSearchParams) => void): Mutant['answer
 export function listing(change: (items: Item[], call: Call) => unknown): Mutant['answer'] {
   return async (call) => {
     const answer = await call.ask();
-    return answer.status === 200 ? json(200, await change(JSON.parse(answer.body), call)) : answer;
+    return answer.status === 200 ? json(200, await change(itemsIn(answer), call)) : answer;
   };
 }
 
@@ -124,9 +125,14 @@ export function refusing(
 
 /** Returns everything the caller has, newest first, whatever the request asks for. */
 export async function everything({ ask }: Pick<Call, 'ask'>): Promise<Item[]> {
-  return JSON.parse((await ask(new URLSearchParams({ limit: '1000' }))).body);
+  return itemsIn(await ask(new URLSearchParams({ limit: '1000' })));
 }
 
 export function limitOf({ query }: Call): number {
   return Number(query.get('limit') ?? 100);
+}
+
+/** Returns the sandboxes of a list, numbers as they were written, or a mutant would be caught for losing digits. */
+export function itemsIn({ body }: Answer): Item[] {
+  return parseJson(body, 100) as Item[];
 }

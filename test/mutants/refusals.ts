@@ -121,7 +121,7 @@ export const refusalMutants: Mutant[] = [
   {
     name: 'open',
     wrong: 'no credential is needed',
-    rule: 'unauthorized-without-credential',
+    rule: 'credential-needed',
     answer: ({ query, headers, keys, ask }) =>
       ask(query, Object.keys(headers).length > 0 ? headers : { 'x-api-key': keys.own }),
   },
@@ -134,7 +134,7 @@ export const refusalMutants: Mutant[] = [
   {
     name: 'empty for 401',
     wrong: 'without a credential the list is empty',
-    rule: 'unauthorized-without-credential',
+    rule: 'credential-needed',
     answer: unauthorized(() => json(200, [])),
   },
   {
@@ -172,7 +172,7 @@ export const refusalMutants: Mutant[] = [
   {
     name: 'detail an object',
     wrong: 'the body of a 401 is no {"detail": "..."}',
-    rule: 'response-schema',
+    rule: 'response-declared',
     answer: unauthorized(() => json(401, { detail: { message: 'no' } })),
   },
   {

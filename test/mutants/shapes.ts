@@ -1,4 +1,4 @@
-import { asking, eachItem, everything, type Item, json, listing, type Mutant, refusing } from './mutant.ts';
+import { asking, eachItem, everything, type Item, itemsIn, json, listing, type Mutant, refusing } from './mutant.ts';
 
 const without = (name: string) => eachItem(({ [name]: _, ...rest }) => rest);
 const emptyAs =
@@ -70,7 +70,10 @@ export const shapeMutants: Mutant[] = [
     answer: eachItem((item) => ({
       ...item,
       metadata: Object.fromEntries(
-        Object.entries(item.metadata).map(([key, value]) => [key, key.startsWith('conform_') ? value : String(value)]),
+        Object.entries(item.metadata).map(([key, value]) => [
+          key,
+          key.startsWith('conform_') ? value : typeof value === 'string' ? value : JSON.stringify(value),
+        ]),
       ),
     })),
   },
@@ -193,7 +196,7 @@ export const shapeMutants: Mutant[] = [
     ...{ name: 'others shown', wrong: "everybody's sandboxes are listed", rule: 'isolation-list' },
     answer: listing(async (items, { ask, keys, query, headers }) => {
       const other = headers['x-api-key'] === keys.other ? keys.own : keys.other;
-      return [...items, ...JSON.parse((await ask(query, { 'x-api-key': other })).body)];
+      return [...items, ...itemsIn(await ask(query, { 'x-api-key': other }))];
     }),
   },
   {

@@ -5,7 +5,7 @@ import { generated } from './generated.ts';
 import { limits } from './limit.ts';
 import { isolation, killed, order } from './order.ts';
 import { refusals } from './refusals.ts';
-import { everyResponse, shapes } from './shapes.ts';
+import { responses, shapes } from './shapes.ts';
 
 /** Every rule, in the order in which they run: those that end a sandbox after those that need it active. */
 export const rules: Rule[] = [
@@ -18,5 +18,5 @@ export const rules: Rule[] = [
   ...isolation,
   ...generated,
   ...killed,
-  everyResponse,
+  ...responses,
 ];

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { apiKeyCredential, bearerCredential, type Credential, type Exchange } from '../exchange.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Suite } from '../suite.ts';
-import { expectStatus } from './expect.ts';
+import { expectRefused, expectStatus } from './expect.ts';
 
 const protectedBy = { page: 'security: - OAuth2PasswordBearer: []' };
 const invalid = { contract: 'No valid credential' };
@@ -27,9 +27,15 @@ export const auth: Rule[] = [
     },
   },
   {
-    id: 'unauthorized-without-credential',
-    title: 'without a credential nothing is listed: 401',
+    id: 'credential-needed',
+    title: 'without a credential nothing is listed',
     source: protectedBy,
+    run: async ({ client }) => expectRefused(await client.list({}, []), 'there is no credential'),
+  },
+  {
+    id: 'unauthorized-without-credential',
+    title: 'a request without a credential is answered 401',
+    source: invalid,
     run: async ({ client }) => expectUnauthorized(await client.list({}, []), 'there is no credential'),
   },
   {
