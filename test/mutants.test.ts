@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { documents } from '../app/conform/documents.ts';
 import { rules } from '../app/conform/rules/all.ts';
 import { type Report, runSuite } from '../app/conform/run.ts';
+import { type JsonObject, parseJson } from '../db/json.ts';
 import { type Caller, shareApp, startTime } from './helpers.ts';
 import { mutants, mutantTable } from './mutants/all.ts';
-import { ownFilter } from './mutants/filters.ts';
+import { filterMutants, ownFilter } from './mutants/filters.ts';
 import { eachItem, type Mutant, refusing, serveMutant } from './mutants/mutant.ts';
 
 const page = new URL('../CONTRACT-TESTING.md', import.meta.url);
@@ -19,18 +21,19 @@ describe('the suite, against mutants', () => {
   });
 
   /** Every run has two accounts of its own, with a history. */
-  async function accounts(): Promise<{ own: Caller; other: Caller }> {
+  async function accounts(metadata: readonly string[]): Promise<{ own: Caller; other: Caller }> {
     const app = shared();
     const own = await app.addUser(`own-${count}`);
     const other = await app.addUser(`other-${count++}`);
     await app.insert(own, { templateId: 'snap2', metadata: { userId: '123' } });
     await app.insert(own, { startedAt: startTime - 3000, endAt: startTime - 2000 });
+    for (const text of metadata) await app.insert(own, { metadata: parseJson(text) as JsonObject });
     await app.insert(other, { metadata: { userId: '123' } });
     return { own, other };
   }
 
-  async function judge(only: string | undefined, mutant?: Mutant): Promise<Report> {
-    const { own, other } = await accounts();
+  async function judge(only?: string, mutant?: Mutant, { isExisting = false } = {}): Promise<Report> {
+    const { own, other } = await accounts(isExisting ? documents : []);
     const keys = { own: own.key, other: other.key };
     // So that no two sandboxes are of the same time.
     const tick = (method: string) => {
@@ -40,7 +43,7 @@ describe('the suite, against mutants', () => {
     try {
       const options = {
         ...{ url: server.url, apiKey: own.key, bearer: own.key, secondApiKey: other.key },
-        ...{ isExisting: false, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated: 60 },
+        ...{ isExisting, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated: 60 },
         ...{ maxRequests: 5000, maxSeconds: 60, requestSeconds: 10 },
       };
       const chosen = only === undefined ? rules : rules.filter(({ id }) => id === only);
@@ -78,6 +81,13 @@ describe('the suite, against mutants', () => {
       expect(request).to.match(/^curl -i /);
       // What a mutant's own mistake is answered with.
       expect(got).not.to.match(/^599/m);
+    });
+  }
+
+  for (const mutant of filterMutants) {
+    it(`${mutant.name}, only reading what is there`, async () => {
+      const { results } = await judge(mutant.rule, mutant, { isExisting: true });
+      expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal([`${mutant.rule} fail`]);
     });
   }
 

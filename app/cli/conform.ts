@@ -36,7 +36,7 @@ export function conformCommand(program: Command, terminal: Terminal): void {
       'of another account, to test that it sees nothing (SANDPIT_CONFORM_SECOND_API_KEY)',
     )
     .option('--existing', 'make nothing: GET only, tested with what is there')
-    .option('--sandboxes <number>', 'how many to make; some rules need 101', number(1, 1100), 12)
+    .option('--sandboxes <number>', 'how many to make; some rules need 101', number(1, 1000), 12)
     .option('--template <name>', 'what to make them from, if not the default')
     .option('--documented-only', "leave out rules that are Sandpit's reading where the page is silent")
     .option('--rule <id...>', 'run these rules only')

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { apiKeyCredential, bearerCredential, type Credential, type Exchange, type Sent } from './exchange.ts';
 
 export type ClientOptions = {
@@ -15,7 +16,7 @@ export type ClientOptions = {
 };
 
 export type Query = Record<string, string>;
-type Call = Pick<Sent, 'body' | 'shownBody'> & { credentials?: Credential[]; isCleanup?: boolean };
+type Call = Partial<Pick<Sent, 'body' | 'shownBody' | 'credentials'>> & { isCleanup?: boolean };
 
 export type Client = {
   /** how many requests were sent */
@@ -40,6 +41,9 @@ export class Unreachable extends Error {
 /** Larger than the largest list there can be. */
 const maxBodyBytes = 2 ** 27;
 
+/** A server with a rate limit is asked again, as often, when it says after how many seconds. */
+const maxAttempts = 6;
+
 /**
  * Returns what sends requests, within bounds, and follows no redirect. A call throws Exhausted, Unreachable, or the
  * reason of the `stop` signal; cleaning up is neither bounded nor stopped, and what writes is never given up halfway.
@@ -50,18 +54,25 @@ export function createClient(options: ClientOptions): Client {
   const deadline = performance.now() + maxSeconds * 1000;
   let count = 0;
 
-  const send: Client['send'] = async (method, path, call = {}) => {
-    if (!call.isCleanup) {
-      options.stop?.throwIfAborted();
-      if (count >= maxRequests) throw new Exhausted(`the ${maxRequests} requests of --max-requests are used up`);
-      if (performance.now() > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are over`);
+  const admit = () => {
+    options.stop?.throwIfAborted();
+    if (count >= maxRequests) throw new Exhausted(`the ${maxRequests} requests of --max-requests are used up`);
+    if (performance.now() > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are over`);
+  };
+  const send: Client['send'] = async (method, path, { isCleanup = false, ...call } = {}) => {
+    const sent = { credentials, ...call, method, url: `${url}${path}` };
+    for (let attempt = 1; ; attempt++) {
+      if (!isCleanup) admit();
+      count++;
+      const exchange = await exchangeOf(sent, options);
+      const pause = pauseAfter(exchange);
+      if (pause === null || attempt === maxAttempts) {
+        onExchange(exchange);
+        return exchange;
+      }
+      // A stop ends the wait, and the next round sees it.
+      await setTimeout(pause, undefined, isCleanup ? {} : { signal: options.stop }).catch(() => {});
     }
-    count++;
-    const { body, shownBody, credentials: own = credentials } = call;
-    const sent = { method, url: `${url}${path}`, credentials: own, body, shownBody };
-    const exchange = await exchangeOf(sent, options);
-    onExchange(exchange);
-    return exchange;
   };
   return {
     requests: () => count,
@@ -100,11 +111,18 @@ async function exchangeOf(sent: Sent, { requestSeconds, stop }: ClientOptions): 
       ...{ sent, status, body: text },
       contentType: headers.get('content-type') ?? '',
       challenge: headers.get('www-authenticate'),
+      retryAfter: headers.get('retry-after'),
     };
   } catch (error) {
     if (isRead) stop?.throwIfAborted();
     throw new Unreachable(`${method} ${url.split('?')[0]} ${causeOf(error, requestSeconds)}`, { cause: error });
   }
+}
+
+/** Returns for how many milliseconds the server asks to be left alone; null unless it does, for a minute at most. */
+function pauseAfter({ status, retryAfter }: Exchange): number | null {
+  if (status !== 429 || retryAfter === null || !/^\d{1,2}$/.test(retryAfter)) return null;
+  return Math.min(60, Number(retryAfter)) * 1000;
 }
 
 async function readBody(response: Response): Promise<string> {

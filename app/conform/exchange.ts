@@ -17,7 +17,9 @@ export type Exchange = {
   sent: Sent;
   status: number;
   contentType: string;
+  /** `WWW-Authenticate` */
   challenge: string | null;
+  retryAfter: string | null;
   body: string;
 };
 

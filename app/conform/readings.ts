@@ -53,7 +53,6 @@ function member(document: JsonObject, key: string): Json | undefined {
   return Object.hasOwn(document, key) ? document[key] : undefined;
 }
 
-const text = (value: Json) => (typeof value === 'string' ? value : JSON.stringify(value));
 const strings = (compare: (document: string, filter: string) => boolean): Reading =>
   reading({ scalars: (d, f) => (typeof d === 'string' && typeof f === 'string' ? compare(d, f) : contains(d, f)) });
 
@@ -63,7 +62,9 @@ export const foldedValues = strings((d, f) => d.toLowerCase() === f.toLowerCase(
 export const partOfText = strings((d, f) => d.includes(f));
 export const normalizedText = strings((d, f) => d.normalize('NFC') === f.normalize('NFC'));
 export const wildcards = strings((d, f) => new RegExp(`^${likePattern(f)}$`, 's').test(d));
-export const allAsText = reading({ scalars: (d, f) => text(d) === text(f) });
+export const numbersAsText = asText((value) => typeof value === 'number' || JSON.isRawJSON(value));
+export const booleansAsText = asText((value) => typeof value === 'boolean');
+export const nullAsText = asText((value) => value === null);
 export const truthAsNumber = reading({ scalars: (d, f) => truthNumber(d) === truthNumber(f) });
 export const doubles = reading({ scalars: (d, f) => double(d) === double(f) });
 
@@ -114,6 +115,14 @@ export const flattened = reading({
 });
 export const emptyIsNothing: Reading = (d, f) =>
   contains(d, Object.fromEntries(members(f).filter(([, x]) => !isEmpty(x))));
+
+function text(value: Json): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function asText(isMeant: (value: Json) => boolean): Reading {
+  return reading({ scalars: (d, f) => contains(d, f) || ([d, f].some(isMeant) && text(d) === text(f)) });
+}
 
 function members(value: Json): [string, Json][] {
   return Object.entries(value as JsonObject);

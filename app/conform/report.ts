@@ -55,7 +55,13 @@ export function summaryText({ results, error, sandboxes, seed, requests, seconds
       ? []
       : [paint('red', error === 'interrupted' ? 'interrupted' : `could not be tested: ${error}`)]),
     `${count('pass')} passed, ${paint(failed > 0 ? 'red' : 'green', `${failed} failed`)}, ${count('skip')} skipped; ` +
-      `seed ${seed}; ${requests} requests in ${seconds.toFixed(1)} s; ${sandboxes.made} sandboxes made and ended`,
+      `seed ${seed}; ${requests} requests in ${seconds.toFixed(1)} s; ${endedText(sandboxes)}`,
   ];
   return `\n${lines.join('\n')}\n`;
+}
+
+function endedText({ made, left }: Report['sandboxes']): string {
+  if (made === 0) return 'no sandbox made';
+  const all = made === 1 ? '1 sandbox made' : `${made} sandboxes made`;
+  return left.length === 0 ? `${all} and ended` : `${all}, ${left.length} not ended`;
 }

@@ -55,7 +55,7 @@ export const filterCases: FilterCase[] = [
   of(
     'filter-number-not-string',
     '1 is not "1"',
-    as.allAsText,
+    as.numbersAsText,
     '{"userId":"123"}',
     '{"userId":123}',
     '{"count":1}',
@@ -65,14 +65,14 @@ export const filterCases: FilterCase[] = [
   of(
     'filter-boolean-not-string',
     'true is not "true"',
-    as.allAsText,
+    as.booleansAsText,
     '{"active":true}',
     '{"active":"true"}',
     '{"active":"false"}',
   ),
   of('filter-boolean-not-number', 'true is not 1', as.truthAsNumber, '{"flag":1}', '{"flag":true}', '{"active":0}'),
   of('filter-null', 'null matches null, not what is missing', as.nullIsMissing, '{"note":null}', '{"nowhere":null}'),
-  of('filter-null-not-string', 'null is not "null"', as.allAsText, '{"note":null}', '{"note":"null"}'),
+  of('filter-null-not-string', 'null is not "null"', as.nullAsText, '{"note":null}', '{"note":"null"}'),
   of(
     'filter-nested',
     'objects in the filter are looked into',

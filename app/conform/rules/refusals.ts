@@ -5,6 +5,8 @@ import { expectRefused, expectStatus, problemsOf } from './expect.ts';
 const badJson = ['x', '{', '{"a":1', "{'a':1}", '{"a":1,}', '{} {}'];
 const noObjects = ['[]', '[{"a":1}]', '"a"', '5', 'true', 'null'];
 
+const notIgnored = 'what is no JSON object can be no filter, and is refused rather than taken for none';
+
 export const refusals: Rule[] = [
   {
     id: 'validation-status',
@@ -44,13 +46,13 @@ export const refusals: Rule[] = [
   {
     id: 'metadata-not-json',
     title: 'metadata that is not JSON is refused',
-    source: { page: 'metadata: JSON string of key-value pairs to filter by.' },
+    source: { reading: notIgnored },
     run: refusing(badJson, 'is not JSON'),
   },
   {
     id: 'metadata-not-object',
     title: 'metadata that is no JSON object is refused',
-    source: { page: 'metadata: JSON string of key-value pairs to filter by.' },
+    source: { reading: notIgnored },
     run: refusing(noObjects, 'is no object'),
   },
   {

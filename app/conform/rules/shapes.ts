@@ -74,7 +74,7 @@ export const shapes: Rule[] = [
   {
     id: 'active-made',
     title: 'a sandbox that was just made is active and has an end',
-    source: { page: '- end_at: ISO timestamp when VM will expire (if active)' },
+    source: { reading: 'what was just made is "active", and so has the `end_at` that the page gives what is' },
     run: async (suite) => {
       if (!suite.maker) throw new Skip('needs sandboxes of its own: leave --existing out');
       const [items, exchange] = await listKnown(suite);
