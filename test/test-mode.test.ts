@@ -57,6 +57,16 @@ describe('sandpit serve --test', () => {
     }
   });
 
+  it('keeps to the contract, as the suite sees it', async () => {
+    const { url, apiKey: key, closeStdin } = await serveTest();
+    const suite = await sandpit(['conform', '--url', url, '--sandboxes', '101'], {
+      env: { SANDPIT_CONFORM_API_KEY: key },
+    });
+    expect(suite.code, suite.stdout).to.equal(0);
+    expect(suite.stdout).to.match(/ passed, 0 failed/);
+    await closeStdin();
+  });
+
   it('answers the same bytes at every start with --random-seed, and after a reset; others with another', async () => {
     const exchange = async ({ call, create }: TestClient) => {
       const id = await create({ metadata: { a: 1 } });
