@@ -3,6 +3,7 @@ import type { Request } from 'express';
 import passport from 'passport';
 import { Strategy as BearerStrategy } from 'passport-http-bearer';
 import { findByApiKey, findPrincipal, type Principal } from '../db/credentials.ts';
+import type { Actor, Origin } from '../db/events.ts';
 import { HttpError } from './errors.ts';
 import type { Context } from './server.ts';
 
@@ -93,6 +94,17 @@ export function admit(req: Request, principal: Principal, { now, keyUse }: Pick<
 export function principalOf(req: Request): Principal {
   if (!req.principal) throw new Error(`${req.method} ${req.path} has no security in openapi.yaml`);
   return req.principal;
+}
+
+/** Returns who does what the request asks for, for the event log. Throws as principalOf does. */
+export function actorOf(req: Request): Actor {
+  const { user, keyId } = principalOf(req);
+  return { ...originOf(req), ownerId: user.id, keyId };
+}
+
+/** As actorOf, of a request that speaks for nobody yet. */
+export function originOf({ id }: Request): Origin {
+  return { via: 'api', keyId: null, requestId: id };
 }
 
 /** Returns whether a request carries a credential, valid or not. */

@@ -1,5 +1,6 @@
 import { createUser } from '../db/accounts.ts';
 import { createApiKey } from '../db/credentials.ts';
+import { cli } from '../db/events.ts';
 import { write } from '../db/sqlite.ts';
 import type { Context } from './server.ts';
 
@@ -8,7 +9,7 @@ export async function createFirstUser({ store, config, now }: Context): Promise<
   return write(store.db, async (trx) => {
     const someone = await trx.selectFrom('users').select('id').limit(1).executeTakeFirst();
     if (someone) return null;
-    const { id } = await createUser(trx, now(), 'admin', null);
-    return createApiKey(trx, now(), id, 'first key', config.apiKey);
+    const { id } = await createUser(trx, now(), cli, 'admin', null);
+    return createApiKey(trx, now(), { ...cli, ownerId: id }, 'first key', config.apiKey);
   });
 }

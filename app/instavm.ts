@@ -11,7 +11,7 @@ type Schemas = components['schemas'];
 /** What the contract gives as the default; the validator can't apply it where there is a null. */
 const defaultLifetimeSeconds = 300;
 
-type Wanted = Omit<SandboxRequest, 'ownerId' | 'templateId'>;
+type Wanted = Omit<SandboxRequest, 'templateId'>;
 
 /** Returns what the members that `CreateVM` and `CreateSession` have in common ask for. */
 export function wantedSandbox(body: Omit<Schemas['CreateSession'], 'api_key'>): Wanted {

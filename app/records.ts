@@ -1,8 +1,10 @@
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { User } from '../db/accounts.ts';
+import { type Origin, recordEvent } from '../db/events.ts';
 import { defaultSize, type NewSandbox, SandboxInserter } from '../db/insert.ts';
 import { isObject, type JsonObject, maxDepth, parseJson } from '../db/json.ts';
+import type { Clock } from '../db/lifecycle.ts';
 import { disorderOf } from '../db/ordinals.ts';
 import { reorder } from '../db/reindex.ts';
 import type { Trx } from '../db/sqlite.ts';
@@ -19,14 +21,18 @@ const maxPending = 250_000;
 /** Adds sandboxes as they were exported, of any owners. They count once `finish` has returned. */
 export class RecordImporter {
   readonly #trx: Trx;
+  readonly #clock: Clock;
+  readonly #origin: Origin;
   readonly #findOwner: (name: string) => Promise<User>;
-  readonly #owners = new Map<string, number>();
+  readonly #owners = new Map<string, { ownerId: number; count: number }>();
   readonly #inserter: SandboxInserter;
   count = 0;
 
   /** `findOwner` is asked once for each name; what it throws, `add` throws. */
-  constructor(trx: Trx, findOwner: (name: string) => Promise<User>) {
+  constructor(trx: Trx, clock: Clock, origin: Origin, findOwner: (name: string) => Promise<User>) {
     this.#trx = trx;
+    this.#clock = clock;
+    this.#origin = origin;
     this.#findOwner = findOwner;
     this.#inserter = new SandboxInserter(trx);
   }
@@ -34,9 +40,10 @@ export class RecordImporter {
   /** Returns whether the index was written. Throws an Error that says what is wrong with the record. */
   async add(record: SandboxRecord): Promise<boolean> {
     requireObjects(record);
-    const ownerId = this.#owners.get(record.owner) ?? (await this.#findOwner(record.owner)).id;
-    this.#owners.set(record.owner, ownerId);
-    await this.#inserter.add(toSandbox(record, ownerId));
+    const owner = this.#owners.get(record.owner) ?? { ownerId: (await this.#findOwner(record.owner)).id, count: 0 };
+    this.#owners.set(record.owner, owner);
+    await this.#inserter.add(toSandbox(record, owner.ownerId));
+    owner.count++;
     if (++this.count % batchSize > 0 && this.#inserter.pending < maxPending) return false;
     await this.#inserter.flush();
     return true;
@@ -44,7 +51,9 @@ export class RecordImporter {
 
   async finish(): Promise<void> {
     await this.#inserter.flush();
-    for (const ownerId of this.#owners.values()) {
+    for (const [name, { ownerId, count }] of this.#owners) {
+      const event = { kind: 'vm.imported' as const, subject: name, sandboxId: null, details: { count } };
+      await recordEvent(this.#trx, this.#clock(), { ...this.#origin, ownerId }, event);
       if ((await disorderOf(this.#trx, ownerId)) > 0) await reorder(this.#trx, ownerId);
     }
   }

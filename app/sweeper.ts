@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { recordKeyUse } from '../db/credentials.ts';
+import { endDueSandboxes } from '../db/ending.ts';
 import { StoreError } from '../db/errors.ts';
-import { endDueSandboxes } from '../db/lifecycle.ts';
 import { deleteEnded, giveBackSpace } from '../db/retention.ts';
 import { write } from '../db/sqlite.ts';
 import type { Context } from './server.ts';
@@ -60,7 +60,7 @@ export async function prune({ store, log, now, config: { retention } }: Context,
   await logged(log, 'deleting what ended', async () => {
     let deleted = 0;
     while (retention !== undefined && !stop?.aborted) {
-      const count = await write(store.db, (trx) => deleteEnded(trx, now() - retention, rowsInStep));
+      const count = await write(store.db, (trx) => deleteEnded(trx, now(), now() - retention, rowsInStep));
       if (count === 0) break;
       deleted += count;
       await nextTurn();

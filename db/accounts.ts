@@ -1,4 +1,5 @@
 import { StoreError } from './errors.ts';
+import { type Origin, recordEvent } from './events.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
 import { removeAllPairs } from './reindex.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
@@ -12,7 +13,13 @@ const minPasswordLength = 8;
  * Adds a user; without a password's hash they can use API keys only. Returns the user.
  * Throws StoreError `invalid` for a bad name, `conflict` when the name is taken.
  */
-export async function createUser(trx: Trx, now: number, name: string, passwordHash: string | null): Promise<User> {
+export async function createUser(
+  trx: Trx,
+  now: number,
+  by: Origin,
+  name: string,
+  passwordHash: string | null,
+): Promise<User> {
   if (!userName.test(name)) {
     throw new StoreError(
       'invalid',
@@ -22,6 +29,7 @@ export async function createUser(trx: Trx, now: number, name: string, passwordHa
   const values = { name, password_hash: passwordHash, created_at: now };
   try {
     const { id } = await trx.insertInto('users').values(values).returning('id').executeTakeFirstOrThrow();
+    await record(trx, now, by, 'user.created', { id, name });
     return { id, name };
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
@@ -57,17 +65,34 @@ export async function listUsers(db: Db) {
 }
 
 /** Sets a password and ends the user's access tokens. Throws StoreError `not_found` or `invalid`. */
-export async function setPassword(db: Db, name: string, password: string): Promise<void> {
+export async function setPassword(
+  db: Db,
+  clock: () => number,
+  by: Origin,
+  name: string,
+  password: string,
+): Promise<void> {
   const hash = await newPasswordHash(password);
   await write(db, async (trx) => {
     const { id } = await getUser(trx, name);
     await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', id).execute();
     await trx.deleteFrom('access_tokens').where('user_id', '=', id).execute();
+    await record(trx, clock(), by, 'user.password_changed', { id, name });
   });
 }
 
+async function record(
+  trx: Trx,
+  now: number,
+  by: Origin,
+  kind: 'user.created' | 'user.password_changed',
+  { id, name }: User,
+): Promise<void> {
+  await recordEvent(trx, now, { ...by, ownerId: id }, { kind, subject: name, sandboxId: null, details: {} });
+}
+
 /**
- * Deletes a user with their keys and tokens and, if told to, their sandboxes and snapshots.
+ * Deletes a user with their keys, tokens and events, which nobody else may read, and, if told to, their sandboxes and snapshots.
  * Throws StoreError `not_found`, or `conflict` when they have any of these and they are to be kept.
  */
 export async function deleteUser(db: Db, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
@@ -77,7 +102,7 @@ export async function deleteUser(db: Db, name: string, { withSandboxes }: { with
       throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
     }
     await removeAllPairs(trx, id);
-    for (const table of owned) await trx.deleteFrom(table).where('owner_id', '=', id).execute();
+    for (const table of [...owned, 'events'] as const) await trx.deleteFrom(table).where('owner_id', '=', id).execute();
     await trx.deleteFrom('users').where('id', '=', id).execute();
   });
 }

@@ -1,4 +1,5 @@
 import { StoreError } from './errors.ts';
+import { type Actor, recordOfSandbox, timeText } from './events.ts';
 import { defaultSize, insertSandbox, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
 import { type JsonObject, parseJson } from './json.ts';
 import type { Clock } from './lifecycle.ts';
@@ -6,10 +7,7 @@ import { getLiveSandbox, getSandbox, type Sandbox } from './sandboxes.ts';
 import { spawnFrom } from './snapshots.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
 
-export type SandboxRequest = Pick<
-  NewSandbox,
-  'ownerId' | 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'
-> & {
+export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
   lifetimeSeconds: number;
   /** as the snapshot has it, or the default, unless given */
   memoryMb?: number | null | undefined;
@@ -17,22 +15,27 @@ export type SandboxRequest = Pick<
 };
 
 /** Starts a sandbox and returns it. Throws JsonError when the metadata is too large. */
-export async function createSandbox(db: Db, clock: Clock, request: SandboxRequest): Promise<Sandbox> {
+export async function createSandbox(db: Db, clock: Clock, by: Actor, request: SandboxRequest): Promise<Sandbox> {
   const { lifetimeSeconds, memoryMb, vcpuCount, ...given } = request;
-  const { ownerId, templateId } = given;
+  const { templateId } = given;
+  const { ownerId } = by;
   const id = newSandboxId();
   return write(db, async (trx) => {
     const startedAt = clock();
     const size = (templateId !== null && (await spawnFrom(trx, startedAt, ownerId, templateId))) || defaultSize;
+    const endAt = startedAt + lifetimeSeconds * 1000;
     await insertSandbox(trx, {
       ...given,
       id,
+      ownerId,
       memoryMb: memoryMb ?? size.memoryMb,
       vcpuCount: vcpuCount ?? size.vcpuCount,
       startedAt,
-      endAt: startedAt + lifetimeSeconds * 1000,
+      endAt,
       status: 'active',
     });
+    const details = { to: 'active', template_id: templateId, end_at: timeText(endAt) };
+    await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
     return getSandbox(trx, startedAt, ownerId, id);
   });
 }
@@ -44,13 +47,13 @@ export async function createSandbox(db: Db, clock: Clock, request: SandboxReques
 export async function forkSandbox(
   db: Db,
   clock: Clock,
-  ownerId: number,
+  by: Actor,
   id: string,
   { count, lifetimeSeconds }: { count: number; lifetimeSeconds: number },
 ): Promise<Sandbox[]> {
   return write(db, async (trx) => {
     const now = clock();
-    const { status } = await getLiveSandbox(trx, now, ownerId, id);
+    const { status } = await getLiveSandbox(trx, now, by.ownerId, id);
     if (status === 'paused') {
       throw new StoreError('conflict', `Sandbox '${id}' is paused and cannot be forked; resume it first`);
     }
@@ -58,7 +61,11 @@ export async function forkSandbox(
     const inserter = new SandboxInserter(trx);
     for (const copy of copies) await inserter.add(copy);
     await inserter.flush();
-    return Promise.all(copies.map((copy) => getSandbox(trx, now, ownerId, copy.id)));
+    for (const { id: copyId, templateId, endAt } of copies) {
+      const details = { to: 'active', template_id: templateId, end_at: timeText(endAt), forked_from: id };
+      await recordOfSandbox(trx, now, by, copyId, { kind: 'vm.created', details });
+    }
+    return Promise.all(copies.map((copy) => getSandbox(trx, now, by.ownerId, copy.id)));
   });
 }
 

@@ -1,6 +1,8 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { User } from './accounts.ts';
 import { StoreError } from './errors.ts';
+import type { EventKind } from './event-kinds.ts';
+import { type Actor, type Origin, recordEvent, timeText } from './events.ts';
 import { query } from './query.ts';
 import { randomBytes } from './random.ts';
 import { type Db, isUniqueViolation, type Trx } from './sqlite.ts';
@@ -33,18 +35,12 @@ export type ApiKey = {
  * Makes an API key for a user and returns it: it can't be read again. A key may be given instead of a random one.
  * Throws StoreError `invalid` for a given key of another shape, `conflict` when it is taken.
  */
-export async function createApiKey(
-  trx: Trx,
-  now: number,
-  userId: number,
-  name: string,
-  given?: string,
-): Promise<string> {
+export async function createApiKey(trx: Trx, now: number, by: Actor, name: string, given?: string): Promise<string> {
   const key = given ?? `e2b_${randomBytes(20).toString('hex')}`;
   if (!apiKeyPattern.test(key)) {
     throw new StoreError('invalid', 'an API key is e2b_ and 40 hexadecimal digits in lower case');
   }
-  const values = { user_id: userId, name, prefix: prefixOf(key), secret_hash: hashOf(key), created_at: now };
+  const values = { user_id: by.ownerId, name, prefix: prefixOf(key), secret_hash: hashOf(key), created_at: now };
   try {
     await trx
       .insertInto('api_keys')
@@ -54,6 +50,7 @@ export async function createApiKey(
     if (!isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `an API key beginning ${prefixOf(key)} exists already`, { cause: error });
   }
+  await recordOfKey(trx, now, by, 'api_key.created', prefixOf(key), name);
   return key;
 }
 
@@ -73,16 +70,22 @@ export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
  * Revokes the key of this prefix, or this whole key, from the next request on. Returns its prefix.
  * Throws StoreError `not_found`.
  */
-export async function revokeApiKey(trx: Trx, now: number, given: string): Promise<string> {
+export async function revokeApiKey(trx: Trx, now: number, by: Origin, given: string): Promise<string> {
   const prefix = prefixOf(given);
   const isKnown = given === prefix || (await findPrincipal(trx, now, given)) !== null;
-  const { numUpdatedRows } = await trx
-    .updateTable('api_keys')
-    .set((eb) => ({ revoked_at: eb.fn.coalesce('revoked_at', eb.val(now)) }))
+  const found = await trx
+    .selectFrom('api_keys')
+    .select(['user_id', 'name', 'revoked_at'])
     .where('prefix', '=', isKnown ? prefix : '')
     .executeTakeFirst();
-  if (numUpdatedRows > 0n) return prefix;
-  throw new StoreError('not_found', 'there is no such API key: give a prefix as `keys list` shows it, or a whole key');
+  if (!found) {
+    const hint = 'give a prefix as `keys list` shows it, or a whole key';
+    throw new StoreError('not_found', `there is no such API key: ${hint}`);
+  }
+  if (found.revoked_at !== null) return prefix;
+  await trx.updateTable('api_keys').set({ revoked_at: now }).where('prefix', '=', prefix).execute();
+  await recordOfKey(trx, now, { ...by, ownerId: found.user_id }, 'api_key.revoked', prefix, found.name);
+  return prefix;
 }
 
 /** Returns the user's API key of this id. Throws StoreError `not_found`. */
@@ -93,9 +96,12 @@ export async function getApiKey(db: Db, userId: number, id: number): Promise<Api
 }
 
 /** Names the user's API key of this id anew and returns it. Throws StoreError `not_found`. */
-export async function renameApiKey(trx: Trx, userId: number, id: number, name: string): Promise<ApiKey> {
-  await trx.updateTable('api_keys').set({ name }).where('id', '=', id).where('user_id', '=', userId).execute();
-  return getApiKey(trx, userId, id);
+export async function renameApiKey(trx: Trx, now: number, by: Actor, id: number, name: string): Promise<ApiKey> {
+  const { ownerId } = by;
+  await trx.updateTable('api_keys').set({ name }).where('id', '=', id).where('user_id', '=', ownerId).execute();
+  const renamed = await getApiKey(trx, ownerId, id);
+  await recordOfKey(trx, now, by, 'api_key.updated', renamed.prefix, name);
+  return renamed;
 }
 
 /** Writes when keys were last used: milliseconds since 1970 by key id. */
@@ -109,16 +115,20 @@ export async function recordKeyUse(trx: Trx, lastUsed: ReadonlyMap<number, numbe
 export async function createAccessToken(
   trx: Trx,
   now: number,
-  userId: number,
+  { user, ...by }: Origin & { user: User },
   lifetimeSeconds: number,
 ): Promise<string> {
   const token = `spt_${randomBytes(32).toString('hex')}`;
-  const values = { prefix: prefixOf(token), secret_hash: hashOf(token), user_id: userId };
+  const values = { prefix: prefixOf(token), secret_hash: hashOf(token), user_id: user.id };
+  const expiresAt = now + lifetimeSeconds * 1000;
   await trx.deleteFrom('access_tokens').where('expires_at', '<=', now).execute();
   await trx
     .insertInto('access_tokens')
-    .values({ ...values, expires_at: now + lifetimeSeconds * 1000 })
+    .values({ ...values, expires_at: expiresAt })
     .execute();
+  const details = { expires_at: timeText(expiresAt) };
+  const event = { kind: 'access_token.created' as const, subject: user.name, sandboxId: null, details };
+  await recordEvent(trx, now, { ...by, ownerId: user.id }, event);
   return token;
 }
 
@@ -157,6 +167,19 @@ const selectByAccessToken = query<{ prefix: string; now: number }, Holder>((db, 
     .where('prefix', '=', value('prefix'))
     .where('expires_at', '>', value('now')),
 );
+
+type KeyEventKind = EventKind & `api_key.${string}`;
+
+async function recordOfKey(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  kind: KeyEventKind,
+  prefix: string,
+  description: string,
+): Promise<void> {
+  await recordEvent(trx, now, by, { kind, subject: prefix, sandboxId: null, details: { description } });
+}
 
 function isSecretOf(row: { secret_hash: Buffer }, secret: string): boolean {
   return timingSafeEqual(row.secret_hash, hashOf(secret));

@@ -1,10 +1,12 @@
+import { endLive, settle } from './ending.ts';
 import { StoreError } from './errors.ts';
+import { type Actor, recordOfSandbox, type SandboxEvent, timeText } from './events.ts';
 import { type JsonObject, parseJson } from './json.ts';
 import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector } from './pairs.ts';
 import { ordinalOf, positionOf } from './positions.ts';
-import { getLiveSandbox, getSandbox, requireRunning, type Sandbox, statusAfterTimeout } from './sandboxes.ts';
+import { getLiveSandbox, getSandbox, requireRunning, type Sandbox } from './sandboxes.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
 
 /** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
@@ -16,33 +18,24 @@ export type Change = {
   /** counted from now */
   lifetimeSeconds?: number | undefined;
   /** what to change of the settings, by a function of what they are */
-  settings?: ((settings: JsonObject) => JsonObject) | undefined;
+  settings?: SettingsChange | undefined;
 };
+
+type SettingsChange = (settings: JsonObject) => JsonObject;
 
 /**
  * Changes the owner's sandbox and returns it. A lifetime or settings are for running ones only.
  * Throws StoreError `not_found`, `ended` or `paused`, or `invalid` for settings too large; JsonError for such metadata.
  */
-export async function updateSandbox(
-  db: Db,
-  clock: Clock,
-  ownerId: number,
-  id: string,
-  change: Change,
-): Promise<Sandbox> {
-  return changeLive(db, clock, ownerId, id, async (trx, sandbox, now) => {
+export async function updateSandbox(db: Db, clock: Clock, by: Actor, id: string, change: Change): Promise<Sandbox> {
+  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
     const { metadata, lifetimeSeconds, settings } = change;
     if (lifetimeSeconds !== undefined || settings) requireRunning(sandbox);
-    if (metadata) await replaceMetadata(trx, ownerId, id, metadata);
-    if (lifetimeSeconds !== undefined) await setEnd(trx, id, now + lifetimeSeconds * 1000);
-    if (settings) {
-      const changed = settings(sandbox.settings === null ? {} : (parseJson(sandbox.settings) as JsonObject));
-      await trx
-        .updateTable('sandboxes')
-        .set({ settings: settingsText(changed) })
-        .where('id', '=', id)
-        .execute();
-    }
+    const endAt = lifetimeSeconds === undefined ? null : now + lifetimeSeconds * 1000;
+    if (metadata) await replaceMetadata(trx, by.ownerId, id, metadata);
+    if (endAt !== null) await setEnd(trx, id, endAt);
+    if (settings) await changeSettings(trx, sandbox, settings);
+    return updated([...(metadata ? ['metadata'] : []), ...(settings ? ['settings'] : [])], endAt);
   });
 }
 
@@ -50,13 +43,13 @@ export async function updateSandbox(
 export async function extendSandbox(
   db: Db,
   clock: Clock,
-  ownerId: number,
+  by: Actor,
   id: string,
   lifetimeSeconds: number,
 ): Promise<Sandbox> {
-  return changeLive(db, clock, ownerId, id, async (trx, sandbox, now) => {
+  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
     requireRunning(sandbox);
-    await extend(trx, sandbox, now + lifetimeSeconds * 1000);
+    return extend(trx, sandbox, now + lifetimeSeconds * 1000);
   });
 }
 
@@ -64,25 +57,26 @@ export async function extendSandbox(
 export async function endSandbox(
   db: Db,
   clock: Clock,
-  ownerId: number,
+  by: Actor,
   id: string,
 ): Promise<{ sandbox: Sandbox; hasEnded: boolean }> {
   return write(db, async (trx) => {
     const now = clock();
-    const sandbox = await getSandbox(trx, now, ownerId, id);
+    const sandbox = await getSandbox(trx, now, by.ownerId, id);
     if (sandbox.status === 'killed') return { sandbox, hasEnded: false };
-    await trx.updateTable('sandboxes').set({ status: 'killed', end_at: now }).where('id', '=', id).execute();
-    return { sandbox: await getSandbox(trx, now, ownerId, id), hasEnded: true };
+    await endLive(trx, now, by, [sandbox]);
+    return { sandbox: await getSandbox(trx, now, by.ownerId, id), hasEnded: true };
   });
 }
 
 /** Pauses the owner's sandbox and returns it. Throws StoreError `not_found`, `ended`, or `conflict` when it is paused. */
-export async function pauseSandbox(db: Db, clock: Clock, ownerId: number, id: string): Promise<Sandbox> {
-  return changeLive(db, clock, ownerId, id, async (trx, sandbox, now) => {
+export async function pauseSandbox(db: Db, clock: Clock, by: Actor, id: string): Promise<Sandbox> {
+  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
     if (sandbox.status === 'paused') {
       throw new StoreError('conflict', `Error pausing sandbox - sandbox '${id}' is already paused`);
     }
     await trx.updateTable('sandboxes').set({ status: 'paused', end_at: now }).where('id', '=', id).execute();
+    return { kind: 'vm.suspended', details: { from: 'active', to: 'paused', end_at: timeText(now) } };
   });
 }
 
@@ -93,13 +87,13 @@ export async function pauseSandbox(db: Db, clock: Clock, ownerId: number, id: st
 export async function resumeSandbox(
   db: Db,
   clock: Clock,
-  ownerId: number,
+  by: Actor,
   id: string,
   lifetimeSeconds: number,
 ): Promise<Sandbox> {
-  return changeLive(db, clock, ownerId, id, async (trx, sandbox, now) => {
+  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
     if (sandbox.status === 'active') throw new StoreError('conflict', `Sandbox '${id}' is already running`);
-    await startRun(trx, ownerId, id, now, now + lifetimeSeconds * 1000);
+    return startRun(trx, by.ownerId, id, now, now + lifetimeSeconds * 1000);
   });
 }
 
@@ -111,55 +105,52 @@ export async function resumeSandbox(
 export async function connectSandbox(
   db: Db,
   clock: Clock,
-  ownerId: number,
+  by: Actor,
   id: string,
   lifetimeSeconds: number,
 ): Promise<{ sandbox: Sandbox; hasResumed: boolean }> {
   let hasResumed = false;
-  const sandbox = await changeLive(db, clock, ownerId, id, async (trx, found, now) => {
+  const sandbox = await changeLive(db, clock, by, id, async (trx, found, now) => {
     hasResumed = found.status === 'paused';
     if (hasResumed && lifetimeSeconds <= 0) throw new StoreError('invalid', 'Timeout must be greater than 0');
     const endAt = now + lifetimeSeconds * 1000;
-    if (hasResumed) await startRun(trx, ownerId, id, now, endAt);
-    else await extend(trx, found, endAt);
+    return hasResumed ? startRun(trx, by.ownerId, id, now, endAt) : extend(trx, found, endAt);
   });
   return { sandbox, hasResumed };
 }
 
-/** Marks at most `limit` sandboxes past their end as killed or paused, in one statement. Returns how many. */
-export async function endDueSandboxes(trx: Trx, now: number, limit: number): Promise<number> {
-  const { numUpdatedRows } = await trx
-    .updateTable('sandboxes')
-    .set((eb) => ({ status: statusAfterTimeout(eb) }))
-    .where('position', 'in', (eb) =>
-      eb
-        .selectFrom('sandboxes')
-        .select('position')
-        .where('status', '=', 'active')
-        .where('end_at', '<=', now)
-        .limit(limit),
-    )
-    .executeTakeFirst();
-  return Number(numUpdatedRows);
-}
-
-/** Has `apply` change the owner's sandbox, which has not ended, and returns what it is then. */
+/** Has `apply` change the owner's sandbox, which has not ended, records what it says has happened, and returns what it is then. */
 async function changeLive(
   db: Db,
   clock: Clock,
-  ownerId: number,
+  by: Actor,
   id: string,
-  apply: (trx: Trx, sandbox: Sandbox, now: number) => Promise<void>,
+  apply: (trx: Trx, sandbox: Sandbox, now: number) => Promise<SandboxEvent | null>,
 ): Promise<Sandbox> {
   return write(db, async (trx) => {
     const now = clock();
-    await apply(trx, await getLiveSandbox(trx, now, ownerId, id), now);
-    return getSandbox(trx, now, ownerId, id);
+    const sandbox = await getLiveSandbox(trx, now, by.ownerId, id);
+    await settle(trx, now, [sandbox]);
+    const event = await apply(trx, sandbox, now);
+    if (event) await recordOfSandbox(trx, now, by, id, event);
+    return getSandbox(trx, now, by.ownerId, id);
   });
 }
 
-async function extend(trx: Trx, { id, endAt }: Sandbox, to: number): Promise<void> {
-  if (endAt !== null && endAt < to) await setEnd(trx, id, to);
+function updated(changed: string[], endAt: number | null): SandboxEvent | null {
+  if (endAt === null) return changed.length > 0 ? { kind: 'vm.updated', details: { changed } } : null;
+  return { kind: 'vm.updated', details: { changed: [...changed, 'end_at'], end_at: timeText(endAt) } };
+}
+
+async function extend(trx: Trx, { id, endAt }: Sandbox, to: number): Promise<SandboxEvent | null> {
+  if (endAt === null || endAt >= to) return null;
+  await setEnd(trx, id, to);
+  return updated([], to);
+}
+
+async function changeSettings(trx: Trx, { id, settings }: Sandbox, change: SettingsChange): Promise<void> {
+  const changed = settingsText(change(settings === null ? {} : (parseJson(settings) as JsonObject)));
+  await trx.updateTable('sandboxes').set({ settings: changed }).where('id', '=', id).execute();
 }
 
 async function setEnd(trx: Trx, id: string, endAt: number): Promise<void> {
@@ -175,7 +166,7 @@ async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: 
 }
 
 /** A run has an ordinal of its own: the order of ordinals is that of starts. */
-async function startRun(trx: Trx, ownerId: number, id: string, now: number, endAt: number): Promise<void> {
+async function startRun(trx: Trx, ownerId: number, id: string, now: number, endAt: number): Promise<SandboxEvent> {
   const old = await placeOf(trx, id);
   const ordinals = new OrdinalCounters(trx);
   const ordinal = await ordinals.claim(ownerId, now);
@@ -192,6 +183,7 @@ async function startRun(trx: Trx, ownerId: number, id: string, now: number, endA
     }))
     .where('id', '=', id)
     .execute();
+  return { kind: 'vm.resumed', details: { from: 'paused', to: 'active', end_at: timeText(endAt) } };
 }
 
 type Place = { ordinal: number; metadata: JsonObject };

@@ -1,5 +1,6 @@
 import type { Database } from 'better-sqlite3';
 import { type RawBuilder, sql } from 'kysely';
+import { recordOfSandbox, sweeper, timeText } from './events.ts';
 import { type JsonObject, parseJson } from './json.ts';
 import type { Store } from './open.ts';
 import { PairCollector } from './pairs.ts';
@@ -14,7 +15,7 @@ const maxCharacters = 2 ** 18;
  * Deletes at most `limit` sandboxes that ended before this time, those that ended first, with what the index has of
  * them. Where no end is known their start counts. Returns how many; fewer than the limit need not be all.
  */
-export async function deleteEnded(trx: Trx, before: number, limit: number): Promise<number> {
+export async function deleteEnded(trx: Trx, now: number, before: number, limit: number): Promise<number> {
   const rows = upTo(maxCharacters, await selectEnded(trx, { before, limit }));
   if (rows.length === 0) return 0;
   const pairs = new PairCollector();
@@ -23,6 +24,10 @@ export async function deleteEnded(trx: Trx, before: number, limit: number): Prom
   }
   await pairs.remove(trx);
   await deleteAt(trx, { positions: JSON.stringify(rows.map(({ position }) => position)) });
+  for (const { id, ownerId, endAt } of rows) {
+    const event = { kind: 'vm.deleted' as const, details: { from: 'killed', end_at: timeText(endAt) } };
+    await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, event);
+  }
   return rows.length;
 }
 
@@ -46,7 +51,7 @@ export function givesBackSpace(sqlite: Database): boolean {
   return sqlite.pragma('auto_vacuum', { simple: true }) === 2;
 }
 
-type Ended = { position: number; ownerId: number; metadata: string };
+type Ended = { position: number; id: string; endAt: number | null; ownerId: number; metadata: string };
 
 function upTo(characters: number, rows: Ended[]): Ended[] {
   let sum = 0;
@@ -61,7 +66,7 @@ const endedAt: RawBuilder<number> = sql`coalesce(end_at, started_at)`;
 const selectEnded = query<{ before: number; limit: number }, Ended>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select(['position', 'owner_id as ownerId', 'metadata'])
+    .select(['position', 'id', 'end_at as endAt', 'owner_id as ownerId', 'metadata'])
     .where('status', '=', sql.lit('killed'))
     .where(endedAt, '<', value('before'))
     .orderBy(endedAt)

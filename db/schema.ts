@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { EventKind } from './event-kinds.ts';
 
 /** Times are milliseconds since 1970 in UTC, as Date.now() counts them. */
 export type UsersTable = {
@@ -86,6 +87,25 @@ export type SandboxMetadataTable = {
   members: Uint8Array;
 };
 
+/** What was done to whose things, in the order it was committed. Rows are added, and deleted when they are old; they never change. */
+export type EventsTable = {
+  /** never used again, whatever is deleted */
+  seq: Generated<number>;
+  /** when it was recorded */
+  at: number;
+  kind: EventKind;
+  owner_id: number;
+  /** what it is about: the id of a sandbox or snapshot, the prefix of an API key, the name of a user */
+  subject: string;
+  /** the sandbox that the subject is, or was taken of */
+  sandbox_id: string | null;
+  via: 'api' | 'cli' | 'sweeper';
+  key_id: number | null;
+  request_id: string | null;
+  /** JSON text of an object: no env, settings, metadata or secret */
+  details: string;
+};
+
 export type MigrationsTable = {
   id: number;
   name: string;
@@ -99,5 +119,6 @@ export type Tables = {
   sandboxes: SandboxesTable;
   sandbox_metadata: SandboxMetadataTable;
   snapshots: SnapshotsTable;
+  events: EventsTable;
   migrations: MigrationsTable;
 };

@@ -1,5 +1,7 @@
 import type { Selectable } from 'kysely';
 import { StoreError } from './errors.ts';
+import type { EventKind } from './event-kinds.ts';
+import { type Actor, recordEvent } from './events.ts';
 import { randomDigits } from './insert.ts';
 import type { Cursor } from './pages.ts';
 import { getLiveSandbox, requireRunning } from './sandboxes.ts';
@@ -31,19 +33,21 @@ export type Snapshot = {
 export async function snapshotSandbox(
   db: Db,
   clock: () => number,
-  ownerId: number,
+  by: Actor,
   sandboxId: string,
   { name, replace }: { name: string | null; replace: boolean },
 ): Promise<Snapshot> {
   return write(db, async (trx) => {
     const now = clock();
-    const sandbox = await getLiveSandbox(trx, now, ownerId, sandboxId);
+    const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
     requireRunning(sandbox);
     const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
     const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
-    const existing = name !== null && replace ? await findByName(trx, ownerId, name) : null;
-    if (existing) return replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
-    return insertSnapshot(trx, now, ownerId, { ...taken, name });
+    const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;
+    if (!existing) return insertSnapshot(trx, now, by, { ...taken, name });
+    const replaced = await replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
+    await record(trx, now, by, 'snapshot.updated', replaced);
+    return replaced;
   });
 }
 
@@ -51,11 +55,11 @@ export async function snapshotSandbox(
 export async function createSnapshot(
   trx: Trx,
   now: number,
-  ownerId: number,
+  by: Actor,
   { name, ociImage, memoryMb, vcpuCount }: Pick<Snapshot, 'name' | 'memoryMb' | 'vcpuCount'> & { ociImage: string },
 ): Promise<Snapshot> {
   const taken = { sandboxId: null, templateId: null, ociImage, metadata: '{}', memoryMb, vcpuCount };
-  return insertSnapshot(trx, now, ownerId, { ...taken, name });
+  return insertSnapshot(trx, now, by, { ...taken, name });
 }
 
 /** Returns the owner's snapshot of this id or name, or null. */
@@ -104,10 +108,11 @@ export type SnapshotQuery = {
 };
 
 /** Deletes the owner's snapshot of this id or name, and returns it; sandboxes started from it stay. Throws StoreError `not_found`. */
-export async function deleteSnapshot(trx: Trx, ownerId: number, idOrName: string): Promise<Snapshot> {
-  const found = await findSnapshot(trx, ownerId, idOrName);
+export async function deleteSnapshot(trx: Trx, now: number, by: Actor, idOrName: string): Promise<Snapshot> {
+  const found = await findSnapshot(trx, by.ownerId, idOrName);
   if (!found) throw new StoreError('not_found', 'Snapshot not found');
   await trx.deleteFrom('snapshots').where('id', '=', found.id).execute();
+  await record(trx, now, by, 'snapshot.deleted', found);
   return found;
 }
 
@@ -144,17 +149,19 @@ function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCo
 async function insertSnapshot(
   trx: Trx,
   now: number,
-  ownerId: number,
+  by: Actor,
   { name, ...taken }: Taken & { name: string | null },
 ): Promise<Snapshot> {
-  const values = { ...columnsOf(taken), id: `s${randomDigits()}`, owner_id: ownerId, name };
+  const values = { ...columnsOf(taken), id: `s${randomDigits()}`, owner_id: by.ownerId, name };
   try {
     const row = await trx
       .insertInto('snapshots')
       .values({ ...values, created_at: now, updated_at: now })
       .returningAll()
       .executeTakeFirstOrThrow();
-    return snapshotOf(row);
+    const snapshot = snapshotOf(row);
+    await record(trx, now, by, 'snapshot.created', snapshot);
+    return snapshot;
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `a snapshot named ${name} exists already`, { cause: error });
@@ -164,6 +171,14 @@ async function insertSnapshot(
 async function replaceSnapshot(trx: Trx, id: string, values: Partial<SnapshotsTable>): Promise<Snapshot> {
   const query = trx.updateTable('snapshots').set(values as object);
   return snapshotOf(await query.where('id', '=', id).returningAll().executeTakeFirstOrThrow());
+}
+
+type SnapshotEventKind = EventKind & `snapshot.${string}`;
+
+async function record(trx: Trx, now: number, by: Actor, kind: SnapshotEventKind, snapshot: Snapshot): Promise<void> {
+  const { id, name, sandboxId, templateId, ociImage } = snapshot;
+  const details = { name, template_id: templateId, oci_image: ociImage };
+  await recordEvent(trx, now, by, { kind, subject: id, sandboxId, details });
 }
 
 function snapshotOf(row: Selectable<SnapshotsTable>): Snapshot {

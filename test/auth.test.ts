@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { sweep } from '../app/sweeper.ts';
 import { deleteUser, setPassword } from '../db/accounts.ts';
 import { listApiKeys, revokeApiKey } from '../db/credentials.ts';
+import { cli } from '../db/events.ts';
 import { write } from '../db/sqlite.ts';
 import { operations } from './contract.ts';
 import { apiKey, itHere, startApp, type TestApp } from './helpers.ts';
@@ -97,7 +98,7 @@ describe('authentication', () => {
       const { access_token } = (await login('alice', password)).body;
       const bearer = { Authorization: `Bearer ${access_token}` };
       expect([await statusWith(apiKey(alice)), await statusWith(bearer)]).to.deep.equal([200, 200]);
-      await write(app.server.context.store.db, (trx) => revokeApiKey(trx, app.clock.now, alice.key));
+      await write(app.server.context.store.db, (trx) => revokeApiKey(trx, app.clock.now, cli, alice.key));
       app.clock.now += 3600_000 - 1;
       expect([await statusWith(apiKey(alice)), await statusWith(bearer)]).to.deep.equal([401, 200]);
       app.clock.now += 1;
@@ -107,7 +108,7 @@ describe('authentication', () => {
     it('a new password ends access tokens, deleting the user ends everything', async () => {
       const alice = await app.addUser('alice', password);
       const { access_token } = (await login('alice', password)).body;
-      await setPassword(app.server.context.store.db, 'alice', 'another one');
+      await setPassword(app.server.context.store.db, () => app.clock.now, cli, 'alice', 'another one');
       expect(await statusWith({ Authorization: `Bearer ${access_token}` })).to.equal(401);
       expect((await login('alice', password)).status).to.equal(401);
       expect((await login('alice', 'another one')).status).to.equal(200);

@@ -3,6 +3,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { Kysely } from 'kysely';
 import { createApiKey } from '../db/credentials.ts';
+import { cli } from '../db/events.ts';
 import { migrate, migrations } from '../db/migrate.ts';
 import { installMembers, PairCollector } from '../db/pairs.ts';
 import { positionOf } from '../db/positions.ts';
@@ -58,7 +59,7 @@ describe('a database of the first version', () => {
     const app = await startApp({ db: file });
     const { db, sqlite } = app.server.context.store;
     expect(sqlite.prepare('select max(id) from migrations').pluck().get()).to.equal(migrations.at(-1)?.id);
-    const key = await write(db, (trx) => createApiKey(trx, 0, 1, 'test'));
+    const key = await write(db, (trx) => createApiKey(trx, 0, { ...cli, ownerId: 1 }, 'test'));
     const alice = { name: 'alice', id: 1, key };
     const e2b = e2bOf(app, alice);
 

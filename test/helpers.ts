@@ -10,6 +10,7 @@ import { createServer, type SandpitServer } from '../app/server.ts';
 import type { TestMode } from '../app/test-mode/mode.ts';
 import { createUser, newPasswordHash } from '../db/accounts.ts';
 import { createApiKey } from '../db/credentials.ts';
+import { type Actor, cli } from '../db/events.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../db/insert.ts';
 import { write } from '../db/sqlite.ts';
 import { checkResponse } from './contract.ts';
@@ -56,8 +57,8 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
     addUser: async (name, password) => {
       const hash = password === undefined ? null : await newPasswordHash(password);
       return write(db, async (trx) => {
-        const { id } = await createUser(trx, clock.now, name, hash);
-        return { name, id, key: await createApiKey(trx, clock.now, id, 'test') };
+        const { id } = await createUser(trx, clock.now, cli, name, hash);
+        return { name, id, key: await createApiKey(trx, clock.now, { ...cli, ownerId: id }, 'test') };
       });
     },
     insert: async (owner, sandbox) => {
@@ -131,6 +132,11 @@ export function removeDirectories(): void {
 
 export function apiKey({ key }: Caller): { 'X-API-Key': string } {
   return { 'X-API-Key': key };
+}
+
+/** Returns the caller as who does something without a request. */
+export function actor({ id }: Caller): Actor {
+  return { ...cli, ownerId: id };
 }
 
 /** Returns the calls that a caller makes to sandboxes. */

@@ -10,7 +10,7 @@ import { disorderOf } from '../db/ordinals.ts';
 import { checkIndex, reorder } from '../db/reindex.ts';
 import { listSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
-import { type Caller, startApp, type TestApp } from './helpers.ts';
+import { actor, type Caller, startApp, type TestApp } from './helpers.ts';
 
 const metadata = fc.record({
   env: fc.constantFrom('prod', 'dev'),
@@ -69,16 +69,16 @@ describe('the metadata index', () => {
             await write(db, (trx) => reorder(trx, owner.id));
             expect(await disorderOf(db, owner.id)).to.equal(0);
           } else if (id && known && s.kind === 'replace' && known.status !== 'killed') {
-            await updateSandbox(db, () => 10, owner.id, id, { metadata: s.metadata });
+            await updateSandbox(db, () => 10, actor(owner), id, { metadata: s.metadata });
             model.set(id, { ...known, metadata: s.metadata });
           } else if (id && known && s.kind === 'end') {
-            await endSandbox(db, () => 10, owner.id, id);
+            await endSandbox(db, () => 10, actor(owner), id);
             model.set(id, { ...known, status: 'killed' });
           } else if (id && known && s.kind === 'pause' && !known.status) {
-            await pauseSandbox(db, () => 10, owner.id, id);
+            await pauseSandbox(db, () => 10, actor(owner), id);
             model.set(id, { ...known, status: 'paused' });
           } else if (id && known && s.kind === 'resume' && known.status === 'paused') {
-            await resumeSandbox(db, () => s.startedAt, owner.id, id, 60);
+            await resumeSandbox(db, () => s.startedAt, actor(owner), id, 60);
             model.set(id, { metadata: known.metadata, startedAt: s.startedAt });
           }
         }
@@ -161,8 +161,8 @@ describe('the metadata index', () => {
     });
     const clock = () => 7000;
     while (!found) {
-      await pauseSandbox(db, clock, alice.id, 's5');
-      await resumeSandbox(db, clock, alice.id, 's5', 60);
+      await pauseSandbox(db, clock, actor(alice), 's5');
+      await resumeSandbox(db, clock, actor(alice), 's5', 60);
     }
     await listing;
     expect(new Set(found)).to.deep.equal(new Set(Array.from({ length: 600 }, (_, n) => `s${n * 10 + 5}`)));

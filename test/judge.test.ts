@@ -2,6 +2,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { createUser } from '../db/accounts.ts';
+import { cli } from '../db/events.ts';
 import { insertSandbox } from '../db/insert.ts';
 import { type JsonObject, parseJson } from '../db/json.ts';
 import { compileFilter, contains } from '../db/metadata.ts';
@@ -96,7 +97,7 @@ describe('PostgreSQL as the judge of @>', () => {
 
   const listed = async (document: JsonObject, filter: JsonObject) => {
     const ownerId = await write(store.db, async (trx) => {
-      const { id } = await createUser(trx, 0, `owner-${owners++}`, null);
+      const { id } = await createUser(trx, 0, cli, `owner-${owners++}`, null);
       const rest = { templateId: null, env: null, memoryMb: 128, vcpuCount: 1, endAt: null, status: 'active' } as const;
       await insertSandbox(trx, { id: `s${id}`, ownerId: id, metadata: document, startedAt: 0, ...rest });
       return id;

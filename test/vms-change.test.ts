@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { endDueSandboxes } from '../db/lifecycle.ts';
+import { endDueSandboxes } from '../db/ending.ts';
 import { write } from '../db/sqlite.ts';
 import { apiKey, type Caller, clientOf, itHere, startApp, startTime, type TestApp } from './helpers.ts';
 

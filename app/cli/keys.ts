@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
 import { type ApiKey, createApiKey, listApiKeys, revokeApiKey } from '../../db/credentials.ts';
+import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
 import { addSettings, withStore } from './options.ts';
@@ -18,7 +19,7 @@ export function keysCommand(program: Command, { stdout }: Terminal): void {
       withStore(flags, async ({ db }) => {
         const key = await write(db, async (trx) => {
           const { id } = await getUser(trx, flags.user);
-          return createApiKey(trx, Date.now(), id, flags.name);
+          return createApiKey(trx, Date.now(), { ...cli, ownerId: id }, flags.name);
         });
         stdout.write(flags.json ? `${JSON.stringify({ key, user: flags.user, name: flags.name })}\n` : `${key}\n`);
       }),
@@ -33,7 +34,7 @@ export function keysCommand(program: Command, { stdout }: Terminal): void {
   addSettings(keys.command('revoke <prefix>'), ['db'])
     .description('revoke the API key of this prefix, or this whole key, from the next request on')
     .action(async (given, flags) => {
-      const prefix = await withStore(flags, ({ db }) => write(db, (trx) => revokeApiKey(trx, Date.now(), given)));
+      const prefix = await withStore(flags, ({ db }) => write(db, (trx) => revokeApiKey(trx, Date.now(), cli, given)));
       stdout.write(`Revoked ${prefix}.\n`);
     });
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createReadStream, fstatSync } from 'node:fs';
 import { pino } from 'pino';
 import { emptyStore } from '../../db/empty.ts';
+import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
 import { write } from '../../db/sqlite.ts';
 import { createFirstUser } from '../bootstrap.ts';
@@ -80,7 +81,8 @@ async function begin({ context }: SandpitServer, { seed, randomSeed }: TestFlags
   const key = (await createFirstUser(context)) as string;
   if (seed !== undefined) {
     await write(context.store.db, (trx) => {
-      const importer = new RecordImporter(trx, (name) => findOrCreateUser(trx, context.now(), name));
+      const findOwner = (name: string) => findOrCreateUser(trx, context.now(), cli, name);
+      const importer = new RecordImporter(trx, context.now, cli, findOwner);
       return importLines(importer, linesOf(createReadStream(seed)), { stop });
     }).catch((error) => {
       throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
+import { cli } from '../../db/events.ts';
 import { exportSandboxes } from '../../db/sandboxes.ts';
 import { type Db, write } from '../../db/sqlite.ts';
 import { importLines, linesOf, RecordImporter, type SandboxRecord } from '../records.ts';
@@ -34,9 +35,9 @@ export function transferCommands(program: Command, terminal: Terminal): void {
     );
 }
 
-async function importFile(db: Db, file: string, { stdin, stderr, stop }: Terminal): Promise<number> {
+async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Terminal): Promise<number> {
   return write(db, (trx) => {
-    const importer = new RecordImporter(trx, (name) => getUser(trx, name));
+    const importer = new RecordImporter(trx, now, cli, (name) => getUser(trx, name));
     const onBatch = () => {
       if (stderr.isTTY) stderr.write(`\r${importer.count} sandboxes`);
     };

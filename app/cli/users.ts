@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts.ts';
+import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
 import { addSettings, withStore } from './options.ts';
@@ -16,7 +17,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     )
     .action(async (name, flags) => {
       const hash = flags.password ? await newPasswordHash(await readPassword(terminal)) : null;
-      const create = ({ db }: Store) => write(db, (trx) => createUser(trx, Date.now(), name, hash));
+      const create = ({ db }: Store) => write(db, (trx) => createUser(trx, Date.now(), cli, name, hash));
       await withStore(flags, create, { mayCreate: true });
       terminal.stdout.write(`Added ${name}.\n`);
     });
@@ -40,12 +41,12 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     .description("set a user's password and end their access tokens")
     .action(async (name, flags) => {
       const password = await readPassword(terminal);
-      await withStore(flags, ({ db }) => setPassword(db, name, password));
+      await withStore(flags, ({ db }) => setPassword(db, Date.now, cli, name, password));
       terminal.stdout.write(`Changed the password of ${name}.\n`);
     });
 
   addSettings(users.command('delete <name>'), ['db'])
-    .description('delete a user with their keys and tokens')
+    .description('delete a user with their keys, tokens and events')
     .option('--with-sandboxes', 'and with their sandboxes')
     .action(async (name, flags) => {
       await withStore(flags, ({ db }) => deleteUser(db, name, { withSandboxes: Boolean(flags.withSandboxes) }));

@@ -8,9 +8,9 @@ import {
   renameApiKey,
   revokeApiKey,
 } from '../../db/credentials.ts';
-import { write } from '../../db/sqlite.ts';
+import { type Trx, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { principalOf } from '../auth.ts';
+import { actorOf, principalOf } from '../auth.ts';
 import type { Context } from '../server.ts';
 import { isoTime } from '../wire.ts';
 
@@ -38,7 +38,7 @@ function create({ store, now }: Context): RequestHandler {
     const { user } = principalOf(req);
     const { description }: Schemas['ApiKeyRequest'] = req.body;
     const created = await write(store.db, async (trx) => {
-      const key = await createApiKey(trx, now(), user.id, description);
+      const key = await createApiKey(trx, now(), actorOf(req), description);
       const keyId = (await findByApiKey(trx, key))?.keyId as number;
       return { ...shown(await getApiKey(trx, user.id, keyId)), api_key: key };
     });
@@ -52,11 +52,11 @@ function read({ store }: Context): RequestHandler {
   };
 }
 
-function rename({ store }: Context): RequestHandler {
+function rename({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { user } = principalOf(req);
     const { description }: Schemas['ApiKeyDescription'] = req.body;
-    res.json(shown(await write(store.db, (trx) => renameApiKey(trx, user.id, itemId(req), description))));
+    const change = (trx: Trx) => renameApiKey(trx, now(), actorOf(req), itemId(req), description);
+    res.json(shown(await write(store.db, change)));
   };
 }
 
@@ -65,7 +65,7 @@ function revoke({ store, now }: Context): RequestHandler {
     const { user } = principalOf(req);
     const revoked = await write(store.db, async (trx) => {
       const { prefix } = await getApiKey(trx, user.id, itemId(req));
-      await revokeApiKey(trx, now(), prefix);
+      await revokeApiKey(trx, now(), actorOf(req), prefix);
       return getApiKey(trx, user.id, itemId(req));
     });
     res.json(shown(revoked));

@@ -4,6 +4,7 @@ import { findUserByPassword } from '../../db/accounts.ts';
 import { createAccessToken } from '../../db/credentials.ts';
 import { write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { originOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import type { Context } from '../server.ts';
 
@@ -26,7 +27,9 @@ function createToken({ store, now, config }: Context): RequestHandler {
     const { username, password } = grantOf(req);
     const user = await findUserByPassword(store.db, username, password);
     if (!user) throw new HttpError(401, 'Incorrect username or password', { 'WWW-Authenticate': 'Bearer' });
-    const token = await write(store.db, (trx) => createAccessToken(trx, now(), user.id, config.tokenSeconds));
+    const token = await write(store.db, (trx) =>
+      createAccessToken(trx, now(), { ...originOf(req), user }, config.tokenSeconds),
+    );
     const body: AccessToken = { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };
     // RFC 6749, 5.1
     res.set('Cache-Control', 'no-store').json(body);

@@ -15,7 +15,7 @@ import { compileFilter } from '../../db/metadata.ts';
 import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../db/pages.ts';
 import { getLiveSandbox } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { principalOf } from '../auth.ts';
+import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from '../e2b.ts';
 import {
@@ -70,8 +70,7 @@ function create({ store, now }: Context): RequestHandler {
     if (!body.autoPauseMemory && (!body.autoPause || settings.autoResume)) {
       throw new HttpError(400, 'autoPauseMemory can only be false with autoPause and without autoResume');
     }
-    const sandbox = await createSandbox(store.db, now, {
-      ownerId: user.id,
+    const sandbox = await createSandbox(store.db, now, actorOf(req), {
       templateId: parseReference(body.templateID, namespaceOf(user.name)),
       metadata: body.metadata ?? {},
       env: body.envVars ?? null,
@@ -142,7 +141,7 @@ function read({ store, now }: Context): RequestHandler {
 
 function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { hasEnded } = await endSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req));
+    const { hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(req));
     if (!hasEnded) throw new StoreError('ended', 'Sandbox has ended');
     res.status(204).end();
   };
@@ -152,7 +151,7 @@ function connect({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['ConnectSandbox'] = req.body;
     const id = sandboxIdOf(req);
-    const { sandbox, hasResumed } = await connectSandbox(store.db, now, principalOf(req).user.id, id, timeout);
+    const { sandbox, hasResumed } = await connectSandbox(store.db, now, actorOf(req), id, timeout);
     res.status(hasResumed ? 201 : 200).json(startedSandbox(sandbox));
   };
 }
@@ -161,7 +160,7 @@ function setTimeout({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['SandboxTimeoutRequest'] = req.body;
     const lifetimeSeconds = Math.min(timeout, maxLifetimeSeconds);
-    await updateSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), { lifetimeSeconds });
+    await updateSandbox(store.db, now, actorOf(req), sandboxIdOf(req), { lifetimeSeconds });
     res.status(204).end();
   };
 }
@@ -170,14 +169,14 @@ function refresh({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { duration }: Required<Schemas['SandboxRefreshRequest']> = req.body;
     const lifetimeSeconds = Math.max(duration, minRefreshSeconds);
-    await extendSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), lifetimeSeconds);
+    await extendSandbox(store.db, now, actorOf(req), sandboxIdOf(req), lifetimeSeconds);
     res.status(204).end();
   };
 }
 
 function pause({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    await pauseSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req));
+    await pauseSandbox(store.db, now, actorOf(req), sandboxIdOf(req));
     res.status(204).end();
   };
 }
@@ -186,7 +185,7 @@ function resume({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['ResumedSandbox'] = req.body;
     const id = sandboxIdOf(req);
-    const sandbox = await resumeSandbox(store.db, now, principalOf(req).user.id, id, positive(timeout));
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, positive(timeout));
     res.status(201).json(startedSandbox(sandbox));
   };
 }
@@ -200,7 +199,7 @@ function updateNetwork({ store, now }: Context): RequestHandler {
       return { ...others, allowInternetAccess, network: { ...lasting, ...rules } };
     };
     const change = { settings: settings as (settings: JsonObject) => JsonObject };
-    await updateSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), change);
+    await updateSandbox(store.db, now, actorOf(req), sandboxIdOf(req), change);
     res.status(204).end();
   };
 }

@@ -4,7 +4,7 @@ import { StoreError } from '../../db/errors.ts';
 import { deleteSnapshot, listSnapshots, snapshotSandbox } from '../../db/snapshots.ts';
 import { write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { principalOf } from '../auth.ts';
+import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { snapshotInfo, startedSandbox, template } from '../e2b.ts';
 import { positive, sandboxIdOf, unknownSandbox, withoutClient } from '../e2b-request.ts';
@@ -36,7 +36,7 @@ function create({ store, now }: Context): RequestHandler {
       throw new HttpError(400, `Invalid name: ${name} looks like an id`);
     if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
     const wanted = { name: reference, replace: true };
-    const snapshot = await snapshotSandbox(store.db, now, user.id, sandboxIdOf(req), wanted);
+    const snapshot = await snapshotSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
     res.status(201).json(snapshotInfo(snapshot, namespace));
   };
 }
@@ -45,7 +45,7 @@ function fork({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout, count }: Required<Schemas['SandboxForkRequest']> = req.body;
     const wanted = { count, lifetimeSeconds: positive(timeout) };
-    const sandboxes = await forkSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(req), wanted);
+    const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
     const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));
     res.status(201).json(results);
   };
@@ -78,11 +78,11 @@ function listTemplates({ store }: Context): RequestHandler {
   };
 }
 
-function remove({ store }: Context): RequestHandler {
+function remove({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
-    await write(store.db, (trx) => deleteSnapshot(trx, user.id, reference));
+    await write(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
     res.status(204).end();
   };
 }

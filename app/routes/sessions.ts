@@ -5,7 +5,7 @@ import { StoreError } from '../../db/errors.ts';
 import { endSandbox } from '../../db/lifecycle.ts';
 import { findAnyonesSandbox, findSandbox, getSandbox, listSandboxes } from '../../db/sandboxes.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { admit, principalOf } from '../auth.ts';
+import { actorOf, admit, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import { filterProblems, readFilter } from '../filter.ts';
 import { session, sessionStatus, sessionUsage, wantedSandbox } from '../instavm.ts';
@@ -42,8 +42,8 @@ function create(context: Context): RequestHandler {
     const principal = await findByApiKey(store.db, key);
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
     admit(req, principal, context);
-    const owned = { ownerId: principal.user.id, templateId: null };
-    const { id } = await createSandbox(store.db, now, { ...owned, ...wantedSandbox(body) });
+    const wanted = { ...wantedSandbox(body), templateId: null };
+    const { id } = await createSandbox(store.db, now, actorOf(req), wanted);
     res.json({ session_id: sessionIdOf(id) });
   };
 }
@@ -78,7 +78,7 @@ function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
     if (!isUuid(sessionId)) throw new HttpError(400, 'Invalid session id');
-    const { sandbox, hasEnded } = await endSandbox(store.db, now, principalOf(req).user.id, sandboxIdOf(sessionId));
+    const { sandbox, hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(sessionId));
     if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
     res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
   };

@@ -3,7 +3,7 @@ import { StoreError } from '../../db/errors.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from '../../db/snapshots.ts';
 import { write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { principalOf } from '../auth.ts';
+import { actorOf, principalOf } from '../auth.ts';
 import { snapshot } from '../instavm.ts';
 import type { Context } from '../server.ts';
 import { jsonArray, sendJson } from '../wire.ts';
@@ -28,7 +28,7 @@ function create({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const body: components['schemas']['CreateSnapshot'] = req.body;
     const made = await write(store.db, (trx) =>
-      createSnapshot(trx, now(), principalOf(req).user.id, {
+      createSnapshot(trx, now(), actorOf(req), {
         name: body.name ?? null,
         ociImage: body.oci_image,
         memoryMb: body.memory_mb,
@@ -48,10 +48,9 @@ function read({ store, config }: Context): RequestHandler {
   };
 }
 
-function remove({ store, config }: Context): RequestHandler {
+function remove({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const ownerId = principalOf(req).user.id;
-    const deleted = await write(store.db, (trx) => deleteSnapshot(trx, ownerId, snapshotId(req)));
+    const deleted = await write(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), snapshotId(req)));
     sendJson(res, config, snapshot(deleted));
   };
 }

@@ -2,8 +2,10 @@ import { type RequestHandler, Router } from 'express';
 import { createUser, findUser, setPassword, type User } from '../../db/accounts.ts';
 import { createApiKey } from '../../db/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
+import type { Origin } from '../../db/events.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { originOf } from '../auth.ts';
 import { RecordImporter, type SandboxRecord } from '../records.ts';
 import type { Context } from '../server.ts';
 import { prune, sweep } from '../sweeper.ts';
@@ -65,7 +67,8 @@ function seed({ store, now }: Context): RequestHandler {
     const records: SandboxRecord[] = req.body;
     const keys: Record<string, string> = {};
     const body: Schemas['TestSeeded'] = await write(store.db, async (trx) => {
-      const importer = new RecordImporter(trx, (name) => findOrCreateUser(trx, now(), name, keys));
+      const findOwner = (name: string) => findOrCreateUser(trx, now(), originOf(req), name, keys);
+      const importer = new RecordImporter(trx, now, originOf(req), findOwner);
       for (const [index, record] of records.entries()) await addRecord(importer, record, index);
       await importer.finish();
       return { imported: importer.count, api_keys: keys };
@@ -90,24 +93,26 @@ async function addRecord(importer: RecordImporter, record: SandboxRecord, index:
 export async function findOrCreateUser(
   trx: Trx,
   now: number,
+  by: Origin,
   name: string,
   keys: Record<string, string> = {},
 ): Promise<User> {
   const found = await findUser(trx, name);
   if (found) return found;
-  const user = await createUser(trx, now, name, null);
-  keys[name] = await createApiKey(trx, now, user.id, 'test');
+  const user = await createUser(trx, now, by, name, null);
+  keys[name] = await createApiKey(trx, now, { ...by, ownerId: user.id }, 'test');
   return user;
 }
 
 function addUser({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { name, password }: Schemas['TestUserRequest'] = req.body;
+    const by = originOf(req);
     const apiKey = await write(store.db, async (trx) => {
-      const user = (await findUser(trx, name)) ?? (await createUser(trx, now(), name, null));
-      return createApiKey(trx, now(), user.id, 'test');
+      const user = (await findUser(trx, name)) ?? (await createUser(trx, now(), by, name, null));
+      return createApiKey(trx, now(), { ...by, ownerId: user.id }, 'test');
     });
-    if (password !== undefined) await setPassword(store.db, name, password);
+    if (password !== undefined) await setPassword(store.db, now, by, name, password);
     const body: Schemas['TestUser'] = { name, api_key: apiKey };
     res.json(body);
   };

@@ -6,7 +6,7 @@ import { everything, listPage } from '../../db/pages.ts';
 import { getSandbox, type Sandbox } from '../../db/sandboxes.ts';
 import { snapshotSandbox } from '../../db/snapshots.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { principalOf } from '../auth.ts';
+import { actorOf, principalOf } from '../auth.ts';
 import { snapshot, wantedSandbox } from '../instavm.ts';
 import type { Context } from '../server.ts';
 import { jsonArray, sendJson, vm } from '../wire.ts';
@@ -42,8 +42,8 @@ function create(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
     const body: Schemas['CreateVM'] = req.body;
-    const owned = { ownerId: principalOf(req).user.id, templateId: body.snapshot_id ?? null };
-    const sandbox = await createSandbox(store.db, now, { ...owned, ...wantedSandbox(body) });
+    const wanted = { ...wantedSandbox(body), templateId: body.snapshot_id ?? null };
+    const sandbox = await createSandbox(store.db, now, actorOf(req), wanted);
     sendCreated(context, res, sandbox);
   };
 }
@@ -67,21 +67,21 @@ function update({ store, now, config }: Context): RequestHandler {
       metadata: metadata as JsonObject | undefined,
       lifetimeSeconds: lifetime,
     };
-    const sandbox = await updateSandbox(store.db, now, principalOf(req).user.id, vmId(req), change);
+    const sandbox = await updateSandbox(store.db, now, actorOf(req), vmId(req), change);
     sendJson(res, config, vm(sandbox));
   };
 }
 
 function end({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { sandbox } = await endSandbox(store.db, now, principalOf(req).user.id, vmId(req));
+    const { sandbox } = await endSandbox(store.db, now, actorOf(req), vmId(req));
     sendJson(res, config, vm(sandbox));
   };
 }
 
 function suspend({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const sandbox = await pauseSandbox(store.db, now, principalOf(req).user.id, vmId(req));
+    const sandbox = await pauseSandbox(store.db, now, actorOf(req), vmId(req));
     sendJson(res, config, vm(sandbox));
   };
 }
@@ -89,7 +89,7 @@ function suspend({ store, now, config }: Context): RequestHandler {
 function resume({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: Schemas['Lifetime'] = req.body;
-    const sandbox = await resumeSandbox(store.db, now, principalOf(req).user.id, vmId(req), lifetime);
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), vmId(req), lifetime);
     sendJson(res, config, vm(sandbox));
   };
 }
@@ -99,7 +99,7 @@ function clone(context: Context): RequestHandler {
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: Schemas['Lifetime'] = req.body;
     const wanted = { count: 1, lifetimeSeconds: lifetime };
-    const [sandbox] = await forkSandbox(store.db, now, principalOf(req).user.id, vmId(req), wanted);
+    const [sandbox] = await forkSandbox(store.db, now, actorOf(req), vmId(req), wanted);
     sendCreated(context, res, sandbox as Sandbox);
   };
 }
@@ -108,7 +108,7 @@ function takeSnapshot({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { name = null }: Schemas['SnapshotRequest'] = req.body;
     const wanted = { name, replace: false };
-    const taken = await snapshotSandbox(store.db, now, principalOf(req).user.id, vmId(req), wanted);
+    const taken = await snapshotSandbox(store.db, now, actorOf(req), vmId(req), wanted);
     res.status(201);
     sendJson(res, config, snapshot(taken));
   };

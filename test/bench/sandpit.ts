@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createUser } from '../../db/accounts.ts';
 import { createApiKey } from '../../db/credentials.ts';
+import { cli } from '../../db/events.ts';
 import { type NewSandbox, SandboxInserter } from '../../db/insert.ts';
 import { compileFilter } from '../../db/metadata.ts';
 import { openStore } from '../../db/open.ts';
@@ -36,7 +37,7 @@ export function openSandpit(file: string): Sandpit {
     variants: ['sandpit'],
     load: async (dataset) => {
       for (let owner = 0; owner < ownersOf(dataset); owner++) {
-        const user = await write(store.db, (trx) => createUser(trx, now, ownerName(owner), null));
+        const user = await write(store.db, (trx) => createUser(trx, now, cli, ownerName(owner), null));
         userIds.push(user.id);
       }
       await loadAll(dataset, insert);
@@ -46,7 +47,8 @@ export function openSandpit(file: string): Sandpit {
     list: ({ owner, filter, limit }) =>
       listSandboxes(store.db, now, userIds[owner] as number, { filter: compileFilter(filter as never), limit }),
     create: (row) => insert([row]),
-    addKey: (owner) => write(store.db, (trx) => createApiKey(trx, now, userIds[owner] as number, 'bench')),
+    addKey: (owner) =>
+      write(store.db, (trx) => createApiKey(trx, now, { ...cli, ownerId: userIds[owner] as number }, 'bench')),
     close: () => store.close(),
   };
 }

@@ -1,0 +1,70 @@
+import { type Expression, type ExpressionBuilder, sql } from 'kysely';
+import { type Actor, recordOfSandbox, sweeper, timeText } from './events.ts';
+import { query } from './query.ts';
+import { type Sandbox, statusAfterTimeout } from './sandboxes.ts';
+import type { Tables } from './schema.ts';
+import type { Trx } from './sqlite.ts';
+
+/** Ends sandboxes of one owner that have not ended. */
+export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Sandbox[]): Promise<void> {
+  await settle(trx, now, sandboxes);
+  await kill(trx, { now, ids: JSON.stringify(sandboxes.map(({ id }) => id)) });
+  for (const { id, status } of sandboxes) {
+    const details = { from: status, to: 'killed', end_at: timeText(now) };
+    await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details });
+  }
+}
+
+const kill = query<{ now: number; ids: string }, unknown>((db, value) =>
+  db
+    .updateTable('sandboxes')
+    .set({ status: sql.lit('killed' as const), end_at: value('now') })
+    .where('id', 'in', sql<string>`(select value from json_each(${value('ids')}))`),
+);
+
+/** Marks at most `limit` sandboxes past their end as killed or paused. Returns how many. */
+export async function endDueSandboxes(trx: Trx, now: number, limit: number): Promise<number> {
+  const due = (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
+    eb
+      .selectFrom('sandboxes')
+      .select('position')
+      .where('status', '=', 'active')
+      .where('end_at', '<=', now)
+      .orderBy('end_at')
+      .limit(limit);
+  return markDue(trx, now, due);
+}
+
+/** Marks those of the sandboxes, as they were read, that are paused because their end came: what is done to them next must not hide that. */
+export async function settle(trx: Trx, now: number, sandboxes: Sandbox[]): Promise<void> {
+  const unsure = sandboxes.filter(({ status, onTimeout }) => status === 'paused' && onTimeout === 'pause');
+  if (unsure.length === 0) return;
+  const ids = sql<string>`(select value from json_each(${JSON.stringify(unsure.map(({ id }) => id))}))`;
+  await markDue(trx, now, (eb) =>
+    eb
+      .selectFrom('sandboxes')
+      .select('position')
+      .where('id', 'in', ids)
+      .where('status', '=', 'active')
+      .where('end_at', '<=', now),
+  );
+}
+
+type Positions = (eb: ExpressionBuilder<Tables, 'sandboxes'>) => Expression<{ position: number }>;
+
+async function markDue(trx: Trx, now: number, due: Positions): Promise<number> {
+  const marked = await trx
+    .updateTable('sandboxes')
+    .set((eb) => ({ status: statusAfterTimeout(eb) }))
+    .where('position', 'in', due as never)
+    .returning(['id', 'owner_id', 'status', 'end_at'])
+    .execute();
+  marked.sort((a, b) => Number(a.end_at) - Number(b.end_at));
+  for (const { id, owner_id: ownerId, status, end_at: endAt } of marked) {
+    await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, {
+      kind: status === 'paused' ? 'vm.auto_suspended' : 'vm.expired',
+      details: { from: 'active', to: status, end_at: timeText(endAt) },
+    });
+  }
+  return marked.length;
+}
