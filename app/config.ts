@@ -12,6 +12,8 @@ export type Config = {
   sweepSeconds: number;
   /** in milliseconds */
   retention: number | undefined;
+  /** in milliseconds */
+  eventRetention: number | undefined;
   shutdownSeconds: number;
 };
 
@@ -112,6 +114,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: undefined,
     read: duration,
   },
+  eventRetention: {
+    variable: 'SANDPIT_EVENT_RETENTION',
+    flag: 'event-retention',
+    argument: 'duration',
+    help: 'how long events are kept: 90d, 12h, 90m or 45s, say; for ever unless given',
+    fallback: undefined,
+    read: duration,
+  },
   shutdownSeconds: {
     variable: 'SANDPIT_SHUTDOWN_SECONDS',
     flag: 'shutdown-seconds',
@@ -195,7 +205,8 @@ export function integer(min: number, max: number): (value: string) => number {
 
 const milliseconds = new Map(Object.entries({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }));
 
-function duration(value: string): number {
+/** Returns the milliseconds that `30d`, `12h`, `90m` or `45s` stands for. Throws an Error that says what is allowed. */
+export function duration(value: string): number {
   const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
   const length = Number(number) * (milliseconds.get(unit) ?? 0);
   if (length > 0) return length;

@@ -5,6 +5,7 @@ import { conformCommand } from './cli/conform.ts';
 import { deployCommands } from './cli/deploy.ts';
 import { doctorCommand } from './cli/doctor.ts';
 import { keysCommand } from './cli/keys.ts';
+import { killCommand } from './cli/kill.ts';
 import { openapiCommand } from './cli/openapi.ts';
 import { proxyCommand } from './cli/proxy.ts';
 import { serveCommand } from './cli/serve.ts';
@@ -25,6 +26,7 @@ function createProgram(terminal: Terminal): Command {
   serveCommand(program, terminal);
   usersCommand(program, terminal);
   keysCommand(program, terminal);
+  killCommand(program, terminal);
   transferCommands(program, terminal);
   backupCommands(program, terminal);
   doctorCommand(program, terminal);

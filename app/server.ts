@@ -3,6 +3,7 @@ import { createServer as createHttpServer, type Server, STATUS_CODES } from 'nod
 import type { AddressInfo, Socket } from 'node:net';
 import type { Express } from 'express';
 import type { Logger } from 'pino';
+import { EventFeed } from '../db/feed.ts';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
@@ -28,6 +29,8 @@ export type Context = {
   keyUse: Map<number, number>;
   /** Only a test server has it. */
   test?: TestMode | undefined;
+  /** Tells of new events; closed when the server stops. */
+  feed: EventFeed;
 };
 
 export type SandpitServer = {
@@ -47,14 +50,16 @@ export function createServer(
   config: Config,
   overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract' | 'test'>> = {},
 ): SandpitServer {
+  const store = overrides.store ?? openStore(config.db);
   const context: Context = {
     config,
     contract: overrides.contract ?? loadContract(),
-    store: overrides.store ?? openStore(config.db),
+    store,
     log: overrides.log ?? createLog(config.logLevel),
     now: overrides.now ?? Date.now,
     keyUse: new Map(),
     test: overrides.test,
+    feed: new EventFeed(store),
   };
   const app = createApp(context);
   const server = createHttpServer({ ...expressClasses(app), maxHeaderSize: maxHeaderBytes }, app);
@@ -67,6 +72,8 @@ export function createServer(
     context,
     start: () => listen(server, config),
     close: async () => {
+      // Streams of events end by themselves: nothing waits for them.
+      context.feed.close();
       await drain(config.shutdownSeconds);
       await sweeper.stop();
       await context.store.close();

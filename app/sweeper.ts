@@ -2,8 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { recordKeyUse } from '../db/credentials.ts';
 import { endDueSandboxes } from '../db/ending.ts';
 import { StoreError } from '../db/errors.ts';
+import { deleteOldEvents } from '../db/event-log.ts';
 import { deleteEnded, giveBackSpace } from '../db/retention.ts';
-import { write } from '../db/sqlite.ts';
+import { type Trx, write } from '../db/sqlite.ts';
 import type { Context } from './server.ts';
 
 export type Sweeper = { stop: () => Promise<void> };
@@ -12,11 +13,12 @@ const batchSize = 500;
 
 /** What a step of deleting takes at most; it holds requests up as long as it takes. */
 const rowsInStep = 50;
+const eventsInStep = 500;
 const pagesInStep = 256;
 
 /**
  * Every `sweepSeconds` marks expired sandboxes as killed or paused, writes down when keys were last used, and deletes what
- * has been over for longer than `retention`. Nothing depends on it: an expired sandbox reads as what it is at once.
+ * has been over for longer than `retention`, and events older than `eventRetention`. Nothing depends on it: an expired sandbox reads as what it is at once.
  * `stop` waits for a pass under way, cutting its deleting short, and makes a last one.
  */
 export function startSweeper(context: Context): Sweeper {
@@ -56,16 +58,23 @@ export async function sweep({ store, log, now, keyUse }: Context): Promise<void>
 }
 
 /** Deletes what is kept no longer and gives back the space, requests getting their turn in between. Failures are logged. */
-export async function prune({ store, log, now, config: { retention } }: Context, stop?: AbortSignal): Promise<void> {
-  await logged(log, 'deleting what ended', async () => {
+export async function prune({ store, log, now, config }: Context, stop?: AbortSignal): Promise<void> {
+  const { retention, eventRetention } = config;
+  const inSteps = async (what: string, step: (trx: Trx) => Promise<number>) => {
     let deleted = 0;
-    while (retention !== undefined && !stop?.aborted) {
-      const count = await write(store.db, (trx) => deleteEnded(trx, now(), now() - retention, rowsInStep));
-      if (count === 0) break;
+    for (let count = 1; count > 0 && !stop?.aborted; await nextTurn()) {
+      count = await write(store.db, step);
       deleted += count;
-      await nextTurn();
     }
-    if (deleted > 0) log.info({ deleted }, 'deleted what ended long ago');
+    if (deleted > 0) log.info({ deleted }, `deleted ${what}`);
+  };
+  await logged(log, 'deleting what is kept no longer', async () => {
+    if (retention !== undefined) {
+      await inSteps('what ended long ago', (trx) => deleteEnded(trx, now(), now() - retention, rowsInStep));
+    }
+    if (eventRetention !== undefined) {
+      await inSteps('old events', (trx) => deleteOldEvents(trx, now() - eventRetention, eventsInStep));
+    }
     while (!stop?.aborted && (await giveBackSpace(store, pagesInStep))) await nextTurn();
   });
 }

@@ -92,6 +92,8 @@ function wording(
       };
     case 'enum':
       return notListed(schema.enum ?? []);
+    case 'additionalProperties':
+      return { type: 'extra_forbidden', msg: 'Extra inputs are not permitted' };
     case 'minLength':
       return tooFewOrMany('string_too_short', 'at least', 'min_length', schema.minLength);
     case 'maxLength':

@@ -9,6 +9,8 @@ import { configure, type Db, ImmediateDialect, openSqlite, unusable } from './sq
 export type Store = {
   db: Db;
   sqlite: Database;
+  /** Has `told` called after each write transaction of this store, once it is on disk. Returns how to end that. */
+  onCommit: (told: () => void) => () => void;
   /** what was copied before it was upgraded: the names of the copies */
   backups: string[];
   close: () => Promise<void>;
@@ -44,7 +46,12 @@ function open(file: string, prepare: (sqlite: Database) => string[]): Store {
     sqlite.close();
     throw error instanceof StoreError ? error : unusable(file, error);
   }
-  const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite) });
+  const listeners = new Set<() => void>();
+  const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite, listeners) });
+  const onCommit = (told: () => void) => {
+    listeners.add(told);
+    return () => void listeners.delete(told);
+  };
   // Kysely closes only what it has used.
-  return { db, sqlite, backups, close: () => db.destroy().finally(() => sqlite.close()) };
+  return { db, sqlite, onCommit, backups, close: () => db.destroy().finally(() => sqlite.close()) };
 }

@@ -80,14 +80,17 @@ export function configure(sqlite: Database.Database): void {
 /** Kysely's SQLite dialect, but a transaction that may write takes the write lock when it begins: it never fails half-way for want of it. */
 export class ImmediateDialect extends SqliteDialect {
   readonly #sqlite: Database.Database;
+  readonly #listeners: Iterable<() => void>;
 
-  constructor(sqlite: Database.Database) {
+  /** Calls the listeners, which must not throw, after each transaction that may write. */
+  constructor(sqlite: Database.Database, listeners: Iterable<() => void> = []) {
     super({ database: sqlite });
     this.#sqlite = sqlite;
+    this.#listeners = listeners;
   }
 
   override createDriver(): SqliteDriver {
-    return new ImmediateDriver(this.#sqlite);
+    return new ImmediateDriver(this.#sqlite, this.#listeners);
   }
 }
 
@@ -124,16 +127,24 @@ function prepare(sqlite: Database.Database, text: string): SqliteStatement {
 
 class ImmediateDriver extends SqliteDriver {
   readonly #sqlite: Database.Database;
+  readonly #listeners: Iterable<() => void>;
+  /** Of the transaction under way: there is one at a time. */
+  #mayWrite = false;
 
-  constructor(sqlite: Database.Database) {
+  constructor(sqlite: Database.Database, listeners: Iterable<() => void>) {
     super({ database: preparingOnce(sqlite) });
     this.#sqlite = sqlite;
+    this.#listeners = listeners;
   }
 
   override async beginTransaction(connection: DatabaseConnection, settings?: TransactionSettings): Promise<void> {
-    await connection.executeQuery(
-      CompiledQuery.raw(settings?.accessMode === 'read only' ? 'begin' : 'begin immediate'),
-    );
+    this.#mayWrite = settings?.accessMode !== 'read only';
+    await connection.executeQuery(CompiledQuery.raw(this.#mayWrite ? 'begin immediate' : 'begin'));
+  }
+
+  override async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await super.commitTransaction(connection);
+    if (this.#mayWrite) for (const told of this.#listeners) told();
   }
 
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {

@@ -262,6 +262,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sandboxes/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End many sandboxes
+         * @description Ends those of the caller's sandboxes that have not ended and match everything that is given, the oldest first, all in one transaction, and answers their ids. With `dry_run` it only says which. Without `metadata`, `status` or `older_than_seconds` it takes `"all": true`. Members that are not listed here are refused: a misspelt one would end more than was meant.
+         */
+        post: operations["kill_sandboxes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/snapshots": {
         parameters: {
             query?: never;
@@ -357,6 +377,80 @@ export interface paths {
         head?: never;
         /** Describe an API key */
         patch: operations["update_api_key"];
+        trace?: never;
+    };
+    "/v1/audit/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List events
+         * @description What was done to the caller's sandboxes, snapshots and keys, the newest first unless told otherwise. An event is recorded together with what it tells of: there is none without the other.
+         */
+        get: operations["list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/events/{event_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an event */
+        get: operations["get_event"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/catalog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the kinds of events */
+        get: operations["get_event_catalog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow the events
+         * @description The caller's events as they happen, as server-sent events: `id` is a place in the log, `event` the kind, `data` an `Event` as JSON. With `Last-Event-ID` it begins behind that place, with `0` at the beginning, and nothing is left out or sent twice, whether or not the server was started anew meanwhile; without it, it begins now. Where events were deleted before they could be sent, or the database was replaced by an older one, there is an event `stream.gap`. Every 15 seconds there is a comment. The stream ends when the server stops or the credential is no longer valid; a client may have 32 of them.
+         */
+        get: operations["stream_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/auth/token": {
@@ -1050,6 +1144,85 @@ export interface components {
             end_at?: string | null;
             /** Status */
             status: string;
+        };
+        /** KillSandboxes */
+        KillSandboxes: {
+            /** @description Those whose metadata contains this, as in the list; at most 8,192 characters as JSON */
+            metadata?: Record<string, never> | null;
+            /**
+             * @description Those with this status; without it active and paused ones
+             * @enum {string|null}
+             */
+            status?: "active" | "paused" | null;
+            /** @description Those whose `started_at` is at least so long ago */
+            older_than_seconds?: number | null;
+            /**
+             * @description Maximum number to end
+             * @default 10000
+             */
+            limit: number;
+            /**
+             * @description Say which, and end none
+             * @default false
+             */
+            dry_run: boolean;
+            /**
+             * @description Has to be true when nothing else says which
+             * @default false
+             */
+            all: boolean;
+        };
+        /** KilledSandboxes */
+        KilledSandboxes: {
+            /** @description The oldest first */
+            ids: string[];
+            count: number;
+            /** @description Whether `limit` left some out */
+            has_more: boolean;
+            dry_run: boolean;
+        };
+        /** Event */
+        Event: {
+            /** @description `evt_` and its place in the log, which is the order in which things happened */
+            event_id: string;
+            /** @enum {string} */
+            kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "access_token.created" | "user.created" | "user.password_changed";
+            /** @description When it was recorded */
+            at: string;
+            /** @enum {string} */
+            status: "success";
+            /** @description What it is about, the id of a sandbox or snapshot, the prefix of an API key, or the name of a user */
+            subject: string;
+            /** @description The sandbox that it is about, or that the snapshot was taken of */
+            sandbox_id: string | null;
+            /** EventActor */
+            actor: {
+                /**
+                 * @description A request, the command line, or the server by itself
+                 * @enum {string}
+                 */
+                via: "api" | "cli" | "sweeper";
+                /** @description The API key of the request; null when it came with an access token */
+                key_id: number | null;
+                key_prefix: string | null;
+            };
+            /** @description The request's `id` in the server's log */
+            request_id: string | null;
+            /** @description What changed, by kind; statuses as `from` and `to`. Never metadata, environment, settings or secrets: events are kept longer than sandboxes. */
+            details: Record<string, never>;
+        };
+        /** EventPage */
+        EventPage: {
+            events: components["schemas"]["Event"][];
+            /** @description Where the next page begins; null on the last one */
+            next_cursor: string | null;
+        };
+        /** EventCatalog */
+        EventCatalog: {
+            events: {
+                kind: string;
+                description: string;
+            }[];
         };
         /** HTTPValidationError */
         HTTPValidationError: {
@@ -1933,6 +2106,10 @@ export interface components {
         SessionId: string;
         /** @description An id or a name */
         SnapshotId: string;
+        /** @description One kind of event, or all whose names begin alike */
+        EventKind: "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "access_token.created" | "user.created" | "user.password_changed";
+        /** @description Only of this sandbox, snapshots of it included */
+        EventSandbox: string;
         /** @description The id of an API key */
         ItemId: string;
         VmId: string;
@@ -2371,6 +2548,37 @@ export interface operations {
             503: components["responses"]["Busy"];
         };
     };
+    kill_sandboxes: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KillSandboxes"];
+            };
+        };
+        responses: {
+            /** @description What was ended, or would be */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KilledSandboxes"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
     list_snapshots: {
         parameters: {
             query?: {
@@ -2627,6 +2835,140 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             503: components["responses"]["Busy"];
+        };
+    };
+    list_events: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of results */
+                limit?: number;
+                /** @description What `next_cursor` said, the id of the event to go on behind */
+                cursor?: string;
+                /** @description Newest first, or oldest first */
+                order?: "desc" | "asc";
+                /** @description One kind of event, or all whose names begin alike */
+                kind?: components["parameters"]["EventKind"];
+                /** @description Only of this sandbox, snapshots of it included */
+                sandbox_id?: components["parameters"]["EventSandbox"];
+                /** @description At this time or later; ISO 8601, in UTC unless it says otherwise */
+                since?: string;
+                /** @description Before this time */
+                until?: string;
+                /** @description InstaVM's clients send it. What is in the log has happened, so all of it is `success` */
+                status?: string;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    get_event: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+        };
+    };
+    get_event_catalog: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every kind that there is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventCatalog"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    stream_events: {
+        parameters: {
+            query?: {
+                /** @description One kind of event, or all whose names begin alike */
+                kind?: components["parameters"]["EventKind"];
+                /** @description Only of this sandbox, snapshots of it included */
+                sandbox_id?: components["parameters"]["EventSandbox"];
+                /** @description The same, for clients that can't set the header, which goes before it */
+                last_event_id?: string;
+            };
+            header?: {
+                /** @description The `id` that was last received */
+                "Last-Event-ID"?: string;
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+            /** @description The caller has as many streams as there may be */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next attempt */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
         };
     };
     create_access_token: {

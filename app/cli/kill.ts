@@ -1,0 +1,101 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { getUser, listUsers } from '../../db/accounts.ts';
+import { cli } from '../../db/events.ts';
+import { isObject, type JsonObject, parseJson } from '../../db/json.ts';
+import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
+import type { Sandbox } from '../../db/sandboxes.ts';
+import { read, type Trx, write } from '../../db/sqlite.ts';
+import { duration } from '../config.ts';
+import { addSettings, withStore } from './options.ts';
+import { shownTime, type Terminal, table } from './terminal.ts';
+
+type Flags = {
+  metadata?: JsonObject;
+  status?: 'active' | 'paused';
+  olderThan?: number;
+  user?: string;
+  limit?: number;
+  all?: boolean;
+  dryRun?: boolean;
+  json?: boolean;
+};
+
+export function killCommand(program: Command, terminal: Terminal): void {
+  addSettings(program.command('kill'), ['db'])
+    .description('end the sandboxes that match everything that is given: all of them or, on any error, none')
+    .option('--metadata <json>', 'whose metadata contains this object', asFlag(readFilter))
+    .addOption(new Option('--status <status>', 'that are active, or paused').choices(['active', 'paused']))
+    .option('--older-than <duration>', 'that have run for 2h, say, or longer', asFlag(duration))
+    .option('--user <name>', "only this user's")
+    .option('--limit <number>', 'no more than so many, the oldest of each user', asFlag(readLimit))
+    .option('--all', 'whatever they are')
+    .option('--dry-run', 'say which, and end none')
+    .option('--json', 'as JSON')
+    .action((flags: Flags) =>
+      withStore(flags, async ({ db }) => {
+        const criteria = criteriaOf(flags);
+        const work = (trx: Trx) => killAll(trx, terminal.now(), criteria, flags);
+        const found = await (flags.dryRun ? read(db, work) : write(db, work));
+        terminal.stdout.write(flags.json ? asJson(found, flags) : asTable(found));
+        const did = flags.dryRun ? 'Would end' : 'Ended';
+        terminal.stderr.write(`${did} ${found.length} sandbox${found.length === 1 ? '' : 'es'}.\n`);
+      }),
+    );
+}
+
+type Found = Sandbox & { owner: string };
+
+async function killAll(trx: Trx, now: number, criteria: KillCriteria, { user, dryRun }: Flags): Promise<Found[]> {
+  const names = user === undefined ? (await listUsers(trx)).map(({ name }) => name) : [user];
+  const found: Found[] = [];
+  for (const owner of names) {
+    const { id: ownerId } = await getUser(trx, owner);
+    const limit = criteria.limit === null ? null : criteria.limit - found.length;
+    if (limit === 0) break;
+    const { sandboxes } = await (dryRun
+      ? findMatching(trx, now, ownerId, { ...criteria, limit })
+      : killMatching(trx, now, { ...cli, ownerId }, { ...criteria, limit }));
+    found.push(...sandboxes.map((sandbox) => ({ ...sandbox, owner })));
+  }
+  return found;
+}
+
+/** Throws an Error when nothing says which. */
+function criteriaOf({ metadata = {}, status, olderThan, limit, all }: Flags): KillCriteria {
+  if (Object.keys(metadata).length === 0 && !status && olderThan === undefined && !all) {
+    throw new Error('say which by --metadata, --status or --older-than, or that it is --all of them');
+  }
+  const olderThanSeconds = olderThan === undefined ? null : olderThan / 1000;
+  return { metadata, statuses: status ? [status] : ['active', 'paused'], olderThanSeconds, limit: limit ?? null };
+}
+
+function asTable(found: Found[]): string {
+  const rows = found.map(({ id, owner, status, startedAt }) => [id, owner, status, shownTime(startedAt)]);
+  return table(['ID', 'USER', 'STATUS', 'STARTED'], rows);
+}
+
+function asJson(found: Found[], { dryRun = false }: Flags): string {
+  return `${JSON.stringify({ ids: found.map(({ id }) => id), count: found.length, dry_run: dryRun })}\n`;
+}
+
+/** Has commander name the flag whose value is at fault. */
+function asFlag<T>(read: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  };
+}
+
+function readFilter(text: string): JsonObject {
+  const filter = parseJson(text);
+  if (isObject(filter)) return filter;
+  throw new Error('must be a JSON object');
+}
+
+function readLimit(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Error('must be a whole number above 0');
+}

@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Response } from 'express';
+import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../db/event-log.ts';
+import type { Db } from '../db/sqlite.ts';
+import { eventOf } from './events.ts';
+import type { Context } from './server.ts';
+
+/** Some proxies cut a connection that says nothing for a minute. */
+const heartbeatMilliseconds = 15_000;
+
+/** A client that takes nothing for so long is gone. */
+const patienceMilliseconds = 60_000;
+
+/** Between two readings: of events that come one by one all but the first are sent together. */
+const pauseMilliseconds = 50;
+
+const batchSize = 100;
+
+type Wanted = Pick<EventQuery, 'ownerId' | 'kind' | 'sandboxId'>;
+
+/**
+ * Sends the events behind a place, or from now on, as server-sent events (WHATWG HTML, 9.2) until the client goes, the
+ * server stops or `isAdmitted` says that the credential is no longer valid. What the client has not taken yet is not
+ * read yet: the log is the buffer.
+ */
+export async function streamEvents(
+  { store: { db }, feed }: Pick<Context, 'store' | 'feed'>,
+  res: Response,
+  wanted: Wanted,
+  from: number | null,
+  isAdmitted: () => Promise<boolean>,
+): Promise<void> {
+  const bell = new Bell();
+  const over = new AbortController();
+  res.once('close', () => over.abort());
+  const unsubscribe = feed.subscribe(() => (feed.isClosed ? over.abort() : bell.ring()));
+  if (feed.isClosed) over.abort();
+  over.signal.addEventListener('abort', () => bell.ring());
+  try {
+    let place = from ?? (await boundsOf(db)).last;
+    // No event has come, but a client that is cut off before the first one knows where to go on.
+    let text = from === null ? `id: ${place}\n\n` : ':\n\n';
+    while ((await isAdmitted()) && (await send(res, text, over.signal))) {
+      bell.hush();
+      const step = await stepBehind(db, wanted, place);
+      ({ place, text } = step);
+      if (step.hasMore) continue;
+      if (text !== '' && !(await send(res, text, over.signal))) break;
+      await delay(pauseMilliseconds);
+      text = (await bell.rings(heartbeatMilliseconds)) ? '' : `: heartbeat\nid: ${place}\n\n`;
+    }
+  } finally {
+    unsubscribe();
+    // What the client doesn't take would keep the connection open.
+    if (res.writableNeedDrain) res.destroy();
+    else res.end();
+  }
+}
+
+/** Returns whether the client has taken the text, or has room for it. */
+async function send(res: Response, text: string, over: AbortSignal): Promise<boolean> {
+  if (over.aborted) return false;
+  if (text === '' || res.write(text)) return true;
+  const signal = AbortSignal.any([over, AbortSignal.timeout(patienceMilliseconds)]);
+  return once(res, 'drain', { signal }).then(
+    () => true,
+    () => false,
+  );
+}
+
+type Step = { text: string; place: number; hasMore: boolean };
+
+/** Returns the next events as text, and the place to go on from, whether or not there was one for this stream. */
+async function stepBehind(db: Db, wanted: Wanted, place: number): Promise<Step> {
+  const { last } = await boundsOf(db);
+  const after = Math.min(place, last);
+  const { events, hasMore } = await listEvents(db, { ...allEvents, ...wanted, after, limit: batchSize });
+  // Asked last: old events are deleted meanwhile.
+  const gap = isLost(await boundsOf(db), place) ? gapText(after) : '';
+  const end = events.at(-1)?.seq ?? after;
+  return { text: gap + events.map(eventText).join(''), place: hasMore ? end : Math.max(end, last), hasMore };
+}
+
+function eventText(event: Event): string {
+  return `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(eventOf(event))}\n\n`;
+}
+
+/** The contract's description of the stream names it. */
+function gapText(place: number): string {
+  const data = { detail: 'Events may be missing here: they were deleted, or the database was replaced' };
+  return `id: ${place}\nevent: stream.gap\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+/** Is rung while nobody may be waiting. */
+class Bell {
+  #isRung = false;
+  #answer: (() => void) | undefined;
+
+  ring(): void {
+    this.#isRung = true;
+    this.#answer?.();
+  }
+
+  hush(): void {
+    this.#isRung = false;
+  }
+
+  /** Returns whether it is rung within so long, or has been since it was hushed. */
+  async rings(milliseconds: number): Promise<boolean> {
+    if (this.#isRung) return true;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#answer = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    return this.#isRung;
+  }
+}

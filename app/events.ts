@@ -1,0 +1,69 @@
+import type { Event } from '../db/event-log.ts';
+import type { components } from '../spec/types.gen.ts';
+import { type Problem, ValidationFailure } from './validation.ts';
+import { isoTime } from './wire.ts';
+
+type Schemas = components['schemas'];
+
+/** Returns `Event` of the contract. */
+export function eventOf(event: Event): Schemas['Event'] {
+  const { seq, at, kind, subject, sandboxId, via, keyId, keyPrefix, requestId, details } = event;
+  return {
+    ...{ event_id: eventId(seq), kind, at: isoTime(at), status: 'success', subject, sandbox_id: sandboxId },
+    actor: { via, key_id: keyId, key_prefix: keyPrefix },
+    ...{ request_id: requestId, details: JSON.parse(details) },
+  };
+}
+
+/** Returns the name that an event has for callers. */
+export function eventId(seq: number): string {
+  return `evt_${seq}`;
+}
+
+/** Returns the place of the event that a caller names; null when it is no event's name. */
+export function seqOf(id: string): number | null {
+  const [, digits] = /^evt_([1-9]\d{0,14})$/.exec(id) ?? [];
+  return digits === undefined ? null : Number(digits);
+}
+
+/**
+ * Returns the milliseconds since 1970 of an ISO 8601 time in a query, in UTC unless it says otherwise; null for none.
+ * Throws ValidationFailure in pydantic's words.
+ */
+export function timeIn(query: Record<string, unknown>, name: string): number | null {
+  const text = query[name];
+  if (text === undefined) return null;
+  const time = typeof text === 'string' ? parsedTime(text) : Number.NaN;
+  if (Number.isFinite(time)) return time;
+  const error = 'not a time as ISO 8601 has it';
+  const msg = `Input should be a valid datetime or date, ${error}`;
+  throw new ValidationFailure([
+    { type: 'datetime_from_date_parsing', loc: ['query', name], msg, input: text, ctx: { error } },
+  ]);
+}
+
+/** A day without a time is its beginning. JavaScript takes the thirtieth of February for the second of March. */
+function parsedTime(text: string): number {
+  const [, date = '', time = '', zone = 'Z'] =
+    /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?)?$/.exec(text) ?? [];
+  const isDay = new Date(`${date}T00:00Z`).getUTCDate() === Number(date.slice(-2));
+  return isDay ? Date.parse(`${date}T${time || '00:00'}${zone.toUpperCase()}`) : Number.NaN;
+}
+
+/**
+ * Returns the place that a client says it has read to, in `Last-Event-ID` or, as not every client can set a header,
+ * `last_event_id`; null when it doesn't say. Throws ValidationFailure.
+ */
+export function placeIn(header: string | undefined, query: unknown): number | null {
+  const [given, loc] =
+    header === undefined ? [query, ['query', 'last_event_id']] : [header, ['header', 'last-event-id']];
+  if (given === undefined) return null;
+  if (typeof given === 'string' && /^\d{1,15}$/.test(given)) return Number(given);
+  throw new ValidationFailure([notAPlace(loc, given)]);
+}
+
+function notAPlace(loc: string[], input: unknown): Problem {
+  const pattern = '^[0-9]{1,15}$';
+  const msg = `String should match pattern '${pattern}'`;
+  return { type: 'string_pattern_mismatch', loc, msg, input, ctx: { pattern } };
+}

@@ -1,0 +1,91 @@
+import { type RequestHandler, Router } from 'express';
+import { StoreError } from '../../db/errors.ts';
+import { eventKinds } from '../../db/event-kinds.ts';
+import { type EventQuery, getEvent, listEvents } from '../../db/event-log.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { createAuthenticator, principalOf } from '../auth.ts';
+import { HttpError } from '../errors.ts';
+import { streamEvents } from '../event-stream.ts';
+import { eventId, eventOf, placeIn, seqOf, timeIn } from '../events.ts';
+import type { Context } from '../server.ts';
+
+type Schemas = components['schemas'];
+
+/** The contract's description names it. */
+const maxStreamsPerOwner = 32;
+
+export function auditRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/audit/events', list(context));
+  router.get('/v1/audit/events/:event_id', read(context));
+  router.get('/v1/audit/catalog', (_req, res) => void res.json(catalog));
+  router.get('/v1/events', stream(context));
+  return router;
+}
+
+const catalog: Schemas['EventCatalog'] = {
+  events: Object.entries(eventKinds).map(([kind, description]) => ({ kind, description })),
+};
+
+type ListQuery = {
+  limit: number;
+  order: EventQuery['order'];
+  cursor?: string;
+  kind?: string;
+  sandbox_id?: string;
+  since?: string;
+  until?: string;
+  status?: string;
+};
+
+function list({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const query = req.query as unknown as ListQuery;
+    const wanted: EventQuery = {
+      ownerId: principalOf(req).user.id,
+      kind: query.kind ?? null,
+      sandboxId: query.sandbox_id ?? null,
+      since: timeIn(query, 'since'),
+      until: timeIn(query, 'until'),
+      order: query.order,
+      after: query.cursor === undefined ? null : seqOf(query.cursor),
+      limit: Number(query.limit),
+    };
+    // What is in the log has happened.
+    const isAny = query.status === undefined || query.status === 'success';
+    const { events, hasMore } = isAny ? await listEvents(store.db, wanted) : { events: [], hasMore: false };
+    const last = events.at(-1);
+    const body = { events: events.map(eventOf), next_cursor: hasMore && last ? eventId(last.seq) : null };
+    res.json(body satisfies Schemas['EventPage']);
+  };
+}
+
+function read({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const seq = seqOf(req.params.event_id as string);
+    if (seq === null) throw new StoreError('not_found', 'Event not found');
+    res.json(eventOf(await getEvent(store.db, principalOf(req).user.id, seq)));
+  };
+}
+
+function stream(context: Context): RequestHandler {
+  const authenticate = createAuthenticator(context);
+  const open = new Map<number, number>();
+  const count = (ownerId: number, change: number) => open.set(ownerId, (open.get(ownerId) ?? 0) + change);
+  return async (req, res) => {
+    const ownerId = principalOf(req).user.id;
+    const { kind = null, sandbox_id: sandboxId = null, last_event_id: given } = req.query as Record<string, string>;
+    const place = placeIn(req.get('last-event-id'), given);
+    if ((open.get(ownerId) ?? 0) >= maxStreamsPerOwner) {
+      throw new HttpError(429, `There are ${maxStreamsPerOwner} open streams already: close one`, {
+        'Retry-After': '1',
+      });
+    }
+    count(ownerId, 1);
+    res.once('close', () => count(ownerId, -1));
+    // Whoever buffers what passes through would hold events back (nginx, "X-Accel-Buffering").
+    res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+    const isAdmitted = () => authenticate(req).catch(() => false);
+    await streamEvents(context, res, { ownerId, kind, sandboxId }, place, isAdmitted);
+  };
+}

@@ -1,0 +1,50 @@
+import { type RequestHandler, Router } from 'express';
+import { JsonError, type JsonObject } from '../../db/json.ts';
+import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
+import { read, write } from '../../db/sqlite.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { actorOf } from '../auth.ts';
+import type { Context } from '../server.ts';
+import { ValidationFailure } from '../validation.ts';
+
+type Schemas = components['schemas'];
+
+/** The contract's description names it. */
+const maxFilterLength = 8192;
+
+export function bulkRoutes(context: Context): Router {
+  const router = Router();
+  router.post('/v1/sandboxes/kill', kill(context));
+  return router;
+}
+
+function kill({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const body: Schemas['KillSandboxes'] = req.body;
+    const by = actorOf(req);
+    const criteria = criteriaOf(body);
+    const { sandboxes, hasMore } = await (body.dry_run
+      ? read(store.db, (trx) => findMatching(trx, now(), by.ownerId, criteria))
+      : write(store.db, (trx) => killMatching(trx, now(), by, criteria)));
+    const ids = sandboxes.map(({ id }) => id);
+    const killed = { ids, count: ids.length, has_more: hasMore, dry_run: body.dry_run };
+    res.json(killed satisfies Schemas['KilledSandboxes']);
+  };
+}
+
+/** Throws ValidationFailure when nothing says which, JsonError when the filter is too large. */
+function criteriaOf(body: Schemas['KillSandboxes']): KillCriteria {
+  const metadata = (body.metadata as JsonObject | null | undefined) ?? {};
+  const { status = null, older_than_seconds: olderThanSeconds = null, limit, all } = body;
+  if (Object.keys(metadata).length === 0 && status === null && olderThanSeconds === null && !all) {
+    const error = 'say which by metadata, status or older_than_seconds, or that it is all of them: "all": true';
+    throw new ValidationFailure([
+      { type: 'value_error', loc: ['body'], msg: `Value error, ${error}`, input: body, ctx: { error } },
+    ]);
+  }
+  const { length } = JSON.stringify(metadata);
+  if (length > maxFilterLength) {
+    throw new JsonError('value', `the filter takes ${length} characters, at most ${maxFilterLength} are allowed`);
+  }
+  return { metadata, statuses: status === null ? ['active', 'paused'] : [status], olderThanSeconds, limit };
+}
