@@ -1,4 +1,5 @@
 import { apiKeyPattern } from '../db/credentials.ts';
+import { isLoopback } from './loopback.ts';
 
 export type Config = {
   host: string;
@@ -15,6 +16,9 @@ export type Config = {
   /** in milliseconds */
   eventRetention: number | undefined;
   shutdownSeconds: number;
+  metricsHost: string;
+  metricsPort: number | undefined;
+  metricsToken: string | undefined;
 };
 
 type Setting<T> = {
@@ -130,6 +134,30 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: 5,
     read: integer(0, 3600),
   },
+  metricsHost: {
+    variable: 'SANDPIT_METRICS_HOST',
+    flag: 'metrics-host',
+    argument: 'address',
+    help: 'address to serve metrics on; beyond this machine it takes a token',
+    fallback: '127.0.0.1',
+    read: text,
+  },
+  metricsPort: {
+    variable: 'SANDPIT_METRICS_PORT',
+    flag: 'metrics-port',
+    argument: 'number',
+    help: 'port to serve metrics for Prometheus on, 0 for a free one; none are served unless given',
+    fallback: undefined,
+    read: integer(0, 65_535),
+  },
+  metricsToken: {
+    variable: 'SANDPIT_METRICS_TOKEN',
+    flag: 'metrics-token',
+    argument: 'token',
+    help: 'what a scraper must send as Authorization: Bearer',
+    fallback: undefined,
+    read: (value) => matching(value, /^[\w.~+/-]{16,}=*$/, 'at least 16 letters, digits or -._~+/'),
+  },
 };
 
 /** A setting with a value that can't be used; the message names the variable or flag. */
@@ -152,6 +180,14 @@ export function readConfig(
     readSetting(setting, flags[name], env) ?? defaults[name] ?? setting.fallback,
   ]);
   return Object.fromEntries(entries) as Config;
+}
+
+/** Throws ConfigError where metrics would be open to other machines. */
+export function refuseOpenMetrics({ metricsPort, metricsHost, metricsToken }: Config): void {
+  if (metricsPort === undefined || metricsToken !== undefined || isLoopback(metricsHost)) return;
+  throw new ConfigError(
+    `metrics on ${metricsHost} could be read by other machines: set ${settings.metricsToken.variable}, or leave ${settings.metricsHost.variable} at ${settings.metricsHost.fallback}`,
+  );
 }
 
 /** Returns undefined where nothing was given. */

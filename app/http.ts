@@ -1,6 +1,7 @@
 import express, { type Express } from 'express';
 import { errorHandler, notFound } from './errors.ts';
 import { requestLog } from './log.ts';
+import { requestMetrics } from './metrics.ts';
 import { queryParser } from './query.ts';
 import { apiKeysRoutes } from './routes/api-keys.ts';
 import { auditRoutes } from './routes/audit.ts';
@@ -29,6 +30,7 @@ export function createApp(context: Context): Express {
 
   app.use(requestLog(context));
   if (context.test) app.use(testMiddleware(context.test));
+  if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));

@@ -7,10 +7,12 @@ import { EventFeed } from '../db/feed.ts';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
-import type { Config } from './config.ts';
+import { type Config, refuseOpenMetrics } from './config.ts';
 import { drainable } from './drain.ts';
 import { createApp } from './http.ts';
 import { createLog } from './log.ts';
+import type { MetricsServer } from './metrics/listener.ts';
+import type { Metrics } from './metrics.ts';
 import { startSweeper } from './sweeper.ts';
 import type { TestMode } from './test-mode/mode.ts';
 
@@ -31,6 +33,9 @@ export type Context = {
   test?: TestMode | undefined;
   /** Tells of new events; closed when the server stops. */
   feed: EventFeed;
+  /** Null unless metrics are served. */
+  metrics: Metrics | null;
+  isDraining: boolean;
 };
 
 export type SandpitServer = {
@@ -38,18 +43,21 @@ export type SandpitServer = {
   context: Context;
   /** Listens; returns the URL. */
   start: () => Promise<string>;
+  /** Where the metrics are, once it has started and if they are served. */
+  metricsUrl: () => string | null;
   /** Stops listening, waits for open requests as long as configured, then closes the store. */
   close: () => Promise<void>;
 };
 
 /**
  * Puts the program together: store, rules, HTTP. Overrides are for tests.
- * Throws StoreError `unusable` when the database can't be opened.
+ * Throws StoreError `unusable` when the database can't be opened, ConfigError when metrics would be open to all.
  */
 export function createServer(
   config: Config,
   overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract' | 'test'>> = {},
 ): SandpitServer {
+  refuseOpenMetrics(config);
   const store = overrides.store ?? openStore(config.db);
   const context: Context = {
     config,
@@ -60,25 +68,43 @@ export function createServer(
     keyUse: new Map(),
     test: overrides.test,
     feed: new EventFeed(store),
+    metrics: null,
+    isDraining: false,
   };
   const app = createApp(context);
   const server = createHttpServer({ ...expressClasses(app), maxHeaderSize: maxHeaderBytes }, app);
   server.on('clientError', answerBadHttp);
   const drain = drainable(server);
   const sweeper = startSweeper(context);
+  let metricsServer: MetricsServer | null = null;
 
   return {
     app,
     context,
-    start: () => listen(server, config),
+    start: async () => {
+      metricsServer = await startMetrics(context);
+      return listen(server, config);
+    },
+    metricsUrl: () => metricsServer?.url ?? null,
     close: async () => {
       // Streams of events end by themselves: nothing waits for them.
       context.feed.close();
+      context.isDraining = true;
       await drain(config.shutdownSeconds);
       await sweeper.stop();
+      await metricsServer?.close();
       await context.store.close();
     },
   };
+}
+
+/** Loaded only where it is wanted: a start is to take no longer for it. */
+async function startMetrics(context: Context): Promise<MetricsServer | null> {
+  if (context.config.metricsPort === undefined) return null;
+  const { serveMetrics } = await import('./metrics/listener.ts');
+  const served = await serveMetrics(context);
+  context.metrics = served.metrics;
+  return served;
 }
 
 async function listen(server: Server, { host, port }: Config): Promise<string> {

@@ -9,6 +9,9 @@ import type { Context } from './server.ts';
 
 export type Sweeper = { stop: () => Promise<void> };
 
+/** What it does, by the name in the metrics, and as the log has it. */
+const tasks = { sweep: 'sweep', prune: 'deleting what ended' };
+
 const batchSize = 500;
 
 /** What a step of deleting takes at most; it holds requests up as long as it takes. */
@@ -47,9 +50,10 @@ export function startSweeper(context: Context): Sweeper {
 }
 
 /** Marks and writes down. A failure is logged: the next pass makes up for it. */
-export async function sweep({ store, log, now, keyUse }: Context): Promise<void> {
+export async function sweep(context: Context): Promise<void> {
+  const { store, now, keyUse } = context;
   const used = new Map(keyUse);
-  await logged(log, 'sweep', async () => {
+  await watched(context, 'sweep', async () => {
     await write(store.db, (trx) => recordKeyUse(trx, used));
     for (const [id, time] of used) if (keyUse.get(id) === time) keyUse.delete(id);
     // A few at a time: requests get their turn in between.
@@ -58,8 +62,9 @@ export async function sweep({ store, log, now, keyUse }: Context): Promise<void>
 }
 
 /** Deletes what is kept no longer and gives back the space, requests getting their turn in between. Failures are logged. */
-export async function prune({ store, log, now, config }: Context, stop?: AbortSignal): Promise<void> {
-  const { retention, eventRetention } = config;
+export async function prune(context: Context, stop?: AbortSignal): Promise<void> {
+  const { store, log, now } = context;
+  const { retention, eventRetention } = context.config;
   const inSteps = async (what: string, step: (trx: Trx) => Promise<number>) => {
     let deleted = 0;
     for (let count = 1; count > 0 && !stop?.aborted; await nextTurn()) {
@@ -68,7 +73,7 @@ export async function prune({ store, log, now, config }: Context, stop?: AbortSi
     }
     if (deleted > 0) log.info({ deleted }, `deleted ${what}`);
   };
-  await logged(log, 'deleting what is kept no longer', async () => {
+  await watched(context, 'prune', async () => {
     if (retention !== undefined) {
       await inSteps('what ended long ago', (trx) => deleteEnded(trx, now(), now() - retention, rowsInStep));
     }
@@ -79,11 +84,16 @@ export async function prune({ store, log, now, config }: Context, stop?: AbortSi
   });
 }
 
-async function logged(log: Context['log'], what: string, work: () => Promise<void>): Promise<void> {
+/** A failure is told of and no more. */
+async function watched({ log, metrics }: Context, task: keyof typeof tasks, work: () => Promise<void>): Promise<void> {
+  const begin = performance.now();
+  let hasFailed = false;
   try {
     await work();
   } catch (error) {
-    if (error instanceof StoreError && error.code === 'busy') log.warn(`${what} put off: the database is busy`);
-    else log.error({ err: error }, `${what} failed`);
+    hasFailed = true;
+    if (error instanceof StoreError && error.code === 'busy') log.warn(`${tasks[task]} put off: the database is busy`);
+    else log.error({ err: error }, `${tasks[task]} failed`);
   }
+  metrics?.swept(task, (performance.now() - begin) / 1000, hasFailed);
 }

@@ -99,6 +99,11 @@ export function knownMigration(sqlite: Database, list = migrations): number {
   );
 }
 
+/** Returns whether the database has the schema of this version. Throws what SQLite does. */
+export function isMigrated(sqlite: Database): boolean {
+  return appliedMigration(sqlite) === migrations.at(-1)?.id;
+}
+
 function appliedMigration(sqlite: Database): number {
   const tables = sqlite.prepare('select count(*) from sqlite_master').pluck().get() as number;
   if (tables === 0) return 0;

@@ -946,6 +946,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Readiness
+         * @description 200 when requests can be answered: the store answers, has the schema of this version, and the server is not about to stop. Else 503 with the reason.
+         */
+        get: operations["get_ready"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -1469,6 +1489,11 @@ export interface components {
             token_type: "bearer";
             /** @description Seconds */
             expires_in: number;
+        };
+        /** Ready */
+        Ready: {
+            /** @constant */
+            status: "ready";
         };
         /** Health */
         Health: {
@@ -3853,6 +3878,35 @@ export interface operations {
             };
             502: components["responses"]["NotRunning"];
             /** @description The store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Send requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+            /** @description Send none */
             503: {
                 headers: {
                     [name: string]: unknown;

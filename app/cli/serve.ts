@@ -39,6 +39,8 @@ async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<v
     if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
     stderr.write(`Sandpit ${server.context.contract.info.version} answers on ${url}\n`);
     stderr.write(`API reference: ${url}/docs   database: ${config.db}\n`);
+    const metricsUrl = server.metricsUrl();
+    if (metricsUrl) stderr.write(`Metrics: ${metricsUrl}${config.metricsToken ? ', with the token' : ''}\n`);
     if (!stop.aborted) await once(stop, 'abort');
     stderr.write('Stopping.\n');
   } finally {
@@ -51,6 +53,7 @@ export async function listen(server: SandpitServer, { host, port }: Config): Pro
   try {
     return await server.start();
   } catch (error) {
+    if (error instanceof ConfigError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE')
       throw new Error(`${host}:${port} is in use: stop what listens there or choose another --port`);

@@ -1,0 +1,26 @@
+import type { RequestHandler } from 'express';
+import type { Context } from './server.ts';
+
+/** What the running server tells of itself. */
+export type Metrics = {
+  requestBegan: () => void;
+  /** `route` is the contract's path, null for one that it doesn't describe. */
+  requestEnded: (method: string, route: string | null, status: number, seconds: number) => void;
+  /** A part of the sweeper's work is done, or has failed. */
+  swept: (task: string, seconds: number, hasFailed: boolean) => void;
+};
+
+/** Counts and times requests. Before the server has started nobody can ask, and nothing is counted. */
+export function requestMetrics(context: Context): RequestHandler {
+  return (req, res, next) => {
+    const { metrics } = context;
+    if (!metrics) return next();
+    const begin = performance.now();
+    metrics.requestBegan();
+    res.once('close', () => {
+      const seconds = (performance.now() - begin) / 1000;
+      metrics.requestEnded(req.method, req.openapi?.openApiRoute ?? null, res.statusCode, seconds);
+    });
+    next();
+  };
+}
