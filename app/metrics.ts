@@ -17,7 +17,7 @@ export function requestMetrics(context: Context): RequestHandler {
     if (!metrics) return next();
     const begin = performance.now();
     metrics.requestBegan();
-    res.once('close', () => {
+    res.on('close', () => {
       const seconds = (performance.now() - begin) / 1000;
       metrics.requestEnded(req.method, req.openapi?.openApiRoute ?? null, res.statusCode, seconds);
     });

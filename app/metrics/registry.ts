@@ -4,6 +4,7 @@ import { countByStatus } from '../../db/counts.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Context } from '../server.ts';
 import { versions } from '../version.ts';
+import { RequestDurations } from './durations.ts';
 
 /** From half a millisecond on: most requests take less than one. */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -36,23 +37,26 @@ export function collectMetrics(context: Context): Collected {
 }
 
 function requestMetricsIn(register: Registry): Pick<Metrics, 'requestBegan' | 'requestEnded'> {
-  const seconds = new Histogram({
-    name: 'sandpit_http_request_duration_seconds',
-    help: "Requests by the contract's path, until the answer is sent or the client gone.",
-    labelNames: ['method', 'route', 'status'],
-    buckets,
-    registers: [register],
-  });
-  const inFlight = new Gauge({
+  const name = 'sandpit_http_request_duration_seconds';
+  const help = "Requests by the contract's path, until the answer is sent or the client gone.";
+  const durations = new RequestDurations(name, help, buckets);
+  register.registerMetric(durations.asMetric());
+  let inFlight = 0;
+  new Gauge({
     name: 'sandpit_http_requests_in_flight',
     help: 'Requests that are being answered.',
     registers: [register],
+    collect() {
+      this.set(inFlight);
+    },
   });
   return {
-    requestBegan: () => inFlight.inc(),
+    requestBegan: () => {
+      inFlight++;
+    },
     requestEnded: (method, route, status, taken) => {
-      inFlight.dec();
-      seconds.observe({ method: methods.has(method) ? method : other, route: route ?? other, status }, taken);
+      inFlight--;
+      durations.observe(methods.has(method) ? method : other, route ?? other, status, taken);
     },
   };
 }

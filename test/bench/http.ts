@@ -89,6 +89,7 @@ async function startServers(bench: Bench, { file }: Stage): Promise<Server[]> {
     await startBare(bench, 'express', file),
     await startSandpit(bench, 'sandpit', file, 'silent'),
     await startSandpit(bench, 'sandpit, logging', file, 'info'),
+    await startSandpit(bench, 'sandpit, metrics', file, 'silent', '--metrics-port', '0'),
   ];
   const { postgres, python } = bench;
   return postgres && python ? [...servers, ...(await startFastApis(bench, python, postgres))] : servers;

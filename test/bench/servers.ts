@@ -22,10 +22,16 @@ export function startBare(bench: Bench, name: 'floor' | 'express', file: string)
   return start(bench, name, (port) => [process.execPath, script, file, ownerName(0), `${port}`]);
 }
 
-/** Starts Sandpit whole. */
-export function startSandpit(bench: Bench, name: string, file: string, logLevel: string): Promise<Server> {
+/** Starts Sandpit whole, with further flags. */
+export function startSandpit(
+  bench: Bench,
+  name: string,
+  file: string,
+  logLevel: string,
+  ...flags: string[]
+): Promise<Server> {
   return start(bench, name, (port) =>
-    sandpitCommand('serve', '--db', file, '--port', `${port}`, '--log-level', logLevel),
+    sandpitCommand('serve', '--db', file, '--port', `${port}`, '--log-level', logLevel, ...flags),
   );
 }
 
