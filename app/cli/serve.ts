@@ -37,10 +37,7 @@ async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<v
     const url = await listen(server, config);
     const firstKey = await createFirstUser(server.context);
     if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
-    stderr.write(`Sandpit ${server.context.contract.info.version} answers on ${url}\n`);
-    stderr.write(`API reference: ${url}/docs   database: ${config.db}\n`);
-    const metricsUrl = server.metricsUrl();
-    if (metricsUrl) stderr.write(`Metrics: ${metricsUrl}${config.metricsToken ? ', with the token' : ''}\n`);
+    stderr.write(greeting(server, url));
     if (!stop.aborted) await once(stop, 'abort');
     stderr.write('Stopping.\n');
   } finally {
@@ -60,6 +57,16 @@ export async function listen(server: SandpitServer, { host, port }: Config): Pro
     if (code === 'EACCES') throw new Error(`this user may not listen on port ${port}: choose one above 1023`);
     throw new Error(`can't listen on ${host}:${port}: ${message}`);
   }
+}
+
+function greeting({ context: { config, contract }, metricsUrl }: SandpitServer, url: string): string {
+  const metrics = metricsUrl();
+  const lines = [
+    `Sandpit ${contract.info.version} answers on ${url}`,
+    `API reference: ${url}/docs   database: ${config.db}`,
+    ...(metrics ? [`Metrics: ${metrics}${config.metricsToken ? ', with the token' : ''}`] : []),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 /** A key that was given is known already, and has no business in a container's log. */
