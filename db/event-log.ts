@@ -67,6 +67,13 @@ export async function getEvent(db: Db, ownerId: number, seq: number): Promise<Ev
   return found[0];
 }
 
+/** Returns how many events of each kind stand behind a place, and the place of the last one. */
+export async function countEventsBehind(db: Db, place: number): Promise<{ counts: Map<string, number>; last: number }> {
+  const rows = await selectCounts(db, { place });
+  const counts = new Map(rows.map(({ kind, count }) => [kind, count]));
+  return { counts, last: Math.max(place, ...rows.map(({ last }) => last)) };
+}
+
 /** Where the log begins and where it ends, whatever was deleted: `first` is null when it is empty. */
 export type LogBounds = { first: number | null; last: number };
 
@@ -145,6 +152,14 @@ function selectEvents(events: Found<object>): Promise<Event[]> {
     )
     .execute();
 }
+
+const selectCounts = query<{ place: number }, { kind: string; count: number; last: number }>((db, value) =>
+  db
+    .selectFrom('events')
+    .select(({ fn }) => ['kind', fn.countAll<number>().as('count'), fn.max('seq').as('last')])
+    .where('seq', '>', value('place'))
+    .groupBy('kind'),
+);
 
 const selectBounds = query<Record<string, never>, LogBounds>((db) =>
   sql<LogBounds>`

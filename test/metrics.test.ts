@@ -85,9 +85,10 @@ describe('metrics', () => {
     app.clock.now += 61_000;
     await sweep(app.server.context);
     const value = await read();
-    const changes = ['created', 'paused', 'resumed', 'ended', 'expired', 'deleted'].map((change) =>
-      value(`sandpit_sandbox_changes_total{change="${change}"}`),
+    const changes = ['created', 'suspended', 'resumed', 'killed', 'expired', 'deleted'].map((change) =>
+      value(`sandpit_events_total{kind="vm.${change}"}`),
     );
+    expect(await read()).to.satisfy((again: typeof value) => again('sandpit_events_total{kind="vm.created"}') === 2);
     expect(changes).to.deep.equal([2, 1, 1, 1, 1, 0]);
     expect(value('sandpit_sweeper_duration_seconds_count{task="sweep"}')).to.be.greaterThan(0);
     expect(value('sandpit_sweeper_failures_total{task="sweep"}')).to.equal(0);

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { changes, countChanges } from '../../db/changes.ts';
 import { countByStatus } from '../../db/counts.ts';
+import { eventKinds } from '../../db/event-kinds.ts';
+import { boundsOf, countEventsBehind } from '../../db/event-log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Context } from '../server.ts';
 import { versions } from '../version.ts';
@@ -19,7 +20,7 @@ export type Collected = Metrics & {
   text: () => Promise<string>;
 };
 
-/** Returns what keeps the server's metrics. From now on the store counts its changes. */
+/** Returns what keeps the server's metrics. */
 export function collectMetrics(context: Context): Collected {
   const register = new Registry();
   collectDefaultMetrics({ register });
@@ -84,26 +85,20 @@ function sweeperMetricsIn(register: Registry): Pick<Metrics, 'swept'> {
 }
 
 /** Returns a function that reads the store anew. Where that fails the figures are left out, and `sandpit_store_up` is 0. */
-function storeMetrics({ store, now, log }: Context, register: Registry): () => Promise<void> {
-  const changesSoFar = countChanges(store.sqlite);
+function storeMetrics(context: Context, register: Registry): () => Promise<void> {
+  const { store, now, log } = context;
+  const countEvents = eventMetrics(context, register);
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
     new Gauge({ name: `sandpit_${name}`, help, labelNames, registers: [register] });
   const up = gauge('store_up', 'Whether the store answers.');
   const sandboxes = gauge('sandboxes', "Sandboxes of all owners, by what they read as: expiry doesn't wait.", 'status');
   const size = gauge('database_size_bytes', 'The database, without its write-ahead log.');
   const free = gauge('database_free_bytes', 'The part of the database that is empty.');
-  const changed = new Counter({
-    name: 'sandpit_sandbox_changes_total',
-    help: `What became of sandboxes by this process: ${changes.join(', ')}. What expired is counted once it is swept.`,
-    labelNames: ['change'],
-    registers: [register],
-  });
   const pragma = (name: string) => Number(store.sqlite.pragma(name, { simple: true }));
   const refresh = async () => {
     const byStatus = await countByStatus(store.db, now());
     for (const [status, count] of Object.entries(byStatus)) sandboxes.set({ status }, count);
-    changed.reset();
-    for (const [change, count] of Object.entries(changesSoFar())) changed.inc({ change }, count);
+    await countEvents();
     size.set(pragma('page_count') * pragma('page_size'));
     free.set(pragma('freelist_count') * pragma('page_size'));
     up.set(1);
@@ -116,6 +111,32 @@ function storeMetrics({ store, now, log }: Context, register: Registry): () => P
       free.remove();
       up.set(0);
     });
+}
+
+/** Returns a function that counts what the event log has got since the last time, whoever it came from. */
+function eventMetrics({ store }: Context, register: Registry): () => Promise<void> {
+  const events = new Counter({
+    name: 'sandpit_events_total',
+    help: 'Events recorded since the start, by kind: vm.created, vm.killed, vm.expired and so on.',
+    labelNames: ['kind'],
+    registers: [register],
+  });
+  for (const kind of Object.keys(eventKinds)) events.inc({ kind }, 0);
+  const start = boundsOf(store.db);
+  // What is wrong with the store is told by who asks it next.
+  start.catch(() => {});
+  let place: number | null = null;
+  const countNew = async () => {
+    const { counts, last } = await countEventsBehind(store.db, place ?? (await start).last);
+    place = last;
+    for (const [kind, count] of counts) events.inc({ kind }, count);
+  };
+  // One after another: two that ask at the same time are not to count the same events.
+  let counted = Promise.resolve();
+  return () => {
+    counted = counted.catch(() => {}).then(countNew);
+    return counted;
+  };
 }
 
 function buildInfoIn(register: Registry): void {
