@@ -285,6 +285,7 @@ describe('sandpit conform', () => {
       [conform(`http://127.0.0.1:${port}`), /could not be asked: ECONNREFUSED/],
       [conform(server.url, '--api-key', 'wrong'), /answered 401: is the credential right\?/],
       [conform(`${server.url}/nowhere`), /answered 404: is this the right --url\?/],
+      [conform('http://me:secret@127.0.0.1:1'), /^sandpit: --url must hold no user and no password\n$/],
       [conform('ftp://x'), /--url must be a URL with http or https/],
       [conform(server.url, '--rule', 'nonsense'), /there is no rule nonsense: --list-rules/],
       [conform(server.url, '--rule', 'isolation-list'), /nothing could be tested: every rule was skipped/],

@@ -1,0 +1,100 @@
+import { randomInt } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import type { Terminal } from '../cli/terminal.ts';
+import { type ConformTarget, readConformTarget } from '../config.ts';
+import { junitXml } from './junit.ts';
+import { painter, resultText, summaryText } from './report.ts';
+import { isDocumented, type Rule, sourceText } from './rule.ts';
+import { rules } from './rules/all.ts';
+import { isPassed, type Report, runSuite } from './run.ts';
+import type { Options } from './suite.ts';
+
+export type Flags = ConformTarget &
+  Omit<Options, keyof ConformTarget | 'isExisting' | 'seed' | 'stop'> & {
+    existing?: true;
+    documentedOnly?: true;
+    rule?: string[];
+    listRules?: true;
+    seed?: number;
+    json?: true;
+    junit?: string;
+  };
+
+/** Runs `sandpit conform`. Throws an Error that says in a line why it did not pass. */
+export async function conform(flags: Flags, { stdout, stop }: Terminal): Promise<void> {
+  const chosen = choose(rules, flags);
+  if (flags.listRules) return void stdout.write(listing(chosen, flags.json));
+  const options = { ...readOptions(flags), stop };
+  const hide = hiding(options);
+  const paint = painter(stdout);
+  const width = Math.max(...chosen.map(({ id }) => id.length));
+  if (!flags.json) stdout.write(`${options.url}, ${chosen.length} rules, seed ${options.seed}\n\n`);
+  const report = hide(
+    await runSuite(options, chosen, (result) => {
+      if (!flags.json) stdout.write(resultText(hide(result), width, paint));
+    }),
+  );
+  const end = flags.json ? `${JSON.stringify({ passed: isPassed(report), ...report })}\n` : summaryText(report, paint);
+  stdout.write(end);
+  if (flags.junit !== undefined) await writeFile(flags.junit, junitXml(report));
+  if (!isPassed(report)) throw new Error(verdict(report));
+}
+
+/** Throws an Error that says what is missing or wrong. */
+function readOptions(flags: Flags): Omit<Options, 'stop'> {
+  const { url, apiKey, bearer, secondApiKey } = readConformTarget(flags);
+  if (url === undefined) throw new Error('name the server to test with --url or SANDPIT_CONFORM_URL');
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+    throw new Error(`--url must be a URL with http or https, not '${url}'`);
+  if (/^https?:\/\/[^/?#]*@/.test(url)) throw new Error('--url must hold no user and no password');
+  if (apiKey === undefined && bearer === undefined)
+    throw new Error('give a credential: --api-key or SANDPIT_CONFORM_API_KEY, --bearer or SANDPIT_CONFORM_BEARER');
+  for (const [name, value] of Object.entries({
+    '--api-key': apiKey,
+    '--bearer': bearer,
+    '--second-api-key': secondApiKey,
+  }))
+    if (value !== undefined && !/^[\x21-\x7e]+$/.test(value))
+      throw new Error(`${name} can't be sent: it must be of visible ASCII`);
+  const { sandboxes, template, generated, maxRequests, maxSeconds, requestSeconds } = flags;
+  return {
+    ...{ url: url.replace(/[?#].*$/, '').replace(/\/+$/, ''), apiKey, bearer, secondApiKey, template },
+    ...{ sandboxes, generated, maxRequests, maxSeconds, requestSeconds },
+    isExisting: flags.existing ?? false,
+    seed: flags.seed ?? randomInt(2 ** 31 - 1),
+  };
+}
+
+function choose(rules: Rule[], { rule: ids = [], documentedOnly }: Flags): Rule[] {
+  const unknown = ids.find((id) => rules.every((rule) => rule.id !== id));
+  if (unknown !== undefined) throw new Error(`there is no rule ${unknown}: --list-rules prints them all`);
+  const named = ids.length === 0 ? rules : rules.filter(({ id }) => ids.includes(id));
+  const chosen = named.filter((rule) => !documentedOnly || isDocumented(rule));
+  if (chosen.length === 0) throw new Error('none of these rules is documented');
+  return chosen;
+}
+
+function listing(rules: Rule[], asJson = false): string {
+  const rows = rules.map(({ id, title, source }) => ({ id, title, source: sourceText(source) }));
+  if (asJson) return `${JSON.stringify(rows)}\n`;
+  return rows.map(({ id, title, source }) => `${id}\n    ${title}\n    ${source}\n`).join('');
+}
+
+/** Returns what takes the credentials out of what a server said, should it repeat them. */
+function hiding({ apiKey, bearer, secondApiKey }: ConformTarget): <T>(value: T) => T {
+  const secrets = [apiKey, bearer, secondApiKey].filter((secret) => secret !== undefined);
+  const own = new Set(['id', 'title', 'outcome', 'source', 'url']);
+  const hidden = (text: string) => secrets.reduce((shown, secret) => shown.replaceAll(secret, '[credential]'), text);
+  return (value) =>
+    JSON.parse(
+      JSON.stringify(value, (name, part) => (typeof part === 'string' && !own.has(name) ? hidden(part) : part)),
+    );
+}
+
+function verdict({ results, error, sandboxes, url }: Report): string {
+  if (error !== null) return error === 'interrupted' ? 'interrupted' : `${url} could not be tested: ${error}`;
+  const failed = results.filter(({ outcome }) => outcome === 'fail').map(({ id }) => id);
+  if (failed.length > 0) return `${url} breaks the contract: ${failed.join(', ')}`;
+  if (sandboxes.left.length > 0) return `${sandboxes.left.length} sandboxes could not be ended`;
+  return 'nothing could be tested: every rule was skipped';
+}
