@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import { sql } from 'kysely';
+import { eventKinds } from './event-kinds.ts';
 import { knownMigration, migrate, migrations } from './migrate.ts';
 import type { Store } from './open.ts';
 import { ordinalsPerOwner } from './positions.ts';
@@ -66,6 +67,19 @@ const checks = {
     const { sandboxes, errors } = await checkIndex(db);
     return { problems: errors, note: `it agrees with all ${sandboxes} sandboxes` };
   },
+  events: ({ sqlite }: Store) => {
+    // An earlier version's database has none.
+    if (knownMigration(sqlite) < 4) return { problems: [], note: 'there is no log yet' };
+    const kinds = JSON.stringify(Object.keys(eventKinds));
+    const { events, beyond, wrong } = sqlite.prepare<string, EventCounts>(countEvents).get(kinds) as EventCounts;
+    return {
+      problems: [
+        ...(beyond > 0 ? [`${beyond} lie behind what is noted as the end of the log`] : []),
+        ...(wrong > 0 ? [`${wrong} are of an unknown kind, or their details are no JSON object`] : []),
+      ],
+      note: `the log lists ${events}, in order`,
+    };
+  },
   space: ({ sqlite }: Store) => {
     const [pages, free] = ['page_count', 'freelist_count'].map((name) => Number(sqlite.pragma(name, { simple: true })));
     const kept = givesBackSpace(sqlite)
@@ -74,6 +88,15 @@ const checks = {
     return { problems: [], note: `${free} of ${pages} pages are free${kept}` };
   },
 } satisfies Record<string, (store: Store) => Outcome | Promise<Outcome>>;
+
+type EventCounts = { events: number; beyond: number; wrong: number };
+
+const countEvents = `
+  select count(*) as events,
+    count(*) filter (where seq > coalesce((select seq from sqlite_sequence where name = 'events'), 0)) as beyond,
+    count(*) filter (where kind not in (select value from json_each(?))
+      or iif(json_valid(details), json_type(details), '') <> 'object') as wrong
+  from events`;
 
 type Violation = { table: string; parent: string };
 

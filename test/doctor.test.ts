@@ -37,7 +37,7 @@ describe('sandpit doctor', () => {
     const { code, stdout } = await sandpit(['doctor', '--db', db]);
     await server.stop();
     expect(code).to.equal(0);
-    expect(stdout.trim().split('\n')).to.have.length(7);
+    expect(stdout.trim().split('\n')).to.have.length(8);
     for (const line of stdout.trim().split('\n')) expect(line).to.match(/^[a-z ]+: +ok, /);
   });
 
@@ -109,6 +109,15 @@ describe('sandpit doctor', () => {
     expect(wrong).to.deep.equal(['schema']);
     const { note } = findings.find(({ check }) => check === 'migrations') ?? {};
     expect(note).to.match(/^the next start of the server applies \d+$/);
+  });
+
+  it('finds events that are none', async () => {
+    spoil("update events set details = '[]' where seq = 1; update events set kind = 'vm.born' where seq = 2");
+    spoil("update sqlite_sequence set seq = 1 where name = 'events'");
+    const { wrong, findings } = await doctor();
+    expect(wrong).to.deep.equal(['events']);
+    const { problems } = findings.find(({ check }) => check === 'events') ?? {};
+    expect(problems?.join()).to.match(/^1 lie behind .*,2 are of an unknown kind/);
   });
 
   it('makes no database', async () => {

@@ -23,14 +23,19 @@ import { write } from '../db/sqlite.ts';
 import { actor, apiKey, clientOf, itHere, startApp, type TestApp } from './helpers.ts';
 import { sandpit } from './process.ts';
 
+const ofSandbox = fc.record({
+  kind: fc.constantFrom('fork', 'update', 'extend', 'end', 'pause', 'resume', 'resume', 'connect'),
+  which: fc.nat(2),
+});
+const onTimeout = fc.constantFrom('kill' as const, 'pause' as const);
 const operation = fc.oneof(
-  fc.record({ kind: fc.constant('create' as const), onTimeout: fc.constantFrom('kill' as const, 'pause' as const) }),
-  fc.record({
-    kind: fc.constantFrom('fork', 'update', 'extend', 'end', 'pause', 'resume', 'connect'),
-    which: fc.nat(5),
-  }),
-  fc.record({ kind: fc.constantFrom('kill all' as const, 'sweep' as const, 'delete' as const) }),
-  fc.record({ kind: fc.constant('wait' as const), seconds: fc.nat(150) }),
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('create' as const), onTimeout }) },
+  { weight: 6, arbitrary: ofSandbox },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constantFrom('kill all' as const, 'sweep' as const, 'delete' as const) }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), seconds: fc.constantFrom(1, 40, 130) }) },
 );
 
 describe('the event log', () => {
@@ -84,7 +89,7 @@ describe('the event log', () => {
           .all(owner.id);
         expect(told).to.deep.equal(there);
       }),
-      { numRuns: 60 },
+      { numRuns: 150 },
     );
   });
 

@@ -32,7 +32,6 @@ export function conformCommand(program: Command, terminal: Terminal): void {
     .option('--request-seconds <seconds>', 'how long to wait for an answer', number(1, 600), 15)
     .option('--json', 'print one JSON document')
     .option('--junit <file>', 'write JUnit XML as well')
-    // In the executable a file of its own: a start has nothing to do with it.
     .action(async (flags: Flags) => (await import('../conform/command.ts')).conform(flags, terminal));
 }
 
