@@ -1,6 +1,8 @@
 import { apiKeyPattern } from '../db/credentials.ts';
+import { type NetworkConfig, networkSettings } from './network-settings.ts';
+import { duration, integer, matching, type Setting, text } from './setting.ts';
 
-export type Config = {
+export type Config = NetworkConfig & {
   host: string;
   port: number;
   db: string;
@@ -13,16 +15,6 @@ export type Config = {
   /** in milliseconds */
   retention: number | undefined;
   shutdownSeconds: number;
-};
-
-type Setting<T> = {
-  variable: string;
-  flag: string;
-  argument: string;
-  help: string;
-  fallback: T;
-  /** Returns the value that the text stands for; throws an Error that says what is allowed. */
-  read: (text: string) => T;
 };
 
 /** Every setting of the server: the only list of them. Flags win over the environment, that over the defaults. */
@@ -120,6 +112,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: 5,
     read: integer(0, 3600),
   },
+  ...networkSettings,
 };
 
 /** A setting with a value that can't be used; the message names the variable or flag. */
@@ -145,30 +138,4 @@ function readSetting(setting: Setting<unknown>, flag: unknown, env: NodeJS.Proce
     const name = flag === undefined ? setting.variable : `--${setting.flag}`;
     throw new ConfigError(`${name} ${(error as Error).message}`, { cause: error });
   }
-}
-
-function text(value: string): string {
-  return matching(value, /^[^\0]+$/, 'not empty');
-}
-
-function matching(value: string, pattern: RegExp, allowed: string): string {
-  if (pattern.test(value)) return value;
-  throw new Error(`must be ${allowed}`);
-}
-
-function integer(min: number, max: number): (value: string) => number {
-  return (value) => {
-    const number = Number(value);
-    if (/^\d+$/.test(value) && number >= min && number <= max) return number;
-    throw new Error(`must be a whole number from ${min} to ${max}, not '${value}'`);
-  };
-}
-
-const milliseconds = new Map(Object.entries({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }));
-
-function duration(value: string): number {
-  const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
-  const length = Number(number) * (milliseconds.get(unit) ?? 0);
-  if (length > 0) return length;
-  throw new Error(`must be a whole number above 0 with s, m, h or d behind it, not '${value}'`);
 }

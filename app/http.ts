@@ -1,5 +1,7 @@
 import express, { type Express } from 'express';
+import { admission } from './admission.ts';
 import { errorHandler, notFound } from './errors.ts';
+import { crossOrigin, securityHeaders } from './headers.ts';
 import { requestLog } from './log.ts';
 import { queryParser } from './query.ts';
 import { apiKeysRoutes } from './routes/api-keys.ts';
@@ -18,12 +20,17 @@ import { validator } from './validator.ts';
 /** Returns the application: what every request goes through, in this order. */
 export function createApp(context: Context): Express {
   const app = express();
+  // Whatever else express may say, it is without a stack.
+  app.set('env', 'production');
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('case sensitive routing');
+  app.set('trust proxy', context.config.trustProxy);
   app.set('query parser', queryParser(context.contract));
 
   app.use(requestLog(context));
+  app.use(securityHeaders(context.config), ...crossOrigin(context.config));
+  app.use(admission(context));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));

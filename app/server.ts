@@ -1,16 +1,19 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server, STATUS_CODES } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Express } from 'express';
+import type { Express, Request } from 'express';
 import type { Logger } from 'pino';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
 import type { Config } from './config.ts';
-import { drainable } from './drain.ts';
+import { boundConnections } from './connections.ts';
 import { createApp } from './http.ts';
 import { createLog } from './log.ts';
+import { rateLimiter } from './rate-limit.ts';
 import { startSweeper } from './sweeper.ts';
+import { readCertificate } from './tls.ts';
 
 /** Room for the longest filter there may be, every character of it escaped. */
 const maxHeaderBytes = 2 ** 17;
@@ -25,6 +28,8 @@ export type Context = {
   now: () => number;
   /** When API keys were last used, by key id, until the sweeper writes it down. */
   keyUse: Map<number, number>;
+  /** Counts a request against whoever makes it. Throws HttpError 429 past the configured rate. */
+  limitRate: (req: Request) => void;
 };
 
 export type SandpitServer = {
@@ -32,36 +37,47 @@ export type SandpitServer = {
   context: Context;
   /** Listens; returns the URL. */
   start: () => Promise<string>;
+  /** Reads the certificate again, for connections to come. Throws CertificateError and keeps the old one. */
+  reloadCertificate: () => void;
   /** Stops listening, waits for open requests as long as configured, then closes the store. */
   close: () => Promise<void>;
 };
 
 /**
  * Puts the program together: store, rules, HTTP. Overrides are for tests.
- * Throws StoreError `unusable` when the database can't be opened.
+ * Throws StoreError `unusable` when the database can't be opened, CertificateError when the certificate can't be used.
  */
 export function createServer(
   config: Config,
   overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract'>> = {},
 ): SandpitServer {
+  const certificate = readCertificate(config);
+  const now = overrides.now ?? Date.now;
   const context: Context = {
     config,
     contract: overrides.contract ?? loadContract(),
     store: overrides.store ?? openStore(config.db),
     log: overrides.log ?? createLog(config.logLevel),
-    now: overrides.now ?? Date.now,
+    now,
     keyUse: new Map(),
+    limitRate: rateLimiter({ config, now }),
   };
   const app = createApp(context);
-  const server = createHttpServer({ ...expressClasses(app), maxHeaderSize: maxHeaderBytes }, app);
+  const options = { ...expressClasses(app), ...limitsOf(config) };
+  const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
   server.on('clientError', answerBadHttp);
-  const drain = drainable(server);
+  server.setTimeout(config.requestSeconds * 2000);
+  const drain = boundConnections(server, config.maxConnections);
   const sweeper = startSweeper(context);
 
   return {
     app,
     context,
     start: () => listen(server, config),
+    reloadCertificate: () => {
+      const renewed = readCertificate(config);
+      if (renewed) (server as HttpsServer).setSecureContext(renewed);
+    },
     close: async () => {
       await drain(config.shutdownSeconds);
       await sweeper.stop();
@@ -70,11 +86,27 @@ export function createServer(
   };
 }
 
-async function listen(server: Server, { host, port }: Config): Promise<string> {
+/**
+ * What a client may take: a slow one is answered 408. Idle connections are kept for longer than the minute for which
+ * proxies keep theirs (nginx's keepalive_timeout, AWS's load balancers), as the one that closes first must be the proxy.
+ */
+function limitsOf({ requestSeconds }: Config) {
+  const headersTimeout = Math.min(requestSeconds, 10) * 1000;
+  return {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout,
+    handshakeTimeout: headersTimeout,
+    requestTimeout: requestSeconds * 1000,
+    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: 500,
+  };
+}
+
+async function listen(server: Server, { host, port, tlsCert }: Config): Promise<string> {
   server.listen(port, host);
   await once(server, 'listening');
   const { address, family, port: actual } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+  return `${tlsCert === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
 
 const badHttpStatus: Record<string, number> = {

@@ -1509,6 +1509,17 @@ export interface components {
         };
     };
     responses: {
+        /** @description The caller asks more often than the server's operator allows */
+        TooManyRequests: {
+            headers: {
+                /** @description Seconds to wait before the next attempt */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description The request breaks the contract */
         BadE2BRequest: {
             headers: {
@@ -1768,6 +1779,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Busy"];
         };
     };

@@ -23,6 +23,8 @@ export async function sandpit(args: string[], { env = {}, input = '', cwd = '/' 
 export type Serving = {
   url: string;
   output: Omit<Result, 'code'>;
+  pid: number;
+  signal: (signal: NodeJS.Signals) => void;
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
   /** Sets the clock of a process that was started with a channel. */
   setClock: (time: number) => Promise<void>;
@@ -51,7 +53,8 @@ export async function serve(
     child.send(time);
     await once(child, 'message');
   };
-  return { url, output, stop, setClock };
+  const signal = (name: NodeJS.Signals) => void child.kill(name);
+  return { url, output, pid: child.pid as number, signal, stop, setClock };
 }
 
 type Options = { env?: Record<string, string>; input?: string; cwd?: string; withChannel?: boolean };

@@ -27,6 +27,8 @@ After=network.target
 
 [Service]
 ExecStart=${quoted(executable)} serve
+# Reads a renewed certificate.
+ExecReload=kill -HUP $MAINPID
 Environment=SANDPIT_DB=%S/sandpit/sandpit.db
 # Settings such as SANDPIT_HOST go here; it may be missing.
 EnvironmentFile=-/etc/sandpit.env

@@ -11,12 +11,15 @@ export function serveCommand(program: Command, terminal: Terminal): void {
   addSettings(command, Object.keys(settings) as (keyof Config)[]).action((flags) => serve(readConfig(flags), terminal));
 }
 
-async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<void> {
+async function serve(config: Config, terminal: Terminal): Promise<void> {
+  const { stderr, stop, now } = terminal;
   const server = createServer(config, { now });
   try {
     stderr.write(upgradeNotice(server.context.store));
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
+    reloadWhenTold(server, config, terminal);
+    if (config.tlsCert === undefined && !isLoopback(url)) stderr.write(plainWarning(url));
     const firstKey = await createFirstUser(server.context);
     if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
     stderr.write(`Sandpit ${server.context.contract.info.version} answers on ${url}\n`);
@@ -26,6 +29,28 @@ async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<v
   } finally {
     await server.close();
   }
+}
+
+/** Without a certificate there is nothing to read again: then a terminal that is closed ends the server, as ever. */
+function reloadWhenTold(server: SandpitServer, { tlsCert }: Config, { stdin, stderr, onReload }: Terminal): void {
+  if (tlsCert === undefined && stdin.isTTY) return;
+  onReload(() => {
+    try {
+      server.reloadCertificate();
+      stderr.write(tlsCert === undefined ? 'There is no certificate to read again.\n' : `Read ${tlsCert} again.\n`);
+    } catch (error) {
+      stderr.write(`The old certificate stays: ${(error as Error).message}\n`);
+    }
+  });
+}
+
+function isLoopback(url: string): boolean {
+  return /^127\.|^\[::1\]$|^\[::ffff:7f/.test(new URL(url).hostname);
+}
+
+function plainWarning(url: string): string {
+  return `Warning: ${url} is open to the network without TLS, so API keys can be read on the way. \
+Give --tls-cert and --tls-key, or listen on 127.0.0.1 with a TLS proxy before it.\n`;
 }
 
 async function listen(server: SandpitServer, { host, port }: Config): Promise<string> {

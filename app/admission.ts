@@ -1,0 +1,72 @@
+import type { Request, RequestHandler, Response } from 'express';
+import { HttpError } from './errors.ts';
+import type { Context } from './server.ts';
+
+/** Bodies that may be on their way at a time: each may come to hold 1 MiB. */
+const maxArriving = 128;
+
+/** Bytes of answers that may lie here because their clients don't read them. */
+const maxUnreadBytes = 2 ** 27;
+
+/**
+ * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
+ * `Retry-After` for one too many. A client that sends slowly or doesn't read takes no room from others: when it gets
+ * tight, the connection goes whose body has been on its way, or whose answer has lain here, for the longest.
+ */
+export function admission({ config, log }: Pick<Context, 'config' | 'log'>): RequestHandler {
+  const underWay = new Set<Response>();
+  const arriving = new Set<Request>();
+
+  const cut = (req: Request, reason: string) => {
+    log.warn({ id: req.id, reason }, 'connection cut');
+    arriving.delete(req);
+    if (req.res) underWay.delete(req.res);
+    req.socket.destroy();
+  };
+  const boundArriving = (most: number) => {
+    for (const req of arriving) {
+      if (req.complete) arriving.delete(req);
+      else if (arriving.size > most) cut(req, 'its body is slow and others wait');
+      else return;
+    }
+  };
+  const boundUnread = () => {
+    // Few can't hold much, and this is asked on every request.
+    if (underWay.size < 4) return;
+    let unread = unreadBytes(underWay);
+    for (const res of underWay) {
+      if (unread <= maxUnreadBytes) return;
+      if (!res.writableEnded) continue;
+      unread -= res.writableLength;
+      cut(res.req, 'its answer is not read and others wait');
+    }
+  };
+
+  return (req, res, next) => {
+    boundUnread();
+    if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
+    if (underWay.size >= config.maxConcurrent) {
+      throw new HttpError(503, 'Too many requests are under way: try again later', { 'Retry-After': '1' });
+    }
+    underWay.add(res);
+    if (mayHaveBody(req)) {
+      arriving.add(req);
+      boundArriving(maxArriving);
+    }
+    res.once('close', () => {
+      underWay.delete(res);
+      arriving.delete(req);
+    });
+    next();
+  };
+}
+
+function unreadBytes(responses: Set<Response>): number {
+  let sum = 0;
+  for (const { writableLength } of responses) sum += writableLength;
+  return sum;
+}
+
+function mayHaveBody({ headers }: Request): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+}
