@@ -17,6 +17,11 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
   const underWay = new Set<Response>();
   const arriving = new Set<Request>();
 
+  /** One function for all: on every request another would cost more than all the rest of this. */
+  function release(this: Response) {
+    underWay.delete(this);
+    arriving.delete(this.req);
+  }
   const cut = (req: Request, reason: string) => {
     log.warn({ id: req.id, reason }, 'connection cut');
     arriving.delete(req);
@@ -53,10 +58,7 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
       arriving.add(req);
       boundArriving(maxArriving);
     }
-    res.once('close', () => {
-      underWay.delete(res);
-      arriving.delete(req);
-    });
+    res.on('close', release);
     next();
   };
 }

@@ -1,7 +1,7 @@
 import express, { type Express } from 'express';
 import { admission } from './admission.ts';
 import { errorHandler, notFound } from './errors.ts';
-import { crossOrigin, securityHeaders } from './headers.ts';
+import { addSecurityHeaders, crossOrigin } from './headers.ts';
 import { requestLog } from './log.ts';
 import { queryParser } from './query.ts';
 import { apiKeysRoutes } from './routes/api-keys.ts';
@@ -27,10 +27,10 @@ export function createApp(context: Context): Express {
   app.enable('case sensitive routing');
   app.set('trust proxy', context.config.trustProxy);
   app.set('query parser', queryParser(context.contract));
+  addSecurityHeaders(app, context.config);
 
   app.use(requestLog(context));
-  app.use(securityHeaders(context.config), ...crossOrigin(context.config));
-  app.use(admission(context));
+  app.use(admission(context), ...crossOrigin(context.config));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));
