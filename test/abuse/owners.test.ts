@@ -1,6 +1,6 @@
 import { abuse } from './record.ts';
 import { bodyOf, calls, encoded, filled, sampleOf, uuid } from './samples.ts';
-import { type Target, useTarget } from './target.ts';
+import { idsOf, type Target, useTarget } from './target.ts';
 
 /** What is open to whoever knows the id, as the contract says; and what answers 200 and says that nothing is there. */
 const open = new Set(['get_session_usage', 'envd_process', 'envd_filesystem']);
@@ -14,19 +14,6 @@ describe('abuse: one owner against every route of another', () => {
     [alice, mallory] = [await target().addUser('alice'), await target().addUser('mallory')];
   });
   const as = (key: string) => ({ 'X-API-Key': key });
-  const json = async (key: string, path: string, body: object) =>
-    JSON.parse((await target().ask('POST', path, { headers: as(key), body: JSON.stringify(body) })).text);
-
-  /** Returns the ids that alice has, by the name of a path parameter. */
-  const hers = async (): Promise<Record<string, string>> => {
-    const { vm_id, session_id } = await json(alice, '/v1/vms', { metadata: { of: 'alice' } });
-    const { snapshot_id } = await json(alice, `/v1/vms/${vm_id}/snapshot`, {});
-    const made = await json(alice, '/v1/api-keys/', {});
-    target().secret(made.api_key);
-    return {
-      ...{ vm_id, sandboxID: vm_id, session_id, snapshot_id, templateID: snapshot_id, item_id: String(made.id) },
-    };
-  };
   const nobodys: Record<string, string> = {
     ...{ vm_id: `i${'0'.repeat(20)}`, sandboxID: `i${'0'.repeat(20)}`, session_id: uuid, item_id: '999999' },
     ...{ snapshot_id: 'snap-nobodys', templateID: 'snap-nobodys' },
@@ -38,7 +25,7 @@ describe('abuse: one owner against every route of another', () => {
     if (open.has(operationId) || !(path.includes('{') || isKill)) continue;
     const expected = equivalents[operationId] ?? '404';
     abuse("somebody else's id", `${method} ${path}`, `${expected}, and nothing changed`, async () => {
-      const ids = await hers();
+      const ids = await idsOf(target(), alice);
       const body = bodyOf(operation);
       const call = (key: string, of: Record<string, string>) => {
         const given = isKill ? { session_id: of.session_id } : body && sampleOf(body.schema);
@@ -65,7 +52,7 @@ describe('abuse: one owner against every route of another', () => {
   }
 
   abuse("somebody else's", 'every list and filter', 'none of it', async () => {
-    await hers();
+    await idsOf(target(), alice);
     const lists = calls.filter(({ method, path }) => method === 'GET' && !path.includes('{'));
     const queries = ['', '?metadata={"of":"alice"}', '?metadata=of%3Dalice', '?limit=100'];
     const seen = [];

@@ -1,6 +1,6 @@
 import { abuse, counted } from './record.ts';
 import { bodyOf, type Call, calls, encoded, filled, poisoned, sampleOf, textParameters, uuid } from './samples.ts';
-import { type Asked, type Target, useTarget } from './target.ts';
+import { type Asked, idsOf, type Target, useTarget } from './target.ts';
 
 const payloads = [
   "' OR '1'='1",
@@ -28,13 +28,14 @@ describe('abuse: SQL in every string of every operation', () => {
   for (const call of calls) {
     const { method, path, operation } = call;
     if (operation.operationId === 'create_access_token') continue; // a hash of 0.3 s each: below
-    const count = payloads.length * placesOf(call).length;
+    const count = payloads.length * placesOf(call, {}).length;
     if (count === 0) continue;
     abuse('SQL', `${method} ${path}: ${count} strings`, 'nothing but refusals and plain text', async () => {
+      const places = placesOf(call, await idsOf(target(), mallory));
       const before = contents(target());
       const wrong: string[] = [];
       for (const payload of payloads) {
-        for (const place of placesOf(call)) {
+        for (const place of places) {
           const { status, text } = await target().ask(method, ...place(payload, mallory));
           if (status === 500 || status === 503) wrong.push(`${status} for ${payload}`);
           if (text.includes('HERS')) wrong.push(`somebody else's for ${payload}`);
@@ -64,16 +65,17 @@ describe('abuse: SQL in every string of every operation', () => {
 type Place = (payload: string, key: string) => [path: string, asked: Asked];
 
 /** Returns what makes the request that has a payload in one of the operation's strings, for each of them. */
-function placesOf({ path, operation }: Call): Place[] {
+function placesOf({ path, operation }: Call, ids: Record<string, string>): Place[] {
   const body = bodyOf(operation);
   const type = body?.type ?? '';
   const plain = (key: string, value: unknown = body && sampleOf(body.schema)): Asked => ({
     headers: { 'X-API-Key': key, ...(body && { 'Content-Type': type }) },
     body: body ? encoded(type, value) : undefined,
   });
-  const url = filled(path, () => uuid);
+  const id = (name: string) => ids[name] ?? uuid;
+  const url = filled(path, id);
   const parameters = textParameters(operation).map(({ name, place }): Place => {
-    if (place === 'path') return (payload, key) => [filled(path, (n) => (n === name ? payload : uuid)), plain(key)];
+    if (place === 'path') return (payload, key) => [filled(path, (n) => (n === name ? payload : id(n))), plain(key)];
     if (place === 'query') return (payload, key) => [`${url}?${name}=${encodeURIComponent(payload)}`, plain(key)];
     return (payload, key) => [url, { ...plain(key), headers: { ...plain(key).headers, [name]: payload } }];
   });

@@ -105,3 +105,14 @@ export function statusesIn(said: string): string {
   const statuses = [...said.matchAll(/HTTP\/1\.[01] (\d{3}) /g)].map(([, status]) => status);
   return statuses.join(', ') || 'closed';
 }
+
+/** Makes one of each thing that has an id for whoever has the key, and returns the ids by the names of path parameters. */
+export async function idsOf({ ask, secret }: Target, key: string): Promise<Record<string, string>> {
+  const post = async (path: string, body: object) =>
+    JSON.parse((await ask('POST', path, { headers: { 'X-API-Key': key }, body: JSON.stringify(body) })).text);
+  const { vm_id, session_id } = await post('/v1/vms', { metadata: { of: 'alice' } });
+  const { snapshot_id } = await post(`/v1/vms/${vm_id}/snapshot`, {});
+  const made = await post('/v1/api-keys/', {});
+  secret(made.api_key);
+  return { vm_id, sandboxID: vm_id, session_id, snapshot_id, templateID: snapshot_id, item_id: String(made.id) };
+}
