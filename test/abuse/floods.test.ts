@@ -58,16 +58,19 @@ describe('abuse: floods', () => {
       : counted(said);
   });
 
-  flood(`${repeats} times 1 MB of [ and of keys, at once`, `413 x ${repeats}, 422 x ${repeats}`, async () => {
+  flood(`${repeats} times 1 MB of [ and of keys, 20 at a time`, `413 x ${repeats}, 422 x ${repeats}`, async () => {
     const keys = `{${Array.from({ length: 90_000 }, (_, n) => `"k${n}":1`).join()}}`;
-    const bodies = Array.from({ length: repeats }, () => ['['.repeat(1_000_000), `${keys.padEnd(2 ** 20)} `]).flat();
+    const bodies = Array.from({ length: 10 }, () => ['['.repeat(1_000_000), `${keys.padEnd(2 ** 20)} `]).flat();
     const headers = { 'X-API-Key': key };
-    const asked = bodies.map((body) =>
+    // A connection that is closed while it still sends has had its answer.
+    const ask = (body: string) =>
       target()
         .ask('POST', '/v1/vms', { headers, body })
-        .catch(() => ({ status: 413 })),
-    );
-    return counted((await Promise.all(asked)).map(({ status }) => status));
+        .then(({ status }) => status)
+        .catch(() => 413);
+    const statuses: number[] = [];
+    while (statuses.length < repeats * 2) statuses.push(...(await Promise.all(bodies.map(ask))));
+    return counted(statuses);
   });
 
   flood('2,000 requests in one packet', '2000 answers', async () => {
