@@ -1,9 +1,13 @@
-import type { Request, RequestHandler, Response } from 'express';
+import type { Socket } from 'node:net';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { HttpError } from './errors.ts';
 import type { Context } from './server.ts';
 
 /** Bodies that may be on their way at a time: each may come to hold 1 MiB. */
 const maxArriving = 128;
+
+/** Requests that may wait on one connection for the answer to the one before. */
+const maxWaiting = 100;
 
 /** Bytes of answers that may lie here because their clients don't read them. */
 const maxUnreadBytes = 2 ** 27;
@@ -11,7 +15,8 @@ const maxUnreadBytes = 2 ** 27;
 /**
  * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
  * `Retry-After` for one too many. A client that sends slowly or doesn't read takes no room from others: when it gets
- * tight, the connection goes whose body has been on its way, or whose answer has lain here, for the longest.
+ * tight, the connection goes whose body has been on its way, or whose answer has lain here, for the longest. Requests
+ * on one connection are taken up one after another, however many come at once.
  */
 export function admission({ config, log }: Pick<Context, 'config' | 'log'>): RequestHandler {
   const underWay = new Set<Response>();
@@ -47,7 +52,7 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
     }
   };
 
-  return (req, res, next) => {
+  const admit: RequestHandler = (req, res, next) => {
     boundUnread();
     if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
     if (underWay.size >= config.maxConcurrent) {
@@ -61,6 +66,34 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
     res.on('close', release);
     next();
   };
+
+  const waiting = new WeakMap<Socket, number>();
+  return (req, res, next) => {
+    // A response has its socket from the moment at which it is its turn to be sent.
+    if (res.socket) {
+      admit(req, res, next);
+      return;
+    }
+    const { socket } = req;
+    const count = (waiting.get(socket) ?? 0) + 1;
+    if (count > maxWaiting) {
+      cut(req, 'too many requests wait on one connection');
+      return;
+    }
+    waiting.set(socket, count);
+    res.once('socket', () => {
+      waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
+      // The next one only after others had their turn.
+      setImmediate(() => admitOrFail(req, res, next));
+    });
+  };
+  function admitOrFail(req: Request, res: Response, next: NextFunction) {
+    try {
+      admit(req, res, next);
+    } catch (error) {
+      next(error);
+    }
+  }
 }
 
 function unreadBytes(responses: Set<Response>): number {

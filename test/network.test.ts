@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { apiKey, itHere, startApp, type TestApp } from './helpers.ts';
 
@@ -175,6 +176,36 @@ describe('on a network', () => {
       await closed;
       expect((await fetch(`http://127.0.0.1:${port}/health`)).status).to.equal(200);
       for (const socket of others) socket.destroy();
+    });
+  });
+
+  describe('requests that wait for the answer to the one before on their connection', () => {
+    const asking = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
+
+    it('take no room for good when the connection is gone', async () => {
+      const app = await startApp({ port: 0, maxConcurrent: 20 });
+      const [first, second] = (await open(app, 2)) as [Socket, Socket];
+      const url = `http://127.0.0.1:${first.remotePort}/health`;
+      const form = 'username=a&password=b';
+      const login = `POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: ${form.length}\r\n\r\n${form}`;
+      for (const socket of [first, second]) socket.write(login + asking.repeat(30));
+      // By then they have arrived, and wait for the password to be tried.
+      await fetch(url);
+      first.resetAndDestroy();
+      second.resetAndDestroy();
+      while ((app.log().match(/auth\/token/g) ?? []).length < 2) await fetch(url);
+      expect((await fetch(url)).status).to.equal(200);
+    });
+
+    it('are answered in their order, and are cut off when they are more than a hundred', async () => {
+      const app = await startApp({ port: 0, maxConcurrent: 1 });
+      const [few, many] = (await open(app, 2)) as [Socket, Socket];
+      const answers = async (socket: Socket, count: number) => {
+        socket.write(`${asking.repeat(count - 1)}GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+        return ((await readText(socket).catch(() => '')).match(/HTTP\/1.1 200 OK/g) ?? []).length;
+      };
+      expect(await answers(few, 100)).to.equal(100);
+      expect(await answers(many, 1000)).to.be.below(101);
     });
   });
 
