@@ -27,7 +27,9 @@ describe('abuse: credentials', () => {
   });
 
   const with_ = (headers: string) => async () =>
-    statusesIn(await target().say(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n`)));
+    statusesIn(
+      await target().say(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n\r\n`)),
+    );
   const changed = (secret: string, at: number) =>
     target().secret(secret.slice(0, at) + (secret[at] === '0' ? '1' : '0') + secret.slice(at + 1));
   /** Named, with the headers that it makes once a test runs. */

@@ -70,7 +70,7 @@ describe('abuse: paths and queries', () => {
   for (const [path, expected] of paths) {
     const shown = path.length > 60 ? `GET ${path.slice(0, 40)}... (${path.length} characters)` : `GET ${path}`;
     abuse('path', shown, expected, async () => {
-      const bytes = `GET ${path} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${key}\r\n\r\n`;
+      const bytes = `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-API-Key: ${key}\r\n\r\n`;
       return statusesIn(await target().say(bytes));
     });
   }
@@ -98,7 +98,7 @@ describe('abuse: headers', () => {
   for (const [sent, header, expected] of headers) {
     abuse('header', sent, expected, async () => {
       const host = header.startsWith('Host:') ? '' : 'Host: x\r\n';
-      const said = await target().say(`GET /health HTTP/1.1\r\n${host}${header}\r\n\r\n`);
+      const said = await target().say(`GET /health HTTP/1.1\r\nConnection: close\r\n${host}${header}\r\n\r\n`);
       if (/^(set-cookie|x-injected|location)|evil/im.test(said)) return `injected: ${said.slice(0, 200)}`;
       return statusesIn(said);
     });

@@ -25,7 +25,7 @@ export type Target = {
   secret: (text: string) => string;
   /** Asks and holds the answer against the contract. The path is sent as it is. */
   ask: (method: string, path: string, asked?: Asked) => Promise<Answer>;
-  /** Sends bytes on a connection of their own and returns all that comes back until it is closed. */
+  /** Sends bytes on a connection of their own and returns all that comes back until the server closes it. */
   say: (bytes: string | Buffer) => Promise<string>;
 };
 
@@ -82,7 +82,7 @@ function attack(serving: Serving, store: Store, secrets: Set<string>, agent: Age
       const socket = connect(port, '127.0.0.1');
       // What is cut off has been answered as well.
       socket.on('error', () => {});
-      socket.end(bytes);
+      socket.write(bytes);
       return readText(socket).catch(() => '');
     },
   };
