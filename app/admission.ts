@@ -12,6 +12,9 @@ const maxWaiting = 100;
 /** Bytes of answers that may lie here because their clients don't read them. */
 const maxUnreadBytes = 2 ** 27;
 
+/** All that are smaller come to no more than half of that. */
+const largeAnswer = 2 ** 16;
+
 /**
  * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
  * `Retry-After` for one too many. A client that sends slowly or doesn't read takes no room from others: when it gets
@@ -40,20 +43,20 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
       else return;
     }
   };
-  const boundUnread = () => {
-    // Few can't hold much, and this is asked on every request.
-    if (underWay.size < 4) return;
+  /** Called as soon as an answer is whole: many that are asked for at once are worked out one after another. */
+  function boundUnread(this: Response) {
+    if (this.writableLength < largeAnswer) return;
     let unread = unreadBytes(underWay);
     for (const res of underWay) {
       if (unread <= maxUnreadBytes) return;
-      if (!res.writableEnded) continue;
-      unread -= res.writableLength;
-      cut(res.req, 'its answer is not read and others wait');
+      if (res !== this && res.writableEnded) {
+        unread -= res.writableLength;
+        cut(res.req, 'its answer is not read and others wait');
+      }
     }
-  };
+  }
 
   const admit: RequestHandler = (req, res, next) => {
-    boundUnread();
     if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
     if (underWay.size >= config.maxConcurrent) {
       throw new HttpError(503, 'Too many requests are under way: try again later', { 'Retry-After': '1' });
@@ -63,7 +66,7 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
       arriving.add(req);
       boundArriving(maxArriving);
     }
-    res.on('close', release);
+    res.on('close', release).on('prefinish', boundUnread);
     next();
   };
 
