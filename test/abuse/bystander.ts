@@ -7,11 +7,12 @@ import { isMeasured } from './scale.ts';
 import type { Target } from './target.ts';
 
 const calmMilliseconds = 1500;
+const rounds = 3;
 const path = '/v1/sessions/sandboxes?limit=10';
 
 /**
  * Runs a flood while somebody else goes on asking; returns what the flood says, or how the other one fared where they were
- * not answered. Measured, the other is a process of its own, the flood comes twice, and the figures go to the report.
+ * not answered. Measured, the other is a process of its own, the flood comes three times, and the figures go to the report.
  */
 export async function withBystander(
   name: string,
@@ -49,7 +50,7 @@ async function measured(name: string, target: Target, key: string, flood: () => 
   let said = '';
   let failures = 0;
   const times: number[] = [];
-  for (let round = 0; round < 2; round++) {
+  for (let round = 0; round < rounds; round++) {
     let isOver = false;
     const flooding = flood().finally(() => {
       isOver = true;
@@ -69,7 +70,7 @@ async function measured(name: string, target: Target, key: string, flood: () => 
   figures.push(
     `${name}: somebody else's latency ${shown(calm)} before, ${shown(meanwhile)} meanwhile (${ratio('p50')}, ${ratio('p99')}), ` +
       `longest ${meanwhile.max.toFixed(0)} ms, ${meanwhile.calls} answers, ${failures} refused; memory ${memory.before} MiB before, ` +
-      `${memory.peak} at most, ${memory.after.join(' and ')} after the first and the second time`,
+      `${memory.peak} at most, ${memory.after.join(', ')} after each of ${rounds} times`,
   );
   return said;
 }
