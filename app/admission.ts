@@ -17,9 +17,9 @@ const largeAnswer = 2 ** 16;
 
 /**
  * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
- * `Retry-After` for one too many. A client that sends slowly or doesn't read takes no room from others: when it gets
- * tight, the connection goes whose body has been on its way, or whose answer has lain here, for the longest. Requests
- * on one connection are taken up one after another, however many come at once.
+ * `Retry-After` for one too many, and 505 for what isn't HTTP/1. A client that sends slowly or doesn't read takes no
+ * room from others: when it gets tight, the connection goes whose body has been on its way, or whose answer has lain
+ * here, for the longest. Requests on one connection are taken up one after another, however many come at once.
  */
 export function admission({ config, log }: Pick<Context, 'config' | 'log'>): RequestHandler {
   const underWay = new Set<Response>();
@@ -57,6 +57,8 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
   }
 
   const admit: RequestHandler = (req, res, next) => {
+    // Node's parser lets 0.9 and 2.0 pass, which mean something else on the wire.
+    if (req.httpVersionMajor !== 1) throw new HttpError(505, undefined, { Connection: 'close' });
     if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
     if (underWay.size >= config.maxConcurrent) {
       throw new HttpError(503, 'Too many requests are under way: try again later', { 'Retry-After': '1' });

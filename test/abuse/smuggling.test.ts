@@ -46,9 +46,9 @@ const shapes: [string, string, string][] = [
   ['lines that end in a bare LF', 'GET /health HTTP/1.1\nHost: x\n\n', '400'],
   ['a space before the first header', `GET /health HTTP/1.1\r\n Host: x${end}`, '400'],
   ['HTTP/1.1 without a Host', `GET /health HTTP/1.1${end}`, '400'],
-  ['HTTP/2.0 in plain text', `GET /health HTTP/2.0\r\nHost: x\r\nConnection: close${end}`, '200'],
+  ['HTTP/2.0 in plain text', `GET /health HTTP/2.0\r\nHost: x\r\nConnection: close${end}`, '505'],
   ['the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\nSM${end}`, '400'],
-  ['HTTP/0.9', 'GET /health\r\n\r\n', '400'],
+  ['HTTP/0.9', 'GET /health\r\n\r\n', '505'],
   [
     'HTTP/1.0 with keep-alive, twice',
     `GET /health HTTP/1.0\r\nConnection: keep-alive${end}GET /health HTTP/1.0${end}`,
