@@ -1661,7 +1661,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails */
+        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails, or too many passwords are being checked */
         Busy: {
             headers: {
                 /** @description Seconds to wait before the next attempt */

@@ -57,6 +57,15 @@ describe('abuse: guessing passwords', () => {
         guesses(4, (n) => ({ name: `other${n}`, word: `wrong guess ${n}`, from: `1.2.3.${n}, 10.9.9.9` })),
       ),
     );
+    abuse('guessing', 'forty names from forty addresses at once', 'some 401, some 503', async () => {
+      const one = (n: number) =>
+        statuses(target(), [{ name: `crowd${n}`, word: `wrong guess ${n}`, from: `10.8.${n}.1` }]);
+      const answers = new Set(await Promise.all(Array.from({ length: 40 }, (_, n) => one(n))));
+      return [...answers]
+        .sort()
+        .map((status) => `some ${status}`)
+        .join(', ');
+    });
     abuse('guessing', 'thirty at once', '401 x 3, 429 x 27', async () => {
       const one = (n: number) => statuses(target(), [{ name: `once${n}`, word: `wrong guess ${n}`, from: '10.7.7.7' }]);
       return counted(await Promise.all(Array.from({ length: 30 }, (_, n) => one(n))));
