@@ -7,12 +7,12 @@ import { isMeasured } from './scale.ts';
 import type { Target } from './target.ts';
 
 const calmMilliseconds = 1500;
-const rounds = 3;
+const rounds = 5;
 const path = '/v1/sessions/sandboxes?limit=10';
 
 /**
  * Runs a flood while somebody else goes on asking; returns what the flood says, or how the other one fared where they were
- * not answered. Measured, the other is a process of its own, the flood comes three times, and the figures go to the report.
+ * not answered. Measured, the other is a process of its own, the flood comes five times, and the figures go to the report.
  */
 export async function withBystander(
   name: string,
