@@ -16,7 +16,7 @@ declare global {
       openapi?: { openApiRoute: string } | undefined;
       /** Set on every operation that the contract puts behind `security`. */
       principal?: Principal;
-      /** Why the credential couldn't be checked: the validator would make another error of it. */
+      /** Why the credential couldn't be checked or didn't count: the validator would make another error of it. */
       failure?: unknown;
     }
   }
@@ -51,7 +51,7 @@ class ApiKeyStrategy extends passport.Strategy {
 /**
  * Returns the validator's handler for `OAuth2PasswordBearer`: it sets `req.principal` from a bearer token (an access
  * token or an API key) or from `X-API-Key`, whichever is valid.
- * The handler throws HttpError 401 when none is; where it can't tell it sets `req.failure` as well.
+ * The handler throws HttpError 401 when none is; where it can't tell, or they ask too often, it sets `req.failure` as well.
  */
 export function createAuthenticator(context: Context): (req: Request) => Promise<true> {
   const { store, now } = context;
@@ -73,21 +73,33 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
       authenticator.authenticate(['bearer', 'api-key'], { session: false }, settle)({ headers }, req.res, reject);
     });
 
+  const check = async (req: Request) => {
+    const principal = await authenticate(req);
+    if (principal) return admit(req, principal, context);
+    context.limitRate(req);
+    throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
+  };
   return async (req) => {
-    const principal = await authenticate(req).catch((error) => {
-      req.failure = error;
+    try {
+      await check(req);
+      return true;
+    } catch (error) {
+      if (!(error instanceof HttpError && error.status === 401)) req.failure = error;
       throw error;
-    });
-    if (!principal) throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
-    admit(req, principal, context);
-    return true;
+    }
   };
 }
 
-/** Notes whom the request speaks for, and that their key is in use. */
-export function admit(req: Request, principal: Principal, { now, keyUse }: Pick<Context, 'now' | 'keyUse'>): void {
+/** Notes whom the request speaks for, and that their key is in use. Throws HttpError 429 when they ask too often. */
+export function admit(
+  req: Request,
+  principal: Principal,
+  context: Pick<Context, 'now' | 'keyUse' | 'limitRate'>,
+): void {
+  const { now, keyUse, limitRate } = context;
   if (principal.keyId !== null) keyUse.set(principal.keyId, now());
   req.principal = principal;
+  limitRate(req);
 }
 
 /** Returns whom the request speaks for. Throws an Error on an operation without `security`. */

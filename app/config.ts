@@ -1,7 +1,9 @@
 import { apiKeyPattern } from '../db/credentials.ts';
 import { isLoopback } from './loopback.ts';
+import { type NetworkConfig, networkSettings } from './network-settings.ts';
+import { duration, integer, matching, type Setting, text } from './setting.ts';
 
-export type Config = {
+export type Config = NetworkConfig & {
   host: string;
   port: number;
   db: string;
@@ -19,16 +21,6 @@ export type Config = {
   metricsHost: string;
   metricsPort: number | undefined;
   metricsToken: string | undefined;
-};
-
-type Setting<T> = {
-  variable: string;
-  flag: string;
-  argument: string;
-  help: string;
-  fallback: T;
-  /** Returns the value that the text stands for; throws an Error that says what is allowed. */
-  read: (text: string) => T;
 };
 
 /** Every setting of the server: the only list of them. Flags win over the environment, that over the defaults. */
@@ -158,6 +150,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: undefined,
     read: (value) => matching(value, /^[\w.~+/-]{16,}=*$/, 'at least 16 letters, digits or -._~+/'),
   },
+  ...networkSettings,
 };
 
 /** A setting with a value that can't be used; the message names the variable or flag. */
@@ -219,32 +212,4 @@ export function readConformTarget(flags: ConformTarget, env: NodeJS.ProcessEnv =
     flags[name as keyof ConformTarget] ?? env[variable],
   ]);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined && value !== ''));
-}
-
-function text(value: string): string {
-  return matching(value, /^[^\0]+$/, 'not empty');
-}
-
-function matching(value: string, pattern: RegExp, allowed: string): string {
-  if (pattern.test(value)) return value;
-  throw new Error(`must be ${allowed}`);
-}
-
-/** Returns what reads a whole number and throws an Error when there is none, or one out of bounds. */
-export function integer(min: number, max: number): (value: string) => number {
-  return (value) => {
-    const number = Number(value);
-    if (/^\d+$/.test(value) && number >= min && number <= max) return number;
-    throw new Error(`must be a whole number from ${min} to ${max}, not '${value}'`);
-  };
-}
-
-const milliseconds = new Map(Object.entries({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }));
-
-/** Returns the milliseconds that `30d`, `12h`, `90m` or `45s` stands for. Throws an Error that says what is allowed. */
-export function duration(value: string): number {
-  const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
-  const length = Number(number) * (milliseconds.get(unit) ?? 0);
-  if (length > 0) return length;
-  throw new Error(`must be a whole number above 0 with s, m, h or d behind it, not '${value}'`);
 }

@@ -1,5 +1,7 @@
 import express, { type Express } from 'express';
+import { admission } from './admission.ts';
 import { errorHandler, notFound } from './errors.ts';
+import { addSecurityHeaders, crossOrigin } from './headers.ts';
 import { requestLog } from './log.ts';
 import { requestMetrics } from './metrics.ts';
 import { queryParser } from './query.ts';
@@ -23,14 +25,19 @@ import { validator } from './validator.ts';
 /** Returns the application: what every request goes through, in this order. */
 export function createApp(context: Context): Express {
   const app = express();
+  // Whatever else express may say, it is without a stack.
+  app.set('env', 'production');
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('case sensitive routing');
+  app.set('trust proxy', context.config.trustProxy);
   app.set('query parser', queryParser(context.contract));
+  addSecurityHeaders(app, context.config);
 
   app.use(requestLog(context));
-  if (context.test) app.use(testMiddleware(context.test));
   if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
+  if (context.test) app.use(testMiddleware(context.test));
+  app.use(admission(context), ...crossOrigin(context.config));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));

@@ -62,7 +62,8 @@ async function main(argv: string[]): Promise<number> {
     stop.abort();
   });
   try {
-    await createProgram({ stdin, stdout, stderr, stop: stop.signal, now: clock() }).parseAsync(argv);
+    const onReload = (listener: () => void) => void process.on('SIGHUP', listener);
+    await createProgram({ stdin, stdout, stderr, stop: stop.signal, onReload, now: clock() }).parseAsync(argv);
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;

@@ -1,20 +1,23 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server, STATUS_CODES } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Express } from 'express';
+import type { Express, Request } from 'express';
 import type { Logger } from 'pino';
 import { EventFeed } from '../db/feed.ts';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
 import { type Config, refuseOpenMetrics } from './config.ts';
-import { drainable } from './drain.ts';
+import { boundConnections } from './connections.ts';
 import { createApp } from './http.ts';
 import { createLog } from './log.ts';
 import type { MetricsServer } from './metrics/listener.ts';
 import type { Metrics } from './metrics.ts';
+import { rateLimiter } from './rate-limit.ts';
 import { startSweeper } from './sweeper.ts';
 import type { TestMode } from './test-mode/mode.ts';
+import { readCertificate } from './tls.ts';
 
 /** Room for the longest filter there may be, every character of it escaped. */
 const maxHeaderBytes = 2 ** 17;
@@ -36,6 +39,8 @@ export type Context = {
   /** Null unless metrics are served. */
   metrics: Metrics | null;
   isDraining: boolean;
+  /** Counts a request against whoever makes it. Throws HttpError 429 past the configured rate. */
+  limitRate: (req: Request) => void;
 };
 
 export type SandpitServer = {
@@ -45,36 +50,44 @@ export type SandpitServer = {
   start: () => Promise<string>;
   /** Where the metrics are, once it has started and if they are served. */
   metricsUrl: () => string | null;
+  /** Reads the certificate again, for connections to come. Throws CertificateError and keeps the old one. */
+  reloadCertificate: () => void;
   /** Stops listening, waits for open requests as long as configured, then closes the store. */
   close: () => Promise<void>;
 };
 
 /**
  * Puts the program together: store, rules, HTTP. Overrides are for tests.
- * Throws StoreError `unusable` when the database can't be opened, ConfigError when metrics would be open to all.
+ * Throws StoreError `unusable` when the database can't be opened, ConfigError when metrics would be open to all,
+ * CertificateError when the certificate can't be used.
  */
 export function createServer(
   config: Config,
   overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract' | 'test'>> = {},
 ): SandpitServer {
   refuseOpenMetrics(config);
+  const certificate = readCertificate(config);
   const store = overrides.store ?? openStore(config.db);
+  const now = overrides.now ?? Date.now;
   const context: Context = {
     config,
     contract: overrides.contract ?? loadContract(),
     store,
     log: overrides.log ?? createLog(config.logLevel),
-    now: overrides.now ?? Date.now,
+    now,
     keyUse: new Map(),
     test: overrides.test,
     feed: new EventFeed(store),
     metrics: null,
     isDraining: false,
+    limitRate: rateLimiter({ config, now }),
   };
   const app = createApp(context);
-  const server = createHttpServer({ ...expressClasses(app), maxHeaderSize: maxHeaderBytes }, app);
+  const options = { ...expressClasses(app), ...limitsOf(config) };
+  const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
   server.on('clientError', answerBadHttp);
-  const drain = drainable(server);
+  server.setTimeout(config.requestSeconds * 2000);
+  const drain = boundConnections(server, config.maxConnections);
   const sweeper = startSweeper(context);
   let metricsServer: MetricsServer | null = null;
 
@@ -86,6 +99,10 @@ export function createServer(
       return listen(server, config);
     },
     metricsUrl: () => metricsServer?.url ?? null,
+    reloadCertificate: () => {
+      const renewed = readCertificate(config);
+      if (renewed) (server as HttpsServer).setSecureContext(renewed);
+    },
     close: async () => {
       // Streams of events end by themselves: nothing waits for them.
       context.feed.close();
@@ -107,11 +124,27 @@ async function startMetrics(context: Context): Promise<MetricsServer | null> {
   return served;
 }
 
-async function listen(server: Server, { host, port }: Config): Promise<string> {
+/**
+ * What a client may take: a slow one is answered 408. Idle connections are kept for longer than the minute for which
+ * proxies keep theirs (nginx's keepalive_timeout, AWS's load balancers), as the one that closes first must be the proxy.
+ */
+function limitsOf({ requestSeconds }: Config) {
+  const headersTimeout = Math.min(requestSeconds, 10) * 1000;
+  return {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout,
+    handshakeTimeout: headersTimeout,
+    requestTimeout: requestSeconds * 1000,
+    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: 500,
+  };
+}
+
+async function listen(server: Server, { host, port, tlsCert }: Config): Promise<string> {
   server.listen(port, host);
   await once(server, 'listening');
   const { address, family, port: actual } = server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+  return `${tlsCert === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
 
 const badHttpStatus: Record<string, number> = {

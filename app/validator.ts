@@ -28,12 +28,13 @@ export function validator(context: Context): RequestHandler {
   const everything = inTurn([
     ...before,
     ...security,
+    limitAnonymous(context),
     ...bodyReader(contract),
     ...request,
     ...response,
     requireBody(contract),
   ]);
-  const everyTime = inTurn([...security, ...response]);
+  const everyTime = inTurn([...security, limitAnonymous(context), ...response]);
   const verdicts = new Map<string, Verdict>();
 
   return (req, res, next) => {
@@ -77,6 +78,14 @@ function inTurn(handlers: RequestHandler[]): RequestHandler {
         done(thrown);
       }
     };
+    next();
+  };
+}
+
+/** Whoever has a credential was counted with it. */
+function limitAnonymous({ limitRate }: Context): RequestHandler {
+  return (req, _res, next) => {
+    if (!req.principal) limitRate(req);
     next();
   };
 }

@@ -1,13 +1,33 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { StoreError } from './errors.ts';
 
 /** OWASP's Password Storage Cheat Sheet (2025): scrypt with N = 2^17, r = 8, p = 1, which takes 128 MiB. */
 const cost = { N: 2 ** 17, r: 8, p: 1 };
 const maxmem = 256 * 2 ** 20;
 
-const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
+const unboundedDerive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
 
-/** Returns a salted hash that carries its own parameters: `scrypt$N$r$p$salt$key`, base64. */
+/** At a time, for the memory that each takes; and in line, for the time. */
+const most = { running: 2, waiting: 8 };
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** Throws StoreError `busy` when too many are in line. */
+async function derive(...given: Parameters<typeof unboundedDerive>): Promise<Buffer> {
+  if (running < most.running) running++;
+  else if (waiting.length < most.waiting) await new Promise<void>((resolve) => waiting.push(resolve));
+  else throw new StoreError('busy', 'too many passwords are being checked');
+  try {
+    return await unboundedDerive(...given);
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else running--;
+  }
+}
+
+/** Returns a salted hash that carries its own parameters: `scrypt$N$r$p$salt$key`, base64. Throws StoreError `busy`. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(16);
   const key = await derive(password.normalize('NFKC'), salt, 32, { ...cost, maxmem });
@@ -16,7 +36,7 @@ export async function hashPassword(password: string): Promise<string> {
 
 /**
  * Returns whether the password made the hash, in the same time whether it did or not.
- * Without a hash (an unknown user) it takes as long and returns false.
+ * Without a hash (an unknown user) it takes as long and returns false. Throws StoreError `busy`.
  */
 export async function verifyPassword(password: string, hash: string | null): Promise<boolean> {
   const [, N, r, p, salt = '', key = ''] = (hash ?? decoyHash).split('$');

@@ -1928,6 +1928,17 @@ export interface components {
         };
     };
     responses: {
+        /** @description The caller asks more often than the server's operator allows */
+        TooManyRequests: {
+            headers: {
+                /** @description Seconds to wait before the next attempt */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description The request breaks the contract */
         BadE2BRequest: {
             headers: {
@@ -2087,7 +2098,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails */
+        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails, or too many passwords are being checked */
         Busy: {
             headers: {
                 /** @description Seconds to wait before the next attempt */
@@ -2209,6 +2220,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Busy"];
         };
     };

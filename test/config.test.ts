@@ -30,6 +30,21 @@ describe('the configuration', () => {
       ['retention', '30'],
       ['retention', '1.5h'],
       ['retention', 'forever'],
+      ['tlsCert', ''],
+      ['corsOrigins', 'a.example'],
+      ['corsOrigins', 'https://a.example/'],
+      ['corsOrigins', 'https://a.example,'],
+      ['trustProxy', 'true'],
+      ['trustProxy', '0'],
+      ['trustProxy', '10.0.0.0/33'],
+      ['trustProxy', '10.0.0'],
+      ['rateLimit', '50'],
+      ['rateLimit', '0/s'],
+      ['rateLimit', '1.5/s'],
+      ['rateLimit', '50/h'],
+      ['maxConcurrent', '0'],
+      ['maxConnections', '-1'],
+      ['requestSeconds', '0'],
     ];
     for (const [name, value] of bad) {
       const { variable, flag } = settings[name as keyof typeof settings];
@@ -42,6 +57,15 @@ describe('the configuration', () => {
     const read = (retention: string) => readConfig({ retention }, {}).retention;
     expect(['30d', '12h', '90m', '45s'].map(read)).to.deep.equal([2_592_000_000, 43_200_000, 5_400_000, 45_000]);
     expect(readConfig({}, {}).retention).to.equal(undefined);
+  });
+
+  it('takes a rate, origins and proxies', () => {
+    expect(readConfig({ rateLimit: '600/m' }, {}).rateLimit).to.deep.equal({ count: 600, milliseconds: 60_000 });
+    const origins = 'https://a.example, http://localhost:5173';
+    expect(readConfig({ corsOrigins: origins }, {}).corsOrigins).to.deep.equal(origins.split(', '));
+    expect(readConfig({ trustProxy: '2' }, {}).trustProxy).to.equal(2);
+    const proxies = 'loopback,10.0.0.0/8,2001:db8::1';
+    expect(readConfig({ trustProxy: proxies }, {}).trustProxy).to.deep.equal(proxies.split(','));
   });
 
   it('never repeats a key in an error', () => {

@@ -7,7 +7,13 @@ describe('what a deployment needs', () => {
     const { code, stdout } = await sandpit(['service']);
     expect(code).to.equal(0);
     expect(stdout).to.contain(`ExecStart=${executable ?? '/usr/local/bin/sandpit'} serve\n`);
-    for (const line of ['DynamicUser=yes', 'ProtectSystem=strict', 'StateDirectory=sandpit', 'NoNewPrivileges=yes']) {
+    for (const line of [
+      'ExecReload=kill -HUP $MAINPID',
+      'DynamicUser=yes',
+      'ProtectSystem=strict',
+      'StateDirectory=sandpit',
+      'NoNewPrivileges=yes',
+    ]) {
       expect(stdout).to.contain(`${line}\n`);
     }
   });

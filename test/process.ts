@@ -23,6 +23,8 @@ export async function sandpit(args: string[], { env = {}, input = '', cwd = '/' 
 export type Serving = {
   url: string;
   output: Omit<Result, 'code'>;
+  pid: number;
+  signal: (signal: NodeJS.Signals) => void;
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
   /** Sets the clock of a process that was started with a channel. */
   setClock: (time: number) => Promise<void>;
@@ -61,7 +63,8 @@ async function listening(
     child.send(time);
     await once(child, 'message');
   };
-  return { url, output, stop, setClock };
+  const signal = (name: NodeJS.Signals) => void child.kill(name);
+  return { url, output, pid: child.pid as number, signal, stop, setClock };
 }
 
 export type TestServer = {

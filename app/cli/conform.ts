@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { integer } from '../config.ts';
 import type { Flags } from '../conform/command.ts';
+import { integer } from '../setting.ts';
 import type { Terminal } from './terminal.ts';
 
 const description = `test any server against the contract of GET /v1/sessions/sandboxes

@@ -27,6 +27,8 @@ After=network.target
 
 [Service]
 ExecStart=${quoted(executable)} serve
+# Reads a renewed certificate (SANDPIT_TLS_CERT, SANDPIT_TLS_KEY).
+ExecReload=kill -HUP $MAINPID
 Environment=SANDPIT_DB=%S/sandpit/sandpit.db
 # Settings such as SANDPIT_HOST go here; it may be missing.
 EnvironmentFile=-/etc/sandpit.env
@@ -34,6 +36,8 @@ StateDirectory=sandpit
 StateDirectoryMode=0700
 WorkingDirectory=%S/sandpit
 DynamicUser=yes
+# Lets it read a private key that belongs to this group, where there is one:
+#SupplementaryGroups=ssl-cert
 UMask=0077
 Restart=on-failure
 TimeoutStopSec=15
@@ -77,6 +81,8 @@ function quoted(path: string): string {
 
 function dockerfile(executable: string): string {
   return `# docker build -t sandpit . && docker run -p 127.0.0.1:3000:3000 -v sandpit:/data sandpit
+# Before it goes on a network: -e SANDPIT_TLS_CERT=... -e SANDPIT_TLS_KEY=..., or a proxy with TLS and SANDPIT_TRUST_PROXY.
+# docker kill --signal HUP has it read a renewed certificate.
 FROM debian:12-slim
 COPY ${executable} /usr/local/bin/sandpit
 RUN install -d -o 65532 -g 65532 -m 700 /data

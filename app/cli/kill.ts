@@ -5,7 +5,7 @@ import { isObject, type JsonObject, parseJson } from '../../db/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
 import type { Sandbox } from '../../db/sandboxes.ts';
 import { read, type Trx, write } from '../../db/sqlite.ts';
-import { duration } from '../config.ts';
+import { duration } from '../setting.ts';
 import { addSettings, withStore } from './options.ts';
 import { shownTime, type Terminal, table } from './terminal.ts';
 

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type Command, InvalidArgumentError } from 'commander';
 import { createFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig, settings } from '../config.ts';
+import { isLoopback } from '../loopback.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { addSettings, upgradeNotice } from './options.ts';
 import type { Terminal } from './terminal.ts';
@@ -29,12 +30,16 @@ function wholeNumber(text: string): number {
   throw new InvalidArgumentError('It must be a whole number of at most 15 digits.');
 }
 
-async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<void> {
+async function serve(config: Config, terminal: Terminal): Promise<void> {
+  const { stderr, stop, now } = terminal;
   const server = createServer(config, { now });
   try {
     stderr.write(upgradeNotice(server.context.store));
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
+    reloadWhenTold(server, config, terminal);
+    if (config.tlsCert === undefined && !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')))
+      stderr.write(plainWarning(url));
     const firstKey = await createFirstUser(server.context);
     if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
     stderr.write(greeting(server, url));
@@ -43,6 +48,24 @@ async function serve(config: Config, { stderr, stop, now }: Terminal): Promise<v
   } finally {
     await server.close();
   }
+}
+
+/** Without a certificate there is nothing to read again: then a terminal that is closed ends the server, as ever. */
+function reloadWhenTold(server: SandpitServer, { tlsCert }: Config, { stdin, stderr, onReload }: Terminal): void {
+  if (tlsCert === undefined && stdin.isTTY) return;
+  onReload(() => {
+    try {
+      server.reloadCertificate();
+      stderr.write(tlsCert === undefined ? 'There is no certificate to read again.\n' : `Read ${tlsCert} again.\n`);
+    } catch (error) {
+      stderr.write(`The old certificate stays: ${(error as Error).message}\n`);
+    }
+  });
+}
+
+function plainWarning(url: string): string {
+  return `Warning: ${url} is open to the network without TLS, so API keys can be read on the way. \
+Give --tls-cert and --tls-key, or listen on 127.0.0.1 with a TLS proxy before it.\n`;
 }
 
 /** Has the server listen; returns its URL. Throws an Error that says in words why it can't. */

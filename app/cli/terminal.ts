@@ -8,6 +8,8 @@ export type Terminal = {
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   stop: AbortSignal;
+  /** Calls back whenever the process is told to read its files again, which else would end it (SIGHUP). */
+  onReload: (listener: () => void) => void;
   /** Returns milliseconds since 1970. */
   now: () => number;
 };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadContract } from '../../spec/load.ts';
-import { drainable } from '../drain.ts';
+import { boundConnections } from '../connections.ts';
 import { createForwarder } from './forward.ts';
 import type { Report } from './report.ts';
 import { createWatcher } from './watch.ts';
@@ -10,6 +10,8 @@ import { createWatcher } from './watch.ts';
 /** As large as Sandpit itself takes them: the target is to judge. */
 const maxHeaderBytes = 2 ** 17;
 const drainSeconds = 2;
+/** More than a client under test opens. */
+const maxConnections = 10_000;
 
 export type Proxy = {
   url: string;
@@ -27,7 +29,7 @@ export async function startProxy(target: URL, host: string, port: number, report
   server.on('request', pass);
   // Whether to go on is for the target to say.
   server.on('checkContinue', pass);
-  const drain = drainable(server);
+  const drain = boundConnections(server, maxConnections);
   server.listen(port, host);
   await once(server, 'listening');
   const { address, family, port: actual } = server.address() as AddressInfo;

@@ -61,8 +61,9 @@ function addressOf(req: Request): string {
   return ipKeyGenerator(req.ip ?? '');
 }
 
+/** Nobody has a longer name: so much of it is kept and no more. */
 function userOf(req: Request): string {
-  return grantOf(req).username;
+  return grantOf(req).username.slice(0, 65);
 }
 
 function grantOf(req: Request): PasswordGrant {

@@ -1,0 +1,76 @@
+import { abuse } from './record.ts';
+import { bodyOf, calls, encoded, filled, sampleOf, uuid } from './samples.ts';
+import { idsOf, type Target, useTarget } from './target.ts';
+
+/** What is open to whoever knows the id, as the contract says; and what answers 200 and says that nothing is there. */
+const open = new Set(['get_session_usage', 'envd_process', 'envd_filesystem']);
+const equivalents: Record<string, string> = { get_session_status: '200', kill: '404' };
+
+describe('abuse: one owner against every route of another', () => {
+  const target = useTarget();
+  let alice: string;
+  let mallory: string;
+  before(async () => {
+    [alice, mallory] = [await target().addUser('alice'), await target().addUser('mallory')];
+  });
+  const as = (key: string) => ({ 'X-API-Key': key });
+  const nobodys: Record<string, string> = {
+    ...{ vm_id: `i${'0'.repeat(20)}`, sandboxID: `i${'0'.repeat(20)}`, session_id: uuid, item_id: '999999' },
+    ...{ snapshot_id: 'snap-nobodys', templateID: 'snap-nobodys' },
+  };
+
+  for (const { method, path, operation } of calls) {
+    const { operationId } = operation;
+    const isKill = operationId === 'kill';
+    if (open.has(operationId) || !(path.includes('{') || isKill)) continue;
+    const expected = equivalents[operationId] ?? '404';
+    abuse("somebody else's id", `${method} ${path}`, `${expected}, and nothing changed`, async () => {
+      const ids = await idsOf(target(), alice);
+      const body = bodyOf(operation);
+      const call = (key: string, of: Record<string, string>) => {
+        const given = isKill ? { session_id: of.session_id } : body && sampleOf(body.schema);
+        const asked = body ? { headers: as(key), body: encoded(body.type, given) } : { headers: as(key) };
+        return target().ask(
+          method,
+          filled(path, (name) => of[name] ?? 'x'),
+          asked,
+        );
+      };
+      const before = contents(target());
+      const [foreign, missing] = [await call(mallory, ids), await call(mallory, nobodys)];
+      if (contents(target()) !== before) return 'something changed';
+      const masked = (text: string, of: Record<string, string>) =>
+        Object.values(of).reduce((masked, id) => masked.replaceAll(id, 'ID'), text);
+      if (foreign.status !== missing.status || masked(foreign.text, ids) !== masked(missing.text, nobodys)) {
+        return `told apart from nobody's: ${foreign.status} ${foreign.text} and ${missing.status} ${missing.text}`;
+      }
+      // Else the request itself might be at fault.
+      const own = await call(alice, ids);
+      if (own.text === foreign.text || (own.status === 404 && expected === '404')) return `as for alice: ${own.text}`;
+      return `${foreign.status}, and nothing changed`;
+    });
+  }
+
+  abuse("somebody else's", 'every list and filter', 'none of it', async () => {
+    await idsOf(target(), alice);
+    const lists = calls.filter(({ method, path }) => method === 'GET' && !path.includes('{'));
+    const queries = ['', '?metadata={"of":"alice"}', '?metadata=of%3Dalice', '?limit=100'];
+    const seen = [];
+    for (const { path } of lists) {
+      for (const query of queries) {
+        const { text } = await target().ask('GET', path + query, { headers: as(mallory) });
+        if (/"of": ?"alice"/.test(text)) seen.push(path + query);
+      }
+    }
+    return seen.join(', ') || 'none of it';
+  });
+});
+
+function contents({ store }: Target): string {
+  const tables = ['users', 'api_keys', 'sandboxes', 'snapshots'];
+  return JSON.stringify(
+    tables.map((table) =>
+      (store.sqlite.prepare(`select * from ${table}`).all() as object[]).map((row) => ({ ...row, last_used_at: null })),
+    ),
+  );
+}

@@ -1,0 +1,231 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
+import { expect } from 'chai';
+import { apiKey, itHere, startApp, type TestApp } from './helpers.ts';
+
+const list = '/v1/sessions/sandboxes';
+
+/** Returns so many connections to the server, which starts. */
+async function open(app: TestApp, count = 1): Promise<Socket[]> {
+  const port = Number(new URL(await app.server.start()).port);
+  const sockets = Array.from({ length: count }, () => connect(port, '127.0.0.1'));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  return sockets;
+}
+
+describe('on a network', () => {
+  describe('headers', () => {
+    it("are helmet's, on answers of every kind; nothing names the program", async () => {
+      const { http } = await startApp();
+      for (const path of ['/health', '/nope', list, '/docs/start.js']) {
+        const { headers } = await http.get(path);
+        expect(headers, path).to.include({
+          'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+          'cross-origin-opener-policy': 'same-origin',
+          'cross-origin-resource-policy': 'same-origin',
+          'referrer-policy': 'no-referrer',
+          'x-content-type-options': 'nosniff',
+          'x-frame-options': 'SAMEORIGIN',
+        });
+        expect(headers).not.to.have.any.keys('x-powered-by', 'server', 'strict-transport-security');
+      }
+    });
+  });
+
+  describe('other origins', () => {
+    const preflight = (app: TestApp, origin: string) =>
+      app.http
+        .options(list)
+        .set({ Origin: origin, 'Access-Control-Request-Method': 'GET', 'Access-Control-Request-Headers': 'X-API-Key' });
+
+    it('are told nothing unless they are configured', async () => {
+      const app = await startApp();
+      for (const response of [await preflight(app, 'https://a.example'), await app.http.get('/health')]) {
+        expect(Object.keys(response.headers).join()).not.to.contain('access-control');
+      }
+      expect((await preflight(app, 'https://a.example')).status).to.equal(405);
+    });
+
+    itHere('may call when they are listed, and no others', async () => {
+      const app = await startApp({ corsOrigins: ['https://a.example'] });
+      const answer = await preflight(app, 'https://a.example');
+      expect(answer.status).to.equal(204);
+      expect(answer.headers).to.include({
+        'access-control-allow-origin': 'https://a.example',
+        'access-control-allow-headers': 'X-API-Key',
+      });
+      expect((await preflight(app, 'https://b.example')).status).to.equal(405);
+      for (const origin of ['https://b.example', 'null', 'https://a.example.evil', 'http://a.example']) {
+        const { headers } = await app.http.get('/health').set('Origin', origin);
+        expect(headers).not.to.have.property('access-control-allow-origin');
+        expect(headers.vary).to.contain('Origin');
+      }
+    });
+  });
+
+  describe('SANDPIT_RATE_LIMIT', () => {
+    itHere('429: past the rate of a key, until time has passed; not for another key', async () => {
+      const app = await startApp({ rateLimit: { count: 3, milliseconds: 60_000 } });
+      const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
+      const ask = (caller = alice) => app.http.get(list).set(apiKey(caller));
+      for (let n = 0; n < 3; n++) expect((await ask()).status).to.equal(200);
+      const refused = await ask();
+      expect(refused.status).to.equal(429);
+      expect(refused.body).to.deep.equal({ detail: 'Too many requests: try again later' });
+      expect(refused.headers['retry-after']).to.equal('20');
+      expect((await ask(bob)).status).to.equal(200);
+      app.clock.now += 19_999;
+      expect((await ask()).status).to.equal(429);
+      app.clock.now += 1;
+      expect([(await ask()).status, (await ask()).status]).to.deep.equal([200, 429]);
+    });
+
+    itHere("429: an address's rate where there is no valid key, and in E2B's shape on its paths", async () => {
+      const app = await startApp({ rateLimit: { count: 2, milliseconds: 1000 } });
+      const alice = await app.addUser('alice');
+      expect((await app.http.get(list).set('X-API-Key', 'wrong')).status).to.equal(401);
+      expect((await app.http.get('/health')).status).to.equal(200);
+      expect((await app.http.get(list).set('X-API-Key', 'wrong')).status).to.equal(429);
+      expect((await app.http.get('/health')).status).to.equal(429);
+      expect((await app.http.get('/sandboxes')).body).to.include({ code: 429 });
+      expect((await app.http.get(list).set(apiKey(alice))).status).to.equal(200);
+    });
+
+    itHere('429: a session that is created with a key in the body counts for that key', async () => {
+      const app = await startApp({ rateLimit: { count: 2, milliseconds: 1000 }, trustProxy: 1 });
+      const { key } = await app.addUser('alice');
+      const create = (address: string) =>
+        app.http.post('/v1/sessions/session').set('X-Forwarded-For', address).send({ api_key: key });
+      const statuses = [];
+      for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) statuses.push((await create(address)).status);
+      expect(statuses).to.deep.equal([200, 200, 429]);
+    });
+
+    itHere('locks nobody out when the clock is set back', async () => {
+      const app = await startApp({ rateLimit: { count: 1, milliseconds: 1000 } });
+      await app.http.get('/health');
+      app.clock.now -= 3_600_000;
+      expect((await app.http.get('/health')).headers['retry-after']).to.equal('1');
+      app.clock.now += 1000;
+      expect((await app.http.get('/health')).status).to.equal(200);
+    });
+  });
+
+  describe('X-Forwarded-For', () => {
+    const guess = (app: TestApp, from: string) =>
+      app.http.post('/v1/auth/token').set('X-Forwarded-For', from).type('form').send(`username=${from}&password=wrong`);
+
+    it('is not believed without SANDPIT_TRUST_PROXY: the limit of failed logins holds', async () => {
+      const app = await startApp({ loginAttempts: 2 });
+      const statuses = [];
+      for (const from of ['1.1.1.1', '1.1.1.2', '1.1.1.3']) statuses.push((await guess(app, from)).status);
+      expect(statuses).to.deep.equal([401, 401, 429]);
+    });
+
+    it('tells clients apart behind a proxy that is trusted, whatever the client itself put there', async () => {
+      const app = await startApp({ loginAttempts: 1, trustProxy: 1 });
+      const statuses = [];
+      for (const from of ['1.1.1.1', '1.1.1.2', '9.9.9.9, 1.1.1.1']) statuses.push((await guess(app, from)).status);
+      expect(statuses).to.deep.equal([401, 401, 429]);
+    });
+  });
+
+  describe('room', () => {
+    it('503: with Retry-After for one request too many, while the others are answered', async () => {
+      const app = await startApp({ port: 0, maxConcurrent: 2 });
+      const alice = await app.addUser('alice');
+      const { sqlite } = app.server.context.store;
+      const { default: Database } = await import('better-sqlite3');
+      const other = new Database(sqlite.name);
+      other.exec('begin immediate');
+      const url = await app.server.start();
+      const headers = { ...apiKey(alice), 'Content-Type': 'application/json' };
+      const create = () => fetch(`${url}/v1/vms`, { method: 'POST', headers, body: '{}' });
+      const pending = [create(), create()];
+      // They may take a moment to arrive.
+      let answer = await fetch(`${url}/health`);
+      while (answer.status !== 503) answer = await fetch(`${url}/health`);
+      expect(answer.headers.get('retry-after')).to.equal('1');
+      expect(await answer.json()).to.deep.equal({ detail: 'Too many requests are under way: try again later' });
+      expect(await (await fetch(`${url}/sandboxes`)).json()).to.include({ code: 503 });
+      other.exec('commit');
+      other.close();
+      for (const response of pending) expect((await response).status).to.equal(201);
+      expect((await fetch(`${url}/health`)).status).to.equal(200);
+    });
+
+    it('is made by cutting off the body that has been on its way for the longest', async () => {
+      const app = await startApp({ port: 0, maxConcurrent: 1 });
+      const [slow] = (await open(app)) as [Socket];
+      slow.write('POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nusername=');
+      const closed = once(slow, 'close');
+      const url = `http://127.0.0.1:${slow.remotePort}`;
+      // Its request may take a moment to arrive.
+      while (!slow.destroyed && !slow.readableEnded) expect((await fetch(`${url}/health`)).status).to.equal(200);
+      await closed;
+      expect(app.log()).to.contain('its body is slow and others wait');
+    });
+
+    it('is made for a connection by closing the one that has asked nothing for the longest', async () => {
+      const app = await startApp({ port: 0, maxConnections: 3 });
+      const [first] = (await open(app)) as [Socket];
+      const port = first.remotePort as number;
+      const closed = once(first.resume(), 'close');
+      const others = Array.from({ length: 3 }, () => connect(port, '127.0.0.1'));
+      await closed;
+      expect((await fetch(`http://127.0.0.1:${port}/health`)).status).to.equal(200);
+      for (const socket of others) socket.destroy();
+    });
+  });
+
+  describe('requests that wait for the answer to the one before on their connection', () => {
+    const asking = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
+
+    it('take no room for good when the connection is gone', async () => {
+      const app = await startApp({ port: 0, maxConcurrent: 20 });
+      const [first, second] = (await open(app, 2)) as [Socket, Socket];
+      const url = `http://127.0.0.1:${first.remotePort}/health`;
+      const form = 'username=a&password=b';
+      const login = `POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: ${form.length}\r\n\r\n${form}`;
+      for (const socket of [first, second]) socket.write(login + asking.repeat(30));
+      // By then they have arrived, and wait for the password to be tried.
+      await fetch(url);
+      first.resetAndDestroy();
+      second.resetAndDestroy();
+      while ((app.log().match(/auth\/token/g) ?? []).length < 2) await fetch(url);
+      expect((await fetch(url)).status).to.equal(200);
+    });
+
+    it('are answered in their order, and are cut off when they are more than a hundred', async () => {
+      const app = await startApp({ port: 0, maxConcurrent: 1 });
+      const [few, many] = (await open(app, 2)) as [Socket, Socket];
+      const answers = async (socket: Socket, count: number) => {
+        socket.write(`${asking.repeat(count - 1)}GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+        return ((await readText(socket).catch(() => '')).match(/HTTP\/1.1 200 OK/g) ?? []).length;
+      };
+      expect(await answers(few, 100)).to.equal(100);
+      expect(await answers(many, 1000)).to.be.below(101);
+    });
+  });
+
+  describe('a slow client', () => {
+    it('408: headers or a body that take too long', async () => {
+      const app = await startApp({ port: 0, requestSeconds: 1 });
+      const [silent, headers, body] = (await open(app, 3)) as [Socket, Socket, Socket];
+      headers.write('GET /health HTTP/1.1\r\nHost: x\r\n');
+      body.write('POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nusername=');
+      const answers = [silent, headers, body].map(async (socket) => {
+        let text = '';
+        socket.on('data', (chunk) => {
+          text += chunk;
+        });
+        await once(socket, 'close');
+        return text.split('\r\n')[0];
+      });
+      const late = 'HTTP/1.1 408 Request Timeout';
+      // Beside the answer that may be on its way there is none to give.
+      expect(await Promise.all(answers)).to.deep.equal([late, late, '']);
+    });
+  });
+});
