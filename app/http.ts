@@ -18,6 +18,7 @@ import { snapshotsRoutes } from './routes/snapshots.ts';
 import { systemRoutes } from './routes/system.ts';
 import { testRoutes } from './routes/test.ts';
 import { vmsRoutes } from './routes/vms.ts';
+import { webhooksRoutes } from './routes/webhooks.ts';
 import type { Context } from './server.ts';
 import { testMiddleware } from './test-mode/mode.ts';
 import { validator } from './validator.ts';
@@ -49,6 +50,7 @@ export function createApp(context: Context): Express {
   app.use(e2bSandboxesRoutes(context));
   app.use(e2bSnapshotsRoutes(context));
   app.use(e2bEnvdRoutes(context));
+  app.use(webhooksRoutes(context));
   app.use(systemRoutes(context));
   if (context.test) app.use(testRoutes(context, context.test));
   app.use(docsRoutes());

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { type AllowedNetworks, readNetworks } from './networks.ts';
 import { integer, type Setting, text } from './setting.ts';
 
 export type NetworkConfig = {
@@ -11,6 +12,7 @@ export type NetworkConfig = {
   maxConcurrent: number;
   maxConnections: number;
   requestSeconds: number;
+  webhookAllow: AllowedNetworks | undefined;
 };
 
 /** So many requests in so many milliseconds. */
@@ -81,6 +83,14 @@ export const networkSettings: { [K in keyof NetworkConfig]: Setting<NetworkConfi
     help: 'how long a request may take to arrive, its headers 10 at most',
     fallback: 30,
     read: integer(1, 3600),
+  },
+  webhookAllow: {
+    variable: 'SANDPIT_WEBHOOK_ALLOW',
+    flag: 'webhook-allow',
+    argument: 'networks',
+    help: 'networks that are not public and that webhooks may be sent to all the same: 127.0.0.0/8,10.1.2.3, say',
+    fallback: undefined,
+    read: readNetworks,
   },
 };
 

@@ -18,6 +18,7 @@ import { rateLimiter } from './rate-limit.ts';
 import { startSweeper } from './sweeper.ts';
 import type { TestMode } from './test-mode/mode.ts';
 import { readCertificate } from './tls.ts';
+import { Dispatcher } from './webhooks/dispatcher.ts';
 
 /** Room for the longest filter there may be, every character of it escaped. */
 const maxHeaderBytes = 2 ** 17;
@@ -41,6 +42,8 @@ export type Context = {
   isDraining: boolean;
   /** Counts a request against whoever makes it. Throws HttpError 429 past the configured rate. */
   limitRate: (req: Request) => void;
+  /** Sends events to those who want them. */
+  webhooks: Pick<Dispatcher, 'wake' | 'forget'>;
 };
 
 export type SandpitServer = {
@@ -81,7 +84,10 @@ export function createServer(
     metrics: null,
     isDraining: false,
     limitRate: rateLimiter({ config, now }),
+    webhooks: { wake: () => {}, forget: () => {} },
   };
+  const dispatcher = new Dispatcher(context);
+  context.webhooks = dispatcher;
   const app = createApp(context);
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
@@ -109,6 +115,7 @@ export function createServer(
       context.isDraining = true;
       await drain(config.shutdownSeconds);
       await sweeper.stop();
+      await dispatcher.stop();
       await metricsServer?.close();
       await context.store.close();
     },

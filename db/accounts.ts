@@ -102,7 +102,8 @@ export async function deleteUser(db: Db, name: string, { withSandboxes }: { with
       throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
     }
     await removeAllPairs(trx, id);
-    for (const table of [...owned, 'events'] as const) await trx.deleteFrom(table).where('owner_id', '=', id).execute();
+    for (const table of [...owned, 'events', 'webhook_endpoints'] as const)
+      await trx.deleteFrom(table).where('owner_id', '=', id).execute();
     await trx.deleteFrom('users').where('id', '=', id).execute();
   });
 }

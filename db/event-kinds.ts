@@ -15,9 +15,19 @@ export const eventKinds = {
   'api_key.created': 'An API key was made.',
   'api_key.updated': 'An API key was described anew.',
   'api_key.revoked': 'An API key was revoked.',
+  'webhook.created': 'A webhook endpoint was added.',
+  'webhook.updated': 'A webhook endpoint was changed.',
+  'webhook.secret_rotated': 'A webhook endpoint got another secret.',
+  'webhook.disabled': 'A webhook endpoint was disabled because its receiver answered 410.',
+  'webhook.deleted': 'A webhook endpoint was deleted.',
   'access_token.created': 'A name and password were exchanged for an access token.',
   'user.created': 'The user was added.',
   'user.password_changed': "The user's password was set, which ended their access tokens.",
 };
 
 export type EventKind = keyof typeof eventKinds;
+
+/** Returns whether a pattern stands for a kind: `*` for every one, `vm.*` for those that begin with `vm.`. */
+export function matchesKind(pattern: string, kind: string): boolean {
+  return pattern.endsWith('*') ? kind.startsWith(pattern.slice(0, -1)) : pattern === kind;
+}

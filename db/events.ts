@@ -11,6 +11,7 @@ export type Actor = Origin & { ownerId: number };
 
 export const cli: Origin = { via: 'cli', keyId: null, requestId: null };
 export const sweeper: Origin = { via: 'sweeper', keyId: null, requestId: null };
+export const dispatcher: Origin = { via: 'webhooks', keyId: null, requestId: null };
 
 /** What changed. It outlives what it is about: no env, settings or secret, and no metadata, which may be as bad. */
 export type Details = Record<string, string | number | string[] | null>;

@@ -6,6 +6,7 @@ import { init } from './migrations/001-init.ts';
 import { lifecycle } from './migrations/002-lifecycle.ts';
 import { retention } from './migrations/003-retention.ts';
 import { events } from './migrations/004-events.ts';
+import { webhooks } from './migrations/005-webhooks.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -17,7 +18,7 @@ export type Migration = {
 };
 
 /** In order; an id is never reused and a migration never changes once released. */
-export const migrations: Migration[] = [init, lifecycle, retention, events];
+export const migrations: Migration[] = [init, lifecycle, retention, events, webhooks];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
 export const applicationId = 0x53504954;

@@ -99,11 +99,50 @@ export type EventsTable = {
   subject: string;
   /** the sandbox that the subject is, or was taken of */
   sandbox_id: string | null;
-  via: 'api' | 'cli' | 'sweeper';
+  via: 'api' | 'cli' | 'sweeper' | 'webhooks';
   key_id: number | null;
   request_id: string | null;
   /** JSON text of an object: no env, settings, metadata or secret */
   details: string;
+};
+
+/** Where an owner's events are sent to. */
+export type WebhookEndpointsTable = {
+  id: string;
+  owner_id: number;
+  url: string;
+  /** JSON text of an array of strings */
+  event_patterns: string;
+  description: string | null;
+  enabled: 0 | 1;
+  /** in the clear: a hash can't sign */
+  secret: string;
+  old_secret: string | null;
+  old_secret_until: number | null;
+  /** events up to this one have their deliveries */
+  seen_seq: number;
+  created_at: number;
+  updated_at: number;
+};
+
+export type DeliveryStatus = 'pending' | 'succeeded' | 'failed';
+
+/** Messages to endpoints: what is to be sent, and what was. */
+export type WebhookDeliveriesTable = {
+  seq: Generated<number>;
+  id: string;
+  endpoint_id: string;
+  /** null: a test */
+  event_seq: number | null;
+  kind: string;
+  body: string;
+  status: DeliveryStatus;
+  attempts: number;
+  next_attempt_at: number | null;
+  last_attempt_at: number | null;
+  response_status: number | null;
+  error: string | null;
+  created_at: number;
 };
 
 export type MigrationsTable = {
@@ -120,5 +159,7 @@ export type Tables = {
   sandbox_metadata: SandboxMetadataTable;
   snapshots: SnapshotsTable;
   events: EventsTable;
+  webhook_endpoints: WebhookEndpointsTable;
+  webhook_deliveries: WebhookDeliveriesTable;
   migrations: MigrationsTable;
 };

@@ -3,7 +3,7 @@ CREATE INDEX access_tokens_by_expiry on access_tokens (expires_at);
 CREATE INDEX access_tokens_by_user on access_tokens (user_id);
 CREATE TABLE api_keys ( id integer primary key autoincrement, user_id integer not null references users (id) on delete cascade, name text not null, prefix text not null unique, secret_hash blob not null, created_at integer not null, last_used_at integer, revoked_at integer ) strict;
 CREATE INDEX api_keys_by_user on api_keys (user_id);
-CREATE TABLE events ( seq integer primary key autoincrement, at integer not null, kind text not null, owner_id integer not null references users (id), subject text not null, sandbox_id text, via text not null check (via in ('api', 'cli', 'sweeper')), key_id integer, request_id text, details text not null ) strict;
+CREATE TABLE events ( seq integer primary key autoincrement, at integer not null, kind text not null, owner_id integer not null references users (id), subject text not null, sandbox_id text, via text not null check (via in ('api', 'cli', 'sweeper', 'webhooks')), key_id integer, request_id text, details text not null ) strict;
 CREATE INDEX events_by_owner on events (owner_id, seq, at, kind);
 CREATE INDEX events_by_sandbox on events (owner_id, sandbox_id) where sandbox_id is not null;
 CREATE TABLE migrations (id integer primary key, name text, applied_at text) strict;
@@ -16,3 +16,8 @@ CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id)
 CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, unique (owner_id, name) ) strict;
 CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id);
 CREATE TABLE users ( id integer primary key autoincrement, name text not null unique, password_hash text, created_at integer not null, disorder_milliseconds integer not null default 0 ) strict;
+CREATE TABLE webhook_deliveries ( seq integer primary key autoincrement, id text not null unique, endpoint_id text not null references webhook_endpoints (id) on delete cascade, event_seq integer, kind text not null, body text not null, status text not null check (status in ('pending', 'succeeded', 'failed')), attempts integer not null, next_attempt_at integer, last_attempt_at integer, response_status integer, error text, created_at integer not null ) strict;
+CREATE INDEX webhook_deliveries_by_endpoint on webhook_deliveries (endpoint_id, seq);
+CREATE INDEX webhook_deliveries_due on webhook_deliveries (endpoint_id, next_attempt_at) where status = 'pending';
+CREATE TABLE webhook_endpoints ( id text primary key, owner_id integer not null references users (id), url text not null, event_patterns text not null, description text, enabled integer not null check (enabled in (0, 1)), secret text not null, old_secret text, old_secret_until integer, seen_seq integer not null, created_at integer not null, updated_at integer not null ) strict;
+CREATE INDEX webhook_endpoints_by_owner on webhook_endpoints (owner_id, created_at, id);

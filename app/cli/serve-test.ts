@@ -43,6 +43,7 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
     restart = async () => {
       await emptyStore(server.context.store);
       server.context.keyUse.clear();
+      server.context.webhooks.forget();
       await begin(server, flags, stop);
     };
     stdout.write(`${JSON.stringify({ url, apiKey, pid: process.pid })}\n`);

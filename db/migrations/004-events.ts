@@ -10,7 +10,7 @@ export const events = {
       owner_id integer not null references users (id),
       subject text not null,
       sandbox_id text,
-      via text not null check (via in ('api', 'cli', 'sweeper')),
+      via text not null check (via in ('api', 'cli', 'sweeper', 'webhooks')),
       key_id integer,
       request_id text,
       details text not null

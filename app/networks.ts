@@ -1,0 +1,19 @@
+import ipaddr from 'ipaddr.js';
+
+/** Networks, each as an address and the length of its prefix. */
+export type AllowedNetworks = [ipaddr.IPv4 | ipaddr.IPv6, number][];
+
+/** Returns networks that are written as addresses or prefixes, with commas between them. Throws an Error for what is none. */
+export function readNetworks(text: string): AllowedNetworks {
+  return text.split(',').map((entry) => {
+    const written = entry.trim();
+    if (ipaddr.isValidCIDR(written)) return ipaddr.parseCIDR(written);
+    // Not `isValid` alone: a plain number would be an address, too.
+    if (ipaddr.isValid(written) && /[.:]/.test(written)) return wholeAddress(ipaddr.parse(written));
+    throw new Error(`must be addresses or networks such as 10.0.0.0/8 with commas between them, not '${written}'`);
+  });
+}
+
+function wholeAddress(address: ipaddr.IPv4 | ipaddr.IPv6): AllowedNetworks[number] {
+  return [address, address.kind() === 'ipv4' ? 32 : 128];
+}

@@ -1,0 +1,206 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import { addDelivery, type Delivery, getDelivery, listDeliveries, resendDelivery } from '../../db/deliveries.ts';
+import { eventKinds, matchesKind } from '../../db/event-kinds.ts';
+import { write } from '../../db/sqlite.ts';
+import {
+  createEndpoint,
+  deleteEndpoint,
+  type Endpoint,
+  getEndpoint,
+  listEndpoints,
+  rotateSecret,
+  updateEndpoint,
+} from '../../db/webhooks.ts';
+import type { components } from '../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../auth.ts';
+import { eventId } from '../events.ts';
+import type { Context } from '../server.ts';
+import { ValidationFailure } from '../validation.ts';
+import { AddressRefused, requireSendable } from '../webhooks/address.ts';
+import { newSecret } from '../webhooks/signature.ts';
+import { isoTime } from '../wire.ts';
+
+type Schemas = components['schemas'];
+
+/** How long the secret before still signs as well once there is a new one. */
+const overlapMilliseconds = 86_400_000;
+
+export function webhooksRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/webhooks/endpoints', list(context));
+  router.post('/v1/webhooks/endpoints', create(context));
+  router.get('/v1/webhooks/endpoints/:endpoint_id', read(context));
+  router.patch('/v1/webhooks/endpoints/:endpoint_id', update(context));
+  router.delete('/v1/webhooks/endpoints/:endpoint_id', remove(context));
+  router.post('/v1/webhooks/endpoints/:endpoint_id/rotate-secret', rotate(context));
+  router.post('/v1/webhooks/endpoints/:endpoint_id/test', test(context));
+  router.get('/v1/webhooks/deliveries', deliveries(context));
+  router.get('/v1/webhooks/deliveries/:delivery_id', readDelivery(context));
+  router.post('/v1/webhooks/deliveries/:delivery_id/resend', resend(context));
+  return router;
+}
+
+function list({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const endpoints = await listEndpoints(store.db, ownerOf(req));
+    res.json(endpoints.map(shown));
+  };
+}
+
+function create(context: Context): RequestHandler {
+  const { store, now } = context;
+  return async (req, res) => {
+    const { url, event_patterns: eventPatterns, description = null, enabled }: Schemas['NewWebhookEndpoint'] = req.body;
+    requireUrl(context, url);
+    requireKinds(eventPatterns);
+    const wanted = { url, eventPatterns, description, isEnabled: enabled, secret: newSecret() };
+    const endpoint = await write(store.db, (trx) => createEndpoint(trx, now(), actorOf(req), wanted));
+    res.status(201).json(withSecret(endpoint));
+  };
+}
+
+function read({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    res.json(shown(await getEndpoint(store.db, ownerOf(req), endpointId(req))));
+  };
+}
+
+function update(context: Context): RequestHandler {
+  const { store, now, webhooks } = context;
+  return async (req, res) => {
+    const { url, event_patterns: eventPatterns, description, enabled }: Schemas['WebhookEndpointChange'] = req.body;
+    if (url !== undefined) requireUrl(context, url);
+    requireKinds(eventPatterns ?? []);
+    const change = {
+      ...(url !== undefined && { url }),
+      ...(eventPatterns && { eventPatterns }),
+      ...(description !== undefined && { description }),
+      ...(enabled !== undefined && { isEnabled: enabled }),
+    };
+    const endpoint = await write(store.db, (trx) => updateEndpoint(trx, now(), actorOf(req), endpointId(req), change));
+    webhooks.wake();
+    res.json(shown(endpoint));
+  };
+}
+
+function remove({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    await write(store.db, (trx) => deleteEndpoint(trx, now(), actorOf(req), endpointId(req)));
+    res.status(204).end();
+  };
+}
+
+function rotate({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const secrets = { secret: newSecret(), oldSecretUntil: now() + overlapMilliseconds };
+    const endpoint = await write(store.db, (trx) => rotateSecret(trx, now(), actorOf(req), endpointId(req), secrets));
+    res.json(withSecret(endpoint));
+  };
+}
+
+function test({ store, now, webhooks }: Context): RequestHandler {
+  return async (req, res) => {
+    const kind = 'webhook.test';
+    const body = JSON.stringify({ type: kind, timestamp: isoTime(now()), data: { endpoint_id: endpointId(req) } });
+    const delivery = await write(store.db, async (trx) => {
+      const { id } = await getEndpoint(trx, ownerOf(req), endpointId(req));
+      const deliveryId = await addDelivery(trx, now(), id, { eventSeq: null, kind, body });
+      return getDelivery(trx, ownerOf(req), deliveryId);
+    });
+    webhooks.wake();
+    res.status(202).json(shownDelivery(delivery));
+  };
+}
+
+function deliveries({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const { endpoint_id: id, status, cursor } = req.query as Record<string, string | undefined>;
+    const limit = Number(req.query.limit);
+    const wanted = {
+      ...(id !== undefined && { endpointId: id }),
+      ...(status !== undefined && { status: status as Delivery['status'] }),
+      ...(cursor !== undefined && { before: seqOf(cursor) }),
+    };
+    // One more tells whether there is another page.
+    const found = await listDeliveries(store.db, ownerOf(req), { ...wanted, limit: limit + 1 });
+    const page = found.slice(0, limit);
+    const next = found.length > limit ? String(page.at(-1)?.seq) : null;
+    res.json({ deliveries: page.map(shownDelivery), next_cursor: next } satisfies Schemas['WebhookDeliveries']);
+  };
+}
+
+function readDelivery({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    res.json(shownDelivery(await getDelivery(store.db, ownerOf(req), deliveryId(req))));
+  };
+}
+
+function resend({ store, now, webhooks }: Context): RequestHandler {
+  return async (req, res) => {
+    const delivery = await write(store.db, (trx) => resendDelivery(trx, now(), ownerOf(req), deliveryId(req)));
+    webhooks.wake();
+    res.status(202).json(shownDelivery(delivery));
+  };
+}
+
+/** Throws ValidationFailure for a URL that can't be sent to. */
+function requireUrl({ config }: Context, url: string): void {
+  try {
+    requireSendable(url, config.webhookAllow ?? []);
+  } catch (error) {
+    if (!(error instanceof AddressRefused)) throw error;
+    const msg = `Value error, ${error.message}`;
+    throw new ValidationFailure([{ type: 'value_error', loc: ['body', 'url'], msg, input: url }]);
+  }
+}
+
+/** Throws ValidationFailure for a pattern that no event will ever match: a slip of the pen, which would never show. */
+function requireKinds(patterns: string[]): void {
+  const wrong = patterns.findIndex((pattern) => !Object.keys(eventKinds).some((kind) => matchesKind(pattern, kind)));
+  if (wrong < 0) return;
+  const msg = 'Value error, there is no such kind of event: see /v1/audit/catalog';
+  const loc = ['body', 'event_patterns', wrong];
+  throw new ValidationFailure([{ type: 'value_error', loc, msg, input: patterns[wrong] }]);
+}
+
+function shown(endpoint: Endpoint): Schemas['WebhookEndpoint'] {
+  const { id, url, eventPatterns, description, isEnabled, createdAt, updatedAt } = endpoint;
+  return {
+    ...{ id, url, event_patterns: eventPatterns, description, enabled: isEnabled },
+    ...{ created_at: isoTime(createdAt), updated_at: isoTime(updatedAt) },
+  };
+}
+
+function withSecret(endpoint: Endpoint): Schemas['WebhookEndpointWithSecret'] {
+  return { ...shown(endpoint), secret: endpoint.secret };
+}
+
+function shownDelivery(delivery: Delivery): Schemas['WebhookDelivery'] {
+  const { id, endpointId: endpoint, eventSeq, kind, status, attempts, responseStatus, error, createdAt } = delivery;
+  const time = (milliseconds: number | null) => (milliseconds === null ? null : isoTime(milliseconds));
+  return {
+    ...{ id, endpoint_id: endpoint, event_id: eventSeq === null ? null : eventId(eventSeq), kind, status, attempts },
+    ...{ response_status: responseStatus, error, created_at: isoTime(createdAt) },
+    last_attempt_at: time(delivery.lastAttemptAt),
+    next_attempt_at: time(delivery.nextAttemptAt),
+    payload: JSON.parse(delivery.body),
+  };
+}
+
+function seqOf(cursor: string): number {
+  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
+  const msg = 'Value error, no cursor that was given out';
+  throw new ValidationFailure([{ type: 'value_error', loc: ['query', 'cursor'], msg, input: cursor }]);
+}
+
+function ownerOf(req: Request): number {
+  return principalOf(req).user.id;
+}
+
+function endpointId(req: Request): string {
+  return req.params.endpoint_id as string;
+}
+
+function deliveryId(req: Request): string {
+  return req.params.delivery_id as string;
+}

@@ -1,0 +1,58 @@
+import { lookup as resolve } from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import type { AllowedNetworks } from '../networks.ts';
+
+/** Why a webhook is not sent where its URL leads. */
+export class AddressRefused extends Error {
+  override name = 'AddressRefused';
+}
+
+/**
+ * Throws AddressRefused for an address that only this machine or its network can reach (IANA's special-purpose
+ * registries), unless it is allowed: whoever makes a webhook is not to reach through it what they can't reach themselves.
+ */
+export function requireReachable(address: string, allowed: AllowedNetworks): void {
+  const parsed = ipaddr.process(address);
+  const range = parsed.range();
+  if (range === 'unicast') return;
+  if (allowed.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network as never, bits)))
+    return;
+  throw new AddressRefused(`${address} is not public (${range}): the operator may allow it with SANDPIT_WEBHOOK_ALLOW`);
+}
+
+/**
+ * Returns the URL. Throws AddressRefused for one that can't be sent to, as far as it tells by itself; what its name leads to
+ * is asked at each sending.
+ */
+export function requireSendable(text: string, allowed: AllowedNetworks): URL {
+  const url = URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol)) throw new AddressRefused('it must be an http or https URL');
+  if (url.username || url.password) throw new AddressRefused('it must hold no user name and no password');
+  const host = literalOf(url);
+  if (ipaddr.isValid(host)) requireReachable(host, allowed);
+  else if (/(^|\.)localhost\.?$/i.test(host)) requireReachable('127.0.0.1', allowed);
+  return url;
+}
+
+/** Returns a host as an address is written, without the brackets that a URL has around it. */
+export function literalOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}
+
+/** Returns what a connection asks for the addresses of a name: it gets all or, where one is refused, AddressRefused. */
+export function guardedLookup(allowed: AllowedNetworks): LookupFunction {
+  return (name, options, answer) => {
+    resolve(name, { ...options, all: true }, (error, addresses) => {
+      if (error) return answer(error, []);
+      try {
+        for (const { address } of addresses) requireReachable(address, allowed);
+      } catch (refused) {
+        return answer(refused as Error, []);
+      }
+      const [first] = addresses;
+      if (options.all || !first) answer(null, addresses);
+      else answer(null, first.address, first.family);
+    });
+  };
+}

@@ -1,0 +1,54 @@
+import { addDeliveries } from '../../db/deliveries.ts';
+import { matchesKind } from '../../db/event-kinds.ts';
+import { allEvents, type Event, listEvents } from '../../db/event-log.ts';
+import type { Clock } from '../../db/lifecycle.ts';
+import { type Db, write } from '../../db/sqlite.ts';
+import type { Endpoint } from '../../db/webhooks.ts';
+import { eventOf } from '../events.ts';
+
+/** Events that are looked at in one step. */
+const eventsInStep = 200;
+
+/** After so many that don't concern an endpoint it is noted that it has seen them: noting each would cost a write each. */
+const noteAfter = 1000;
+
+/** Makes messages of the events that endpoints want, each once. */
+export class Collector {
+  readonly #db: Db;
+  readonly #now: Clock;
+  /** What endpoints have been found not to want, beyond what is noted. */
+  readonly #scanned = new Map<string, number>();
+
+  constructor(db: Db, now: Clock) {
+    this.#db = db;
+    this.#now = now;
+  }
+
+  forget(): void {
+    this.#scanned.clear();
+  }
+
+  /** Looks at the next events for an endpoint; returns whether there may be more. */
+  async step(endpoint: Endpoint): Promise<boolean> {
+    const { id, ownerId, seenSeq, eventPatterns } = endpoint;
+    const from = Math.max(seenSeq, this.#scanned.get(id) ?? 0);
+    const wantedEvents = { ...allEvents, ownerId, after: from, limit: eventsInStep };
+    const { events, hasMore } = await listEvents(this.#db, wantedEvents);
+    const last = events.at(-1)?.seq;
+    if (last === undefined) return false;
+    const wanted = events.filter(({ kind }) => eventPatterns.some((pattern) => matchesKind(pattern, kind)));
+    if (wanted.length > 0 || last - seenSeq > noteAfter) {
+      const messages = wanted.map((event) => ({ eventSeq: event.seq, kind: event.kind, body: bodyOf(event) }));
+      await write(this.#db, (trx) => addDeliveries(trx, this.#now(), endpoint, messages, last));
+      endpoint.seenSeq = last;
+    }
+    this.#scanned.set(id, last);
+    return hasMore;
+  }
+}
+
+/** The whole of a message (Standard Webhooks, "Payload structure"). */
+function bodyOf(event: Event): string {
+  const data = eventOf(event);
+  return JSON.stringify({ type: event.kind, timestamp: data.at, data });
+}

@@ -1,0 +1,50 @@
+import { once } from 'node:events';
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import type { AllowedNetworks } from '../networks.ts';
+import { guardedLookup, requireSendable } from './address.ts';
+
+/** What came of sending a message: a status that was answered, or an error that says why none was. */
+export type Outcome = { status: number; retryAfterSeconds: number | null } | { error: string };
+
+/** How long a receiver may take to answer (Standard Webhooks, "Request timeout"). */
+const timeoutMilliseconds = 15_000;
+
+export type Message = { url: string; headers: Record<string, string>; body: string };
+
+/** Posts a message and returns what came of it. Redirects are not followed, and of an answer only the head is read. */
+export async function send(message: Message, allowed: AllowedNetworks, stop: AbortSignal): Promise<Outcome> {
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutMilliseconds)]);
+  try {
+    const url = requireSendable(message.url, allowed);
+    const { request } = url.protocol === 'https:' ? https : http;
+    const headers = {
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(message.body),
+      'User-Agent': 'Sandpit-Webhooks',
+      ...message.headers,
+    };
+    // A connection of its own: an address that was let through once is asked for again.
+    const sending = request(url, { method: 'POST', agent: false, lookup: guardedLookup(allowed), signal, headers });
+    // It may fail once more when nobody listens any longer.
+    sending.on('error', () => {});
+    sending.end(message.body);
+    const [answer] = (await once(sending, 'response')) as [IncomingMessage];
+    const { statusCode: status = 0, headers: answered } = answer;
+    answer.destroy();
+    return { status, retryAfterSeconds: secondsOf(answered['retry-after']) };
+  } catch (error) {
+    return { error: reasonOf(error as Error, signal) };
+  }
+}
+
+/** Only seconds: a date would be by another machine's clock. */
+function secondsOf(retryAfter: string | undefined): number | null {
+  return retryAfter !== undefined && /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) : null;
+}
+
+function reasonOf(error: Error, signal: AbortSignal): string {
+  if (signal.reason?.name === 'TimeoutError') return `no answer within ${timeoutMilliseconds / 1000} seconds`;
+  // A name with several addresses fails with several errors and no message of its own.
+  return error instanceof AggregateError ? error.errors.map(({ message }) => message).join(', ') : error.message;
+}

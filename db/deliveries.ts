@@ -1,0 +1,162 @@
+import type { Selectable } from 'kysely';
+import { StoreError } from './errors.ts';
+import { randomDigits } from './insert.ts';
+import type { DeliveryStatus, WebhookDeliveriesTable } from './schema.ts';
+import type { Db, Trx } from './sqlite.ts';
+
+/** A message to an endpoint, and what has become of it. */
+export type Delivery = {
+  seq: number;
+  /** names the message to its receiver, however often it is sent */
+  id: string;
+  endpointId: string;
+  /** null: a test */
+  eventSeq: number | null;
+  kind: string;
+  body: string;
+  status: DeliveryStatus;
+  attempts: number;
+  /** null once it has succeeded or failed for good */
+  nextAttemptAt: number | null;
+  lastAttemptAt: number | null;
+  /** what the last attempt was answered, if it was */
+  responseStatus: number | null;
+  /** why the last attempt was not answered */
+  error: string | null;
+  createdAt: number;
+};
+
+export type Message = Pick<Delivery, 'eventSeq' | 'kind' | 'body'>;
+
+/** Adds a message to be sent to an endpoint at once; returns its id. */
+export async function addDelivery(trx: Trx, now: number, endpointId: string, message: Message): Promise<string> {
+  const { eventSeq, kind, body } = message;
+  const id = `msg_${randomDigits()}`;
+  await trx
+    .insertInto('webhook_deliveries')
+    .values({
+      ...{ id, endpoint_id: endpointId, event_seq: eventSeq, kind, body, created_at: now, next_attempt_at: now },
+      ...{ status: 'pending', attempts: 0, last_attempt_at: null, response_status: null, error: null },
+    })
+    .execute();
+  return id;
+}
+
+/**
+ * Adds a message for each of the events after those that an endpoint has seen, and notes them as seen, in one step. Does
+ * nothing where somebody else has changed what it has seen, or deleted it.
+ */
+export async function addDeliveries(
+  trx: Trx,
+  now: number,
+  { id, seenSeq }: { id: string; seenSeq: number },
+  messages: Message[],
+  lastSeq: number,
+): Promise<void> {
+  const { numUpdatedRows } = await trx
+    .updateTable('webhook_endpoints')
+    .set({ seen_seq: lastSeq })
+    .where('id', '=', id)
+    .where('seen_seq', '=', seenSeq)
+    .where('enabled', '=', 1)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return;
+  for (const message of messages) await addDelivery(trx, now, id, message);
+}
+
+/** Returns messages to an endpoint that are due, those that have waited longest first. */
+export async function dueDeliveries(db: Db, now: number, endpointId: string, limit: number): Promise<Delivery[]> {
+  const rows = await db
+    .selectFrom('webhook_deliveries')
+    .selectAll()
+    .where('endpoint_id', '=', endpointId)
+    .where('status', '=', 'pending')
+    .where('next_attempt_at', '<=', now)
+    .orderBy('next_attempt_at')
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map(deliveryOf);
+}
+
+export type Attempt = Pick<Delivery, 'status' | 'nextAttemptAt' | 'responseStatus' | 'error'>;
+
+/** Notes an attempt and what came of it. */
+export async function recordAttempt(trx: Trx, now: number, id: string, attempt: Attempt): Promise<void> {
+  const { status, nextAttemptAt, responseStatus, error } = attempt;
+  await trx
+    .updateTable('webhook_deliveries')
+    .set((eb) => ({
+      ...{ status, error, next_attempt_at: nextAttemptAt, response_status: responseStatus, last_attempt_at: now },
+      attempts: eb('attempts', '+', 1),
+    }))
+    .where('id', '=', id)
+    .execute();
+}
+
+export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; before?: number; limit: number };
+
+/** Returns the owner's messages, newest first. */
+export async function listDeliveries(db: Db, ownerId: number, wanted: DeliveryQuery): Promise<Delivery[]> {
+  const { endpointId, status, before, limit } = wanted;
+  const rows = await ownDeliveries(db, ownerId)
+    .$if(endpointId !== undefined, (q) => q.where('endpoint_id', '=', endpointId as string))
+    .$if(status !== undefined, (q) => q.where('status', '=', status as DeliveryStatus))
+    .$if(before !== undefined, (q) => q.where('seq', '<', before as number))
+    .orderBy('seq', 'desc')
+    .limit(limit)
+    .execute();
+  return rows.map(deliveryOf);
+}
+
+/** Returns the owner's message. Throws StoreError `not_found`. */
+export async function getDelivery(db: Db, ownerId: number, id: string): Promise<Delivery> {
+  const row = await ownDeliveries(db, ownerId).where('webhook_deliveries.id', '=', id).executeTakeFirst();
+  if (!row) throw new StoreError('not_found', 'Webhook delivery not found');
+  return deliveryOf(row);
+}
+
+/** Has the owner's message sent again at once, and again as often as a new one. Returns it. Throws StoreError `not_found`. */
+export async function resendDelivery(trx: Trx, now: number, ownerId: number, id: string): Promise<Delivery> {
+  await getDelivery(trx, ownerId, id);
+  await trx
+    .updateTable('webhook_deliveries')
+    .set({ status: 'pending', attempts: 0, next_attempt_at: now })
+    .where('id', '=', id)
+    .execute();
+  return getDelivery(trx, ownerId, id);
+}
+
+/** Deletes at most `limit` messages that are over and were made before a time. Returns how many. */
+export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
+  const { numDeletedRows } = await trx
+    .deleteFrom('webhook_deliveries')
+    .where('seq', 'in', (eb) =>
+      eb
+        .selectFrom('webhook_deliveries')
+        .select('seq')
+        .where('status', '<>', 'pending')
+        .where('created_at', '<', before)
+        .orderBy('seq')
+        .limit(limit),
+    )
+    .executeTakeFirst();
+  return Number(numDeletedRows);
+}
+
+function ownDeliveries(db: Db, ownerId: number) {
+  return db
+    .selectFrom('webhook_deliveries')
+    .innerJoin('webhook_endpoints', 'webhook_endpoints.id', 'endpoint_id')
+    .selectAll('webhook_deliveries')
+    .where('owner_id', '=', ownerId);
+}
+
+function deliveryOf(row: Selectable<WebhookDeliveriesTable>): Delivery {
+  return {
+    ...{ seq: row.seq, id: row.id, endpointId: row.endpoint_id, eventSeq: row.event_seq, kind: row.kind },
+    ...{ body: row.body, status: row.status, attempts: row.attempts, createdAt: row.created_at },
+    ...{ nextAttemptAt: row.next_attempt_at, lastAttemptAt: row.last_attempt_at },
+    ...{ responseStatus: row.response_status, error: row.error },
+  };
+}

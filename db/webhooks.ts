@@ -1,0 +1,154 @@
+import type { Selectable } from 'kysely';
+import { StoreError } from './errors.ts';
+import type { EventKind } from './event-kinds.ts';
+import { boundsOf } from './event-log.ts';
+import { type Actor, dispatcher, recordEvent } from './events.ts';
+import { randomDigits } from './insert.ts';
+import type { WebhookEndpointsTable } from './schema.ts';
+import type { Db, Trx } from './sqlite.ts';
+
+/** Where an owner's events are sent to. */
+export type Endpoint = {
+  id: string;
+  ownerId: number;
+  url: string;
+  /** kinds, `vm.*` for all that begin with `vm.`, `*` for all there are */
+  eventPatterns: string[];
+  description: string | null;
+  isEnabled: boolean;
+  /** what messages are signed with, in the clear: it takes the secret itself to sign */
+  secret: string;
+  /** what was signed with before, as well until then */
+  oldSecret: string | null;
+  oldSecretUntil: number | null;
+  /** events up to this one have their deliveries */
+  seenSeq: number;
+  createdAt: number;
+  updatedAt: number;
+};
+
+export type EndpointChange = Partial<Pick<Endpoint, 'url' | 'eventPatterns' | 'description' | 'isEnabled'>>;
+
+/** So many has one owner at most: every event is looked at for each of them. */
+const maxEndpoints = 50;
+
+/** Adds an endpoint and returns it: it gets what happens from now on. Throws StoreError `conflict` past the most there may be. */
+export async function createEndpoint(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  endpoint: Pick<Endpoint, 'url' | 'eventPatterns' | 'description' | 'isEnabled' | 'secret'>,
+): Promise<Endpoint> {
+  const { ownerId } = by;
+  if ((await listEndpoints(trx, ownerId)).length >= maxEndpoints) {
+    throw new StoreError('conflict', `There may be ${maxEndpoints} webhook endpoints at most`);
+  }
+  const id = `whe_${randomDigits()}`;
+  const { url, description, secret } = endpoint;
+  await record(trx, now, by, id, 'webhook.created');
+  await trx
+    .insertInto('webhook_endpoints')
+    .values({
+      ...{ id, owner_id: ownerId, url, description, secret, created_at: now, updated_at: now },
+      event_patterns: JSON.stringify(endpoint.eventPatterns),
+      enabled: endpoint.isEnabled ? 1 : 0,
+      old_secret: null,
+      old_secret_until: null,
+      seen_seq: (await boundsOf(trx)).last,
+    })
+    .execute();
+  return getEndpoint(trx, ownerId, id);
+}
+
+/** Returns the owner's endpoints, oldest first. */
+export async function listEndpoints(db: Db, ownerId: number): Promise<Endpoint[]> {
+  const rows = db.selectFrom('webhook_endpoints').selectAll().where('owner_id', '=', ownerId);
+  return (await rows.orderBy('created_at').orderBy('id').execute()).map(endpointOf);
+}
+
+/** Returns everybody's endpoints that are enabled. */
+export async function listEnabledEndpoints(db: Db): Promise<Endpoint[]> {
+  return (await db.selectFrom('webhook_endpoints').selectAll().where('enabled', '=', 1).execute()).map(endpointOf);
+}
+
+/** Returns the owner's endpoint. Throws StoreError `not_found`. */
+export async function getEndpoint(db: Db, ownerId: number, id: string): Promise<Endpoint> {
+  const row = await db
+    .selectFrom('webhook_endpoints')
+    .selectAll()
+    .where('id', '=', id)
+    .where('owner_id', '=', ownerId)
+    .executeTakeFirst();
+  if (!row) throw new StoreError('not_found', 'Webhook endpoint not found');
+  return endpointOf(row);
+}
+
+/** Changes the owner's endpoint and returns it. One that is enabled again gets what happens from then on. Throws as getEndpoint. */
+export async function updateEndpoint(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  id: string,
+  { url, eventPatterns, description, isEnabled }: EndpointChange,
+): Promise<Endpoint> {
+  const before = await getEndpoint(trx, by.ownerId, id);
+  await record(trx, now, by, id, 'webhook.updated');
+  const isEnabledAgain = isEnabled === true && !before.isEnabled;
+  await set(trx, id, {
+    updated_at: now,
+    ...(url !== undefined && { url }),
+    ...(eventPatterns && { event_patterns: JSON.stringify(eventPatterns) }),
+    ...(description !== undefined && { description }),
+    ...(isEnabled !== undefined && { enabled: isEnabled ? 1 : 0 }),
+    ...(isEnabledAgain && { seen_seq: (await boundsOf(trx)).last }),
+  });
+  return getEndpoint(trx, by.ownerId, id);
+}
+
+/** Has the owner's endpoint sign with a new secret and, until a time, with the one before as well. Returns it. Throws as getEndpoint. */
+export async function rotateSecret(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  id: string,
+  { secret, oldSecretUntil }: { secret: string; oldSecretUntil: number },
+): Promise<Endpoint> {
+  const { secret: oldSecret } = await getEndpoint(trx, by.ownerId, id);
+  await record(trx, now, by, id, 'webhook.secret_rotated');
+  await set(trx, id, { secret, old_secret: oldSecret, old_secret_until: oldSecretUntil, updated_at: now });
+  return getEndpoint(trx, by.ownerId, id);
+}
+
+/** Has an endpoint get nothing more: its receiver is gone for good. */
+export async function disableEndpoint(trx: Trx, now: number, { id, ownerId }: Endpoint): Promise<void> {
+  await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
+  await set(trx, id, { enabled: 0, updated_at: now });
+}
+
+/** Deletes the owner's endpoint with all its deliveries. Throws as getEndpoint. */
+export async function deleteEndpoint(trx: Trx, now: number, by: Actor, id: string): Promise<void> {
+  await getEndpoint(trx, by.ownerId, id);
+  await record(trx, now, by, id, 'webhook.deleted');
+  await trx.deleteFrom('webhook_endpoints').where('id', '=', id).execute();
+}
+
+async function set(trx: Trx, id: string, values: Partial<WebhookEndpointsTable>): Promise<void> {
+  await trx.updateTable('webhook_endpoints').set(values).where('id', '=', id).execute();
+}
+
+type WebhookEvent = EventKind & `webhook.${string}`;
+
+/** The URL is left out: it may hold a secret of its receiver's. */
+async function record(trx: Trx, now: number, by: Actor, id: string, kind: WebhookEvent): Promise<void> {
+  await recordEvent(trx, now, by, { kind, subject: id, sandboxId: null, details: {} });
+}
+
+function endpointOf(row: Selectable<WebhookEndpointsTable>): Endpoint {
+  return {
+    ...{ id: row.id, ownerId: row.owner_id, url: row.url, description: row.description },
+    eventPatterns: JSON.parse(row.event_patterns),
+    isEnabled: row.enabled === 1,
+    ...{ secret: row.secret, oldSecret: row.old_secret, oldSecretUntil: row.old_secret_until },
+    ...{ seenSeq: row.seen_seq, createdAt: row.created_at, updatedAt: row.updated_at },
+  };
+}
