@@ -16,7 +16,8 @@ describe('abuse: one owner against every route of another', () => {
   const as = (key: string) => ({ 'X-API-Key': key });
   const nobodys: Record<string, string> = {
     ...{ vm_id: `i${'0'.repeat(20)}`, sandboxID: `i${'0'.repeat(20)}`, session_id: uuid, item_id: '999999' },
-    ...{ snapshot_id: 'snap-nobodys', templateID: 'snap-nobodys' },
+    ...{ snapshot_id: 'snap-nobodys', templateID: 'snap-nobodys', event_id: 'evt_999999' },
+    ...{ endpoint_id: 'whe_nobodys', delivery_id: 'msg_nobodys' },
   };
 
   for (const { method, path, operation } of calls) {
@@ -67,7 +68,7 @@ describe('abuse: one owner against every route of another', () => {
 });
 
 function contents({ store }: Target): string {
-  const tables = ['users', 'api_keys', 'sandboxes', 'snapshots'];
+  const tables = ['users', 'api_keys', 'sandboxes', 'snapshots', 'webhook_endpoints'];
   return JSON.stringify(
     tables.map((table) =>
       (store.sqlite.prepare(`select * from ${table}`).all() as object[]).map((row) => ({ ...row, last_used_at: null })),

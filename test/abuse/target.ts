@@ -1,4 +1,5 @@
-import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { once } from 'node:events';
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
@@ -42,7 +43,9 @@ export function useTarget(...flags: string[]): () => Target {
     const db = join(temporaryDirectory(), 'sandpit.db');
     const first = `e2b_${'a'.repeat(40)}`;
     secrets.add(first);
-    const serving = await serve(['--db', db, ...flags], { env: { SANDPIT_API_KEY: first } });
+    const serving = await serve(['--db', db, '--webhook-allow', '127.0.0.0/8', ...flags], {
+      env: { SANDPIT_API_KEY: first },
+    });
     target = attack(serving, openStore(db), secrets, agent);
   });
   after(async () => {
@@ -95,10 +98,18 @@ function send(agent: Agent, port: number, method: string, path: string, { header
     const length = body !== undefined && { 'Content-Length': String(Buffer.byteLength(body)) };
     const req = request({ agent, port, host: '127.0.0.1', method, path, headers: { ...type, ...length, ...headers } });
     req.on('error', reject).on('response', (res) => {
-      readText(res).then((text) => resolve({ status: res.statusCode ?? 0, headers: res.headers, text }), reject);
+      bodyOf(res).then((text) => resolve({ status: res.statusCode ?? 0, headers: res.headers, text }), reject);
     });
     req.end(body);
   });
+}
+
+/** Returns the body, of a stream that doesn't end its beginning. */
+async function bodyOf(res: IncomingMessage): Promise<string> {
+  if (!res.headers['content-type']?.startsWith('text/event-stream')) return readText(res);
+  const [first] = await once(res, 'data');
+  res.destroy();
+  return String(first);
 }
 
 /** Returns the statuses of the answers in what came back, `closed` where there is none. */
@@ -115,5 +126,17 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
   const { snapshot_id } = await post(`/v1/vms/${vm_id}/snapshot`, {});
   const made = await post('/v1/api-keys/', {});
   secret(made.api_key);
-  return { vm_id, sandboxID: vm_id, session_id, snapshot_id, templateID: snapshot_id, item_id: String(made.id) };
+  // There may be so many.
+  const headers = { 'X-API-Key': key };
+  for (const { id } of JSON.parse((await ask('GET', '/v1/webhooks/endpoints', { headers })).text)) {
+    await ask('DELETE', `/v1/webhooks/endpoints/${id}`, { headers });
+  }
+  const endpoint = await post('/v1/webhooks/endpoints', { url: 'http://127.0.0.1:9/', event_patterns: ['vm.deleted'] });
+  secret(endpoint.secret);
+  const delivery = await post(`/v1/webhooks/endpoints/${endpoint.id}/test`, {});
+  const { events } = JSON.parse((await ask('GET', '/v1/audit/events?limit=1', { headers })).text);
+  return {
+    ...{ vm_id, sandboxID: vm_id, session_id, snapshot_id, templateID: snapshot_id, item_id: String(made.id) },
+    ...{ endpoint_id: endpoint.id, delivery_id: delivery.id, event_id: events[0].event_id },
+  };
 }
