@@ -39,14 +39,16 @@ export async function streamEvents(
   over.signal.addEventListener('abort', () => bell.ring());
   try {
     let place = from ?? (await boundsOf(db)).last;
+    // Whoever buffers what passes through would hold events back (nginx, "X-Accel-Buffering").
+    res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
     // No event has come, but a client that is cut off before the first one knows where to go on.
     let text = from === null ? `id: ${place}\n\n` : ':\n\n';
-    while ((await isAdmitted()) && (await send(res, text, over.signal))) {
+    while ((await isAdmitted()) && (await send(res, text, over))) {
       bell.hush();
       const step = await stepBehind(db, wanted, place);
       ({ place, text } = step);
       if (step.hasMore) continue;
-      if (text !== '' && !(await send(res, text, over.signal))) break;
+      if (!(await send(res, text, over))) break;
       await delay(pauseMilliseconds);
       text = (await bell.rings(heartbeatMilliseconds)) ? '' : `: heartbeat\nid: ${place}\n\n`;
     }
@@ -54,19 +56,23 @@ export async function streamEvents(
     unsubscribe();
     // What the client doesn't take would keep the connection open.
     if (res.writableNeedDrain) res.destroy();
-    else res.end();
+    else if (res.headersSent) res.end();
   }
 }
 
 /** Returns whether the client has taken the text, or has room for it. */
-async function send(res: Response, text: string, over: AbortSignal): Promise<boolean> {
-  if (over.aborted) return false;
+async function send(res: Response, text: string, over: AbortController): Promise<boolean> {
+  if (over.signal.aborted) return false;
   if (text === '' || res.write(text)) return true;
-  const signal = AbortSignal.any([over, AbortSignal.timeout(patienceMilliseconds)]);
-  return once(res, 'drain', { signal }).then(
-    () => true,
-    () => false,
-  );
+  const timer = setTimeout(() => over.abort(), patienceMilliseconds);
+  try {
+    await once(res, 'drain', { signal: over.signal });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 type Step = { text: string; place: number; hasMore: boolean };

@@ -160,6 +160,32 @@ describe('GET /v1/events', () => {
     expect(again.status).to.equal(200);
   });
 
+  itHere('gives a client up that takes nothing for a minute', async () => {
+    await record(20_000);
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const stream = await open(alice, '', { 'Last-Event-ID': '0' });
+    const [response] = responses;
+    while (!response?.writableNeedDrain) await nextTurn();
+    mock.timers.tick(59_000);
+    await nextTurn();
+    expect(response.closed).to.equal(false);
+    for (; !response.closed; await nextTurn()) mock.timers.tick(1000);
+    expect((await stream.rest()).length).to.be.below(20_000);
+  });
+
+  itHere('ends when the store fails, and is an error where it has not begun', async () => {
+    const { sqlite, db } = app.server.context.store;
+    const stream = await open();
+    await stream.nextAny();
+    sqlite.exec('alter table events rename to lost');
+    const { status, body } = await app.http.get('/v1/events').set(apiKey(alice));
+    expect([status, body]).to.deep.equal([500, { detail: 'Internal Server Error' }]);
+    // Any commit will do: the place where the log's end is noted has another name now.
+    await write(db, async () => {});
+    expect(await stream.rest()).to.deep.equal([]);
+    expect(app.log()).to.contain('a stream of events failed');
+  });
+
   it('refuses what is no place, no kind and nobody', async () => {
     for (const place of ['x', '-1', '1.5', '9'.repeat(400), 'evt_1', '']) {
       const { status, body } = await app.http.get('/v1/events').set(apiKey(alice)).query({ last_event_id: place });

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { getUser, listUsers } from '../../db/accounts.ts';
+import { getUser } from '../../db/accounts.ts';
 import { cli } from '../../db/events.ts';
 import { isObject, type JsonObject, parseJson } from '../../db/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
@@ -46,10 +46,10 @@ export function killCommand(program: Command, terminal: Terminal): void {
 type Found = Sandbox & { owner: string };
 
 async function killAll(trx: Trx, now: number, criteria: KillCriteria, { user, dryRun }: Flags): Promise<Found[]> {
-  const names = user === undefined ? (await listUsers(trx)).map(({ name }) => name) : [user];
+  const everybody = trx.selectFrom('users').select(['id', 'name']).orderBy('name');
+  const owners = user === undefined ? await everybody.execute() : [await getUser(trx, user)];
   const found: Found[] = [];
-  for (const owner of names) {
-    const { id: ownerId } = await getUser(trx, owner);
+  for (const { id: ownerId, name: owner } of owners) {
     const limit = criteria.limit === null ? null : criteria.limit - found.length;
     if (limit === 0) break;
     const { sandboxes } = await (dryRun

@@ -83,9 +83,12 @@ function stream(context: Context): RequestHandler {
     }
     count(ownerId, 1);
     res.once('close', () => count(ownerId, -1));
-    // Whoever buffers what passes through would hold events back (nginx, "X-Accel-Buffering").
-    res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
     const isAdmitted = () => authenticate(req).catch(() => false);
-    await streamEvents(context, res, { ownerId, kind, sandboxId }, place, isAdmitted);
+    try {
+      await streamEvents(context, res, { ownerId, kind, sandboxId }, place, isAdmitted);
+    } catch (error) {
+      if (!res.headersSent) throw error;
+      context.log.error({ id: req.id, err: error }, 'a stream of events failed');
+    }
   };
 }
