@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { mock } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { cli, recordOfSandbox } from '../db/events.ts';
 import { write } from '../db/sqlite.ts';
-import { apiKey, type Caller, clientOf, itHere, startApp, type TestApp } from './helpers.ts';
+import { apiKey, type Caller, clientOf, itHere, startApp, type TestApp, temporaryDirectory } from './helpers.ts';
 import { sandpit, serve } from './process.ts';
 import { type Message, openStream, type Stream } from './sse.ts';
 
@@ -206,9 +207,7 @@ describe('a stream of events, across processes', () => {
   const headers = { 'X-API-Key': key };
 
   it('ends at once when the server stops, and goes on behind a restart with nothing lost or doubled', async () => {
-    const app = await startApp();
-    await app.close();
-    const { db } = app.server.context.config;
+    const db = join(temporaryDirectory(), 'sandpit.db');
     const args = ['--db', db, '--api-key', key, '--shutdown-seconds', '600'];
     const create = async (url: string) => {
       const json = { ...headers, 'Content-Type': 'application/json' };
