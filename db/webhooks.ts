@@ -120,7 +120,11 @@ export async function rotateSecret(
 }
 
 /** Has an endpoint get nothing more: its receiver is gone for good. */
-export async function disableEndpoint(trx: Trx, now: number, { id, ownerId }: Endpoint): Promise<void> {
+export async function disableEndpoint(
+  trx: Trx,
+  now: number,
+  { id, ownerId }: Pick<Endpoint, 'id' | 'ownerId'>,
+): Promise<void> {
   await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
   await set(trx, id, { enabled: 0, updated_at: now });
 }

@@ -20,6 +20,7 @@ import {
 import { openStore } from '../db/open.ts';
 import { deleteEnded } from '../db/retention.ts';
 import { write } from '../db/sqlite.ts';
+import { disableEndpoint } from '../db/webhooks.ts';
 import { actor, apiKey, clientOf, itHere, startApp, type TestApp } from './helpers.ts';
 import { sandpit } from './process.ts';
 
@@ -131,6 +132,11 @@ describe('the event log', () => {
     await call('delete', `/v1/api-keys/${made.body.id}`);
     await call('delete', `/v1/api-keys/${made.body.id}`);
     await app.http.post('/v1/auth/token').type('form').send({ username: 'alice', password: 'correct horse' });
+    const hook = (await call('post', '/v1/webhooks/endpoints', { url: 'https://example.com/', enabled: false })).body;
+    await call('patch', `/v1/webhooks/endpoints/${hook.id}`, { description: 'mine' });
+    await call('post', `/v1/webhooks/endpoints/${hook.id}/rotate-secret`);
+    await write(context.store.db, (trx) => disableEndpoint(trx, app.clock.now, { id: hook.id, ownerId: alice.id }));
+    await call('delete', `/v1/webhooks/endpoints/${hook.id}`);
     app.clock.now += 400_000;
     await sweep(context);
     app.clock.now += 2000;

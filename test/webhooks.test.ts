@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { Webhook } from 'standardwebhooks';
 import { type AllowedNetworks, readNetworks } from '../app/networks.ts';
@@ -346,6 +347,25 @@ describe('webhooks', () => {
       const text = app.http[method](path).set(apiKey(alice)).type('text/plain').send('x');
       expect((await text).status).to.equal(415);
     }
+  });
+
+  it('503: a change while another process keeps the database to itself', async () => {
+    const { id } = await hook({ event_patterns: ['snapshot.created'] });
+    const { body: delivery } = await ask('post', `/v1/webhooks/endpoints/${id}/test`);
+    await noted(([first]) => first?.status === 'succeeded');
+    const other = new Database(app.server.context.config.db);
+    other.exec('begin immediate');
+    const answers = await Promise.all([
+      ask('post', '/v1/webhooks/endpoints', { url: receiver.url }),
+      ask('patch', `/v1/webhooks/endpoints/${id}`, {}),
+      ask('post', `/v1/webhooks/endpoints/${id}/rotate-secret`),
+      ask('post', `/v1/webhooks/endpoints/${id}/test`),
+      ask('post', `/v1/webhooks/deliveries/${delivery.id}/resend`),
+      ask('delete', `/v1/webhooks/endpoints/${id}`),
+    ]);
+    other.close();
+    for (const { status } of answers) expect(status).to.equal(503);
+    expect((await ask('get', '/v1/webhooks/endpoints')).body).to.have.length(1);
   });
 
   itHere('survive a restart: what was under way is sent again under its id, the rest once', async () => {
