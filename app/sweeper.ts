@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { recordKeyUse } from '../db/credentials.ts';
+import { deleteDeliveries } from '../db/deliveries.ts';
 import { endDueSandboxes } from '../db/ending.ts';
 import { StoreError } from '../db/errors.ts';
 import { deleteOldEvents } from '../db/event-log.ts';
@@ -79,6 +80,7 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
     }
     if (eventRetention !== undefined) {
       await inSteps('old events', (trx) => deleteOldEvents(trx, now() - eventRetention, eventsInStep));
+      await inSteps('old webhook deliveries', (trx) => deleteDeliveries(trx, now() - eventRetention, eventsInStep));
     }
     while (!stop?.aborted && (await giveBackSpace(store, pagesInStep))) await nextTurn();
   });

@@ -127,20 +127,17 @@ export async function resendDelivery(trx: Trx, now: number, ownerId: number, id:
   return getDelivery(trx, ownerId, id);
 }
 
-/** Deletes at most `limit` messages that are over and were made before a time. Returns how many. */
+/** Deletes of the oldest `limit` messages those made before a time, sent or not. Returns how many. */
 export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
-  const { numDeletedRows } = await trx
-    .deleteFrom('webhook_deliveries')
-    .where('seq', 'in', (eb) =>
-      eb
-        .selectFrom('webhook_deliveries')
-        .select('seq')
-        .where('status', '<>', 'pending')
-        .where('created_at', '<', before)
-        .orderBy('seq')
-        .limit(limit),
-    )
-    .executeTakeFirst();
+  const oldest = await trx
+    .selectFrom('webhook_deliveries')
+    .select(['seq', 'created_at'])
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  const last = oldest.findLast(({ created_at: at }) => at < before);
+  if (!last) return 0;
+  const { numDeletedRows } = await trx.deleteFrom('webhook_deliveries').where('seq', '<=', last.seq).executeTakeFirst();
   return Number(numDeletedRows);
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Delivery, dueDeliveries, recordAttempt } from '../../db/deliveries.ts';
 import { write } from '../../db/sqlite.ts';
 import { disableEndpoint, type Endpoint, listEnabledEndpoints } from '../../db/webhooks.ts';
@@ -13,6 +14,9 @@ const maxUnderWayToOne = 4;
 
 /** How often it looks for what is due, in milliseconds. */
 const interval = 1000;
+
+/** How long it leaves a message alone of which it can't note what came of it, the disk being full, say. */
+const putOffMilliseconds = 60_000;
 
 /**
  * Makes messages of events, for every endpoint that wants them, and sends what is due. Each step is on disk before the
@@ -85,8 +89,13 @@ export class Dispatcher {
   }
 
   #start(delivery: Delivery, endpoint: Endpoint): void {
+    const { log } = this.#context;
+    const { signal } = this.#stopping;
     const done = this.#deliver(delivery, endpoint)
-      .catch((error) => this.#context.log.error({ err: error, delivery: delivery.id }, 'webhook delivery failed'))
+      .catch(async (error) => {
+        log.error({ err: error, delivery: delivery.id }, 'webhook delivery failed');
+        await delay(putOffMilliseconds, undefined, { ref: false, signal }).catch(() => {});
+      })
       .finally(() => {
         this.#underWay.delete(delivery.id);
         this.wake();

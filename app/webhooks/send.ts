@@ -12,7 +12,7 @@ const timeoutMilliseconds = 15_000;
 
 export type Message = { url: string; headers: Record<string, string>; body: string };
 
-/** Posts a message and returns what came of it. Redirects are not followed, and of an answer only the head is read. */
+/** Posts a message and returns what came of it. Redirects are not followed, and of an answer only the head counts. */
 export async function send(message: Message, allowed: AllowedNetworks, stop: AbortSignal): Promise<Outcome> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutMilliseconds)]);
   try {
@@ -31,7 +31,8 @@ export async function send(message: Message, allowed: AllowedNetworks, stop: Abo
     sending.end(message.body);
     const [answer] = (await once(sending, 'response')) as [IncomingMessage];
     const { statusCode: status = 0, headers: answered } = answer;
-    answer.destroy();
+    // To its end, or until the time is up: a receiver that is cut off would take it for a failure.
+    answer.on('error', () => {}).resume();
     return { status, retryAfterSeconds: secondsOf(answered['retry-after']) };
   } catch (error) {
     return { error: reasonOf(error as Error, signal) };
