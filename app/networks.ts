@@ -7,6 +7,7 @@ export type AllowedNetworks = [ipaddr.IPv4 | ipaddr.IPv6, number][];
 export function readNetworks(text: string): AllowedNetworks {
   return text.split(',').map((entry) => {
     const written = entry.trim();
+    if (/^::ffff:/i.test(written)) throw new Error(`must have IPv4 written as such, not '${written}'`);
     if (ipaddr.isValidCIDR(written)) return ipaddr.parseCIDR(written);
     // Not `isValid` alone: a plain number would be an address, too.
     if (ipaddr.isValid(written) && /[.:]/.test(written)) return wholeAddress(ipaddr.parse(written));

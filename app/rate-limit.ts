@@ -11,12 +11,13 @@ const maxCallers = 10_000;
  * their address. It throws HttpError 429 with `Retry-After` past the configured rate. A caller may use up a whole
  * period's requests at once and gets them back one by one (GCRA, the "virtual scheduling" of ITU-T I.371).
  */
-export function rateLimiter({ config, now }: Pick<Context, 'config' | 'now'>): (req: Request) => void {
+export function rateLimiter({ config, now, test }: Pick<Context, 'config' | 'now' | 'test'>): (req: Request) => void {
   const { rateLimit } = config;
   if (!rateLimit) return () => {};
   const interval = rateLimit.milliseconds / rateLimit.count;
   /** When each caller will have all their requests back. */
   const freeAt = new Map<string, number>();
+  test?.onReset(() => freeAt.clear());
 
   return (req) => {
     const caller = callerOf(req);

@@ -43,7 +43,7 @@ export type Context = {
   /** Counts a request against whoever makes it. Throws HttpError 429 past the configured rate. */
   limitRate: (req: Request) => void;
   /** Sends events to those who want them. */
-  webhooks: Pick<Dispatcher, 'wake' | 'forget'>;
+  webhooks: Pick<Dispatcher, 'wake'>;
 };
 
 export type SandpitServer = {
@@ -83,11 +83,12 @@ export function createServer(
     feed: new EventFeed(store),
     metrics: null,
     isDraining: false,
-    limitRate: rateLimiter({ config, now }),
-    webhooks: { wake: () => {}, forget: () => {} },
+    limitRate: rateLimiter({ config, now, test: overrides.test }),
+    webhooks: { wake: () => {} },
   };
   const dispatcher = new Dispatcher(context);
   context.webhooks = dispatcher;
+  overrides.test?.onReset(() => dispatcher.forget());
   const app = createApp(context);
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);

@@ -3,6 +3,7 @@ import { StoreError } from './errors.ts';
 import { randomDigits } from './insert.ts';
 import type { DeliveryStatus, WebhookDeliveriesTable } from './schema.ts';
 import type { Db, Trx } from './sqlite.ts';
+import { getEnabledEndpoint } from './webhooks.ts';
 
 /** A message to an endpoint, and what has become of it. */
 export type Delivery = {
@@ -16,6 +17,8 @@ export type Delivery = {
   body: string;
   status: DeliveryStatus;
   attempts: number;
+  /** how often it was asked for: a resend begins another */
+  round: number;
   /** null once it has succeeded or failed for good */
   nextAttemptAt: number | null;
   lastAttemptAt: number | null;
@@ -36,7 +39,7 @@ export async function addDelivery(trx: Trx, now: number, endpointId: string, mes
     .insertInto('webhook_deliveries')
     .values({
       ...{ id, endpoint_id: endpointId, event_seq: eventSeq, kind, body, created_at: now, next_attempt_at: now },
-      ...{ status: 'pending', attempts: 0, last_attempt_at: null, response_status: null, error: null },
+      ...{ status: 'pending', attempts: 0, round: 1, last_attempt_at: null, response_status: null, error: null },
     })
     .execute();
   return id;
@@ -81,8 +84,13 @@ export async function dueDeliveries(db: Db, now: number, endpointId: string, lim
 
 export type Attempt = Pick<Delivery, 'status' | 'nextAttemptAt' | 'responseStatus' | 'error'>;
 
-/** Notes an attempt and what came of it. */
-export async function recordAttempt(trx: Trx, now: number, id: string, attempt: Attempt): Promise<void> {
+/** Notes an attempt and what came of it, unless the message was asked for again meanwhile: then it stays due. */
+export async function recordAttempt(
+  trx: Trx,
+  now: number,
+  { id, round }: Pick<Delivery, 'id' | 'round'>,
+  attempt: Attempt,
+): Promise<void> {
   const { status, nextAttemptAt, responseStatus, error } = attempt;
   await trx
     .updateTable('webhook_deliveries')
@@ -91,6 +99,7 @@ export async function recordAttempt(trx: Trx, now: number, id: string, attempt: 
       attempts: eb('attempts', '+', 1),
     }))
     .where('id', '=', id)
+    .where('round', '=', round)
     .execute();
 }
 
@@ -116,28 +125,33 @@ export async function getDelivery(db: Db, ownerId: number, id: string): Promise<
   return deliveryOf(row);
 }
 
-/** Has the owner's message sent again at once, and again as often as a new one. Returns it. Throws StoreError `not_found`. */
+/**
+ * Has the owner's message sent again at once, and again as often as a new one. Returns it. Throws StoreError `not_found`, or
+ * `conflict` when nothing is sent to its endpoint.
+ */
 export async function resendDelivery(trx: Trx, now: number, ownerId: number, id: string): Promise<Delivery> {
-  await getDelivery(trx, ownerId, id);
+  await getEnabledEndpoint(trx, ownerId, (await getDelivery(trx, ownerId, id)).endpointId);
   await trx
     .updateTable('webhook_deliveries')
-    .set({ status: 'pending', attempts: 0, next_attempt_at: now })
+    .set((eb) => ({ status: 'pending', attempts: 0, round: eb('round', '+', 1), next_attempt_at: now }))
     .where('id', '=', id)
     .execute();
   return getDelivery(trx, ownerId, id);
 }
 
-/** Deletes of the oldest `limit` messages those made before a time, sent or not. Returns how many. */
+/** Deletes of the oldest `limit` messages those made before a time that nobody will send any more. Returns how many. */
 export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
-  const oldest = await trx
-    .selectFrom('webhook_deliveries')
-    .select(['seq', 'created_at'])
-    .orderBy('seq')
-    .limit(limit)
-    .execute();
-  const last = oldest.findLast(({ created_at: at }) => at < before);
-  if (!last) return 0;
-  const { numDeletedRows } = await trx.deleteFrom('webhook_deliveries').where('seq', '<=', last.seq).executeTakeFirst();
+  const { numDeletedRows } = await trx
+    .deleteFrom('webhook_deliveries')
+    .where('seq', 'in', (eb) => eb.selectFrom('webhook_deliveries').select('seq').orderBy('seq').limit(limit))
+    .where('created_at', '<', before)
+    .where(({ or, eb, selectFrom }) =>
+      or([
+        eb('status', '<>', 'pending'),
+        eb('endpoint_id', 'in', selectFrom('webhook_endpoints').select('id').where('enabled', '=', 0)),
+      ]),
+    )
+    .executeTakeFirst();
   return Number(numDeletedRows);
 }
 
@@ -152,7 +166,7 @@ function ownDeliveries(db: Db, ownerId: number) {
 function deliveryOf(row: Selectable<WebhookDeliveriesTable>): Delivery {
   return {
     ...{ seq: row.seq, id: row.id, endpointId: row.endpoint_id, eventSeq: row.event_seq, kind: row.kind },
-    ...{ body: row.body, status: row.status, attempts: row.attempts, createdAt: row.created_at },
+    ...{ body: row.body, status: row.status, attempts: row.attempts, round: row.round, createdAt: row.created_at },
     ...{ nextAttemptAt: row.next_attempt_at, lastAttemptAt: row.last_attempt_at },
     ...{ responseStatus: row.response_status, error: row.error },
   };

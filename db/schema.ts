@@ -138,6 +138,8 @@ export type WebhookDeliveriesTable = {
   body: string;
   status: DeliveryStatus;
   attempts: number;
+  /** how often it was asked for */
+  round: number;
   next_attempt_at: number | null;
   last_attempt_at: number | null;
   response_status: number | null;

@@ -66,9 +66,45 @@ export async function listEndpoints(db: Db, ownerId: number): Promise<Endpoint[]
   return (await rows.orderBy('created_at').orderBy('id').execute()).map(endpointOf);
 }
 
-/** Returns everybody's endpoints that are enabled. */
-export async function listEnabledEndpoints(db: Db): Promise<Endpoint[]> {
-  return (await db.selectFrom('webhook_endpoints').selectAll().where('enabled', '=', 1).execute()).map(endpointOf);
+/** Returns everybody's enabled endpoints that have not seen all of their owners' events, and the newest of these. */
+export async function endpointsBehind(db: Db): Promise<(Endpoint & { newestSeq: number })[]> {
+  const rows = await db
+    .selectFrom(
+      enabledEndpoints(db)
+        .select((eb) =>
+          eb
+            .selectFrom('events')
+            .select(({ fn }) => fn.max<number>('seq').as('seq'))
+            .whereRef('events.owner_id', '=', 'webhook_endpoints.owner_id')
+            .as('newest_seq'),
+        )
+        .as('endpoints'),
+    )
+    .selectAll()
+    .whereRef('seen_seq', '<', 'newest_seq')
+    .execute();
+  return rows.map((row) => ({ ...endpointOf(row), newestSeq: row.newest_seq as number }));
+}
+
+/** Returns everybody's enabled endpoints that messages are due to, by id. */
+export async function endpointsDue(db: Db, now: number): Promise<Endpoint[]> {
+  const rows = await enabledEndpoints(db)
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('webhook_deliveries')
+          .select('seq')
+          .whereRef('endpoint_id', '=', 'webhook_endpoints.id')
+          .where('status', '=', 'pending')
+          .where('next_attempt_at', '<=', now),
+      ),
+    )
+    .orderBy('id')
+    .execute();
+  return rows.map(endpointOf);
+}
+
+function enabledEndpoints(db: Db) {
+  return db.selectFrom('webhook_endpoints').selectAll().where('enabled', '=', 1);
 }
 
 /** Returns the owner's endpoint. Throws StoreError `not_found`. */
@@ -119,14 +155,27 @@ export async function rotateSecret(
   return getEndpoint(trx, by.ownerId, id);
 }
 
-/** Has an endpoint get nothing more: its receiver is gone for good. */
+/** Has an endpoint get nothing more, its receiver being gone for good; unless it is another by now, disabled or deleted. */
 export async function disableEndpoint(
   trx: Trx,
   now: number,
-  { id, ownerId }: Pick<Endpoint, 'id' | 'ownerId'>,
+  { id, ownerId, url }: Pick<Endpoint, 'id' | 'ownerId' | 'url'>,
 ): Promise<void> {
-  await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
-  await set(trx, id, { enabled: 0, updated_at: now });
+  const { numUpdatedRows } = await trx
+    .updateTable('webhook_endpoints')
+    .set({ enabled: 0, updated_at: now })
+    .where('id', '=', id)
+    .where('url', '=', url)
+    .where('enabled', '=', 1)
+    .executeTakeFirst();
+  if (numUpdatedRows > 0n) await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
+}
+
+/** As getEndpoint. Throws StoreError `conflict` as well, when nothing is sent to it. */
+export async function getEnabledEndpoint(db: Db, ownerId: number, id: string): Promise<Endpoint> {
+  const endpoint = await getEndpoint(db, ownerId, id);
+  if (endpoint.isEnabled) return endpoint;
+  throw new StoreError('conflict', 'The webhook endpoint is disabled: enable it first');
 }
 
 /** Deletes the owner's endpoint with all its deliveries. Throws as getEndpoint. */

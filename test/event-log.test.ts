@@ -132,10 +132,10 @@ describe('the event log', () => {
     await call('delete', `/v1/api-keys/${made.body.id}`);
     await call('delete', `/v1/api-keys/${made.body.id}`);
     await app.http.post('/v1/auth/token').type('form').send({ username: 'alice', password: 'correct horse' });
-    const hook = (await call('post', '/v1/webhooks/endpoints', { url: 'https://example.com/', enabled: false })).body;
+    const hook = (await call('post', '/v1/webhooks/endpoints', { url: 'https://example.com/' })).body;
     await call('patch', `/v1/webhooks/endpoints/${hook.id}`, { description: 'mine' });
     await call('post', `/v1/webhooks/endpoints/${hook.id}/rotate-secret`);
-    await write(context.store.db, (trx) => disableEndpoint(trx, app.clock.now, { id: hook.id, ownerId: alice.id }));
+    await write(context.store.db, (trx) => disableEndpoint(trx, app.clock.now, { ...hook, ownerId: alice.id }));
     await call('delete', `/v1/webhooks/endpoints/${hook.id}`);
     app.clock.now += 400_000;
     await sweep(context);

@@ -113,11 +113,7 @@ describe('a server that is none for tests', () => {
 
 describe('an answer that breaks the contract', () => {
   itHere('is 500 on a server for tests, and names what is wrong with it and the schema', async () => {
-    const test = createTestMode(
-      () => startTime,
-      null,
-      async () => {},
-    );
+    const test = createTestMode(() => startTime, null);
     const app = await startApp({}, { test });
     const alice = await app.addUser('alice');
     const client = clientOf(app, alice);

@@ -66,6 +66,7 @@ describe('steering a test server', () => {
         { set: 'noon' },
         { set: '2016-12-31T23:59:60Z' },
         { advance_seconds: -1 },
+        { set: '9999-12-31T00:00:00Z', advance_seconds: 100_000 },
         { freeze: 'no' },
         { x: 1 },
       ];
@@ -115,6 +116,12 @@ describe('steering a test server', () => {
         expect((await call('POST', '/_test/users', body)).status).to.equal(422);
       }
     });
+  });
+
+  it('resets that come together are made one after another', async () => {
+    const answers = await Promise.all([1, 2, 3].map(() => call('POST', '/_test/reset')));
+    expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
+    expect(await list()).to.deep.equal([]);
   });
 
   it('a reset leaves nothing of what was done, and the first key valid', async () => {

@@ -47,7 +47,7 @@ describe("webhooks' endpoints and deliveries", () => {
     const { status, body } = await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { url: 'http://192.168.0.1/' });
     expect(status).to.equal(422);
     expect(body.detail[0].msg).to.equal(
-      'Value error, 192.168.0.1 is not public (private): the operator may allow it with SANDPIT_WEBHOOK_ALLOW',
+      'Value error, its address is not public: the operator may allow it with SANDPIT_WEBHOOK_ALLOW',
     );
   });
 
@@ -65,7 +65,17 @@ describe("webhooks' endpoints and deliveries", () => {
 
   it('are no way to reach what is private: every special range is refused unless it is allowed', () => {
     const refused = ['127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0'];
-    const six = ['::1', '::', 'fe80::1', 'fc00::1', '::ffff:127.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::', 'ff02::1'];
+    const six = [
+      '::1',
+      '::',
+      'fe80::1',
+      'fc00::1',
+      '::ffff:127.0.0.1',
+      '64:ff9b::7f00:1',
+      '::127.0.0.1',
+      '2002:7f00:1::',
+      'ff02::1',
+    ];
     for (const address of [...refused, '224.0.0.1', '255.255.255.255', ...six]) {
       expect(() => requireReachable(address, []), address).to.throw(/is not public/);
     }
@@ -74,7 +84,7 @@ describe("webhooks' endpoints and deliveries", () => {
     const allowed = readNetworks('10.0.0.0/8, fd00::/8,127.0.0.1');
     for (const address of ['10.255.0.1', 'fd12::1', '127.0.0.1', '::ffff:10.0.0.1']) requireReachable(address, allowed);
     expect(() => requireReachable('127.0.0.2', allowed)).to.throw(/not public/);
-    for (const text of ['', 'localhost', '10.0.0.0/33', '10.0.0.0/8,'])
+    for (const text of ['', 'localhost', '8', '10.0.0.0/33', '10.0.0.0/8,', '::ffff:10.0.0.0/104'])
       expect(() => readNetworks(text), text).to.throw();
   });
 
@@ -113,6 +123,16 @@ describe("webhooks' endpoints and deliveries", () => {
     expect((await hooks().ask('post', '/v1/webhooks/endpoints', { url: hooks().receiver.url })).status).to.equal(409);
     expect((await hooks().ask('delete', `/v1/webhooks/endpoints/${made[0]?.id}`)).status).to.equal(204);
     expect((await hooks().ask('get', '/v1/webhooks/endpoints')).body).to.have.length(49);
+  });
+
+  it('409: a test or a message sent again where nothing is sent', async () => {
+    const { id } = await hooks().hook({ event_patterns: ['snapshot.created'] });
+    const { body: delivery } = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
+    await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { enabled: false });
+    for (const path of [`endpoints/${id}/test`, `deliveries/${delivery.id}/resend`]) {
+      const { status, body } = await hooks().ask('post', `/v1/webhooks/${path}`);
+      expect([status, body.detail]).to.deep.equal([409, 'The webhook endpoint is disabled: enable it first']);
+    }
   });
 
   it('413 and 415: bodies that are too large, or of another type', async () => {

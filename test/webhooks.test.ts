@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { Webhook } from 'standardwebhooks';
 import { prune } from '../app/sweeper.ts';
 import { afterAttempt } from '../app/webhooks/retry.ts';
-import { itHere, startApp, startTime } from './helpers.ts';
+import { itHere, startApp, startTime, temporaryDirectory } from './helpers.ts';
+import { serve } from './process.ts';
 import { local, type Message, Receiver, useHooks } from './webhook-client.ts';
 
 const second = 1000;
@@ -107,6 +109,57 @@ describe('webhooks', () => {
     expect(log.events[0].actor.via).to.equal('webhooks');
   });
 
+  it('disable with a 410 what they were sent to, once, and nothing else', async () => {
+    const { id } = await hooks().hook({ event_patterns: ['vm.created'] });
+    const waiting: (() => void)[] = [];
+    hooks().receiver.answer = (res) => void waiting.push(() => res.writeHead(410).end());
+    for (let n = 0; n < 3; n++) await hooks().start();
+    await hooks().receiver.received(3);
+    const other = new Receiver();
+    await once(other.server, 'listening');
+    await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { url: other.url });
+    for (const answer of waiting) answer();
+    await hooks().noted((all) => all.every(({ status }) => status === 'failed'));
+    expect((await hooks().ask('get', `/v1/webhooks/endpoints/${id}`)).body.enabled).to.equal(true);
+    await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { url: hooks().receiver.url });
+    for (let n = 0; n < 3; n++) await hooks().start();
+    await hooks().receiver.received(6);
+    for (const answer of waiting.slice(3)) answer();
+    await hooks().noted((all) => all.every(({ status }) => status === 'failed'));
+    const { body: log } = await hooks().ask('get', '/v1/audit/events?kind=webhook.disabled');
+    expect(log.events).to.have.length(1);
+    other.close();
+  });
+
+  it('are sent again at once when that is asked for, though an attempt is under way', async () => {
+    await hooks().hook({ event_patterns: ['vm.created'] });
+    const waiting: (() => void)[] = [];
+    hooks().receiver.answer = (res) => void waiting.push(() => res.writeHead(500).end());
+    await hooks().start();
+    await hooks().receiver.received(1);
+    const [delivery] = await hooks().deliveries();
+    await hooks().ask('post', `/v1/webhooks/deliveries/${delivery?.id}/resend`);
+    waiting[0]?.();
+    const [one, two] = await hooks().receiver.received(2);
+    expect(two?.headers['webhook-id']).to.equal(one?.headers['webhook-id']);
+  });
+
+  it('read no more of an answer than an answer to a message takes', async () => {
+    await hooks().hook({ event_patterns: ['vm.created'] });
+    let written = 0;
+    hooks().receiver.answer = (res) => {
+      const pour = () => {
+        while (!res.destroyed && res.write('x'.repeat(65_536))) written += 65_536;
+      };
+      res.writeHead(200).on('drain', pour);
+      pour();
+    };
+    await hooks().start();
+    const [delivery] = await hooks().noted(([first]) => first?.status === 'succeeded');
+    expect(delivery).to.include({ response_status: 200, attempts: 1 });
+    expect(written).to.be.lessThan(2 ** 26);
+  });
+
   it('are not sent while they are disabled; enabled again they get what happens from then on', async () => {
     const { id } = await hooks().hook({ event_patterns: ['vm.created'] });
     await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { enabled: false, description: 'paused' });
@@ -175,18 +228,57 @@ describe('webhooks', () => {
     expect(all.map(({ attempts }) => attempts)).to.deep.equal([1, 1]);
   });
 
-  itHere('are kept as long as events are', async () => {
-    const { app, hook, start, noted } = hooks();
+  itHere('are kept as long as events are, and until they are over', async () => {
+    const { app, receiver, hook, start, noted } = hooks();
     await hook({ event_patterns: ['vm.created'] });
+    receiver.answer = (res) => res.writeHead(receiver.messages.length > 1 ? 500 : 204).end();
     await start();
     await noted(([delivery]) => delivery?.status === 'succeeded');
+    await start();
+    await noted(([delivery]) => delivery?.attempts === 1 && delivery.status === 'pending');
     app.server.context.config.eventRetention = 1000;
     app.clock.now += 1000;
     await prune(app.server.context);
-    expect(await hooks().deliveries()).to.have.length(1);
+    expect(await hooks().deliveries()).to.have.length(2);
     app.clock.now += 1;
     await prune(app.server.context);
-    expect(await hooks().deliveries()).to.deep.equal([]);
+    expect((await hooks().deliveries()).map(({ status }) => status)).to.deep.equal(['pending']);
+  });
+
+  it('one owner keeps no other waiting, whatever becomes of theirs', async () => {
+    const others = new Receiver();
+    await once(others.server, 'listening');
+    hooks().receiver.answer = () => {};
+    for (let n = 0; n < 12; n++) await hooks().hook({ event_patterns: ['vm.created'] });
+    for (let n = 0; n < 5; n++) await hooks().start();
+    await hooks().receiver.received(8);
+    const bob = await hooks().app.addUser('bob');
+    await hooks().ask('post', '/v1/webhooks/endpoints', { url: others.url, event_patterns: ['vm.created'] }, bob);
+    await hooks().ask('post', '/v1/vms', {}, bob);
+    expect(await others.received(1)).to.have.length(1);
+    expect(hooks().receiver.messages).to.have.length(8);
+    others.close();
+  });
+
+  it('a server that is killed sends what was under way again, under its id', async () => {
+    const key = `e2b_${'7'.repeat(40)}`;
+    const args = ['--db', join(temporaryDirectory(), 'sandpit.db'), '--webhook-allow', '127.0.0.0/8'];
+    const started = () => serve(args, { env: { SANDPIT_API_KEY: key } });
+    const headers = { 'X-API-Key': key, 'Content-Type': 'application/json' };
+    const first = await started();
+    const post = (path: string, body: object) =>
+      fetch(`${first.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    hooks().receiver.answer = () => {};
+    await post('/v1/webhooks/endpoints', { url: hooks().receiver.url, event_patterns: ['vm.created'] });
+    await post('/v1/vms', {});
+    await hooks().receiver.received(1);
+    await first.stop('SIGKILL');
+    hooks().receiver.answer = (res) => res.writeHead(200).end();
+    const second = await started();
+    const [one, two] = await hooks().receiver.received(2);
+    expect(two?.headers['webhook-id']).to.equal(one?.headers['webhook-id']);
+    expect(two?.body).to.equal(one?.body);
+    await second.stop();
   });
 
   it('one slow receiver keeps nobody else waiting', async () => {

@@ -1,14 +1,17 @@
 import { once } from 'node:events';
 import { createReadStream, fstatSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { emptyStore } from '../../db/empty.ts';
 import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
 import { write } from '../../db/sqlite.ts';
-import { createFirstUser } from '../bootstrap.ts';
+import { addFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
+import { readNetworks } from '../networks.ts';
 import { importLines, linesOf, RecordImporter } from '../records.ts';
 import { findOrCreateUser } from '../routes/test.ts';
 import { createServer, type SandpitServer } from '../server.ts';
@@ -29,23 +32,18 @@ const repeatedStart = Date.parse('2025-01-18T10:30:00Z');
 export async function serveTest(flags: TestFlags & Record<string, unknown>, terminal: Terminal): Promise<void> {
   const { stderr, stdout, stop, now } = terminal;
   const config = testConfig(flags);
-  const { randomSeed } = flags;
-  let restart = async () => {};
-  const test = createTestMode(now, randomSeed === undefined ? null : repeatedStart, () => restart());
+  const { randomSeed, seed } = flags;
+  const test = createTestMode(now, randomSeed === undefined ? null : repeatedStart);
   const log = createLog(config.logLevel, pino.destination(2));
   const server = createServer(config, { now: test.clock.now, log, test });
   const ended = AbortSignal.any([stop, endOf(terminal.stdin)]);
   try {
     const url = await listen(server, config);
-    const apiKey = await begin(server, flags, stop);
+    const records = seed === undefined ? '' : await contentOf(seed);
+    const apiKey = await begin(server, records, flags, stop);
     // With a seed it comes out the same; without one the key that the test has stays valid.
     if (randomSeed === undefined) config.apiKey = apiKey;
-    restart = async () => {
-      await emptyStore(server.context.store);
-      server.context.keyUse.clear();
-      server.context.webhooks.forget();
-      await begin(server, flags, stop);
-    };
+    test.onReset(async () => void (await begin(server, records, flags, stop)));
     stdout.write(`${JSON.stringify({ url, apiKey, pid: process.pid })}\n`);
     stderr.write(`A test server answers on ${url}; what it holds is gone when it stops.\n`);
     if (!ended.aborted) await once(ended, 'abort');
@@ -64,6 +62,10 @@ function testConfig(flags: Record<string, unknown>): Config {
     validateResponses: true,
     loginAttempts: 1_000_000,
     shutdownSeconds: 0,
+    // A test's own receiver is where the test is.
+    webhookAllow: readNetworks('127.0.0.0/8,::1'),
+    // Twice as long as a fault may keep a client waiting.
+    requestSeconds: 60,
   });
   if (config.db !== ':memory:') {
     throw new ConfigError(`--test keeps everything in memory: leave out --db and SANDPIT_DB (here ${config.db})`);
@@ -73,23 +75,37 @@ function testConfig(flags: Record<string, unknown>): Config {
       `--test listens on loopback only, 127.0.0.1 or ::1, not on ${config.host}: anybody may steer it`,
     );
   }
+  if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) {
+    throw new ConfigError(`--test listens on loopback only, for metrics too: leave out ${config.metricsHost}`);
+  }
   return config;
 }
 
-/** Fills an empty store. Returns the first user's API key. */
-async function begin({ context }: SandpitServer, { seed, randomSeed }: TestFlags, stop: AbortSignal): Promise<string> {
+async function contentOf(seed: string): Promise<string> {
+  return text(createReadStream(seed)).catch((error) => {
+    throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
+  });
+}
+
+/** Has the store hold what it begins with and nothing else, in one step. Returns the first user's API key. */
+async function begin(
+  { context }: SandpitServer,
+  records: string,
+  { seed, randomSeed }: TestFlags,
+  stop: AbortSignal,
+): Promise<string> {
+  const { store, now } = context;
   if (randomSeed !== undefined) repeatRandomness(randomSeed);
-  const key = (await createFirstUser(context)) as string;
-  if (seed !== undefined) {
-    await write(context.store.db, (trx) => {
-      const findOwner = (name: string) => findOrCreateUser(trx, context.now(), cli, name);
-      const importer = new RecordImporter(trx, context.now, cli, findOwner);
-      return importLines(importer, linesOf(createReadStream(seed)), { stop });
-    }).catch((error) => {
+  context.keyUse.clear();
+  return write(store.db, async (trx) => {
+    await emptyStore(trx, store);
+    const key = await addFirstUser(trx, context);
+    const importer = new RecordImporter(trx, now, cli, (name) => findOrCreateUser(trx, now(), cli, name));
+    await importLines(importer, linesOf(Readable.from([records])), { stop }).catch((error) => {
       throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
     });
-  }
-  return key;
+    return key;
+  });
 }
 
 /** Says when the other end of standard input is closed; never where it is a terminal, a file or nothing. */

@@ -114,7 +114,7 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
 }
 
 /** Returns a function that counts what the event log has got since the last time, whoever it came from. */
-function eventMetrics({ store }: Context, register: Registry): () => Promise<void> {
+function eventMetrics({ store, test }: Context, register: Registry): () => Promise<void> {
   const events = new Counter({
     name: 'sandpit_events_total',
     help: 'Events recorded since the start, by kind: vm.created, vm.killed, vm.expired and so on.',
@@ -126,6 +126,9 @@ function eventMetrics({ store }: Context, register: Registry): () => Promise<voi
   // What is wrong with the store is told by who asks it next.
   start.catch(() => {});
   let place: number | null = null;
+  test?.onReset(() => {
+    place = 0;
+  });
   const countNew = async () => {
     const { counts, last } = await countEventsBehind(store.db, place ?? (await start).last);
     place = last;

@@ -1,5 +1,5 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import { ipKeyGenerator, MemoryStore, rateLimit } from 'express-rate-limit';
 import { findUserByPassword } from '../../db/accounts.ts';
 import { createAccessToken } from '../../db/credentials.ts';
 import { write } from '../../db/sqlite.ts';
@@ -38,12 +38,15 @@ function createToken({ store, now, config }: Context): RequestHandler {
 
 /** Counts failed attempts by key, a minute at a time; answers 429 with `Retry-After` past the limit. */
 function limitFailures(
-  { config }: Context,
+  { config, test }: Context,
   identifier: string,
   keyGenerator: (req: Request) => string,
 ): RequestHandler {
+  const store = new MemoryStore();
+  test?.onReset(() => store.resetAll());
   return rateLimit({
     windowMs: 60_000,
+    store,
     limit: config.loginAttempts,
     identifier,
     keyGenerator,

@@ -10,10 +10,13 @@ import { RecordImporter, type SandboxRecord } from '../records.ts';
 import type { Context } from '../server.ts';
 import { prune, sweep } from '../sweeper.ts';
 import type { TestMode } from '../test-mode/mode.ts';
-import { ValidationFailure } from '../validation.ts';
+import { type Problem, ValidationFailure } from '../validation.ts';
 import { isoTime } from '../wire.ts';
 
 type Schemas = components['schemas'];
+
+/** Later ones are not written with four digits. */
+const lastTime = Date.UTC(9999, 11, 31, 23, 59, 59);
 
 /** What only a test server has. */
 export function testRoutes(context: Context, test: TestMode): Router {
@@ -46,13 +49,20 @@ function shownRequests({ recording }: TestMode): Schemas['TestRequests'] {
 function changeClock(context: Context, test: TestMode): RequestHandler {
   return async (req, res) => {
     const { set, advance_seconds: advanceSeconds, freeze }: Schemas['TestClockChange'] = req.body;
-    const to = set === undefined ? undefined : timeOf(set);
-    test.clock.change({ to, advanceSeconds, isFrozen: freeze });
+    const to = (set === undefined ? test.clock.now() : timeOf(set)) + (advanceSeconds ?? 0) * 1000;
+    if (to > lastTime) throw new ValidationFailure([tooLate(set === undefined ? 'advance_seconds' : 'set', req.body)]);
+    test.clock.change({ to, isFrozen: freeze });
     // What is over by now is to be over for everything that counts or tells of it, too.
     await sweep(context);
     await prune(context);
+    context.webhooks.wake();
     res.json(shownClock(test));
   };
+}
+
+function tooLate(name: 'set' | 'advance_seconds', body: Schemas['TestClockChange']): Problem {
+  const msg = 'Value error, the clock ends with the year 9999';
+  return { type: 'value_error', loc: ['body', name], msg, input: body[name] };
 }
 
 function timeOf(text: string): number {

@@ -6,6 +6,7 @@ import {
   createEndpoint,
   deleteEndpoint,
   type Endpoint,
+  getEnabledEndpoint,
   getEndpoint,
   listEndpoints,
   rotateSecret,
@@ -103,7 +104,7 @@ function test({ store, now, webhooks }: Context): RequestHandler {
     const kind = 'webhook.test';
     const body = JSON.stringify({ type: kind, timestamp: isoTime(now()), data: { endpoint_id: endpointId(req) } });
     const delivery = await write(store.db, async (trx) => {
-      const { id } = await getEndpoint(trx, ownerOf(req), endpointId(req));
+      const { id } = await getEnabledEndpoint(trx, ownerOf(req), endpointId(req));
       const deliveryId = await addDelivery(trx, now(), id, { eventSeq: null, kind, body });
       return getDelivery(trx, ownerOf(req), deliveryId);
     });

@@ -1,8 +1,6 @@
 export type ClockChange = {
   /** milliseconds since 1970 to set it to */
-  to?: number | undefined;
-  /** seconds to move it on by, from there */
-  advanceSeconds?: number | undefined;
+  to: number;
   /** whether it stands still from then on; as before unless given */
   isFrozen?: boolean | undefined;
 };
@@ -27,8 +25,8 @@ export class TestClock {
     return this.#frozenAt !== null;
   }
 
-  change({ to = this.now(), advanceSeconds = 0, isFrozen = this.isFrozen }: ClockChange): void {
-    const time = Math.round(to + advanceSeconds * 1000);
+  change({ to, isFrozen = this.isFrozen }: ClockChange): void {
+    const time = Math.round(to);
     this.#frozenAt = isFrozen ? time : null;
     this.#offset = time - this.#systemNow();
   }

@@ -10,22 +10,29 @@ export type TestMode = {
   clock: TestClock;
   faults: Faults;
   recording: Recording;
-  /** Has everything be as it was when the server started. */
+  /** Has everything be as it was when the server started: its own state and, one after another, what `onReset` was given. */
   reset: () => Promise<void>;
+  onReset: (begin: () => void | Promise<void>) => void;
 };
 
 /** Returns the state of a test server. `start` is where its clock stands still; null lets it run with the machine's. */
-export function createTestMode(systemNow: () => number, start: number | null, restart: () => Promise<void>): TestMode {
+export function createTestMode(systemNow: () => number, start: number | null): TestMode {
   const clock = new TestClock(systemNow, start);
   const faults = new Faults();
   const recording = new Recording();
-  const reset = async () => {
+  const beginnings: (() => void | Promise<void>)[] = [];
+  const begin = async () => {
     clock.reset();
     faults.clear();
     recording.clear();
-    await restart();
+    for (const beginning of beginnings) await beginning();
   };
-  return { clock, faults, recording, reset };
+  let last = Promise.resolve();
+  const reset = () => {
+    last = last.catch(() => {}).then(begin);
+    return last;
+  };
+  return { clock, faults, recording, reset, onReset: (beginning) => void beginnings.push(beginning) };
 }
 
 /** Returns what a test server does first with every request that is not about the test itself. */

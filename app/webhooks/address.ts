@@ -3,6 +3,9 @@ import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import type { AllowedNetworks } from '../networks.ts';
 
+/** A way of writing IPv4 addresses that is no longer in use (RFC 4291, 2.5.5.1), but may still be routed. */
+const ipv4Compatible = ipaddr.parse('::');
+
 /** Why a webhook is not sent where its URL leads. */
 export class AddressRefused extends Error {
   override name = 'AddressRefused';
@@ -14,11 +17,11 @@ export class AddressRefused extends Error {
  */
 export function requireReachable(address: string, allowed: AllowedNetworks): void {
   const parsed = ipaddr.process(address);
-  const range = parsed.range();
-  if (range === 'unicast') return;
+  const isCompatible = parsed.kind() === 'ipv6' && parsed.match(ipv4Compatible as never, 96);
+  if (parsed.range() === 'unicast' && !isCompatible) return;
   if (allowed.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network as never, bits)))
     return;
-  throw new AddressRefused(`${address} is not public (${range}): the operator may allow it with SANDPIT_WEBHOOK_ALLOW`);
+  throw new AddressRefused('its address is not public: the operator may allow it with SANDPIT_WEBHOOK_ALLOW');
 }
 
 /**

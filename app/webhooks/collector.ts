@@ -28,6 +28,11 @@ export class Collector {
     this.#scanned.clear();
   }
 
+  /** Says whether there is an event that the endpoint has not been asked about. */
+  isBehind({ id, newestSeq }: { id: string; newestSeq: number }): boolean {
+    return (this.#scanned.get(id) ?? 0) < newestSeq;
+  }
+
   /** Looks at the next events for an endpoint; returns whether there may be more. */
   async step(endpoint: Endpoint): Promise<boolean> {
     const { id, ownerId, seenSeq, eventPatterns } = endpoint;

@@ -1,22 +1,26 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { type Delivery, dueDeliveries, recordAttempt } from '../../db/deliveries.ts';
 import { write } from '../../db/sqlite.ts';
-import { disableEndpoint, type Endpoint, listEnabledEndpoints } from '../../db/webhooks.ts';
+import { disableEndpoint, type Endpoint, endpointsBehind, endpointsDue } from '../../db/webhooks.ts';
 import type { Context } from '../server.ts';
 import { Collector } from './collector.ts';
 import { afterAttempt, isGone } from './retry.ts';
 import { send } from './send.ts';
 import { signedHeaders } from './signature.ts';
 
-/** Messages under way: in all, and to one endpoint. */
+/** Messages under way: in all, of one owner, and to one endpoint. */
 const maxUnderWay = 32;
+const maxUnderWayOfOne = 8;
 const maxUnderWayToOne = 4;
 
-/** How often it looks for what is due, in milliseconds. */
+/** How often it looks for what is due, and how long it rests between two looks at the least, in milliseconds. */
 const interval = 1000;
+const pause = 50;
 
 /** How long it leaves a message alone of which it can't note what came of it, the disk being full, say. */
 const putOffMilliseconds = 60_000;
+
+type Sending = { endpoint: Endpoint; stop: AbortController; done: Promise<void> };
 
 /**
  * Makes messages of events, for every endpoint that wants them, and sends what is due. Each step is on disk before the
@@ -26,11 +30,13 @@ export class Dispatcher {
   readonly #context: Context;
   readonly #collector: Collector;
   readonly #stopping = new AbortController();
-  readonly #underWay = new Map<string, { endpointId: string; done: Promise<void> }>();
+  readonly #underWay = new Map<string, Sending>();
   readonly #timer: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   #pass: Promise<void> | null = null;
   #isWanted = false;
+  /** The endpoint that was served last: others are served before it is again. */
+  #lastServed = '';
 
   constructor(context: Context) {
     this.#context = context;
@@ -49,8 +55,10 @@ export class Dispatcher {
     });
   }
 
-  /** Has it look at every event again that endpoints have not had: the store is another. */
-  forget(): void {
+  /** Gives up what is under way and forgets what it has seen: the store becomes another. */
+  async forget(): Promise<void> {
+    await this.#giveUp();
+    await this.#pass;
     this.#collector.forget();
   }
 
@@ -60,61 +68,86 @@ export class Dispatcher {
     this.#unsubscribe();
     this.#stopping.abort();
     await this.#pass;
-    await Promise.all([...this.#underWay.values()].map(({ done }) => done));
+    await this.#giveUp();
+  }
+
+  async #giveUp(): Promise<void> {
+    const sendings = [...this.#underWay.values()];
+    for (const { stop } of sendings) stop.abort();
+    await Promise.all(sendings.map(({ done }) => done));
   }
 
   async #run(): Promise<void> {
-    const { store, log } = this.#context;
-    try {
-      while (this.#isWanted && !this.#stopping.signal.aborted) {
-        this.#isWanted = false;
-        for (const endpoint of await listEnabledEndpoints(store.db)) {
-          while (await this.#collector.step(endpoint));
-          await this.#sendDue(endpoint);
-        }
-      }
-    } catch (error) {
-      log.error({ err: error }, 'webhooks are put off');
+    const { log } = this.#context;
+    const { signal } = this.#stopping;
+    while (this.#isWanted && !signal.aborted) {
+      this.#isWanted = false;
+      await this.#look().catch((error) => log.error({ err: error }, 'webhooks are put off'));
+      if (this.#isWanted) await delay(pause, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Requests get their turn between any two steps. */
+  async #look(): Promise<void> {
+    const { store, now } = this.#context;
+    const behindLog = (await endpointsBehind(store.db)).filter((endpoint) => this.#collector.isBehind(endpoint));
+    for (const endpoint of behindLog) {
+      while (!this.#stopping.signal.aborted && (await this.#collector.step(endpoint))) await nextTurn();
+    }
+    const due = await endpointsDue(store.db, now());
+    const behind = due.findIndex(({ id }) => id > this.#lastServed);
+    const inTurn = behind < 0 ? due : [...due.slice(behind), ...due.slice(0, behind)];
+    for (const endpoint of inTurn) {
+      if (this.#stopping.signal.aborted) return;
+      await this.#sendDue(endpoint);
+      await nextTurn();
     }
   }
 
   async #sendDue(endpoint: Endpoint): Promise<void> {
-    const toOne = [...this.#underWay.values()].filter(({ endpointId }) => endpointId === endpoint.id).length;
-    const free = Math.min(maxUnderWayToOne - toOne, maxUnderWay - this.#underWay.size);
+    const sendings = [...this.#underWay.values()];
+    const ofOwner = sendings.filter(({ endpoint: { ownerId } }) => ownerId === endpoint.ownerId);
+    const toOne = ofOwner.filter(({ endpoint: { id } }) => id === endpoint.id);
+    const free = Math.min(
+      maxUnderWay - sendings.length,
+      maxUnderWayOfOne - ofOwner.length,
+      maxUnderWayToOne - toOne.length,
+    );
     if (free <= 0) return;
     const { store, now } = this.#context;
-    const due = await dueDeliveries(store.db, now(), endpoint.id, maxUnderWayToOne + free);
-    const waiting = due.filter(({ id }) => !this.#underWay.has(id)).slice(0, free);
-    for (const delivery of waiting) this.#start(delivery, endpoint);
+    const due = await dueDeliveries(store.db, now(), endpoint.id, toOne.length + free);
+    for (const delivery of due) if (!this.#underWay.has(delivery.id)) this.#start(delivery, endpoint);
+    this.#lastServed = endpoint.id;
   }
 
   #start(delivery: Delivery, endpoint: Endpoint): void {
     const { log } = this.#context;
-    const { signal } = this.#stopping;
-    const done = this.#deliver(delivery, endpoint)
+    const stop = new AbortController();
+    const done = this.#deliver(delivery, endpoint, stop.signal)
       .catch(async (error) => {
         log.error({ err: error, delivery: delivery.id }, 'webhook delivery failed');
-        await delay(putOffMilliseconds, undefined, { ref: false, signal }).catch(() => {});
+        await delay(putOffMilliseconds, undefined, { ref: false, signal: stop.signal }).catch(() => {});
       })
       .finally(() => {
         this.#underWay.delete(delivery.id);
         this.wake();
       });
-    this.#underWay.set(delivery.id, { endpointId: endpoint.id, done });
+    this.#underWay.set(delivery.id, { endpoint, stop, done });
   }
 
-  async #deliver({ id, body, attempts }: Delivery, endpoint: Endpoint): Promise<void> {
+  async #deliver(delivery: Delivery, endpoint: Endpoint, stop: AbortSignal): Promise<void> {
     const { store, now, log, config } = this.#context;
+    const { id, body, attempts } = delivery;
     const headers = signedHeaders(id, now(), body, secretsOf(endpoint, now()));
-    const outcome = await send({ url: endpoint.url, headers, body }, config.webhookAllow ?? [], this.#stopping.signal);
-    if (this.#stopping.signal.aborted) return;
+    const outcome = await send({ url: endpoint.url, headers, body }, config.webhookAllow ?? [], stop);
+    if (stop.aborted) return;
     const attempt = afterAttempt(now(), attempts + 1, outcome);
     await write(store.db, async (trx) => {
-      await recordAttempt(trx, now(), id, attempt);
+      await recordAttempt(trx, now(), delivery, attempt);
       if (isGone(outcome)) await disableEndpoint(trx, now(), endpoint);
     });
     if (attempt.status !== 'succeeded')
-      log.warn({ delivery: id, endpoint: endpoint.id, ...outcome }, 'webhook refused');
+      log.warn({ delivery: id, endpoint: endpoint.id, ...outcome }, 'webhook not taken');
   }
 }
 

@@ -10,9 +10,15 @@ export type Outcome = { status: number; retryAfterSeconds: number | null } | { e
 /** How long a receiver may take to answer (Standard Webhooks, "Request timeout"). */
 const timeoutMilliseconds = 15_000;
 
+/** How much of an answer is read before the connection is closed. */
+const maxAnswerBytes = 65_536;
+
 export type Message = { url: string; headers: Record<string, string>; body: string };
 
-/** Posts a message and returns what came of it. Redirects are not followed, and of an answer only the head counts. */
+/**
+ * Posts a message and returns what came of it, the connection being closed by then. Redirects are not followed, and of an
+ * answer only the head counts.
+ */
 export async function send(message: Message, allowed: AllowedNetworks, stop: AbortSignal): Promise<Outcome> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutMilliseconds)]);
   try {
@@ -30,12 +36,25 @@ export async function send(message: Message, allowed: AllowedNetworks, stop: Abo
     sending.on('error', () => {});
     sending.end(message.body);
     const [answer] = (await once(sending, 'response')) as [IncomingMessage];
+    await skim(answer);
     const { statusCode: status = 0, headers: answered } = answer;
-    // To its end, or until the time is up: a receiver that is cut off would take it for a failure.
-    answer.on('error', () => {}).resume();
     return { status, retryAfterSeconds: secondsOf(answered['retry-after']) };
   } catch (error) {
     return { error: reasonOf(error as Error, signal) };
+  }
+}
+
+/** Reads an answer, so that its sender isn't cut off, as far as an answer to a message goes. */
+async function skim(answer: IncomingMessage): Promise<void> {
+  let length = 0;
+  try {
+    for await (const chunk of answer) {
+      length += chunk.length;
+      // Leaving the loop closes the connection.
+      if (length > maxAnswerBytes) break;
+    }
+  } catch {
+    // The status is known all the same.
   }
 }
 

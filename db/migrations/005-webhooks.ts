@@ -28,6 +28,7 @@ export const webhooks = {
       body text not null,
       status text not null check (status in ('pending', 'succeeded', 'failed')),
       attempts integer not null,
+      round integer not null,
       next_attempt_at integer,
       last_attempt_at integer,
       response_status integer,
