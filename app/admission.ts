@@ -15,6 +15,18 @@ const maxUnreadBytes = 2 ** 27;
 /** All that are smaller come to no more than half of that. */
 const largeAnswer = 2 ** 16;
 
+/** What asks whether the server is well is answered however busy it is: or whoever asks would end a busy server. */
+export function isProbe({ path }: Pick<Request, 'path'>): boolean {
+  return path === '/health' || path === '/ready';
+}
+
+const released = Symbol('released');
+
+/** Has an answer count no longer as under way: a stream, which may go on for days and mostly does nothing. */
+export function releaseSlot(res: Response): void {
+  res.emit(released);
+}
+
 /**
  * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
  * `Retry-After` for one too many, and 505 for what isn't HTTP/1. A client that sends slowly or doesn't read takes no
@@ -59,6 +71,7 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
   const admit: RequestHandler = (req, res, next) => {
     // Node's parser lets 0.9 and 2.0 pass, which mean something else on the wire.
     if (req.httpVersionMajor !== 1) throw new HttpError(505, undefined, { Connection: 'close' });
+    if (isProbe(req)) return next();
     if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
     if (underWay.size >= config.maxConcurrent) {
       throw new HttpError(503, 'Too many requests are under way: try again later', { 'Retry-After': '1' });
@@ -68,7 +81,7 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
       arriving.add(req);
       boundArriving(maxArriving);
     }
-    res.on('close', release).on('prefinish', boundUnread);
+    res.on('close', release).on(released, release).on('prefinish', boundUnread);
     next();
   };
 

@@ -48,13 +48,8 @@ class ApiKeyStrategy extends passport.Strategy {
   }
 }
 
-/**
- * Returns the validator's handler for `OAuth2PasswordBearer`: it sets `req.principal` from a bearer token (an access
- * token or an API key) or from `X-API-Key`, whichever is valid.
- * The handler throws HttpError 401 when none is; where it can't tell, or they ask too often, it sets `req.failure` as well.
- */
-export function createAuthenticator(context: Context): (req: Request) => Promise<true> {
-  const { store, now } = context;
+/** Returns a function that returns whom a request's credential speaks for, or false, and counts it against nobody. */
+export function credentialReader({ store, now }: Context): (req: Request) => Promise<Principal | false> {
   const authenticator = new passport.Passport();
   authenticator.use(
     new BearerStrategy((token, done) => {
@@ -62,9 +57,8 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
     }),
   );
   authenticator.use(new ApiKeyStrategy((key) => findByApiKey(store.db, key)));
-
-  const authenticate = (req: Request) =>
-    new Promise<Principal | false>((resolve, reject) => {
+  return (req) =>
+    new Promise((resolve, reject) => {
       const settle = (error: unknown, found?: Principal | false | null) =>
         error ? reject(error) : resolve(found || false);
       // Only the headers: the bearer strategy would also take a token from the body or the query, where it gets logged.
@@ -72,7 +66,15 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
       const headers = { ...(isBearer(authorization) && { authorization }), 'x-api-key': key };
       authenticator.authenticate(['bearer', 'api-key'], { session: false }, settle)({ headers }, req.res, reject);
     });
+}
 
+/**
+ * Returns the validator's handler for `OAuth2PasswordBearer`: it sets `req.principal` from a bearer token (an access
+ * token or an API key) or from `X-API-Key`, whichever is valid.
+ * The handler throws HttpError 401 when none is; where it can't tell, or they ask too often, it sets `req.failure` as well.
+ */
+export function createAuthenticator(context: Context): (req: Request) => Promise<true> {
+  const authenticate = credentialReader(context);
   const check = async (req: Request) => {
     const principal = await authenticate(req);
     if (principal) return admit(req, principal, context);

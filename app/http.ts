@@ -38,7 +38,8 @@ export function createApp(context: Context): Express {
   app.use(requestLog(context));
   if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
   if (context.test) app.use(testMiddleware(context.test));
-  app.use(admission(context), ...crossOrigin(context.config));
+  // A page is to see its refusal, too.
+  app.use(...crossOrigin(context.config), admission(context));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));

@@ -1,6 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import { middleware as openApiValidator } from 'express-openapi-validator';
 import { type Contract, type Operation, operationsOf, type Parameter, parametersOf, resolve } from '../spec/load.ts';
+import { isProbe } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
 import type { Context } from './server.ts';
@@ -85,7 +86,7 @@ function inTurn(handlers: RequestHandler[]): RequestHandler {
 /** Whoever has a credential was counted with it. */
 function limitAnonymous({ limitRate }: Context): RequestHandler {
   return (req, _res, next) => {
-    if (!req.principal) limitRate(req);
+    if (!req.principal && !isProbe(req)) limitRate(req);
     next();
   };
 }

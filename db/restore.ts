@@ -45,6 +45,7 @@ async function copyBackup(file: string, partial: string, copying: Copying): Prom
 async function replace(partial: string, target: string): Promise<void> {
   const old = existsSync(target) ? seize(target) : null;
   try {
+    if (old) goOnBehind(old, partial);
     // Before the rename: what SQLite finds beside a database it takes for that database's.
     for (const suffix of companions) await rm(`${target}${suffix}`, { force: true });
     giveToOwner(partial, target);
@@ -53,6 +54,32 @@ async function replace(partial: string, target: string): Promise<void> {
   } finally {
     old?.close();
   }
+}
+
+/**
+ * Has the restored log go on behind the end of the old one: a place names one event for ever, or whoever has read on to
+ * there would miss what comes under it again.
+ */
+function goOnBehind(old: Database.Database, partial: string): void {
+  const end = endOfLog(old);
+  if (end === 0) return;
+  const restored = connect(partial);
+  try {
+    if (!hasLog(restored) || endOfLog(restored) >= end) return;
+    restored.exec("delete from sqlite_sequence where name = 'events'");
+    restored.prepare("insert into sqlite_sequence (name, seq) values ('events', ?)").run(end);
+  } finally {
+    restored.close();
+  }
+}
+
+function endOfLog(sqlite: Database.Database): number {
+  if (!hasLog(sqlite)) return 0;
+  return (sqlite.prepare("select seq from sqlite_sequence where name = 'events'").pluck().get() as number) ?? 0;
+}
+
+function hasLog(sqlite: Database.Database): boolean {
+  return sqlite.prepare("select 1 from sqlite_master where name = 'events'").get() !== undefined;
 }
 
 /** The new database is in place: what becomes of the old one can't undo that. */

@@ -935,7 +935,7 @@ export interface paths {
         };
         /**
          * Health
-         * @description 200 when the store answers a query, 503 when it does not. With `E2b-Sandbox-Id` it is the sandbox that is asked for, as E2B's clients do to learn whether it runs: 204 if it does, 502 if not, whoever owns it.
+         * @description 200: the process answers. Whether it can be of use `/ready` says. With `E2b-Sandbox-Id` it is the sandbox that is asked for, as E2B's clients do to learn whether it runs: 204 if it does, 502 if not, whoever owns it.
          */
         get: operations["get_health"];
         put?: never;
@@ -4144,15 +4144,6 @@ export interface operations {
                 content?: never;
             };
             502: components["responses"]["NotRunning"];
-            /** @description The store does not answer */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
         };
     };
     get_ready: {

@@ -46,6 +46,28 @@ describe('backup and restore', () => {
       return String(error);
     }
   };
+  it('the log goes on behind the end that it had, so that no place names two events', async () => {
+    const place = () => {
+      const sqlite = new Database(db, { readonly: true });
+      const { seq, last } = sqlite
+        .prepare("select seq, (select max(seq) from events) as last from sqlite_sequence where name = 'events'")
+        .get() as { seq: number; last: number };
+      sqlite.close();
+      return [seq, last];
+    };
+    await make('alice');
+    await runs('keys', 'create', '--user', 'alice');
+    await runs('backup', copy);
+    const [before] = place();
+    for (let n = 0; n < 2; n++) await runs('keys', 'create', '--user', 'alice');
+    const [end] = place();
+    await runs('restore', copy, '--force');
+    expect(place()).to.deep.equal([end, before]);
+    await runs('keys', 'create', '--user', 'alice');
+    expect(place()).to.deep.equal([(end ?? 0) + 1, (end ?? 0) + 1]);
+    expect(await runs('doctor')).not.to.contain('WRONG');
+  });
+
   const userNames = async () =>
     JSON.parse(await runs('users', 'list', '--json')).map(({ name }: { name: string }) => name);
   /** Makes a database with this user and so many MiB. */

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { apiKey, itHere, startApp, type TestApp } from './helpers.ts';
+import { openStream } from './sse.ts';
 
 const list = '/v1/sessions/sandboxes';
 
@@ -85,9 +86,9 @@ describe('on a network', () => {
       const app = await startApp({ rateLimit: { count: 2, milliseconds: 1000 } });
       const alice = await app.addUser('alice');
       expect((await app.http.get(list).set('X-API-Key', 'wrong')).status).to.equal(401);
-      expect((await app.http.get('/health')).status).to.equal(200);
+      expect((await app.http.get('/openapi.json')).status).to.equal(200);
       expect((await app.http.get(list).set('X-API-Key', 'wrong')).status).to.equal(429);
-      expect((await app.http.get('/health')).status).to.equal(429);
+      expect((await app.http.get('/openapi.json')).status).to.equal(429);
       expect((await app.http.get('/sandboxes')).body).to.include({ code: 429 });
       expect((await app.http.get(list).set(apiKey(alice))).status).to.equal(200);
     });
@@ -102,13 +103,28 @@ describe('on a network', () => {
       expect(statuses).to.deep.equal([200, 200, 429]);
     });
 
+    itHere('a stream counts once, whatever is written meanwhile and by whom, and takes no room', async () => {
+      const app = await startApp({ port: 0, rateLimit: { count: 3, milliseconds: 1000 }, maxConcurrent: 1 });
+      const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
+      const url = await app.server.start();
+      const stream = await openStream(`${url}/v1/events`, apiKey(alice));
+      expect(stream.status).to.equal(200);
+      for (let n = 0; n < 3; n++) expect((await fetch(url + list, { headers: apiKey(bob) })).status).to.equal(200);
+      for (let n = 0; n < 2; n++) {
+        const headers = apiKey(alice);
+        expect((await fetch(`${url}/v1/api-keys/`, { method: 'POST', headers })).status).to.equal(201);
+        expect(await stream.next()).to.include({ event: 'api_key.created' });
+      }
+      stream.close();
+    });
+
     itHere('locks nobody out when the clock is set back', async () => {
       const app = await startApp({ rateLimit: { count: 1, milliseconds: 1000 } });
-      await app.http.get('/health');
+      await app.http.get('/openapi.json');
       app.clock.now -= 3_600_000;
-      expect((await app.http.get('/health')).headers['retry-after']).to.equal('1');
+      expect((await app.http.get('/openapi.json')).headers['retry-after']).to.equal('1');
       app.clock.now += 1000;
-      expect((await app.http.get('/health')).status).to.equal(200);
+      expect((await app.http.get('/openapi.json')).status).to.equal(200);
     });
   });
 
@@ -144,8 +160,10 @@ describe('on a network', () => {
       const create = () => fetch(`${url}/v1/vms`, { method: 'POST', headers, body: '{}' });
       const pending = [create(), create()];
       // They may take a moment to arrive.
-      let answer = await fetch(`${url}/health`);
-      while (answer.status !== 503) answer = await fetch(`${url}/health`);
+      let answer = await fetch(`${url}/openapi.yaml`);
+      while (answer.status !== 503) answer = await fetch(`${url}/openapi.yaml`);
+      // Or whoever asks would end a server that is busy.
+      for (const probe of ['health', 'ready']) expect((await fetch(`${url}/${probe}`)).status).to.equal(200);
       expect(answer.headers.get('retry-after')).to.equal('1');
       expect(await answer.json()).to.deep.equal({ detail: 'Too many requests are under way: try again later' });
       expect(await (await fetch(`${url}/sandboxes`)).json()).to.include({ code: 503 });
@@ -162,7 +180,7 @@ describe('on a network', () => {
       const closed = once(slow, 'close');
       const url = `http://127.0.0.1:${slow.remotePort}`;
       // Its request may take a moment to arrive.
-      while (!slow.destroyed && !slow.readableEnded) expect((await fetch(`${url}/health`)).status).to.equal(200);
+      while (!slow.destroyed && !slow.readableEnded) expect((await fetch(`${url}/openapi.yaml`)).status).to.equal(200);
       await closed;
       expect(app.log()).to.contain('its body is slow and others wait');
     });

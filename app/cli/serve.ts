@@ -42,6 +42,7 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
       stderr.write(plainWarning(url));
     const firstKey = await createFirstUser(server.context);
     if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
+    if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) stderr.write(metricsWarning);
     stderr.write(greeting(server, url));
     if (!stop.aborted) await once(stop, 'abort');
     stderr.write('Stopping.\n');
@@ -81,6 +82,8 @@ export async function listen(server: SandpitServer, { host, port }: Config): Pro
     throw new Error(`can't listen on ${host}:${port}: ${message}`);
   }
 }
+
+const metricsWarning = 'Warning: metrics are open to the network without TLS, so their token can be read on the way.\n';
 
 function greeting({ context: { config, contract }, metricsUrl }: SandpitServer, url: string): string {
   const metrics = metricsUrl();

@@ -46,7 +46,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     });
 
   addSettings(users.command('delete <name>'), ['db'])
-    .description('delete a user with their keys, tokens and events')
+    .description('delete a user with their keys, tokens, events and webhooks')
     .option('--with-sandboxes', 'and with their sandboxes')
     .action(async (name, flags) => {
       await withStore(flags, ({ db }) => deleteUser(db, name, { withSandboxes: Boolean(flags.withSandboxes) }));

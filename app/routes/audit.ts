@@ -3,7 +3,8 @@ import { StoreError } from '../../db/errors.ts';
 import { eventKinds } from '../../db/event-kinds.ts';
 import { type EventQuery, getEvent, listEvents } from '../../db/event-log.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { createAuthenticator, principalOf } from '../auth.ts';
+import { releaseSlot } from '../admission.ts';
+import { credentialReader, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import { streamEvents } from '../event-stream.ts';
 import { eventId, eventOf, placeIn, seqOf, timeIn } from '../events.ts';
@@ -69,7 +70,7 @@ function read({ store }: Context): RequestHandler {
 }
 
 function stream(context: Context): RequestHandler {
-  const authenticate = createAuthenticator(context);
+  const readCredential = credentialReader(context);
   const open = new Map<number, number>();
   const count = (ownerId: number, change: number) => open.set(ownerId, (open.get(ownerId) ?? 0) + change);
   return async (req, res) => {
@@ -83,7 +84,13 @@ function stream(context: Context): RequestHandler {
     }
     count(ownerId, 1);
     res.once('close', () => count(ownerId, -1));
-    const isAdmitted = () => authenticate(req).catch(() => false);
+    const isAdmitted = async () => {
+      const principal = await readCredential(req).catch(() => false as const);
+      return principal !== false && principal.user.id === ownerId;
+    };
+    releaseSlot(res);
+    // It has a patience of its own, with those who take nothing.
+    req.socket.setTimeout(0);
     try {
       await streamEvents(context, res, { ownerId, kind, sandboxId }, place, isAdmitted);
     } catch (error) {
