@@ -33,7 +33,14 @@ export async function startRemote(config: Partial<Config>, clock: { now: number 
 type Remote = { server: SandpitServer; log: () => string };
 
 function flagsOf(config: Partial<Config>): string[] {
-  return Object.entries(config).flatMap(([name, value]) => [`--${settings[name as keyof Config].flag}`, String(value)]);
+  return Object.entries(config).flatMap(([name, value]) => [`--${settings[name as keyof Config].flag}`, textOf(value)]);
+}
+
+/** Networks are an address and the length of a prefix each. */
+function textOf(value: unknown): string {
+  return Array.isArray(value)
+    ? value.map((item) => (Array.isArray(item) ? item.join('/') : item)).join(',')
+    : String(value);
 }
 
 function forward(serving: Serving, clock: { now: number }, agent: Agent): RequestListener {
