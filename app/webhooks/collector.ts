@@ -9,6 +9,9 @@ import { eventOf } from '../events.ts';
 /** Events that are looked at in one step. */
 const eventsInStep = 200;
 
+/** How much of the log is kept for the next endpoint of an owner. */
+const pagesKept = 4;
+
 /** After so many that don't concern an endpoint it is noted that it has seen them: noting each would cost a write each. */
 const noteAfter = 1000;
 
@@ -18,6 +21,7 @@ export class Collector {
   readonly #now: Clock;
   /** What endpoints have been found not to want, beyond what is noted. */
   readonly #scanned = new Map<string, number>();
+  readonly #read = new Map<string, EventPage>();
 
   constructor(db: Db, now: Clock) {
     this.#db = db;
@@ -26,6 +30,11 @@ export class Collector {
 
   forget(): void {
     this.#scanned.clear();
+  }
+
+  /** Has it read the log again: within one look several endpoints of an owner want the same part of it. */
+  readAnew(): void {
+    this.#read.clear();
   }
 
   /** Says whether there is an event that the endpoint has not been asked about. */
@@ -37,8 +46,7 @@ export class Collector {
   async step(endpoint: Endpoint): Promise<boolean> {
     const { id, ownerId, seenSeq, eventPatterns } = endpoint;
     const from = Math.max(seenSeq, this.#scanned.get(id) ?? 0);
-    const wantedEvents = { ...allEvents, ownerId, after: from, limit: eventsInStep };
-    const { events, hasMore } = await listEvents(this.#db, wantedEvents);
+    const { events, hasMore } = await this.#eventsBehind(ownerId, from);
     const last = events.at(-1)?.seq;
     if (last === undefined) return false;
     const wanted = events.filter(({ kind }) => eventPatterns.some((pattern) => matchesKind(pattern, kind)));
@@ -50,7 +58,19 @@ export class Collector {
     this.#scanned.set(id, last);
     return hasMore;
   }
+
+  async #eventsBehind(ownerId: number, after: number): Promise<EventPage> {
+    const part = `${ownerId} ${after}`;
+    const page =
+      this.#read.get(part) ?? (await listEvents(this.#db, { ...allEvents, ownerId, after, limit: eventsInStep }));
+    // Whoever has much to catch up on is to hold little of it.
+    if (this.#read.size >= pagesKept) this.#read.clear();
+    this.#read.set(part, page);
+    return page;
+  }
 }
+
+type EventPage = Awaited<ReturnType<typeof listEvents>>;
 
 /** The whole of a message (Standard Webhooks, "Payload structure"). */
 function bodyOf(event: Event): string {

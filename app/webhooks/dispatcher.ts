@@ -83,13 +83,15 @@ export class Dispatcher {
     while (this.#isWanted && !signal.aborted) {
       this.#isWanted = false;
       await this.#look().catch((error) => log.error({ err: error }, 'webhooks are put off'));
-      if (this.#isWanted) await delay(pause, undefined, { signal }).catch(() => {});
+      // Of events that come one by one all but the first are taken up together.
+      await delay(pause, undefined, { signal }).catch(() => {});
     }
   }
 
   /** Requests get their turn between any two steps. */
   async #look(): Promise<void> {
     const { store, now } = this.#context;
+    this.#collector.readAnew();
     const behindLog = (await endpointsBehind(store.db)).filter((endpoint) => this.#collector.isBehind(endpoint));
     for (const endpoint of behindLog) {
       while (!this.#stopping.signal.aborted && (await this.#collector.step(endpoint))) await nextTurn();
