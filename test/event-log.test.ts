@@ -111,7 +111,8 @@ describe('the event log', () => {
 
   itHere('has every kind of its catalogue, by whatever way it comes, and no other', async () => {
     await app.close();
-    app = await startApp({ retention: 1000 });
+    // Only when it is told: what is imported below is to stay.
+    app = await startApp({ retention: 1000, sweepSeconds: 3600 });
     const { context } = app.server;
     const alice = await app.addUser('alice', 'correct horse');
     const key = apiKey(alice);
