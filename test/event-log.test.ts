@@ -206,7 +206,7 @@ describe('the event log', () => {
 
   itHere('is kept as long as told, in steps, and never counts anew', async () => {
     await app.close();
-    app = await startApp({ eventRetention: 3_600_000 });
+    app = await startApp({ eventRetention: 3_600_000, sweepSeconds: 3600 });
     const { context } = app.server;
     const alice = await app.addUser('alice');
     for (let n = 0; n < 600; n++) await createSandbox(context.store.db, context.now, actor(alice), plain);

@@ -10,7 +10,7 @@ const killed = { status: 'killed' as const };
 
 describe('retention', () => {
   it('deletes exactly what ended longer ago, whoever owns it, and keeps filters right', async () => {
-    const app = await startApp({ retention: hour });
+    const app = await startApp({ retention: hour, sweepSeconds: 3600 });
     const { context } = app.server;
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
     const metadata = { env: 'prod', tags: ['x', { y: 1 }] };
@@ -47,7 +47,7 @@ describe('retention', () => {
   });
 
   it('goes in steps, answers meanwhile, and the file shrinks', async () => {
-    const app = await startApp({ retention: hour });
+    const app = await startApp({ retention: hour, sweepSeconds: 3600 });
     const { context } = app.server;
     const alice = await app.addUser('alice');
     for (let n = 0; n < 1000; n++) {
