@@ -54,9 +54,20 @@ export function problemsOf(contract: Contract, error: ValidatorError, req: Reque
     const input = keyword === 'required' ? holderAt(req, place, keys) : inputAt(req, place, keys);
     const isBody = place === 'body';
     const { type, msg, ctx } = wording(keyword, schema, input, isBody && keys.length === 0, !isBody, message);
-    return { type, loc: [locations[place] ?? place, ...keys], msg, input: input ?? null, ...(ctx && { ctx }) };
+    return {
+      type,
+      loc: [locations[place] ?? place, ...placesOf(req, place, keys)],
+      msg,
+      input: input ?? null,
+      ...(ctx && { ctx }),
+    };
   });
   return problems.filter((problem, index) => !isEcho(problem, problems.slice(0, index)));
+}
+
+/** The place of an element of an array is a number. */
+function placesOf(req: Request, place: string, keys: string[]): (string | number)[] {
+  return keys.map((key, at) => (Array.isArray(inputAt(req, place, keys.slice(0, at))) ? Number(key) : key));
 }
 
 /** A value of the wrong type fails its enum or pattern too; pydantic reports the first failure of a field. */

@@ -219,7 +219,7 @@ describe('the proxy', () => {
       });
     });
 
-    it('--strict exits with 1 after a breach, 0 without one, 1 when nothing was checked', async () => {
+    it('--strict exits with 1 after a breach, 0 without one, 1 when nothing was checked or nobody was there', async () => {
       const codeAfter = async (target: string, path?: string) => {
         const { url, stop } = await proxy(['--strict', '--target', target]);
         if (path) await (await fetch(url + path, keyed)).text();
@@ -229,6 +229,7 @@ describe('the proxy', () => {
       expect(await codeAfter(await right(), list)).to.equal(0);
       expect(await codeAfter(await right(), '/nope')).to.equal(1);
       expect(await codeAfter(await right())).to.equal(1);
+      expect(await codeAfter('http://127.0.0.1:9', list)).to.equal(1);
     });
 
     it('refuses what it cannot use and says why', async () => {

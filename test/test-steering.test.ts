@@ -96,7 +96,7 @@ describe('steering a test server', () => {
       expect([twice.status, twice.text]).to.deep.equal([409, '{"detail":"a sandbox a exists already"}']);
       const { status, text } = await call('POST', '/_test/seed', [record, { ...record, sandbox_id: 'B' }]);
       expect(status).to.equal(422);
-      expect(JSON.parse(text).detail[0].loc).to.deep.equal(['body', '1', 'sandbox_id']);
+      expect(JSON.parse(text).detail[0].loc).to.deep.equal(['body', 1, 'sandbox_id']);
       const strange = [{ ...record, started_at: '2016-12-31T23:59:60Z' }];
       expect((await call('POST', '/_test/seed', strange)).text).to.contain('started_at is no time');
       expect((await call('POST', '/_test/seed', '{"a":', { 'Content-Type': 'application/x-ndjson' })).status).to.equal(

@@ -22,7 +22,9 @@ type Flags = {
 
 export function killCommand(program: Command, terminal: Terminal): void {
   addSettings(program.command('kill'), ['db'])
-    .description('end the sandboxes that match everything that is given: all of them or, on any error, none')
+    .description(
+      'end the sandboxes, of all users, that match everything that is given: all of them or, on any error, none',
+    )
     .option('--metadata <json>', 'whose metadata contains this object', asFlag(readFilter))
     .addOption(new Option('--status <status>', 'that are active, or paused').choices(['active', 'paused']))
     .option('--older-than <duration>', 'that have run for 2h, say, or longer', asFlag(duration))

@@ -30,8 +30,8 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   const summary = report.summary();
   stdout.write(json ? `${JSON.stringify({ kind: 'summary', ...summary })}\n` : `\n${summaryText(summary)}`);
   if (!strict) return;
-  if (summary.checkedRequests + summary.checkedResponses + summary.breaches === 0) {
-    stderr.write('sandpit: nothing was checked\n');
+  if (summary.unreachable > 0 || summary.checkedResponses + summary.unchecked + summary.breaches === 0) {
+    stderr.write(`sandpit: ${summary.unreachable > 0 ? 'the target could not be reached' : 'nothing was checked'}\n`);
     throw new CommanderError(1, 'sandpit.unchecked', '');
   }
   if (summary.breaches > 0) throw new CommanderError(1, 'sandpit.breaches', '');

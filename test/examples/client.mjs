@@ -1,4 +1,4 @@
-// A client and its test, with mocha: mocha client.mjs. SANDPIT says where the program is, unless it is on the PATH.
+// A client and its test, with mocha: mocha --no-package client.mjs. SANDPIT says where the program is, unless it is on the PATH.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
