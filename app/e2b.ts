@@ -4,7 +4,7 @@ import type { Sandbox } from '../db/sandboxes.ts';
 import type { Snapshot } from '../db/snapshots.ts';
 import type { components } from '../spec/types.gen.ts';
 import { aliasOf, qualified } from './references.ts';
-import { isoTime } from './wire.ts';
+import { isoTime, isoTimeOrNull } from './wire.ts';
 
 type Schemas = components['schemas'];
 type Network = Schemas['SandboxNetworkConfig'];
@@ -79,7 +79,7 @@ export function template(snapshot: Snapshot, namespace: string): Schemas['Templa
     createdAt: isoTime(createdAt),
     updatedAt: isoTime(updatedAt),
     createdBy: null,
-    lastSpawnedAt: lastSpawnedAt === null ? null : isoTime(lastSpawnedAt),
+    lastSpawnedAt: isoTimeOrNull(lastSpawnedAt),
     spawnCount,
   };
 }

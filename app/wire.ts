@@ -64,6 +64,11 @@ export function isoTime(milliseconds: number): string {
   return `${shownDate}${twoDigits(Math.floor(seconds / 3600))}:${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}.${rest < 100 ? String(rest).padStart(3, '0') : rest}Z`;
 }
 
+/** As isoTime; null stays null. */
+export function isoTimeOrNull(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : isoTime(milliseconds);
+}
+
 function twoDigits(number: number): string {
   return number < 10 ? `0${number}` : `${number}`;
 }

@@ -65,7 +65,8 @@ export function schemaChecker(contract: Contract): (pointer: string, text: strin
   };
 }
 
-function patternOf(path: string): RegExp {
+/** Returns the expression of the paths that a template of the contract stands for, `{name}` being one segment. */
+export function patternOf(path: string): RegExp {
   const literal = path.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
   return new RegExp(`^${literal.replace(/\{[^}]*\}/g, '[^/]+')}$`);
 }

@@ -1,6 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { Flags } from '../conform/command.ts';
 import { integer } from '../setting.ts';
+import { asFlag } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
 const description = `test any server against the contract of GET /v1/sessions/sandboxes
@@ -36,12 +37,5 @@ export function conformCommand(program: Command, terminal: Terminal): void {
 }
 
 function number(minimum: number, maximum: number): (text: string) => number {
-  const read = integer(minimum, maximum);
-  return (text) => {
-    try {
-      return read(text);
-    } catch (error) {
-      throw new InvalidArgumentError(`It ${(error as Error).message}.`);
-    }
-  };
+  return asFlag(integer(minimum, maximum));
 }

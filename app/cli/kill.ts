@@ -1,12 +1,12 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { getUser } from '../../db/accounts.ts';
 import { cli } from '../../db/events.ts';
-import { isObject, type JsonObject, parseJson } from '../../db/json.ts';
+import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
 import type { Sandbox } from '../../db/sandboxes.ts';
 import { read, type Trx, write } from '../../db/sqlite.ts';
 import { duration } from '../setting.ts';
-import { addSettings, withStore } from './options.ts';
+import { addSettings, asFlag, withStore } from './options.ts';
 import { shownTime, type Terminal, table } from './terminal.ts';
 
 type Flags = {
@@ -80,21 +80,18 @@ function asJson(found: Found[], { dryRun = false }: Flags): string {
   return `${JSON.stringify({ ids: found.map(({ id }) => id), count: found.length, dry_run: dryRun })}\n`;
 }
 
-/** Has commander name the flag whose value is at fault. */
-function asFlag<T>(read: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return read(text);
-    } catch (error) {
-      throw new InvalidArgumentError((error as Error).message);
-    }
-  };
-}
-
 function readFilter(text: string): JsonObject {
-  const filter = parseJson(text);
+  const filter = parsed(text);
   if (isObject(filter)) return filter;
   throw new Error('must be a JSON object');
+}
+
+function parsed(text: string): Json {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new Error(`must be a JSON object: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function readLimit(text: string): number {

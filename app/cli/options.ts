@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openStore, type Store } from '../../db/open.ts';
 import { type Config, readConfig, settings } from '../config.ts';
 
@@ -12,6 +12,17 @@ export function addSettings(command: Command, names: (keyof Config)[]): Command 
     command.addOption(new Option(usage, `${help} (${variable}${preset})`));
   }
   return command;
+}
+
+/** Has commander name the flag whose value `read` throws an Error for; its message says what the value must be. */
+export function asFlag<T>(read: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      throw new InvalidArgumentError(`It ${(error as Error).message}.`);
+    }
+  };
 }
 
 /**

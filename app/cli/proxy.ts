@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import { integer } from '../setting.ts';
+import { asFlag } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
 type Flags = { target: URL; host: string; port: number; strict?: boolean; json?: boolean };
@@ -10,7 +12,7 @@ export function proxyCommand(program: Command, terminal: Terminal): void {
     .description('pass traffic on to a server and report what breaks the contract, until stopped')
     .requiredOption('--target <url>', 'the server to pass on to, a path before its own included', readTarget)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--port <number>', 'port to listen on, 0 for a free one', readPort, 3001)
+    .option('--port <number>', 'port to listen on, 0 for a free one', asFlag(integer(0, 65_535)), 3001)
     .option('--strict', 'exit with 1 when the contract was broken, or nothing was checked')
     .option('--json', 'a line of JSON for each breach, and one for the summary')
     .action((flags) => proxy(flags, terminal));
@@ -46,10 +48,4 @@ function readTarget(text: string): URL {
     throw new InvalidArgumentError('It may have a host, a port and a path, and nothing else.');
   }
   return url;
-}
-
-function readPort(text: string): number {
-  const port = Number(text);
-  if (/^\d+$/.test(text) && port <= 65_535) return port;
-  throw new InvalidArgumentError('It must be a whole number from 0 to 65535.');
 }

@@ -12,7 +12,7 @@ import { type Trx, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import type { Context } from '../server.ts';
-import { isoTime } from '../wire.ts';
+import { isoTime, isoTimeOrNull } from '../wire.ts';
 
 type Schemas = components['schemas'];
 
@@ -73,10 +73,9 @@ function revoke({ store, now }: Context): RequestHandler {
 }
 
 function shown({ id, prefix, name, createdAt, lastUsedAt, revokedAt }: ApiKey): Schemas['ApiKey'] {
-  const time = (milliseconds: number | null) => (milliseconds === null ? null : isoTime(milliseconds));
   return {
     ...{ id, prefix, description: name, created_at: isoTime(createdAt) },
-    ...{ last_used_at: time(lastUsedAt), revoked_at: time(revokedAt) },
+    ...{ last_used_at: isoTimeOrNull(lastUsedAt), revoked_at: isoTimeOrNull(revokedAt) },
   };
 }
 

@@ -19,7 +19,7 @@ import type { Context } from '../server.ts';
 import { ValidationFailure } from '../validation.ts';
 import { AddressRefused, requireSendable } from '../webhooks/address.ts';
 import { newSecret } from '../webhooks/signature.ts';
-import { isoTime } from '../wire.ts';
+import { isoTime, isoTimeOrNull } from '../wire.ts';
 
 type Schemas = components['schemas'];
 
@@ -120,7 +120,7 @@ function deliveries({ store }: Context): RequestHandler {
     const wanted = {
       ...(id !== undefined && { endpointId: id }),
       ...(status !== undefined && { status: status as Delivery['status'] }),
-      ...(cursor !== undefined && { before: seqOf(cursor) }),
+      ...(cursor !== undefined && { before: Number(cursor) }),
     };
     // One more tells whether there is another page.
     const found = await listDeliveries(store.db, ownerOf(req), { ...wanted, limit: limit + 1 });
@@ -178,20 +178,13 @@ function withSecret(endpoint: Endpoint): Schemas['WebhookEndpointWithSecret'] {
 
 function shownDelivery(delivery: Delivery): Schemas['WebhookDelivery'] {
   const { id, endpointId: endpoint, eventSeq, kind, status, attempts, responseStatus, error, createdAt } = delivery;
-  const time = (milliseconds: number | null) => (milliseconds === null ? null : isoTime(milliseconds));
   return {
     ...{ id, endpoint_id: endpoint, event_id: eventSeq === null ? null : eventId(eventSeq), kind, status, attempts },
     ...{ response_status: responseStatus, error, created_at: isoTime(createdAt) },
-    last_attempt_at: time(delivery.lastAttemptAt),
-    next_attempt_at: time(delivery.nextAttemptAt),
+    last_attempt_at: isoTimeOrNull(delivery.lastAttemptAt),
+    next_attempt_at: isoTimeOrNull(delivery.nextAttemptAt),
     payload: JSON.parse(delivery.body),
   };
-}
-
-function seqOf(cursor: string): number {
-  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
-  const msg = 'Value error, no cursor that was given out';
-  throw new ValidationFailure([{ type: 'value_error', loc: ['query', 'cursor'], msg, input: cursor }]);
 }
 
 function ownerOf(req: Request): number {

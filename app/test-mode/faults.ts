@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import { isObject, parseJson } from '../../db/json.ts';
+import { patternOf } from '../../spec/responses.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { HttpError } from '../errors.ts';
 import { ValidationFailure } from '../validation.ts';
@@ -16,7 +17,7 @@ export class Faults {
     this.#active.push({
       fault,
       method: fault.method === '*' ? undefined : fault.method?.toUpperCase(),
-      path: patternOf(fault.path ?? '*'),
+      path: patternWithStars(fault.path ?? '*'),
       remaining: fault.times ?? 1,
     });
   }
@@ -39,10 +40,9 @@ export class Faults {
   }
 }
 
-/** `{name}` stands for one segment, as in the contract, `*` for anything. */
-function patternOf(path: string): RegExp {
-  const literal = path.replace(/[.+?^$()|[\]\\]/g, '\\$&');
-  return new RegExp(`^${literal.replace(/\{[^}]*\}/g, '[^/]+').replaceAll('*', '.*')}$`);
+/** As in the contract, and `*` stands for anything. */
+function patternWithStars(path: string): RegExp {
+  return new RegExp(patternOf(path).source.replaceAll('\\*', '.*'));
 }
 
 const explanation = 'Injected by POST /_test/faults';
