@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** Networks, each as an address and the length of its prefix. */
@@ -17,4 +18,20 @@ export function readNetworks(text: string): AllowedNetworks {
 
 function wholeAddress(address: ipaddr.IPv4 | ipaddr.IPv6): AllowedNetworks[number] {
   return [address, address.kind() === 'ipv4' ? 32 : 128];
+}
+
+/** Returns the URL of a server that listens at an address. */
+export function urlOf(scheme: 'http' | 'https', { address, family, port }: AddressInfo): string {
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+/** Returns a URL's host as an address is written, without the brackets that a URL has around it. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}
+
+/** Returns why no connection came about: a name with several addresses fails with several errors and no words of its own. */
+export function reasonOf(error: Error): string {
+  if (error instanceof AggregateError) return [...new Set(error.errors.map(({ message }) => message))].join(', ');
+  return error.message;
 }

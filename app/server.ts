@@ -14,6 +14,7 @@ import { createApp } from './http.ts';
 import { createLog } from './log.ts';
 import type { MetricsServer } from './metrics/listener.ts';
 import type { Metrics } from './metrics.ts';
+import { urlOf } from './networks.ts';
 import { rateLimiter } from './rate-limit.ts';
 import { startSweeper } from './sweeper.ts';
 import type { TestMode } from './test-mode/mode.ts';
@@ -151,8 +152,7 @@ function limitsOf({ requestSeconds }: Config) {
 async function listen(server: Server, { host, port, tlsCert }: Config): Promise<string> {
   server.listen(port, host);
   await once(server, 'listening');
-  const { address, family, port: actual } = server.address() as AddressInfo;
-  return `${tlsCert === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+  return urlOf(tlsCert === undefined ? 'http' : 'https', server.address() as AddressInfo);
 }
 
 const badHttpStatus: Record<string, number> = {

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { createFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig, settings } from '../config.ts';
 import { isLoopback } from '../loopback.ts';
+import { hostOf } from '../networks.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { addSettings, upgradeNotice } from './options.ts';
 import type { Terminal } from './terminal.ts';
@@ -38,8 +39,7 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
     reloadWhenTold(server, config, terminal);
-    if (config.tlsCert === undefined && !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')))
-      stderr.write(plainWarning(url));
+    if (config.tlsCert === undefined && !isLoopback(hostOf(new URL(url)))) stderr.write(plainWarning(url));
     const firstKey = await createFirstUser(server.context);
     if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
     if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) stderr.write(metricsWarning);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Config, ConfigError } from '../config.ts';
+import { urlOf } from '../networks.ts';
 import type { Context } from '../server.ts';
 import { type Collected, collectMetrics } from './registry.ts';
 
@@ -29,10 +30,9 @@ export async function serveMetrics(context: Context): Promise<MetricsServer> {
     const reason = error.code === 'EADDRINUSE' ? 'it is in use' : error.message;
     throw new ConfigError(`can't serve metrics on ${metricsHost}:${metricsPort}: ${reason}`);
   });
-  const { address, family, port } = server.address() as AddressInfo;
   return {
     metrics,
-    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}/metrics`,
+    url: `${urlOf('http', server.address() as AddressInfo)}/metrics`,
     close: async () => {
       const closed = once(server, 'close');
       server.close();

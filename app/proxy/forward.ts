@@ -1,6 +1,7 @@
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import { isE2b } from '../errors.ts';
+import { reasonOf } from '../networks.ts';
 import { endToEnd, forTarget } from './headers.ts';
 
 /** How long a connection to the target is kept for the next request: shorter than servers keep theirs. */
@@ -96,10 +97,4 @@ function answerUnreachable({ url = '' }: IncomingMessage, res: ServerResponse, {
   const body = JSON.stringify(isE2b(originForm(url)) ? { code: 502, message } : { detail: message });
   res.writeHead(502, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
   res.end(body);
-}
-
-/** A name with several addresses fails with several errors and no message of its own. */
-function reasonOf(error: Error): string {
-  if (error instanceof AggregateError) return [...new Set(error.errors.map(({ message }) => message))].join(', ');
-  return error.message;
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { loadContract } from '../../spec/load.ts';
 import { boundConnections } from '../connections.ts';
+import { urlOf } from '../networks.ts';
 import { createForwarder } from './forward.ts';
 import type { Report } from './report.ts';
 import { createWatcher } from './watch.ts';
@@ -32,9 +33,8 @@ export async function startProxy(target: URL, host: string, port: number, report
   const drain = boundConnections(server, maxConnections);
   server.listen(port, host);
   await once(server, 'listening');
-  const { address, family, port: actual } = server.address() as AddressInfo;
   return {
-    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`,
+    url: urlOf('http', server.address() as AddressInfo),
     close: async () => {
       await drain(drainSeconds);
       close();

@@ -1,7 +1,7 @@
 import { lookup as resolve } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import type { AllowedNetworks } from '../networks.ts';
+import { type AllowedNetworks, hostOf } from '../networks.ts';
 
 /** A way of writing IPv4 addresses that is no longer in use (RFC 4291, 2.5.5.1), but may still be routed. */
 const ipv4Compatible = ipaddr.parse('::');
@@ -32,15 +32,10 @@ export function requireSendable(text: string, allowed: AllowedNetworks): URL {
   const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol)) throw new AddressRefused('it must be an http or https URL');
   if (url.username || url.password) throw new AddressRefused('it must hold no user name and no password');
-  const host = literalOf(url);
+  const host = hostOf(url);
   if (ipaddr.isValid(host)) requireReachable(host, allowed);
   else if (/(^|\.)localhost\.?$/i.test(host)) requireReachable('127.0.0.1', allowed);
   return url;
-}
-
-/** Returns a host as an address is written, without the brackets that a URL has around it. */
-export function literalOf({ hostname }: URL): string {
-  return hostname.replace(/^\[|\]$/g, '');
 }
 
 /** Returns what a connection asks for the addresses of a name: it gets all or, where one is refused, AddressRefused. */

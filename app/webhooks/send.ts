@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import type { AllowedNetworks } from '../networks.ts';
+import { type AllowedNetworks, reasonOf } from '../networks.ts';
 import { guardedLookup, requireSendable } from './address.ts';
 
 /** What came of sending a message: a status that was answered, or an error that says why none was. */
@@ -40,7 +40,7 @@ export async function send(message: Message, allowed: AllowedNetworks, stop: Abo
     const { statusCode: status = 0, headers: answered } = answer;
     return { status, retryAfterSeconds: secondsOf(answered['retry-after']) };
   } catch (error) {
-    return { error: reasonOf(error as Error, signal) };
+    return { error: failureOf(error as Error, signal) };
   }
 }
 
@@ -63,8 +63,7 @@ function secondsOf(retryAfter: string | undefined): number | null {
   return retryAfter !== undefined && /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) : null;
 }
 
-function reasonOf(error: Error, signal: AbortSignal): string {
+function failureOf(error: Error, signal: AbortSignal): string {
   if (signal.reason?.name === 'TimeoutError') return `no answer within ${timeoutMilliseconds / 1000} seconds`;
-  // A name with several addresses fails with several errors and no message of its own.
-  return error instanceof AggregateError ? error.errors.map(({ message }) => message).join(', ') : error.message;
+  return reasonOf(error);
 }
