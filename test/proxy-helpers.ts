@@ -5,7 +5,7 @@ import { startProxy } from '../app/proxy/server.ts';
 
 export type Watched = {
   url: string;
-  /** What the report said so far, a line for each breach. */
+  /** What the report said so far, a line for each breach, by request: it tells each as soon as it is judged. */
   lines: () => string[];
   /** Stops the proxy and returns its summary. */
   summary: () => Promise<Summary>;
@@ -32,12 +32,19 @@ export async function watched(target: string): Promise<Watched> {
   open.push(close);
   return {
     url: proxy.url,
-    lines: () => output.split('\n').filter(Boolean),
+    lines: () => {
+      const lines = output.split('\n').filter(Boolean);
+      return lines.sort((a, b) => requestOf(a) - requestOf(b));
+    },
     summary: async () => {
       await close();
       return report.summary();
     },
   };
+}
+
+function requestOf(line: string): number {
+  return Number(/^#(\d+) /.exec(line)?.[1]);
 }
 
 /** Starts a server that answers as told; returns its URL. */
