@@ -5,6 +5,7 @@ import { isExecutable, readAsset, readEmbedded } from './assets.ts';
 export type Schema = {
   $ref?: string;
   type?: string | string[];
+  allOf?: Schema[];
   anyOf?: Schema[];
   enum?: unknown[];
   default?: unknown;

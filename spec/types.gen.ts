@@ -1256,7 +1256,7 @@ export interface paths {
         put?: never;
         /**
          * Have the next requests go wrong
-         * @description Of several that match a request, the one that was added first happens. Nothing of a request that is answered a `status`, or whose connection is dropped, takes effect; where the answer is cut or lacks a member, all of it has.
+         * @description Of several that match a request, the one that was added first happens. Nothing of a request that is answered a `status`, or whose connection is dropped, takes effect; where the answer is cut or lacks a member, all of it has. A fault that can't happen is refused: of a path that no operation has, or of a member that no answer has.
          */
         post: operations["add_test_fault"];
         /** Have nothing go wrong any more */
@@ -2043,7 +2043,7 @@ export interface components {
             /** @description How long to wait first, by the machine's clock */
             delay_seconds?: number;
             /**
-             * @description `drop` closes it without an answer, `cut` in the middle of the answer's body
+             * @description `drop` closes it without an answer, `cut` in the middle of the answer's body, or of the first event of a stream
              * @enum {string}
              */
             connection?: "drop" | "cut";

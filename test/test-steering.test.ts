@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { operations } from './contract.ts';
+import { openStream } from './sse.ts';
 import { listPath, startTestClient, type TestClient } from './test-client.ts';
 
 const start = '2025-01-18T10:30:00.000Z';
@@ -185,6 +186,21 @@ describe('steering a test server', () => {
       expect(await list()).to.have.length(1);
     });
 
+    it('break an event stream off in its first event; it goes on from there without loss', async () => {
+      const events = async (after: string) => {
+        const headers = { 'X-API-Key': client.server.apiKey, 'Last-Event-ID': after };
+        return openStream(`${client.server.url}/v1/events?kind=vm.*`, headers);
+      };
+      const id = await create();
+      await steer('faults', { connection: 'cut', path: '/v1/events' });
+      const cut = await events('0');
+      const failed = await cut.next().catch((error) => error);
+      expect(failed).to.be.instanceOf(Error);
+      const whole = await events(cut.lastId() ?? '0');
+      expect(JSON.parse((await whole.next()).data ?? '')).to.include({ kind: 'vm.created', sandbox_id: id });
+      whole.close();
+    });
+
     it('break the contract: every object lacks a member', async () => {
       await create({ metadata: { big: 12345678901234567890n.toString() } });
       await create();
@@ -196,7 +212,7 @@ describe('steering a test server', () => {
     });
 
     it('are listed with what is left of them, and cleared', async () => {
-      const ask = await statuses({ status: 500, times: 3 }, { status: 503, path: '/x' });
+      const ask = await statuses({ status: 500, times: 3 }, { status: 503, path: '/health' });
       expect(await ask(1)).to.deep.equal([500]);
       const { faults }: { faults: { times: number }[] } = (await call('GET', '/_test/faults')).json();
       expect(faults.map(({ times }) => times)).to.deep.equal([2, 1]);
@@ -214,6 +230,36 @@ describe('steering a test server', () => {
         { staus: 500 },
       ];
       for (const body of wrong) expect((await call('POST', '/_test/faults', body)).status).to.equal(422);
+      expect((await call('GET', '/_test/faults')).json()).to.deep.equal({ faults: [] });
+    });
+
+    it('422: a path, method or member that nothing has, and where', async () => {
+      const refusal = async (fault: object) => {
+        const answer = await call('POST', '/_test/faults', fault);
+        if (answer.status === 201) return null;
+        return (answer.json() as { detail: { loc: string[] }[] }).detail.map(({ loc }) => loc.join('.')).join();
+      };
+      const paths = [
+        '/v1/vmss',
+        '/v1/vms/',
+        '/V1/vms',
+        'v1/vms',
+        `${listPath}?limit=1`,
+        '/v1/vms/x/y',
+        '/v1/vmx*',
+        '/_test/*',
+      ];
+      for (const path of paths) expect(await refusal({ status: 500, path }), path).to.equal('body.path');
+      expect(await refusal({ status: 500, path: listPath, method: 'PUT' })).to.equal('body.path');
+      const right = ['*', '/*', '/v1/vm*', '/v1/vms/*', '/v1/vms/{id}', '/v1/vms/i-1', '/v1/vms/i-*', '/v1/*/i-1'];
+      for (const path of right) expect(await refusal({ status: 500, path }), path).to.equal(null);
+      expect(await refusal({ omit: 'sandbox_ids', path: listPath })).to.equal('body.omit');
+      expect(await refusal({ omit: 'secret', path: listPath })).to.equal('body.omit');
+      for (const omit of ['sandbox_id', 'detail']) expect(await refusal({ omit, path: listPath }), omit).to.equal(null);
+      for (const omit of ['secret', 'url']) {
+        const fault = { omit, method: 'POST', path: '/v1/webhooks/endpoints' };
+        expect(await refusal(fault), omit).to.equal(null);
+      }
     });
   });
 

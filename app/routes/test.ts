@@ -9,6 +9,7 @@ import { originOf } from '../auth.ts';
 import { RecordImporter, type SandboxRecord } from '../records.ts';
 import type { Context } from '../server.ts';
 import { prune, sweep } from '../sweeper.ts';
+import { faultProblems } from '../test-mode/fault-problems.ts';
 import type { TestMode } from '../test-mode/mode.ts';
 import { type Problem, ValidationFailure } from '../validation.ts';
 import { isoTime } from '../wire.ts';
@@ -27,7 +28,7 @@ export function testRoutes(context: Context, test: TestMode): Router {
   router.post('/_test/users', addUser(context));
   router.post('/_test/reset', reset(test));
   router.get('/_test/faults', (_req, res) => void res.json(shownFaults(test)));
-  router.post('/_test/faults', addFault(test));
+  router.post('/_test/faults', addFault(context, test));
   router.delete('/_test/faults', clear(test.faults));
   router.get('/_test/requests', (_req, res) => void res.json(shownRequests(test)));
   router.delete('/_test/requests', clear(test.recording));
@@ -135,16 +136,12 @@ function reset(test: TestMode): RequestHandler {
   };
 }
 
-function addFault({ faults }: TestMode): RequestHandler {
+function addFault({ contract }: Context, test: TestMode): RequestHandler {
   return (req, res) => {
-    const fault: Schemas['TestFault'] = req.body;
-    const { status, delay_seconds: delay, connection, omit } = fault;
-    if ([status, delay, connection, omit].every((effect) => effect === undefined)) {
-      const msg = 'Value error, say what is to go wrong: status, delay_seconds, connection or omit';
-      throw new ValidationFailure([{ type: 'value_error', loc: ['body'], msg, input: fault }]);
-    }
-    faults.add(fault);
-    res.status(201).json({ faults: faults.list() });
+    const problems = faultProblems(contract, req.body);
+    if (problems.length > 0) throw new ValidationFailure(problems);
+    test.faults.add(req.body);
+    res.status(201).json(shownFaults(test));
   };
 }
 

@@ -61,19 +61,33 @@ export function errorOf({ status, retry_after: retryAfter }: Fault): Error | nul
   return new HttpError(status, explanation, headers);
 }
 
-/** Has the answer, whatever it will be, lack a member or break off half-way. */
+/** Has the answer, whatever it will be, lack a member or break off half-way; a stream, with its first event. */
 export function spoilAnswer(req: Request, res: Response, { omit, connection }: Fault): void {
   if (omit === undefined && connection !== 'cut') return;
-  const end = res.end.bind(res) as (chunk: Buffer) => Response;
-  res.end = ((chunk?: string | Buffer) => {
-    const whole = chunk === undefined ? Buffer.alloc(0) : Buffer.from(chunk as string);
-    const body = omit === undefined ? whole : without(omit, whole);
-    if (!res.headersSent) res.setHeader('Content-Length', body.length);
-    if (connection !== 'cut') return end(body);
+  const { write, end } = res;
+  const breakOff = (body: Buffer) => {
     if (body.length === 0) req.socket.destroy();
-    else res.write(body.subarray(0, Math.ceil(body.length / 2)), () => req.socket.destroy());
+    else write.call(res, body.subarray(0, Math.ceil(body.length / 2)), 'utf8', () => req.socket.destroy());
+  };
+  if (connection === 'cut') {
+    res.write = ((chunk: string | Buffer) => {
+      // What begins a stream is no event.
+      if (!res.headersSent) return write.call(res, chunk, 'utf8');
+      breakOff(bufferOf(chunk));
+      return true;
+    }) as typeof res.write;
+  }
+  res.end = ((chunk?: string | Buffer) => {
+    const body = omit === undefined ? bufferOf(chunk) : without(omit, bufferOf(chunk));
+    if (!res.headersSent) res.setHeader('Content-Length', body.length);
+    if (connection === 'cut') breakOff(body);
+    else end.call(res, body, 'utf8');
     return res;
   }) as typeof res.end;
+}
+
+function bufferOf(chunk: string | Buffer = ''): Buffer {
+  return Buffer.from(chunk as string);
 }
 
 /** Leaves the member out of a JSON object, or of every object in an array. Other bodies stay as they are. */
