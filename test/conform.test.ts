@@ -278,6 +278,11 @@ describe('sandpit conform', () => {
     const cases: [Promise<Result>, RegExp][] = [
       [conform(`http://127.0.0.1:${port}`), /could not be asked: ECONNREFUSED/],
       [conform(server.url, '--api-key', 'wrong'), /answered 401: is the credential right\?/],
+      [
+        conform(server.url, '--second-api-key', 'wrong'),
+        /answered 401: is the credential right\? \(--second-api-key\)/,
+      ],
+      [conform(server.url, '--second-api-key', apiKey), /--second-api-key must be of another account than --api-key/],
       [conform(`${server.url}/nowhere`), /answered 404: is this the right --url\?/],
       [conform('http://me:secret@127.0.0.1:1'), /^sandpit: --url must hold no user and no password\n$/],
       [conform('ftp://x'), /--url must be a URL with http or https/],

@@ -56,6 +56,8 @@ function readOptions(flags: Flags): Omit<Options, 'stop'> {
   }))
     if (value !== undefined && !/^[\x21-\x7e]+$/.test(value))
       throw new Error(`${name} can't be sent: it must be of visible ASCII`);
+  if (secondApiKey !== undefined && secondApiKey === apiKey)
+    throw new Error('--second-api-key must be of another account than --api-key');
   const { sandboxes, template, generated, maxRequests, maxSeconds, requestSeconds } = flags;
   return {
     ...{ url: url.replace(/[?#].*$/, '').replace(/\/+$/, ''), apiKey, bearer, secondApiKey, template },

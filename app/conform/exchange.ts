@@ -28,6 +28,11 @@ export function apiKeyCredential(value: string, shown = '$API_KEY'): Credential 
   return { header: 'X-API-Key', value, shown };
 }
 
+/** Returns the credential of the other account. */
+export function secondCredential(value: string): Credential {
+  return apiKeyCredential(value, '$SECOND_API_KEY');
+}
+
 /** Returns a credential in `Authorization`; `shown` is the token in a shell. */
 export function bearerCredential(token: string, shown = '$BEARER'): Credential {
   return { header: 'Authorization', value: `Bearer ${token}`, shown: `Bearer ${shown}` };

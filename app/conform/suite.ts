@@ -4,7 +4,7 @@ import { type Contract, loadContract, type Parameter, parametersOf } from '../..
 import { responseChecker } from '../../spec/responses.ts';
 import { type Client, createClient, listPath, type Query } from './client.ts';
 import { documents } from './documents.ts';
-import { bearerCredential, type Exchange } from './exchange.ts';
+import { bearerCredential, type Exchange, secondCredential } from './exchange.ts';
 import { type Item, itemsOf } from './items.ts';
 import { createMaker, type Maker, tagOf } from './sandboxes.ts';
 
@@ -97,6 +97,7 @@ export function joined(...texts: string[]): string {
 export async function prepare(suite: Suite): Promise<void> {
   const { client, maker, limits } = suite;
   const items = readItems(await firstList(suite)) ?? [];
+  await checkSecondKey(suite);
   if (!maker) {
     suite.known = items.map(({ sandbox_id, metadata }) => ({ id: sandbox_id, metadata }));
     return;
@@ -129,6 +130,13 @@ async function firstList({ client, options, limits }: Suite): Promise<Exchange> 
     }
   }
   throw new Unsuitable(refusal(first));
+}
+
+/** Otherwise the server, which takes keys, would be blamed for one that is mistyped. */
+async function checkSecondKey({ client, options: { secondApiKey } }: Suite): Promise<void> {
+  if (secondApiKey === undefined || client.credentials[0]?.header !== 'X-API-Key') return;
+  const exchange = await client.list({}, [secondCredential(secondApiKey)]);
+  if (isUnauthorized(exchange)) throw new Unsuitable(`${refusal(exchange)} (--second-api-key)`);
 }
 
 async function makeAll({ options }: Suite, maker: Maker): Promise<void> {
@@ -164,9 +172,14 @@ function readItems(exchange: Exchange): Item[] | null {
   }
 }
 
-function refusal({ status, sent }: Exchange): string {
+function isUnauthorized({ status }: Exchange): boolean {
+  return status === 401 || status === 403;
+}
+
+function refusal(exchange: Exchange): string {
+  const { status, sent } = exchange;
   const path = new URL(sent.url).pathname;
-  if (status === 401 || status === 403) return `GET ${path} answered ${status}: is the credential right?`;
+  if (isUnauthorized(exchange)) return `GET ${path} answered ${status}: is the credential right?`;
   if (status >= 300 && status < 400) return `GET ${path} answered ${status}, a redirect, which is not followed`;
   return `GET ${path} answered ${status}: is this the right --url?`;
 }

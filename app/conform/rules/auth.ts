@@ -14,7 +14,11 @@ export const auth: Rule[] = [
     source: { page: '- name: X-API-Key in: header required: false' },
     run: async ({ client, options: { apiKey } }) => {
       if (apiKey === undefined) throw new Skip('no --api-key is given');
-      expectStatus(await client.list({}, [apiKeyCredential(apiKey)]), 200, 'the API key is valid');
+      expectStatus(
+        await client.list({}, [apiKeyCredential(apiKey)]),
+        200,
+        'the API key is valid, unless --api-key is mistyped',
+      );
     },
   },
   {
@@ -23,7 +27,11 @@ export const auth: Rule[] = [
     source: protectedBy,
     run: async ({ client, options: { bearer } }) => {
       if (bearer === undefined) throw new Skip('no --bearer is given');
-      expectStatus(await client.list({}, [bearerCredential(bearer)]), 200, 'the token is valid');
+      expectStatus(
+        await client.list({}, [bearerCredential(bearer)]),
+        200,
+        'the token is valid, unless --bearer is mistyped',
+      );
     },
   },
   {

@@ -1,4 +1,4 @@
-import { apiKeyCredential, type Exchange } from '../exchange.ts';
+import { type Exchange, secondCredential } from '../exchange.ts';
 import { itemsOf } from '../items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Made } from '../sandboxes.ts';
@@ -112,7 +112,7 @@ export const killed: Rule[] = [
 
 function second({ options: { secondApiKey } }: Suite): Exchange['sent']['credentials'] {
   if (secondApiKey === undefined) throw new Skip('no --second-api-key of another account is given');
-  return [apiKeyCredential(secondApiKey, '$SECOND_API_KEY')];
+  return [secondCredential(secondApiKey)];
 }
 
 /** Ends one, once. */
