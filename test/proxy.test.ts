@@ -238,6 +238,10 @@ describe('the proxy', () => {
         [['--target', 'localhost:3000'], /must be an http or https URL/],
         [['--target', 'http://user:pass@x'], /may have a host, a port and a path/],
         [['--target', 'http://x', '--port', '70000'], /whole number from 0 to 65535/],
+        [
+          ['--target', 'http://localhost:9', '--port', '9'],
+          /is where the proxy itself would listen: name another --port/,
+        ],
         [['--target', 'http://x', '--host', '192.0.2.1'], /can't listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/],
       ];
       for (const [args, message] of refusals) {

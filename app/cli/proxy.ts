@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import { isLoopback } from '../loopback.ts';
+import { hostOf } from '../networks.ts';
 import { integer } from '../setting.ts';
 import { asFlag } from './options.ts';
 import type { Terminal } from './terminal.ts';
@@ -21,6 +23,9 @@ export function proxyCommand(program: Command, terminal: Terminal): void {
 async function proxy({ target, host, port, strict, json }: Flags, { stdout, stderr, stop }: Terminal): Promise<void> {
   const { createReport, summaryText } = await import('../proxy/report.ts');
   const { startProxy } = await import('../proxy/server.ts');
+  if (isItself(target, host, port)) {
+    throw new Error(`${target.href} is where the proxy itself would listen: name another --port`);
+  }
   const report = createReport(stdout, stderr, { json: json === true });
   const { url, close } = await startProxy(target, host, port, report).catch((error) => {
     throw new Error(`can't listen on ${host}:${port}: ${error.message}`, { cause: error });
@@ -37,6 +42,14 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
     throw new CommanderError(1, 'sandpit.unchecked', '');
   }
   if (summary.breaches > 0) throw new CommanderError(1, 'sandpit.breaches', '');
+}
+
+/** Every request would go round until there is no connection left. */
+function isItself(target: URL, host: string, port: number): boolean {
+  if (Number(target.port) !== port || port === 0) return false;
+  const named = hostOf(target);
+  const isEverywhere = host === '0.0.0.0' || host === '::';
+  return named === host || (isLoopback(named) && (isEverywhere || isLoopback(host)));
 }
 
 function readTarget(text: string): URL {
