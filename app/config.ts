@@ -45,7 +45,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     variable: 'SANDPIT_DB',
     flag: 'db',
     argument: 'file',
-    help: 'database file, made if missing',
+    help: 'the database file, made by serve and users create',
     fallback: './sandpit.db',
     read: text,
   },

@@ -34,7 +34,7 @@ describe('GET /v1/audit/events', () => {
     expect(updated?.details).to.deep.equal({ changed: ['metadata', 'end_at'], end_at: '2025-01-18T10:31:01.000Z' });
     expect(updated?.request_id).to.be.a('string');
     expect(updated?.request_id).not.to.equal(created?.request_id);
-    expect(app().log()).to.contain(`"id":"${updated?.request_id}"`);
+    await app().logged(new RegExp(`"id":"${updated?.request_id}"`));
     expect([key?.kind, user?.kind]).to.deep.equal(['api_key.created', 'user.created']);
     expect(key).to.deep.include({ subject: alice.key.slice(0, 16), sandbox_id: null, request_id: null });
     expect(key?.actor).to.deep.equal({ via: 'cli', key_id: null, key_prefix: null });

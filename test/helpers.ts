@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import request from 'supertest';
 import { type Config, readConfig } from '../app/config.ts';
 import { createLog } from '../app/log.ts';
@@ -20,6 +21,8 @@ import { startRemote } from './remote.ts';
 /** The moment at which every test's clock starts: the seed's own example. */
 export const startTime = Date.parse('2025-01-18T10:30:00Z');
 
+const patienceMilliseconds = 10_000;
+
 export type Caller = { name: string; id: number; key: string };
 
 export type TestApp = {
@@ -27,6 +30,8 @@ export type TestApp = {
   clock: { now: number };
   /** Every log line so far. */
   log: () => string;
+  /** Waits until a line is logged: another process may answer before its line is there. */
+  logged: (pattern: RegExp) => Promise<void>;
   /** The application behind a recorder that holds each response against the contract. */
   http: ReturnType<typeof request>;
   listener: RequestListener;
@@ -51,6 +56,11 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
     server,
     clock,
     log,
+    logged: async (pattern) => {
+      for (const end = Date.now() + patienceMilliseconds; !pattern.test(log()); await nextTurn()) {
+        if (Date.now() > end) throw new Error(`${pattern} is not in the log:\n${log()}`);
+      }
+    },
     http: request(listener),
     listener,
     dir,

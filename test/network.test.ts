@@ -182,7 +182,7 @@ describe('on a network', () => {
       // Its request may take a moment to arrive.
       while (!slow.destroyed && !slow.readableEnded) expect((await fetch(`${url}/openapi.yaml`)).status).to.equal(200);
       await closed;
-      expect(app.log()).to.contain('its body is slow and others wait');
+      await app.logged(/its body is slow and others wait/);
     });
 
     it('is made for a connection by closing the one that has asked nothing for the longest', async () => {
