@@ -22,9 +22,6 @@ export type Matches = { sandboxes: Sandbox[]; hasMore: boolean };
 
 const pageSize = 1000;
 
-/** SQLite bounds how deep an expression may be; the others are looked for in the documents. */
-const maxPairs = 100;
-
 /** Ends the owner's sandboxes that match, and returns them as they were, oldest first, and whether there are more. */
 export async function killMatching(trx: Trx, now: number, by: Actor, criteria: KillCriteria): Promise<Matches> {
   const found = await findMatching(trx, now, by.ownerId, criteria);
@@ -35,11 +32,10 @@ export async function killMatching(trx: Trx, now: number, by: Actor, criteria: K
 /** Returns what `killMatching` would end. */
 export async function findMatching(db: Db, now: number, ownerId: number, criteria: KillCriteria): Promise<Matches> {
   const { metadata: filter, statuses, olderThanSeconds } = criteria;
-  const { pairs, recheck: mustRecheck } = compileFilter(filter);
-  const recheck = pairs.length > maxPairs ? filter : mustRecheck;
+  const { pairs, recheck } = compileFilter(filter);
   const limit = criteria.limit ?? Number.POSITIVE_INFINITY;
   const latest = olderThanSeconds === null ? Number.POSITIVE_INFINITY : now - olderThanSeconds * 1000;
-  const wanted = { ...everything, statuses, pairs: pairs.slice(0, maxPairs), order: 'asc' as const, limit: pageSize };
+  const wanted = { ...everything, statuses, pairs, order: 'asc' as const, limit: pageSize };
   const found: Sandbox[] = [];
   for (let after: Sandbox | null = null; ; ) {
     const page = await listPage(db, now, ownerId, { ...wanted, after });

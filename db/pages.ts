@@ -73,16 +73,20 @@ function matching(db: Db, now: number, ownerId: number, wanted: SandboxQuery): F
       .$if(templateId !== null, (query) =>
         query.where(sql<boolean>`substr(${template} || ':', 1, length(${templateId}) + 1) = ${templateId} || ':'`),
       )
-      .$if(pairs.length > 0, (query) => query.where((eb) => eb.and(pairs.map((pair) => hasPair(ownerId, pair)))))
+      .$if(pairs.length > 0, (query) => query.where(hasAll(ownerId, pairs)))
   );
 }
 
-function hasPair(ownerId: number, pair: string) {
+/** However many there are: SQLite bounds how deep an expression may be. */
+function hasAll(ownerId: number, pairs: string[]) {
+  const keys = JSON.stringify(pairs.map((pair) => pairKey(ownerId, pair)));
   const ordinal = sql`(position % ${sql.lit(ordinalsPerOwner)})`;
   const size = sql.lit(chunkSize);
-  return sql<boolean>`exists (
-    select 1 from sandbox_metadata
-    where pair = unhex(${pairKey(ownerId, pair)}) and chunk = ${ordinal} / ${size} and members_has(members, ${ordinal} % ${size})
+  return sql<boolean>`not exists (
+    select 1 from json_each(${keys}) as wanted where not exists (
+      select 1 from sandbox_metadata
+      where pair = unhex(wanted.value) and chunk = ${ordinal} / ${size} and members_has(members, ${ordinal} % ${size})
+    )
   )`;
 }
 

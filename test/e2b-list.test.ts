@@ -65,6 +65,15 @@ describe("listing E2B's sandboxes", () => {
     expect(await e2b.running('limit=1&state=paused')).to.have.length(101);
   });
 
+  it('200: takes a filter of more pairs than an expression of SQLite may have', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1200 }, (_, n) => [`k${n}`, `${n % 10}`]));
+    const match = await e2b.create({ metadata: many });
+    await e2b.create({ metadata: { ...many, k1199: '0' } });
+    const query = `metadata=${encodeURIComponent(new URLSearchParams(many).toString())}`;
+    expect(await e2b.listed(query)).to.deep.equal([match]);
+    expect((await e2b.list(query)).headers).to.include({ 'x-total-running': '1' });
+  });
+
   it('400: states, orders and limits that there are not', async () => {
     for (const text of ['', 'running,', 'killed', 'RUNNING', '%20running', 'active'])
       await e2b.refused(`state=${text}`, /query\.state/);
