@@ -50,7 +50,7 @@ export function crossOrigin({ corsOrigins }: Config): RequestHandler[] {
   const handler = cors({
     origin: isOpen ? '*' : corsOrigins,
     methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Next-Token', 'Retry-After'],
+    exposedHeaders: ['X-Next-Token', 'X-Request-Id', 'Retry-After'],
     maxAge: 600,
   });
   const known = new Set(corsOrigins);

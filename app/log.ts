@@ -9,12 +9,13 @@ export function createLog(level: string, destination: DestinationStream = pino.d
 }
 
 /**
- * Gives every request an id and writes one line when it is over. Headers, bodies and queries stay out of it: they hold
+ * Gives every request an id, which its answer tells, and writes one line when it is over. Headers, bodies and queries stay out of it: they hold
  * credentials and the caller's data.
  */
 export function requestLog({ log }: Context): RequestHandler {
   return (req, res, next) => {
     req.id = randomUuid();
+    res.setHeader('X-Request-Id', req.id);
     if (!log.isLevelEnabled('info')) return next();
     const begin = performance.now();
     res.once('close', () => {

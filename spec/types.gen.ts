@@ -1372,7 +1372,7 @@ export interface components {
                 key_id: number | null;
                 key_prefix: string | null;
             };
-            /** @description The request's `id` in the server's log */
+            /** @description The request's `id` in the server's log, its answer's `X-Request-Id` */
             request_id: string | null;
             /** @description What changed, by kind; statuses as `from` and `to`. Never metadata, environment, settings or secrets: events are kept longer than sandboxes. */
             details: Record<string, never>;

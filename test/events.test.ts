@@ -25,14 +25,14 @@ describe('GET /v1/audit/events', () => {
   it('tells who did what, when, with which key and in which request', async () => {
     const { vm_id: id, end_at: endAt } = (await clientOf(app(), alice).create({ snapshot_id: 'base' })).body;
     app().clock.now += 1000;
-    await clientOf(app(), alice).update(id, { metadata: { a: 1 }, vm_lifetime_seconds: 60 });
+    const { headers } = await clientOf(app(), alice).update(id, { metadata: { a: 1 }, vm_lifetime_seconds: 60 });
     const [updated, created, key, user] = await eventsOf();
     expect(created).to.deep.include({ kind: 'vm.created', status: 'success', subject: id, sandbox_id: id });
     expect(created?.at).to.equal(new Date(startTime).toISOString());
     expect(created?.actor).to.include({ via: 'api', key_prefix: alice.key.slice(0, 16) });
     expect(created?.details).to.deep.equal({ to: 'active', template_id: 'base', end_at: endAt });
     expect(updated?.details).to.deep.equal({ changed: ['metadata', 'end_at'], end_at: '2025-01-18T10:31:01.000Z' });
-    expect(updated?.request_id).to.be.a('string');
+    expect(updated?.request_id).to.be.a('string').and.equal(headers['x-request-id']);
     expect(updated?.request_id).not.to.equal(created?.request_id);
     await app().logged(new RegExp(`"id":"${updated?.request_id}"`));
     expect([key?.kind, user?.kind]).to.deep.equal(['api_key.created', 'user.created']);

@@ -107,11 +107,21 @@ type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel
 export function start(args: string[], { env, cwd, withChannel }: Start): ChildProcess {
   const stdio = withChannel ? (['pipe', 'pipe', 'pipe', 'ipc'] as const) : ('pipe' as const);
   const [file = '', ...first] = program;
-  return spawn(file, [...first, ...args], {
+  const child = spawn(file, [...first, ...args], {
     env: { PATH: process.env.PATH, ...env },
     cwd,
     stdio: stdio as 'pipe',
   });
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  return child;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Called after the last test: what a test that failed has left running would keep mocha from ending. */
+export function killRunning(): void {
+  for (const child of running) child.kill('SIGKILL');
 }
 
 function collect(child: ChildProcess): Omit<Result, 'code'> {
