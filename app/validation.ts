@@ -88,7 +88,7 @@ function wording(
       return { type: 'missing', msg: 'Field required' };
     case 'type':
       if (schema.enum) return notListed(schema.enum);
-      return isWholeBody ? notAModel : wrongType(schema, input, isText);
+      return isWholeBody && schema.type === 'object' ? notAModel : wrongType(schema, input, isText);
     case 'minimum':
       return {
         type: 'greater_than_equal',
@@ -109,6 +109,10 @@ function wording(
       return tooFewOrMany('string_too_short', 'at least', 'min_length', schema.minLength);
     case 'maxLength':
       return tooFewOrMany('string_too_long', 'at most', 'max_length', schema.maxLength);
+    case 'minItems':
+      return listLength('too_short', 'at least', 'min_length', schema.minItems, input);
+    case 'maxItems':
+      return listLength('too_long', 'at most', 'max_length', schema.maxItems, input);
     case 'pattern':
       return {
         type: 'string_pattern_mismatch',
@@ -155,6 +159,15 @@ function tooFewOrMany(type: string, bound: string, name: string, length = 0): Wo
     type,
     msg: `String should have ${bound} ${length} character${length === 1 ? '' : 's'}`,
     ctx: { [name]: length },
+  };
+}
+
+function listLength(type: string, bound: string, name: string, length = 0, input: unknown): Wording {
+  const actual = Array.isArray(input) ? input.length : 0;
+  return {
+    type,
+    msg: `List should have ${bound} ${length} item${length === 1 ? '' : 's'} after validation, not ${actual}`,
+    ctx: { field_type: 'List', [name]: length, actual_length: actual },
   };
 }
 

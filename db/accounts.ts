@@ -73,12 +73,14 @@ export async function setPassword(
   password: string,
 ): Promise<void> {
   const hash = await newPasswordHash(password);
-  await write(db, async (trx) => {
-    const { id } = await getUser(trx, name);
-    await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', id).execute();
-    await trx.deleteFrom('access_tokens').where('user_id', '=', id).execute();
-    await record(trx, clock(), by, 'user.password_changed', { id, name });
-  });
+  await write(db, async (trx) => setPasswordHash(trx, clock(), by, await getUser(trx, name), hash));
+}
+
+/** As setPassword, of a user that is there and in a transaction that is under way. */
+export async function setPasswordHash(trx: Trx, now: number, by: Origin, user: User, hash: string): Promise<void> {
+  await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', user.id).execute();
+  await trx.deleteFrom('access_tokens').where('user_id', '=', user.id).execute();
+  await record(trx, now, by, 'user.password_changed', user);
 }
 
 async function record(

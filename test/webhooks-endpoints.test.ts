@@ -43,6 +43,12 @@ describe("webhooks' endpoints and deliveries", () => {
     for (const body of wrong) {
       expect((await hooks().ask('post', '/v1/webhooks/endpoints', body)).status, JSON.stringify(body)).to.equal(422);
     }
+    const many = { url: 'https://example.com/', event_patterns: Array(51).fill('vm.*') };
+    expect((await hooks().ask('post', '/v1/webhooks/endpoints', many)).body.detail[0]).to.deep.include({
+      ...{ type: 'too_long', loc: ['body', 'event_patterns'] },
+      ...{ msg: 'List should have at most 50 items after validation, not 51' },
+      ctx: { field_type: 'List', max_length: 50, actual_length: 51 },
+    });
     const { id } = await hooks().hook();
     const { status, body } = await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { url: 'http://192.168.0.1/' });
     expect(status).to.equal(422);

@@ -1,5 +1,5 @@
 import { type RequestHandler, Router } from 'express';
-import { createUser, findUser, setPassword, type User } from '../../db/accounts.ts';
+import { createUser, findUser, newPasswordHash, setPasswordHash, type User } from '../../db/accounts.ts';
 import { createApiKey } from '../../db/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
 import type { Origin } from '../../db/events.ts';
@@ -119,11 +119,13 @@ function addUser({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { name, password }: Schemas['TestUserRequest'] = req.body;
     const by = originOf(req);
+    const hash = password === undefined ? null : await newPasswordHash(password);
     const apiKey = await write(store.db, async (trx) => {
-      const user = (await findUser(trx, name)) ?? (await createUser(trx, now(), by, name, null));
+      const found = await findUser(trx, name);
+      if (found && hash !== null) await setPasswordHash(trx, now(), by, found, hash);
+      const user = found ?? (await createUser(trx, now(), by, name, hash));
       return createApiKey(trx, now(), { ...by, ownerId: user.id }, 'test');
     });
-    if (password !== undefined) await setPassword(store.db, now, by, name, password);
     const body: Schemas['TestUser'] = { name, api_key: apiKey };
     res.json(body);
   };

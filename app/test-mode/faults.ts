@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { isObject, parseJson } from '../../db/json.ts';
 import { patternOf } from '../../spec/responses.ts';
@@ -12,6 +13,8 @@ type Active = { fault: Fault; method: string | undefined; path: RegExp; remainin
 /** What is to go wrong, and how often: of those that match a request, the one that was asked for first. */
 export class Faults {
   #active: Active[] = [];
+
+  #waiting = new AbortController();
 
   add(fault: Fault): void {
     this.#active.push({
@@ -29,6 +32,17 @@ export class Faults {
 
   clear(): void {
     this.#active = [];
+  }
+
+  /** Waits by the machine's clock; returns whether the request is to go on. */
+  wait(seconds: number): Promise<boolean> {
+    return delay(seconds * 1000, true, { ref: false, signal: this.#waiting.signal }).catch(() => false);
+  }
+
+  /** Has nothing that waits go on: it was sent by a test that is over. */
+  giveUp(): void {
+    this.#waiting.abort();
+    this.#waiting = new AbortController();
   }
 
   /** Returns what is to happen to this request, which counts as one time. */

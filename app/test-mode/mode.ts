@@ -1,5 +1,4 @@
 import { finished } from 'node:stream/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestHandler } from 'express';
 import { TestClock } from './clock.ts';
 import { errorOf, Faults, spoilAnswer } from './faults.ts';
@@ -24,6 +23,7 @@ export function createTestMode(systemNow: () => number, start: number | null): T
   const begin = async () => {
     clock.reset();
     faults.clear();
+    faults.giveUp();
     recording.clear();
     for (const beginning of beginnings) await beginning();
   };
@@ -44,7 +44,7 @@ export function testMiddleware({ clock, faults, recording }: TestMode): RequestH
     recording.add(req, res, clock.now());
     const fault = faults.take(req.method, req.path);
     if (!fault) return next();
-    if (fault.delay_seconds) await delay(fault.delay_seconds * 1000, undefined, { ref: false });
+    if (fault.delay_seconds && !(await faults.wait(fault.delay_seconds))) return void req.socket.destroy();
     spoilAnswer(req, res, fault);
     const error = errorOf(fault);
     if (!error && fault.connection !== 'drop') return next();

@@ -3,6 +3,7 @@ import type { components } from '../../spec/types.gen.ts';
 import { isoTime } from '../wire.ts';
 
 type Recorded = components['schemas']['TestRequests']['requests'][number];
+type Noted = Omit<Recorded, 'body'> & { bytes: () => Buffer };
 
 /** The contract's description names both. */
 const maxRequests = 1000;
@@ -10,26 +11,25 @@ const maxBodyBytes = 65_536;
 
 /** What clients have sent: the newest requests, oldest first. */
 export class Recording {
-  #requests: Recorded[] = [];
+  #requests: Noted[] = [];
 
   list(): Recorded[] {
-    return this.#requests;
+    return this.#requests.map(({ bytes, ...request }) => ({ ...request, body: bytes().toString() }));
   }
 
   clear(): void {
     this.#requests = [];
   }
 
-  /** Notes a request; its body and the status of its answer are added as they come. */
+  /** Notes a request, its body as it comes and, once it is over, the status of its answer. */
   add(req: Request, res: Response, now: number): void {
     const { method, originalUrl: url, path } = req;
     const headers = req.headers as Record<string, string | string[]>;
-    const entry: Recorded = { method, url, path, headers: { ...headers }, body: '', status: null, at: isoTime(now) };
+    const bytes = keepBody(req);
+    const entry: Noted = { method, url, path, headers: { ...headers }, bytes, status: null, at: isoTime(now) };
     this.#requests.push(entry);
     if (this.#requests.length > maxRequests) this.#requests.shift();
-    const bytes = keepBody(req);
     res.once('close', () => {
-      entry.body = bytes().toString();
       if (res.headersSent) entry.status = res.statusCode;
     });
   }
