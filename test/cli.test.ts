@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
+import { commandsOn, importLine } from './commands.ts';
 import { temporaryDirectory } from './helpers.ts';
 import { sandpit, serve } from './process.ts';
 
@@ -17,18 +17,7 @@ describe('sandpit', () => {
     db = join(dir, 'sandpit.db');
   });
 
-  const run = (...args: string[]) => sandpit([...args, '--db', db]);
-  const runs = async (...args: string[]) => {
-    const result = await run(...args);
-    expect(result.code, result.stderr).to.equal(0);
-    return result.stdout;
-  };
-  const fails = async (...args: string[]) => {
-    const result = await run(...args);
-    expect(result.code).to.equal(1);
-    expect(result.stderr).to.match(/^sandpit: .+\n$/);
-    return result.stderr;
-  };
+  const { runs, fails } = commandsOn(() => db);
 
   describe('serve', () => {
     it('makes the first key of a new database, shows it once with a line that works, and never again', async () => {
@@ -47,7 +36,7 @@ describe('sandpit', () => {
 
     it('marks expired sandboxes as killed by itself', async () => {
       await runs('users', 'create', 'alice');
-      writeFileSync(join(dir, 'one.jsonl'), line());
+      writeFileSync(join(dir, 'one.jsonl'), importLine());
       await runs('import', join(dir, 'one.jsonl'));
       const store = new Database(db);
       const status = () => store.prepare('select status from sandboxes').pluck().get();
@@ -186,120 +175,10 @@ describe('sandpit', () => {
     const short = await sandpit(['users', 'passwd', 'alice', '--db', db], { input: 'short' });
     expect(short).to.include({ code: 1, stderr: 'sandpit: a password has at least 8 characters\n' });
     const file = join(dir, 'one.jsonl');
-    writeFileSync(file, line());
+    writeFileSync(file, importLine());
     await runs('import', file);
     expect(await fails('users', 'delete', 'alice')).to.contain('--with-sandboxes');
     await runs('users', 'delete', 'alice', '--with-sandboxes');
     expect(await runs('export')).to.equal('');
   });
-
-  describe('import and export', () => {
-    beforeEach(() => runs('users', 'create', 'alice'));
-
-    it('carry every sandbox over unchanged, env and settings only when asked', async () => {
-      const settings = { autoResume: true, network: { rules: { a: [{ token: 'hush' }] } } };
-      const resumed = { on_timeout: 'pause', first_started_at: '2025-01-01T12:00:00.000Z', settings };
-      const lines = [
-        line({ sandbox_id: 'a', metadata: { deep: [{ x: null }] }, env: { TOKEN: 'hush' } }),
-        line({ sandbox_id: 'b', started_at: '2025-01-02T00:00:00.000Z', status: 'killed', template_id: 'snap' }),
-        line({ sandbox_id: 'c', started_at: '2025-01-03T00:00:00.000Z', status: 'paused', end_at: null }),
-        line({ sandbox_id: 'd', started_at: '2025-01-04T00:00:00.000Z', ...resumed }),
-        line({
-          sandbox_id: 'e',
-          started_at: '2025-01-05T00:00:00.000Z',
-          end_at: '2099-01-01T00:00:00.000Z',
-          ...resumed,
-        }),
-      ].join('');
-      const exact = lines.replace('"x":null', '"x":12345678901234567890');
-      const file = join(dir, 'five.jsonl');
-      writeFileSync(file, exact);
-      const result = await run('import', file);
-      expect(result.stderr).to.equal('Imported 5 sandboxes.\n');
-      expect(await runs('export')).not.to.contain('hush');
-      const exported = await runs('export', '--include-env');
-      expect(exported).to.contain('12345678901234567890');
-      const sorted = (text: string) =>
-        text
-          .trim()
-          .split('\n')
-          .map((json) => Object.entries(JSON.parse(json)).sort());
-      const back = join(dir, 'back.db');
-      await sandpit(['users', 'create', 'alice', '--db', back]);
-      await sandpit(['import', '-', '--db', back], { input: exported });
-      expect((await sandpit(['export', '--include-env', '--db', back])).stdout).to.equal(exported);
-      expect(sorted(exported)[1]).to.deep.include(['status', 'killed']);
-      const [paused, running] = sorted(exported)
-        .slice(3)
-        .map((entries) => Object.fromEntries(entries));
-      expect(paused).to.deep.include({ ...resumed, status: 'paused', end_at: '2025-01-01T00:05:00.000Z' });
-      expect(running).to.deep.include({ ...resumed, status: 'active', end_at: '2099-01-01T00:00:00.000Z' });
-    });
-
-    it('doctor finds the index right after an import of old sandboxes behind new ones', async () => {
-      const input = [3, 1, 2].map((n) =>
-        line({ sandbox_id: `s${n}`, started_at: `2025-01-0${n}T00:00:00Z`, metadata: { n } }),
-      );
-      await sandpit(['import', '-', '--db', db], { input: input.join('') });
-      expect(await runs('doctor')).to.contain('metadata index: ok, it agrees with all 3 sandboxes\n');
-    });
-
-    it('import all lines or none, and name the line that is wrong', async () => {
-      const wrong: [string, string][] = [
-        ['not json', 'is not valid JSON'],
-        [line({ sandbox_id: 'A B' }), 'sandbox_id must match pattern'],
-        [line({ sandbox_id: 'good' }), 'a sandbox good exists already'],
-        [line({ sandbox_id: 'x', owner: 'bob' }), 'there is no user named bob'],
-        [line({ sandbox_id: 'x', status: 'gone' }), 'status must be equal to one of the allowed values'],
-        [line({ sandbox_id: 'x', started_at: 'yesterday' }), 'started_at must match format "date-time"'],
-        [line({ sandbox_id: 'x', metadata: { a: 'x'.repeat(65_536) } }), 'metadata takes'],
-        [line({ sandbox_id: 'x', extra: 1 }), 'must NOT have additional properties'],
-        [line({ sandbox_id: 'x', end_at: '2016-12-31T23:59:60Z' }), 'end_at is no time that can be kept'],
-        [
-          line({ sandbox_id: 'x' }).replace('"metadata":{}', '"metadata":12345678901234567890'),
-          'metadata must be object',
-        ],
-        [line({ sandbox_id: 'x', env: 5 }).replace('"env":5', '"env":12345678901234567890'), 'env must be object'],
-      ];
-      for (const [text, reason] of wrong) {
-        const { code, stderr } = await sandpit(['import', '-', '--db', db], {
-          input: `${line({ sandbox_id: 'good' })}\n${text}`,
-        });
-        expect(code).to.equal(1);
-        expect(stderr)
-          .to.match(/^sandpit: nothing was imported: line 3: /)
-          .and.contain(reason);
-      }
-      expect(await runs('export')).to.equal('');
-      expect(await fails('import', join(dir, 'missing.jsonl'))).to.contain('no such file');
-    });
-  });
-
-  it('ends quietly when whoever reads its output has seen enough', async () => {
-    await runs('users', 'create', 'alice');
-    const input = Array.from({ length: 3000 }, (_, n) => line({ sandbox_id: `s${n}` })).join('');
-    await sandpit(['import', '-', '--db', db], { input });
-    const main = new URL('../app/main.ts', import.meta.url).pathname;
-    const shell = spawnSync('sh', ['-c', `"${process.execPath}" "${main}" export --db "${db}" | head -n 1`], {
-      encoding: 'utf8',
-    });
-    expect(shell.stdout.split('\n')).to.have.length(2);
-    expect(shell.stderr).to.equal('');
-  });
 });
-
-function line(record: object = {}): string {
-  const whole = {
-    sandbox_id: 'one',
-    owner: 'alice',
-    metadata: {},
-    memory_mb: 512,
-    vcpu_count: 2,
-    started_at: '2025-01-01T00:00:00.000Z',
-    end_at: '2025-01-01T00:05:00.000Z',
-    status: 'active',
-    template_id: null,
-    ...record,
-  };
-  return `${JSON.stringify(whole)}\n`;
-}
