@@ -12,7 +12,6 @@ import { type Mutant, serveMutant } from './mutants/mutant.ts';
 import { type Result, type Serving, sandpit, serve, start } from './process.ts';
 
 const apiKey = `e2b_${'5'.repeat(40)}`;
-const _path = '/v1/sessions/sandboxes';
 
 describe('sandpit conform', () => {
   let server: Serving;

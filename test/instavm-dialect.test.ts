@@ -5,8 +5,6 @@ import { withWriteLock } from './busy.ts';
 import { operations } from './contract.ts';
 import { apiKey, type Caller, startApp, type TestApp } from './helpers.ts';
 
-const _unknownSession = '00000000-0000-8000-8000-000000000000';
-
 describe("InstaVM's dialect", () => {
   let app: TestApp;
   let alice: Caller;
@@ -20,9 +18,6 @@ describe("InstaVM's dialect", () => {
   const get = (path: string, caller = alice) => app.http.get(path).set(apiKey(caller));
   const post = (path: string, body?: object, caller = alice) => app.http.post(path).set(apiKey(caller)).send(body);
   const remove = (path: string, caller = alice) => app.http.delete(path).set(apiKey(caller));
-  const _start = async (body: object = {}) =>
-    (await app.http.post('/v1/sessions/session').send({ api_key: alice.key, ...body })).body.session_id as string;
-  const _vmOf = async (sessionId: string) => (await get(`/v1/sessions/status/${sessionId}`)).body.vm_id as string;
 
   describe('/v1/vms', () => {
     it('GET lists the active ones, newest first; all of them when asked', async () => {

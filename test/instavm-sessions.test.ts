@@ -17,7 +17,6 @@ describe("InstaVM's sessions", () => {
 
   const get = (path: string, caller = alice) => app.http.get(path).set(apiKey(caller));
   const post = (path: string, body?: object, caller = alice) => app.http.post(path).set(apiKey(caller)).send(body);
-  const _remove = (path: string, caller = alice) => app.http.delete(path).set(apiKey(caller));
   const start = async (body: object = {}) =>
     (await app.http.post('/v1/sessions/session').send({ api_key: alice.key, ...body })).body.session_id as string;
   const vmOf = async (sessionId: string) => (await get(`/v1/sessions/status/${sessionId}`)).body.vm_id as string;

@@ -7,8 +7,6 @@ import { closeAll, sayRaw, serverOf, type Watched, watched } from './proxy-helpe
 
 const list = '/v1/sessions/sandboxes';
 const json = { 'Content-Type': 'application/json' };
-/** Every byte there is. */
-const _bytes = String.fromCharCode(...Array(256).keys());
 
 type Refusal = { detail: { loc: string[]; msg: string }[] };
 
