@@ -52,12 +52,11 @@ function parsedTime(text: string): number {
 
 /**
  * Returns the place that a client says it has read to, in `Last-Event-ID` or, as not every client can set a header,
- * `last_event_id`; null when it doesn't say. Throws ValidationFailure.
+ * `last_event_id`; null when it doesn't say, which an empty one doesn't (WHATWG HTML, 9.2.4). Throws ValidationFailure.
  */
 export function placeIn(header: string | undefined, query: unknown): number | null {
-  const [given, loc] =
-    header === undefined ? [query, ['query', 'last_event_id']] : [header, ['header', 'last-event-id']];
-  if (given === undefined) return null;
+  const [given, loc] = header ? [header, ['header', 'last-event-id']] : [query, ['query', 'last_event_id']];
+  if (given === undefined || given === '') return null;
   if (typeof given === 'string' && /^\d{1,15}$/.test(given)) return Number(given);
   throw new ValidationFailure([notAPlace(loc, given)]);
 }

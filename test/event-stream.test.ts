@@ -100,6 +100,13 @@ describe('GET /v1/events', () => {
     ]);
   });
 
+  itHere('begins now where the last id is empty, as of a client that has received none', async () => {
+    const headers = { 'Last-Event-ID': '' };
+    expect(await (await open(alice, '', headers)).nextAny()).to.deep.equal({ id: '2' });
+    expect(await (await open(alice, '?last_event_id=')).nextAny()).to.deep.equal({ id: '2' });
+    expect((await (await open(alice, '?last_event_id=1', headers)).next()).id).to.equal('2');
+  });
+
   itHere('says when events were deleted, or the database is another', async () => {
     await record(10);
     app.server.context.store.sqlite.exec('delete from events where seq <= 6');
@@ -188,7 +195,7 @@ describe('GET /v1/events', () => {
   });
 
   it('refuses what is no place, no kind and nobody', async () => {
-    for (const place of ['x', '-1', '1.5', '9'.repeat(400), 'evt_1', '']) {
+    for (const place of ['x', '-1', '1.5', '9'.repeat(400), 'evt_1']) {
       const { status, body } = await app.http.get('/v1/events').set(apiKey(alice)).query({ last_event_id: place });
       expect(status, place).to.equal(422);
       expect(body.detail[0]).to.include({ type: 'string_pattern_mismatch', input: place });
