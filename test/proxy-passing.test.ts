@@ -66,6 +66,18 @@ describe('the proxy passes on', () => {
     expect(await sayRaw(url, head)).to.match(/^HTTP\/1\.1 (100 Continue\r\n\r\nHTTP\/1\.1 )?417 /);
   });
 
+  it('the answer to a request that waited for 100, when it is stopped meanwhile', async () => {
+    const asked = Promise.withResolvers<ServerResponse>();
+    const { url, summary } = await watched(await serverOf((_req, res) => asked.resolve(res)));
+    const head = 'POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1';
+    const answer = sayRaw(url, head);
+    const target = await asked.promise;
+    const stopped = summary();
+    target.end('late');
+    expect(await answer).to.match(/HTTP\/1\.1 200 OK[\s\S]*late/);
+    await stopped;
+  });
+
   it('events as they come', async () => {
     let finish = () => {};
     const target = await serverOf((_req, res) => {

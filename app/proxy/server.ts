@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadContract } from '../../spec/load.ts';
 import { boundConnections } from '../connections.ts';
@@ -26,10 +26,9 @@ export async function startProxy(target: URL, host: string, port: number, report
   const { watch, settled } = createWatcher(loadContract(), report);
   // An upload may take as long as it takes, and what a request has to have is for the target to say.
   const server = createServer({ maxHeaderSize: maxHeaderBytes, requestTimeout: 0, requireHostHeader: false });
-  const pass = (req: IncomingMessage, res: ServerResponse) => forward(req, res, watch(req));
-  server.on('request', pass);
-  // Whether to go on is for the target to say.
-  server.on('checkContinue', pass);
+  server.on('request', (req, res) => forward(req, res, watch(req)));
+  // Whether to go on is for the target to say; all else is as with other requests.
+  server.on('checkContinue', (req, res) => server.emit('request', req, res));
   const drain = boundConnections(server, maxConnections);
   server.listen(port, host);
   await once(server, 'listening');
