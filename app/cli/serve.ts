@@ -97,13 +97,15 @@ function greeting({ context: { config, contract }, metricsUrl }: SandpitServer, 
 
 /** A key that was given is known already, and has no business in a container's log. */
 function welcome(url: string, key: string | null): string {
+  // Not every client takes the address that stands for all for one to go to.
+  const here = url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const shown = key ? `this API key, which is not shown again:\n\n  ${key}` : 'the API key that was given.';
   return `
 This database is new. User admin was made, with ${shown}
 
 Try it:
 
-  curl -H 'X-API-Key: ${key ?? '...'}' ${url}/v1/sessions/sandboxes
+  curl -H 'X-API-Key: ${key ?? '...'}' ${here}/v1/sessions/sandboxes
 
 `;
 }
