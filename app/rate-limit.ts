@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Request } from 'express';
 import { ipKeyGenerator } from 'express-rate-limit';
 import { HttpError } from './errors.ts';
@@ -33,9 +34,19 @@ export function rateLimiter({ config, now, test }: Pick<Context, 'config' | 'now
   };
 }
 
-function callerOf({ principal, ip }: Request): string {
-  if (!principal) return `address ${ipKeyGenerator(ip ?? '')}`;
+function callerOf(req: Request): string {
+  const { principal } = req;
+  if (!principal) return `address ${addressOf(req)}`;
   return principal.keyId === null ? `user ${principal.user.id}` : `key ${principal.keyId}`;
+}
+
+/**
+ * Returns the address that a request comes from, an IPv6 network of 56 bits being one. What a proxy says is taken with
+ * a port as well (Azure's and IIS's say it); what is no address is the proxy's own then.
+ */
+export function addressOf({ ip = '', socket }: Pick<Request, 'ip' | 'socket'>): string {
+  const bare = ip.replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, '$1$3');
+  return ipKeyGenerator(isIP(bare) ? bare : (socket.remoteAddress ?? ''));
 }
 
 function seconds(milliseconds: number): string {

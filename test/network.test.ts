@@ -145,6 +145,19 @@ describe('on a network', () => {
       for (const from of ['1.1.1.1', '1.1.1.2', '9.9.9.9, 1.1.1.1']) statuses.push((await guess(app, from)).status);
       expect(statuses).to.deep.equal([401, 401, 429]);
     });
+
+    it('may have a port, which tells nobody apart, and counts as the proxy where it is no address', async () => {
+      const app = await startApp({ loginAttempts: 1, trustProxy: 1 });
+      const same = [
+        ['1.1.1.1:5000', '1.1.1.1:5001', '1.1.1.1'],
+        ['[2001:db8::1]:5000', '[2001:db8::2]', '2001:db8::3'],
+        ['unknown', '_hidden', '1.1.1.1.1:80', '127.0.0.1'],
+      ];
+      for (const [first = '', ...others] of same) {
+        expect((await guess(app, first)).status, first).to.equal(401);
+        for (const from of others) expect((await guess(app, from)).status, from).to.equal(429);
+      }
+    });
   });
 
   describe('room', () => {

@@ -1,11 +1,12 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { ipKeyGenerator, MemoryStore, rateLimit } from 'express-rate-limit';
+import { MemoryStore, rateLimit } from 'express-rate-limit';
 import { findUserByPassword } from '../../db/accounts.ts';
 import { createAccessToken } from '../../db/credentials.ts';
 import { write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { originOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
+import { addressOf } from '../rate-limit.ts';
 import type { Context } from '../server.ts';
 
 type PasswordGrant = components['schemas']['PasswordGrant'];
@@ -58,10 +59,6 @@ function limitFailures(
       throw new HttpError(429, 'Too many failed attempts: try again later');
     },
   });
-}
-
-function addressOf(req: Request): string {
-  return ipKeyGenerator(req.ip ?? '');
 }
 
 /** Nobody has a longer name: so much of it is kept and no more. */
