@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { RequestHandler, Response } from 'express';
 import type { Context } from './server.ts';
 
 /** What the running server tells of itself. */
@@ -19,8 +19,13 @@ export function requestMetrics(context: Context): RequestHandler {
     metrics.requestBegan();
     res.on('close', () => {
       const seconds = (performance.now() - begin) / 1000;
-      metrics.requestEnded(req.method, req.openapi?.openApiRoute ?? null, res.statusCode, seconds);
+      metrics.requestEnded(req.method, req.openapi?.openApiRoute ?? null, statusOf(res), seconds);
     });
     next();
   };
+}
+
+/** Returns what a request was answered, once that is over; 499, nginx's number, where the client was gone before. */
+export function statusOf({ headersSent, statusCode }: Pick<Response, 'headersSent' | 'statusCode'>): number {
+  return headersSent ? statusCode : 499;
 }

@@ -136,6 +136,16 @@ describe('GET /v1/events', () => {
     expect(await heartbeat).to.deep.equal({ comment: 'heartbeat', id: '4' });
   });
 
+  itHere('is logged as broken off when its client leaves, and not when the server ends it', async () => {
+    const [left, ended] = [await open(), await open((await app.addUser('bob')) as Caller)];
+    await left.nextAny();
+    await ended.nextAny();
+    left.close();
+    await app.logged(/"route":"\/v1\/events","status":200,.*"owner":"alice","aborted":true/);
+    app.server.context.feed.close();
+    await app.logged(/"route":"\/v1\/events","status":200,.*"owner":"bob","msg"/);
+  });
+
   itHere('ends when the key is revoked, which is not told any more', async () => {
     const [revoked, kept] = [await open(), await open((await app.addUser('bob')) as Caller)];
     const [{ id }] = (await app.http.get('/v1/api-keys/').set(apiKey(alice))).body;

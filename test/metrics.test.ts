@@ -50,6 +50,29 @@ describe('metrics', () => {
     expect(await (await fetch(address)).text()).not.to.match(/sesame|alice|e2b_/);
   });
 
+  itHere('count as 499 what was not answered, the client being gone, and so does the log', async () => {
+    const { app, url, read } = await startWatched();
+    const { key } = await app.addUser('alice');
+    const other = new Database(app.server.context.store.sqlite.name);
+    other.exec('begin immediate');
+    const head = (line: string) => `${line} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${key}\r\n`;
+    const create = `${head('POST /v1/vms')}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`;
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(create + `${head('GET /v1/vms')}\r\n`.repeat(2));
+    await once(socket, 'connect');
+    // By then they have arrived: the first waits for the other process, the others for their turn.
+    await fetch(`${url}/health`);
+    socket.resetAndDestroy();
+    await app.logged(/(.*"status":499.*\s+){3}/);
+    other.exec('rollback');
+    other.close();
+    const value = await read();
+    const count = (labels: string) => value(`sandpit_http_request_duration_seconds_count{${labels}}`);
+    expect(count('method="POST",route="/v1/vms",status="499"')).to.equal(1);
+    expect(count('method="GET",route="other",status="499"')).to.equal(2);
+    expect(app.log()).not.to.match(/"method":"POST".*"status":20|aborted/);
+  });
+
   itHere('count sandboxes of all owners by what they read as at that moment', async () => {
     const { app, read } = await startWatched();
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
