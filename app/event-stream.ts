@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
 import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../db/event-log.ts';
 import type { Db } from '../db/sqlite.ts';
+import { HttpError } from './errors.ts';
 import { eventOf } from './events.ts';
 import type { Context } from './server.ts';
 
@@ -21,8 +22,8 @@ type Wanted = Pick<EventQuery, 'ownerId' | 'kind' | 'sandboxId'>;
 
 /**
  * Sends the events behind a place, or from now on, as server-sent events (WHATWG HTML, 9.2) until the client goes, the
- * server stops or `isAdmitted` says that the credential is no longer valid. What the client has not taken yet is not
- * read yet: the log is the buffer.
+ * server stops or `isAdmitted` says, before events and heartbeats, that the credential is no longer valid. What the client
+ * has not taken yet is not read yet: the log is the buffer. Throws HttpError 503 where the server stops already.
  */
 export async function streamEvents(
   { store: { db }, feed }: Pick<Context, 'store' | 'feed'>,
@@ -34,23 +35,25 @@ export async function streamEvents(
   const bell = new Bell();
   const over = new AbortController();
   res.once('close', () => over.abort());
-  const unsubscribe = feed.subscribe(() => (feed.isClosed ? over.abort() : bell.ring()));
+  const unsubscribe = feed.subscribe(wanted.ownerId, () => (feed.isClosed ? over.abort() : bell.ring()));
   if (feed.isClosed) over.abort();
   over.signal.addEventListener('abort', () => bell.ring());
   try {
     let place = from ?? (await boundsOf(db)).last;
+    if (over.signal.aborted) throw new HttpError(503, 'The server is stopping', { 'Retry-After': '1' });
     // Whoever buffers what passes through would hold events back (nginx, "X-Accel-Buffering").
     res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
     // No event has come, but a client that is cut off before the first one knows where to go on.
-    let text = from === null ? `id: ${place}\n\n` : ':\n\n';
-    while ((await isAdmitted()) && (await send(res, text, over))) {
+    res.write(from === null ? `id: ${place}\n\n` : ':\n\n');
+    let text = '';
+    let hasMore = true;
+    while ((text === '' || (await isAdmitted())) && (await send(res, text, over))) {
+      if (!hasMore) await delay(pauseMilliseconds);
+      const isCalled = hasMore || (await bell.rings(heartbeatMilliseconds));
+      if (over.signal.aborted) break;
       bell.hush();
-      const step = await stepBehind(db, wanted, place);
-      ({ place, text } = step);
-      if (step.hasMore) continue;
-      if (!(await send(res, text, over))) break;
-      await delay(pauseMilliseconds);
-      text = (await bell.rings(heartbeatMilliseconds)) ? '' : `: heartbeat\nid: ${place}\n\n`;
+      ({ text, place, hasMore } = await stepBehind(db, wanted, place));
+      if (text === '' && !isCalled) text = `: heartbeat\nid: ${place}\n\n`;
     }
   } finally {
     unsubscribe();

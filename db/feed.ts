@@ -3,13 +3,18 @@ import type { Store } from './open.ts';
 /** How often to look whether another process, a command say, has written something. */
 const pollMilliseconds = 1000;
 
+/** Whose events there may be more of; null: anybody's. */
+type Owners = ReadonlySet<number> | null;
+
 /**
- * Wakes those who read the event log when there may be more of it: after each commit of this process that added to it,
- * and within a second of any other process's. It tells nobody what there is: each reads on from where it is.
+ * Wakes those who read the event log when there may be more of it for them: after each commit of this process that added
+ * something of theirs, and within a second of any other process's. It tells nobody what there is: each reads on from
+ * where it is.
  */
 export class EventFeed {
   readonly #store: Pick<Store, 'sqlite' | 'onCommit'>;
-  readonly #subscribers = new Set<() => void>();
+  /** With the owner whose events they read, null being everybody's. */
+  readonly #subscribers = new Map<() => void, number | null>();
   #stopListening: (() => void) | undefined;
   #isClosed = false;
 
@@ -17,9 +22,9 @@ export class EventFeed {
     this.#store = store;
   }
 
-  /** Has `wake` called from now on, and once when the feed is closed. Returns how to end that. */
-  subscribe(wake: () => void): () => void {
-    this.#subscribers.add(wake);
+  /** Has `wake` called for an owner's events, or everybody's, and once when the feed is closed. Returns how to end that. */
+  subscribe(ownerId: number | null, wake: () => void): () => void {
+    this.#subscribers.set(wake, ownerId);
     this.#stopListening ??= this.#listen();
     return () => {
       this.#subscribers.delete(wake);
@@ -35,20 +40,17 @@ export class EventFeed {
   close(): void {
     this.#isClosed = true;
     this.#stop();
-    this.#wakeAll();
+    this.#wake(null);
   }
 
   #listen(): () => void {
     const { sqlite, onCommit } = this.#store;
-    const end = sqlite.prepare("select seq from sqlite_sequence where name = 'events'").pluck();
-    const hasGrown = changed(() => end.get());
+    const newOwners = ownersOfNew(sqlite);
     const hasOthers = changed(() => sqlite.pragma('data_version', { simple: true }));
     // Within the commit: no other transaction of this connection has begun that may yet be undone.
-    const stopListening = onCommit(() => {
-      if (hasGrown()) this.#wakeAll();
-    });
+    const stopListening = onCommit(() => this.#wake(newOwners()));
     const timer = setInterval(() => {
-      if (hasOthers()) this.#wakeAll();
+      if (hasOthers()) this.#wake(null);
     }, pollMilliseconds);
     timer.unref();
     return () => {
@@ -62,9 +64,32 @@ export class EventFeed {
     this.#stopListening = undefined;
   }
 
-  #wakeAll(): void {
-    for (const wake of [...this.#subscribers]) wake();
+  #wake(owners: Owners): void {
+    for (const [wake, ownerId] of [...this.#subscribers]) {
+      if (owners === null || (ownerId === null ? owners.size > 0 : owners.has(ownerId))) wake();
+    }
   }
+}
+
+/** Returns a function that returns whose events the log has got since it was asked the last time; null where it can't tell. */
+function ownersOfNew(sqlite: Store['sqlite']): () => Owners {
+  const selectEnd = sqlite.prepare<[], number>("select seq from sqlite_sequence where name = 'events'").pluck();
+  const selectOwners = sqlite.prepare<[number], number>('select distinct owner_id from events where seq > ?').pluck();
+  let end = Number.NaN;
+  const newOwners = () => {
+    const before = end;
+    try {
+      end = selectEnd.get() ?? 0;
+      if (end === before) return new Set<number>();
+      // Where it has shrunk everything was deleted.
+      return end > before ? new Set(selectOwners.all(before)) : null;
+    } catch {
+      end = Number.NaN;
+      return null;
+    }
+  };
+  newOwners();
+  return newOwners;
 }
 
 /** Returns a function that says whether what `ask` returns is not what it was the last time; where it fails, that it is. */

@@ -239,10 +239,12 @@ describe('the event log', () => {
     const feed = new EventFeed(store);
     let rings = 0;
     let heard = () => {};
-    const unsubscribe = feed.subscribe(() => {
+    const unsubscribe = feed.subscribe(null, () => {
       rings++;
       heard();
     });
+    let ringsForAlice = 0;
+    const unsubscribeToo = feed.subscribe(alice.id, () => ringsForAlice++);
     const create = () => createSandbox(store.db, () => 0, actor(alice), plain);
     await create();
     expect(rings).to.equal(1);
@@ -255,7 +257,11 @@ describe('the event log', () => {
     expect(rings).to.equal(1);
     // Takes the place in the log that was undone.
     await create();
-    expect(rings).to.equal(2);
+    expect([rings, ringsForAlice]).to.deep.equal([2, 2]);
+    await app.addUser('bob');
+    expect(rings).to.be.above(2);
+    expect(ringsForAlice, "for somebody else's events").to.equal(2);
+    rings = 2;
     const other = openStore(app.server.context.config.db);
     const ring = new Promise<void>((resolve) => {
       heard = resolve;
@@ -265,6 +271,7 @@ describe('the event log', () => {
     await other.close();
     unsubscribe();
     await create();
-    expect(rings).to.equal(3);
+    expect([rings, ringsForAlice], 'one by the other process, one without the first').to.deep.equal([3, 4]);
+    unsubscribeToo();
   });
 });

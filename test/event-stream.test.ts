@@ -154,6 +154,22 @@ describe('GET /v1/events', () => {
     expect(kept.status).to.equal(200);
   });
 
+  itHere('ends with its access token, by the next heartbeat', async () => {
+    await app.addUser('carol', 'a long password');
+    const { body } = await app.http.post('/v1/auth/token').type('form').send('username=carol&password=a long password');
+    const stream = await openStream(url, { Authorization: `Bearer ${body.access_token}` });
+    streams.push(stream);
+    await stream.nextAny();
+    mock.timers.enable({ apis: ['setTimeout'] });
+    app.clock.now += 3_600_000;
+    let hasEnded = false;
+    const rest = stream.rest().finally(() => {
+      hasEnded = true;
+    });
+    for (; !hasEnded; await nextTurn()) mock.timers.tick(1000);
+    expect(await rest).to.deep.equal([]);
+  });
+
   itHere('reads on only as fast as the client does', async () => {
     await record(20_000);
     const stream = await open(alice, '', { 'Last-Event-ID': '0' });

@@ -228,6 +228,25 @@ describe('on a network', () => {
       expect((await fetch(url)).status).to.equal(200);
     });
 
+    itHere('503: a stream of events whose turn comes when the server stops', async () => {
+      const app = await startApp({ port: 0, shutdownSeconds: 5 });
+      const { key } = await app.addUser('alice');
+      const { default: Database } = await import('better-sqlite3');
+      const other = new Database(app.server.context.store.sqlite.name);
+      other.exec('begin immediate');
+      const [socket] = (await open(app)) as [Socket];
+      const head = (line: string) => `${line} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${key}\r\n`;
+      const create = `${head('POST /v1/vms')}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`;
+      socket.write(`${create}${head('GET /v1/events')}\r\n`);
+      // By then they have arrived.
+      await fetch(`http://127.0.0.1:${socket.remotePort}/health`);
+      const closed = app.close();
+      other.exec('rollback');
+      other.close();
+      expect(await readText(socket)).to.match(/ 201 [\s\S]* 503 [\s\S]*\{"detail":"The server is stopping"\}$/);
+      await closed;
+    });
+
     it('are answered in their order, and are cut off when they are more than a hundred', async () => {
       const app = await startApp({ port: 0, maxConcurrent: 1 });
       const [few, many] = (await open(app, 2)) as [Socket, Socket];

@@ -43,7 +43,7 @@ export class Dispatcher {
     this.#collector = new Collector(context.store.db, context.now);
     this.#timer = setInterval(() => this.wake(), interval);
     this.#timer.unref();
-    this.#unsubscribe = context.feed.subscribe(() => this.wake());
+    this.#unsubscribe = context.feed.subscribe(null, () => this.wake());
   }
 
   /** Says that there may be something to send. */
