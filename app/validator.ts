@@ -1,9 +1,11 @@
 import type { Request, RequestHandler } from 'express';
 import { middleware as openApiValidator } from 'express-openapi-validator';
 import { type Contract, type Operation, operationsOf, type Parameter, parametersOf, resolve } from '../spec/load.ts';
+import { patternOf } from '../spec/responses.ts';
 import { isProbe } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
+import { HttpError } from './errors.ts';
 import type { Context } from './server.ts';
 import { deferSpecCheck } from './spec-check.ts';
 import { operationOf, ValidationFailure } from './validation.ts';
@@ -134,7 +136,7 @@ function validatorParts(contract: Contract, wanted: Wanted): Parts {
       return handler;
     });
   return {
-    before: named('pathParamsMiddleware', 'metadataMiddleware'),
+    before: [...named('pathParamsMiddleware', 'metadataMiddleware'), refuseSlash],
     security: authenticate ? named('securityMiddleware') : [],
     request: named('requestMiddleware'),
     response: validateResponses ? named('responseMiddleware') : [],
@@ -154,6 +156,14 @@ function forValidator(contract: Contract, isForTests: boolean): Contract {
   }
   return copy;
 }
+
+/** The validator and the routers take a path with a slash more at its end, too; FastAPI would redirect it. */
+const refuseSlash: RequestHandler = (req, _res, next) => {
+  const route = req.openapi?.openApiRoute;
+  if (route === undefined || patternOf(route).test(req.path)) return next();
+  req.openapi = undefined;
+  throw new HttpError(404, `Not Found: ${route} has no slash behind it`);
+};
 
 /** The validator takes an empty body for none and lets it pass where the schema has no required members. */
 function requireBody(contract: Contract): RequestHandler {

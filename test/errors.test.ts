@@ -15,6 +15,26 @@ describe('errors', () => {
     }
   });
 
+  it('404: a path with a slash too many, in words, whoever asks', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    const detail = (path: string) => ({ detail: `Not Found: ${path} has no slash behind it` });
+    const wrong = {
+      '/v1/vms/': detail('/v1/vms'),
+      '/v1/vms/i1/suspend/': detail('/v1/vms/{vm_id}/suspend'),
+      '/v1/api-keys//': detail('/v1/api-keys/'),
+      '/sandboxes/': { code: 404, message: detail('/sandboxes').detail },
+    };
+    for (const [path, body] of Object.entries(wrong)) {
+      for (const headers of [apiKey(alice), {}]) {
+        const answer = await app.http.post(path).set(headers).send({ templateID: 'base' });
+        expect([answer.status, answer.body], path).to.deep.equal([404, body]);
+      }
+    }
+    await app.logged(/"route":null,"status":404/);
+    expect((await app.http.get('/v1/vms').set(apiKey(alice))).body).to.deep.equal([]);
+  });
+
   it('405: a known path with another method, and which are allowed', async () => {
     const { http } = await startApp();
     const response = await http.put('/v1/vms/i1');
