@@ -42,7 +42,7 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     const mediaType = contentType.split(';')[0]?.trim().toLowerCase() ?? '';
     if (!content?.[mediaType])
       return `${operation.operationId} doesn't declare ${contentType || 'no media type'} for ${status}`;
-    if (mediaType !== 'application/json' || body === null) return null;
+    if (mediaType !== 'application/json' || body === null || method === 'HEAD') return null;
     const base = '$ref' in response ? response.$ref : `${pointer}/responses/${status}`;
     return check(`${base}/content/application~1json/schema`, body);
   };

@@ -942,7 +942,8 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        head?: never;
+        /** Health, without the body */
+        head: operations["head_health"];
         patch?: never;
         trace?: never;
     };
@@ -962,7 +963,8 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        head?: never;
+        /** Readiness, without the body */
+        head: operations["head_ready"];
         patch?: never;
         trace?: never;
     };
@@ -4146,7 +4148,66 @@ export interface operations {
             502: components["responses"]["NotRunning"];
         };
     };
+    head_health: {
+        parameters: {
+            query?: never;
+            header?: {
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server works */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The sandbox runs */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            502: components["responses"]["NotRunning"];
+        };
+    };
     get_ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Send requests */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+            /** @description Send none */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    head_ready: {
         parameters: {
             query?: never;
             header?: never;

@@ -47,6 +47,8 @@ describe("E2B's sandboxes themselves", () => {
     }
     await e2b.does(paused, 'resume');
     expect((await health(paused)).status).to.equal(204);
+    expect((await app.http.head('/health').set(of(paused))).status).to.equal(204);
+    expect((await app.http.head('/health').set(of(anyId))).status).to.equal(502);
   });
 
   it('GET /health 200: without the header it is the server’s own, before as after', async () => {

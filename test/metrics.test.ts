@@ -264,6 +264,19 @@ describe('GET /ready', () => {
     expect({ status, body }).to.deep.equal({ status: 200, body: { status: 'ready' } });
   });
 
+  it('200, 503: HEAD is answered as GET is, without the body, and so it is on /health', async () => {
+    const answers = async (path: string) => {
+      const { headers, ...got } = await app.http.get(path);
+      const head = await app.http.head(path);
+      expect([head.status, head.text ?? ''], path).to.deep.equal([got.status, '']);
+      expect(head.headers['content-length'], path).to.equal(headers['content-length']);
+      return head.status;
+    };
+    expect([await answers('/health'), await answers('/ready')]).to.deep.equal([200, 200]);
+    app.server.context.store.sqlite.exec("insert into migrations values (999, 'of-the-future', '')");
+    expect([await answers('/health'), await answers('/ready')]).to.deep.equal([200, 503]);
+  });
+
   it('503: the schema is another version’s', async () => {
     app.server.context.store.sqlite.exec("insert into migrations values (999, 'of-the-future', '')");
     const { status, body } = await app.http.get('/ready');
