@@ -38,6 +38,12 @@ export async function streamEvents(
   const unsubscribe = feed.subscribe(wanted.ownerId, () => (feed.isClosed ? over.abort() : bell.ring()));
   if (feed.isClosed) over.abort();
   over.signal.addEventListener('abort', () => bell.ring());
+  let isBeatDue = false;
+  const heart = setInterval(() => {
+    isBeatDue = true;
+    bell.ring();
+  }, heartbeatMilliseconds);
+  heart.unref();
   try {
     let place = from ?? (await boundsOf(db)).last;
     if (over.signal.aborted) throw new HttpError(503, 'The server is stopping', { 'Retry-After': '1' });
@@ -48,14 +54,18 @@ export async function streamEvents(
     let text = '';
     let hasMore = true;
     while ((text === '' || (await isAdmitted())) && (await send(res, text, over))) {
-      if (!hasMore) await delay(pauseMilliseconds);
-      const isCalled = hasMore || (await bell.rings(heartbeatMilliseconds));
+      if (!hasMore) {
+        await delay(pauseMilliseconds);
+        await bell.rings();
+      }
       if (over.signal.aborted) break;
       bell.hush();
       ({ text, place, hasMore } = await stepBehind(db, wanted, place));
-      if (text === '' && !isCalled) text = `: heartbeat\nid: ${place}\n\n`;
+      if (text === '' && isBeatDue) text = `: heartbeat\nid: ${place}\n\n`;
+      isBeatDue = false;
     }
   } finally {
+    clearInterval(heart);
     unsubscribe();
     // What the client doesn't take would keep the connection open.
     if (res.writableNeedDrain) res.destroy();
@@ -104,27 +114,22 @@ function gapText(place: number): string {
 /** Is rung while nobody may be waiting. */
 class Bell {
   #isRung = false;
-  #answer: (() => void) | undefined;
+  #answer = () => {};
 
   ring(): void {
     this.#isRung = true;
-    this.#answer?.();
+    this.#answer();
   }
 
   hush(): void {
     this.#isRung = false;
   }
 
-  /** Returns whether it is rung within so long, or has been since it was hushed. */
-  async rings(milliseconds: number): Promise<boolean> {
-    if (this.#isRung) return true;
+  /** Resolves when it is rung, at once where it has been since it was hushed. */
+  async rings(): Promise<void> {
+    if (this.#isRung) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#answer = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      this.#answer = resolve;
     });
-    return this.#isRung;
   }
 }
