@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import http, { type IncomingMessage } from 'node:http';
+import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
+import type { Duplex } from 'node:stream';
 import { type AllowedNetworks, reasonOf } from '../networks.ts';
 import { guardedLookup, requireSendable } from './address.ts';
 
@@ -35,13 +36,20 @@ export async function send(message: Message, allowed: AllowedNetworks, stop: Abo
     // It may fail once more when nobody listens any longer.
     sending.on('error', () => {});
     sending.end(message.body);
-    const [answer] = (await once(sending, 'response')) as [IncomingMessage];
-    await skim(answer);
+    const [answer, upgraded] = await answerTo(sending, signal);
+    if (upgraded) upgraded.destroy();
+    else await skim(answer);
     const { statusCode: status = 0, headers: answered } = answer;
     return { status, retryAfterSeconds: secondsOf(answered['retry-after']) };
   } catch (error) {
     return { error: failureOf(error as Error, signal) };
   }
+}
+
+/** Resolves to an answer and, where the receiver would go on in another protocol, to the connection, which is nobody's by then. */
+async function answerTo(sending: ClientRequest, signal: AbortSignal): Promise<[IncomingMessage, Duplex?]> {
+  const either = ['response', 'upgrade'].map((event) => once(sending, event, { signal }));
+  return Promise.race(either) as Promise<[IncomingMessage, Duplex?]>;
 }
 
 /** Reads an answer, so that its sender isn't cut off, as far as an answer to a message goes. */

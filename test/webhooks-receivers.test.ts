@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { expect } from 'chai';
+import { Receiver, useHooks } from './webhook-client.ts';
+
+describe("webhooks' receivers", () => {
+  const hooks = useHooks();
+
+  it('read no more of an answer than an answer to a message takes', async () => {
+    await hooks().hook({ event_patterns: ['vm.created'] });
+    let written = 0;
+    hooks().receiver.answer = (res) => {
+      const pour = () => {
+        while (!res.destroyed && res.write('x'.repeat(65_536))) written += 65_536;
+      };
+      res.writeHead(200).on('drain', pour);
+      pour();
+    };
+    await hooks().start();
+    const [delivery] = await hooks().noted(([first]) => first?.status === 'succeeded');
+    expect(delivery).to.include({ response_status: 200, attempts: 1 });
+    expect(written).to.be.lessThan(2 ** 26);
+  });
+
+  it('take an offer of another protocol for a failure, and go on', async () => {
+    await hooks().hook({ event_patterns: ['vm.created'] });
+    hooks().receiver.answer = (res) => res.writeHead(101, { Connection: 'Upgrade', Upgrade: 'x' }).end();
+    for (let n = 0; n < 5; n++) await hooks().start();
+    const all = await hooks().noted((list) => list.length === 5 && list.every(({ attempts }) => attempts === 1));
+    for (const delivery of all) expect(delivery).to.include({ status: 'pending', response_status: 101 });
+  });
+
+  it('one owner keeps no other waiting, whatever becomes of theirs', async () => {
+    const others = new Receiver();
+    await once(others.server, 'listening');
+    hooks().receiver.answer = () => {};
+    for (let n = 0; n < 12; n++) await hooks().hook({ event_patterns: ['vm.created'] });
+    for (let n = 0; n < 5; n++) await hooks().start();
+    await hooks().receiver.received(8);
+    const bob = await hooks().app.addUser('bob');
+    await hooks().ask('post', '/v1/webhooks/endpoints', { url: others.url, event_patterns: ['vm.created'] }, bob);
+    await hooks().ask('post', '/v1/vms', {}, bob);
+    expect(await others.received(1)).to.have.length(1);
+    expect(hooks().receiver.messages).to.have.length(8);
+    others.close();
+  });
+
+  it('one slow receiver keeps nobody else waiting', async () => {
+    const fast = new Receiver();
+    await once(fast.server, 'listening');
+    hooks().receiver.answer = () => {};
+    await hooks().hook({ event_patterns: ['vm.created'] });
+    await hooks().hook({ url: fast.url, event_patterns: ['vm.created'] });
+    for (let n = 0; n < 10; n++) await hooks().start();
+    expect(await fast.received(10)).to.have.length(10);
+    expect(hooks().receiver.messages).to.have.length(4);
+    fast.server.close();
+    fast.server.closeAllConnections();
+  });
+});
