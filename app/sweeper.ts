@@ -23,20 +23,22 @@ const pagesInStep = 256;
 /**
  * Every `sweepSeconds` marks expired sandboxes as killed or paused, writes down when keys were last used, and deletes what
  * has been over for longer than `retention`, and events older than `eventRetention`. Nothing depends on it: an expired sandbox reads as what it is at once.
- * `stop` waits for a pass under way, cutting its deleting short, and makes a last one.
+ * `stop` waits for what is under way, cutting deleting short, and sweeps once more.
  */
 export function startSweeper(context: Context): Sweeper {
-  let pass = Promise.resolve();
-  let isRunning = false;
   const stopping = new AbortController();
+  const underWay = new Map<keyof typeof tasks, Promise<void>>();
+  const begin = (task: keyof typeof tasks, work: () => Promise<void>) => {
+    if (!underWay.has(task))
+      underWay.set(
+        task,
+        work().finally(() => void underWay.delete(task)),
+      );
+  };
   const timer = setInterval(() => {
-    if (isRunning) return;
-    isRunning = true;
-    pass = sweep(context)
-      .then(() => prune(context, stopping.signal))
-      .finally(() => {
-        isRunning = false;
-      });
+    begin('sweep', () => sweep(context));
+    // Beside it: what is due is not to wait until all is deleted that ended long ago.
+    begin('prune', () => prune(context, stopping.signal));
   }, context.config.sweepSeconds * 1000);
   timer.unref();
 
@@ -44,7 +46,7 @@ export function startSweeper(context: Context): Sweeper {
     stop: async () => {
       clearInterval(timer);
       stopping.abort();
-      await pass;
+      await Promise.all(underWay.values());
       await sweep(context);
     },
   };

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { prune, sweep } from '../app/sweeper.ts';
@@ -73,6 +74,21 @@ describe('retention', () => {
     expect(size()).to.be.below(before / 4);
     expect(await checkIndex(context.store.db)).to.deep.equal({ sandboxes: 1, errors: [] });
     expect(app.log()).to.contain('"deleted":1000');
+  });
+
+  it('keeps nothing that is due waiting', async () => {
+    const app = await startApp({ retention: hour, sweepSeconds: 0.01 });
+    const { sqlite } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    await app.insert(alice, { id: 'due', endAt: startTime + 2 * hour });
+    for (let n = 0; n < 1000; n++) await app.insert(alice, { ...killed, endAt: startTime, metadata: { n } });
+    app.clock.now = startTime + 2 * hour;
+    const expired = sqlite.prepare("select count(*) from events where kind = 'vm.expired'").pluck();
+    const left = sqlite.prepare('select count(*) from sandboxes where end_at = ?').pluck();
+    while (left.get(startTime) === 1000) await nextTurn();
+    await app.insert(alice, { id: 'next', endAt: app.clock.now });
+    while ((expired.get() as number) < 2) await nextTurn();
+    expect(left.get(startTime)).to.be.greaterThan(0);
   });
 
   it('finds what is due without looking at the rest', async () => {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import { Receiver, useHooks } from './webhook-client.ts';
 
-describe("webhooks' receivers", () => {
+describe('webhooks, whatever their receivers do,', () => {
   const hooks = useHooks();
 
   it('read no more of an answer than an answer to a message takes', async () => {
