@@ -77,16 +77,22 @@ describe("webhooks' endpoints and deliveries", () => {
       'fe80::1',
       'fc00::1',
       '::ffff:127.0.0.1',
+      '::ffff:168.63.129.16',
       '64:ff9b::7f00:1',
       '::127.0.0.1',
       '2002:7f00:1::',
       'ff02::1',
+      '100:0:0:1::1',
+      '::5efe:7f00:1',
+      '4000::1',
+      'fe00::1',
     ];
-    for (const address of [...refused, '224.0.0.1', '255.255.255.255', ...six]) {
+    for (const address of [...refused, '224.0.0.1', '255.255.255.255', '168.63.129.16', ...six]) {
       expect(() => requireReachable(address, []), address).to.throw(/is not public/);
     }
-    for (const address of ['93.184.216.34', '2606:2800:220:1::1', '::ffff:93.184.216.34'])
+    for (const address of ['93.184.216.34', '168.63.129.17', '2000::1', '2606:2800:220:1::1', '::ffff:93.184.216.34'])
       requireReachable(address, []);
+    requireReachable('168.63.129.16', readNetworks('168.63.129.16'));
     const allowed = readNetworks('10.0.0.0/8, fd00::/8,127.0.0.1');
     for (const address of ['10.255.0.1', 'fd12::1', '127.0.0.1', '::ffff:10.0.0.1']) requireReachable(address, allowed);
     expect(() => requireReachable('127.0.0.2', allowed)).to.throw(/not public/);
