@@ -45,28 +45,6 @@ export async function addDelivery(trx: Trx, now: number, endpointId: string, mes
   return id;
 }
 
-/**
- * Adds a message for each of the events after those that an endpoint has seen, and notes them as seen, in one step. Does
- * nothing where somebody else has changed what it has seen, or deleted it.
- */
-export async function addDeliveries(
-  trx: Trx,
-  now: number,
-  { id, seenSeq }: { id: string; seenSeq: number },
-  messages: Message[],
-  lastSeq: number,
-): Promise<void> {
-  const { numUpdatedRows } = await trx
-    .updateTable('webhook_endpoints')
-    .set({ seen_seq: lastSeq })
-    .where('id', '=', id)
-    .where('seen_seq', '=', seenSeq)
-    .where('enabled', '=', 1)
-    .executeTakeFirst();
-  if (numUpdatedRows === 0n) return;
-  for (const message of messages) await addDelivery(trx, now, id, message);
-}
-
 /** Returns messages to an endpoint that are due, those that have waited longest first. */
 export async function dueDeliveries(db: Db, now: number, endpointId: string, limit: number): Promise<Delivery[]> {
   const rows = await db

@@ -7,6 +7,7 @@ import { lifecycle } from './migrations/002-lifecycle.ts';
 import { retention } from './migrations/003-retention.ts';
 import { events } from './migrations/004-events.ts';
 import { webhooks } from './migrations/005-webhooks.ts';
+import { webhookPatterns } from './migrations/006-webhook-patterns.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -18,7 +19,7 @@ export type Migration = {
 };
 
 /** In order; an id is never reused and a migration never changes once released. */
-export const migrations: Migration[] = [init, lifecycle, retention, events, webhooks];
+export const migrations: Migration[] = [init, lifecycle, retention, events, webhooks, webhookPatterns];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
 export const applicationId = 0x53504954;

@@ -121,6 +121,8 @@ export type WebhookEndpointsTable = {
   old_secret_until: number | null;
   /** events up to this one have their deliveries */
   seen_seq: number;
+  /** JSON text of an array of objects: what was wanted behind `seen_seq`, before `event_patterns` was */
+  old_patterns: string;
   created_at: number;
   updated_at: number;
 };

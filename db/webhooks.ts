@@ -23,6 +23,8 @@ export type Endpoint = {
   oldSecretUntil: number | null;
   /** events up to this one have their deliveries */
   seenSeq: number;
+  /** what was wanted of the events behind that, up to each place, before it was what is wanted now */
+  oldPatterns: { patterns: string[]; until: number }[];
   createdAt: number;
   updatedAt: number;
 };
@@ -31,6 +33,9 @@ export type EndpointChange = Partial<Pick<Endpoint, 'url' | 'eventPatterns' | 'd
 
 /** So many has one owner at most: every event is looked at for each of them. */
 const maxEndpoints = 50;
+
+/** So many changes of what is wanted are told apart at most, for an endpoint that the log is far ahead of. */
+const maxOldPatterns = 20;
 
 /** Adds an endpoint and returns it: it gets what happens from now on. Throws StoreError `conflict` past the most there may be. */
 export async function createEndpoint(
@@ -55,6 +60,7 @@ export async function createEndpoint(
       old_secret: null,
       old_secret_until: null,
       seen_seq: (await boundsOf(trx)).last,
+      old_patterns: '[]',
     })
     .execute();
   return getEndpoint(trx, ownerId, id);
@@ -66,24 +72,41 @@ export async function listEndpoints(db: Db, ownerId: number): Promise<Endpoint[]
   return (await rows.orderBy('created_at').orderBy('id').execute()).map(endpointOf);
 }
 
-/** Returns everybody's enabled endpoints that have not seen all of their owners' events, and the newest of these. */
-export async function endpointsBehind(db: Db): Promise<(Endpoint & { newestSeq: number })[]> {
-  const rows = await db
-    .selectFrom(
-      enabledEndpoints(db)
-        .select((eb) =>
-          eb
-            .selectFrom('events')
-            .select(({ fn }) => fn.max<number>('seq').as('seq'))
-            .whereRef('events.owner_id', '=', 'webhook_endpoints.owner_id')
-            .as('newest_seq'),
-        )
-        .as('endpoints'),
-    )
-    .selectAll()
-    .whereRef('seen_seq', '<', 'newest_seq')
-    .execute();
-  return rows.map((row) => ({ ...endpointOf(row), newestSeq: row.newest_seq as number }));
+/** Returns everybody's endpoints that want, or wanted, events that they have not seen, and the owner's newest event. */
+export async function endpointsBehind(db: Db): Promise<{ id: string; newestSeq: number }[]> {
+  const endpoints = db
+    .selectFrom('webhook_endpoints')
+    .select((eb) => [
+      'id',
+      'seen_seq',
+      eb
+        .selectFrom('events')
+        .select(({ fn }) => fn.max<number>('seq').as('seq'))
+        .whereRef('events.owner_id', '=', 'webhook_endpoints.owner_id')
+        .as('newestSeq'),
+    ])
+    .where(({ or, eb }) => or([eb('enabled', '=', 1), eb('old_patterns', '<>', '[]')]));
+  const rows = db.selectFrom(endpoints.as('endpoints')).select(['id', 'newestSeq']);
+  return (await rows.whereRef('seen_seq', '<', 'newestSeq').execute()) as { id: string; newestSeq: number }[];
+}
+
+/** Returns the endpoint, whosoever it is, if it is there. */
+export async function findEndpoint(db: Db, id: string): Promise<Endpoint | undefined> {
+  const row = await db.selectFrom('webhook_endpoints').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && endpointOf(row);
+}
+
+/** Returns what an endpoint wants of the next events that it has not seen, and up to which place; null when it wants no more. */
+export function wantedNext(endpoint: Endpoint): { patterns: string[]; until: number } | null {
+  const [before] = endpoint.oldPatterns;
+  if (before) return before;
+  return endpoint.isEnabled ? { patterns: endpoint.eventPatterns, until: Number.POSITIVE_INFINITY } : null;
+}
+
+/** Notes that an endpoint has its deliveries of the events up to a place. */
+export async function noteSeen(trx: Trx, { id, oldPatterns }: Endpoint, seq: number): Promise<void> {
+  const pending = oldPatterns.filter(({ until }) => until > seq);
+  await set(trx, id, { seen_seq: seq, old_patterns: JSON.stringify(pending) });
 }
 
 /** Returns everybody's enabled endpoints that messages are due to, by id. */
@@ -119,7 +142,10 @@ export async function getEndpoint(db: Db, ownerId: number, id: string): Promise<
   return endpointOf(row);
 }
 
-/** Changes the owner's endpoint and returns it. One that is enabled again gets what happens from then on. Throws as getEndpoint. */
+/**
+ * Changes the owner's endpoint and returns it. What it wants counts from now on: what happened before is sent as it was wanted
+ * then, though nobody has looked at it yet. Throws as getEndpoint.
+ */
 export async function updateEndpoint(
   trx: Trx,
   now: number,
@@ -129,16 +155,25 @@ export async function updateEndpoint(
 ): Promise<Endpoint> {
   const before = await getEndpoint(trx, by.ownerId, id);
   await record(trx, now, by, id, 'webhook.updated');
-  const isEnabledAgain = isEnabled === true && !before.isEnabled;
   await set(trx, id, {
     updated_at: now,
     ...(url !== undefined && { url }),
     ...(eventPatterns && { event_patterns: JSON.stringify(eventPatterns) }),
     ...(description !== undefined && { description }),
     ...(isEnabled !== undefined && { enabled: isEnabled ? 1 : 0 }),
-    ...(isEnabledAgain && { seen_seq: (await boundsOf(trx)).last }),
+    ...((eventPatterns || isEnabled !== undefined) && { old_patterns: await patternsUntilNow(trx, before) }),
   });
   return getEndpoint(trx, by.ownerId, id);
+}
+
+/** Returns `old_patterns` for an endpoint that has wanted up to the end of the log what it wants, and will no longer. */
+async function patternsUntilNow(trx: Trx, { oldPatterns, isEnabled, eventPatterns }: Endpoint): Promise<string> {
+  const until = (await boundsOf(trx)).last;
+  const patterns = isEnabled ? eventPatterns : [];
+  const [last] = oldPatterns.slice(maxOldPatterns - 1);
+  // Rather more is sent than less.
+  const merged = last && { patterns: [...new Set([...last.patterns, ...patterns])], until };
+  return JSON.stringify([...oldPatterns.slice(0, maxOldPatterns - 1), merged ?? { patterns, until }]);
 }
 
 /** Has the owner's endpoint sign with a new secret and, until a time, with the one before as well. Returns it. Throws as getEndpoint. */
@@ -161,14 +196,10 @@ export async function disableEndpoint(
   now: number,
   { id, ownerId, url }: Pick<Endpoint, 'id' | 'ownerId' | 'url'>,
 ): Promise<void> {
-  const { numUpdatedRows } = await trx
-    .updateTable('webhook_endpoints')
-    .set({ enabled: 0, updated_at: now })
-    .where('id', '=', id)
-    .where('url', '=', url)
-    .where('enabled', '=', 1)
-    .executeTakeFirst();
-  if (numUpdatedRows > 0n) await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
+  const before = await findEndpoint(trx, id);
+  if (!before?.isEnabled || before.url !== url) return;
+  await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
+  await set(trx, id, { enabled: 0, updated_at: now, old_patterns: await patternsUntilNow(trx, before) });
 }
 
 /** As getEndpoint. Throws StoreError `conflict` as well, when nothing is sent to it. */
@@ -202,6 +233,7 @@ function endpointOf(row: Selectable<WebhookEndpointsTable>): Endpoint {
     eventPatterns: JSON.parse(row.event_patterns),
     isEnabled: row.enabled === 1,
     ...{ secret: row.secret, oldSecret: row.old_secret, oldSecretUntil: row.old_secret_until },
-    ...{ seenSeq: row.seen_seq, createdAt: row.created_at, updatedAt: row.updated_at },
+    ...{ seenSeq: row.seen_seq, oldPatterns: JSON.parse(row.old_patterns) },
+    ...{ createdAt: row.created_at, updatedAt: row.updated_at },
   };
 }

@@ -1063,7 +1063,7 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook endpoint
-         * @description While it is disabled nothing is sent; enabled again it gets what happens from then on, and what was still to be sent.
+         * @description What it wants counts from then on: what happened before is sent as it was wanted when it happened. While it is disabled nothing is sent; enabled again it gets what happens from then on, and what was still to be sent.
          */
         patch: operations["update_webhook_endpoint"];
         trace?: never;

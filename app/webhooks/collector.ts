@@ -1,9 +1,9 @@
-import { addDeliveries } from '../../db/deliveries.ts';
+import { addDelivery } from '../../db/deliveries.ts';
 import { matchesKind } from '../../db/event-kinds.ts';
 import { allEvents, type Event, listEvents } from '../../db/event-log.ts';
 import type { Clock } from '../../db/lifecycle.ts';
-import { type Db, write } from '../../db/sqlite.ts';
-import type { Endpoint } from '../../db/webhooks.ts';
+import { type Db, type Trx, write } from '../../db/sqlite.ts';
+import { findEndpoint, noteSeen, wantedNext } from '../../db/webhooks.ts';
 import { eventOf } from '../events.ts';
 
 /** Events that are looked at in one step. */
@@ -37,38 +37,50 @@ export class Collector {
     this.#read.clear();
   }
 
-  /** Says whether there is an event that the endpoint has not been asked about. */
+  /** Says whether there is an event that has not been looked at for the endpoint. */
   isBehind({ id, newestSeq }: { id: string; newestSeq: number }): boolean {
     return (this.#scanned.get(id) ?? 0) < newestSeq;
   }
 
   /** Looks at the next events for an endpoint; returns whether there may be more. */
-  async step(endpoint: Endpoint): Promise<boolean> {
-    const { id, ownerId, seenSeq, eventPatterns } = endpoint;
-    const from = Math.max(seenSeq, this.#scanned.get(id) ?? 0);
-    const { events, hasMore } = await this.#eventsBehind(ownerId, from);
-    const last = events.at(-1)?.seq;
-    if (last === undefined) return false;
-    const wanted = events.filter(({ kind }) => eventPatterns.some((pattern) => matchesKind(pattern, kind)));
-    if (wanted.length > 0 || last - seenSeq > noteAfter) {
-      const messages = wanted.map((event) => ({ eventSeq: event.seq, kind: event.kind, body: bodyOf(event) }));
-      await write(this.#db, (trx) => addDeliveries(trx, this.#now(), endpoint, messages, last));
-      endpoint.seenSeq = last;
-    }
-    this.#scanned.set(id, last);
-    return hasMore;
+  async step(id: string): Promise<boolean> {
+    // In one transaction: what is wanted may change at any time, for what happens from then on.
+    const step = await write(this.#db, (trx) => this.#stepIn(trx, id));
+    if (!step) return false;
+    this.#scanned.set(id, step.seen);
+    return step.hasMore;
   }
 
-  async #eventsBehind(ownerId: number, after: number): Promise<EventPage> {
+  async #stepIn(trx: Trx, id: string): Promise<{ seen: number; hasMore: boolean } | undefined> {
+    const endpoint = await findEndpoint(trx, id);
+    const next = endpoint && wantedNext(endpoint);
+    if (!next) return undefined;
+    const { seenSeq, ownerId, oldPatterns } = endpoint;
+    const from = Math.max(seenSeq, this.#scanned.get(id) ?? 0);
+    const page = next.patterns.length > 0 ? await this.#eventsBehind(trx, ownerId, from) : nothing;
+    const events = page.events.filter(({ seq }) => seq <= next.until);
+    const wanted = events.filter(({ kind }) => next.patterns.some((pattern) => matchesKind(pattern, kind)));
+    for (const event of wanted) {
+      await addDelivery(trx, this.#now(), id, { eventSeq: event.seq, kind: event.kind, body: bodyOf(event) });
+    }
+    const isPassed = next.patterns.length === 0 || page.events.length > events.length;
+    const seen = isPassed ? next.until : (events.at(-1)?.seq ?? from);
+    if (wanted.length > 0 || oldPatterns.length > 0 || seen - seenSeq > noteAfter) await noteSeen(trx, endpoint, seen);
+    return { seen, hasMore: seen > from && (page.hasMore || oldPatterns.length > 0) };
+  }
+
+  async #eventsBehind(trx: Trx, ownerId: number, after: number): Promise<EventPage> {
     const part = `${ownerId} ${after}`;
-    const page =
-      this.#read.get(part) ?? (await listEvents(this.#db, { ...allEvents, ownerId, after, limit: eventsInStep }));
+    const page = this.#read.get(part) ?? (await listEvents(trx, { ...allEvents, ownerId, after, limit: eventsInStep }));
     // Whoever has much to catch up on is to hold little of it.
     if (this.#read.size >= pagesKept) this.#read.clear();
     this.#read.set(part, page);
     return page;
   }
 }
+
+/** What there is for an endpoint that wants nothing. */
+const nothing: EventPage = { events: [], hasMore: false };
 
 type EventPage = Awaited<ReturnType<typeof listEvents>>;
 

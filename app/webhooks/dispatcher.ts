@@ -93,8 +93,8 @@ export class Dispatcher {
     const { store, now } = this.#context;
     this.#collector.readAnew();
     const behindLog = (await endpointsBehind(store.db)).filter((endpoint) => this.#collector.isBehind(endpoint));
-    for (const endpoint of behindLog) {
-      while (!this.#stopping.signal.aborted && (await this.#collector.step(endpoint))) await nextTurn();
+    for (const { id } of behindLog) {
+      while (!this.#stopping.signal.aborted && (await this.#collector.step(id))) await nextTurn();
     }
     const due = await endpointsDue(store.db, now());
     const behind = due.findIndex(({ id }) => id > this.#lastServed);
