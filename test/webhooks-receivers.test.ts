@@ -1,5 +1,8 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
+import { recordEvent } from '../db/events.ts';
+import { write } from '../db/sqlite.ts';
+import { actor, itHere } from './helpers.ts';
 import { Receiver, useHooks } from './webhook-client.ts';
 
 describe('webhooks, whatever their receivers do,', () => {
@@ -42,6 +45,25 @@ describe('webhooks, whatever their receivers do,', () => {
     expect(await others.received(1)).to.have.length(1);
     expect(hooks().receiver.messages).to.have.length(8);
     others.close();
+  });
+
+  itHere('one owner to whom much happened keeps no other waiting', async () => {
+    const others = new Receiver();
+    await once(others.server, 'listening');
+    const { app, alice } = hooks();
+    const { context } = app.server;
+    for (let n = 0; n < 3; n++) await hooks().hook();
+    const bob = await app.addUser('bob');
+    await hooks().ask('post', '/v1/webhooks/endpoints', { url: others.url, event_patterns: ['vm.created'] }, bob);
+    const event = { kind: 'vm.updated' as const, subject: 'x', sandboxId: null, details: {} };
+    await write(context.store.db, async (trx) => {
+      for (let n = 0; n < 4000; n++) await recordEvent(trx, app.clock.now, actor(alice), event);
+    });
+    await hooks().ask('post', '/v1/vms', {}, bob);
+    await others.received(1);
+    others.close();
+    const made = context.store.sqlite.prepare("select count(*) from webhook_deliveries where kind = 'vm.updated'");
+    expect(made.pluck().get()).to.be.lessThan(3 * 4000);
   });
 
   it('one slow receiver keeps nobody else waiting', async () => {

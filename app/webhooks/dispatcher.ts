@@ -82,20 +82,35 @@ export class Dispatcher {
     const { signal } = this.#stopping;
     while (this.#isWanted && !signal.aborted) {
       this.#isWanted = false;
-      await this.#look().catch((error) => log.error({ err: error }, 'webhooks are put off'));
+      const isBehind = await this.#look().catch((error) => log.error({ err: error }, 'webhooks are put off'));
+      if (isBehind) this.#isWanted = true;
       // Of events that come one by one all but the first are taken up together.
-      await delay(pause, undefined, { signal }).catch(() => {});
+      else await delay(pause, undefined, { signal }).catch(() => {});
     }
   }
 
-  /** Requests get their turn between any two steps. */
-  async #look(): Promise<void> {
-    const { store, now } = this.#context;
+  /** Has what happened become messages, some of it, and sends some. Returns whether there may be more that happened. */
+  async #look(): Promise<boolean> {
+    const isBehind = await this.#collect();
+    await this.#send();
+    return isBehind;
+  }
+
+  /** One step for each endpoint: nobody waits until another's are all done. Requests get their turn between any two. */
+  async #collect(): Promise<boolean> {
     this.#collector.readAnew();
-    const behindLog = (await endpointsBehind(store.db)).filter((endpoint) => this.#collector.isBehind(endpoint));
+    const behindLog = (await endpointsBehind(this.#context.store.db)).filter((each) => this.#collector.isBehind(each));
+    let isBehind = false;
     for (const { id } of behindLog) {
-      while (!this.#stopping.signal.aborted && (await this.#collector.step(id))) await nextTurn();
+      if (this.#stopping.signal.aborted) return false;
+      if (await this.#collector.step(id)) isBehind = true;
+      await nextTurn();
     }
+    return isBehind;
+  }
+
+  async #send(): Promise<void> {
+    const { store, now } = this.#context;
     const due = await endpointsDue(store.db, now());
     const behind = due.findIndex(({ id }) => id > this.#lastServed);
     const inTurn = behind < 0 ? due : [...due.slice(behind), ...due.slice(0, behind)];
