@@ -44,7 +44,7 @@ export type Context = {
   /** Counts a request against whoever makes it. Throws HttpError 429 past the configured rate. */
   limitRate: (req: Request) => void;
   /** Sends events to those who want them. */
-  webhooks: Pick<Dispatcher, 'wake'>;
+  webhooks: Pick<Dispatcher, 'wake' | 'startOver'>;
 };
 
 export type SandpitServer = {
@@ -85,11 +85,10 @@ export function createServer(
     metrics: null,
     isDraining: false,
     limitRate: rateLimiter({ config, now, test: overrides.test }),
-    webhooks: { wake: () => {} },
+    webhooks: { wake: () => {}, startOver: (change) => change() },
   };
   const dispatcher = new Dispatcher(context);
   context.webhooks = dispatcher;
-  overrides.test?.onReset(() => dispatcher.forget());
   const app = createApp(context);
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);

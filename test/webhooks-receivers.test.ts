@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { recordEvent } from '../db/events.ts';
 import { write } from '../db/sqlite.ts';
 import { actor, itHere } from './helpers.ts';
+import { startTestClient } from './test-client.ts';
 import { Receiver, useHooks } from './webhook-client.ts';
 
 describe('webhooks, whatever their receivers do,', () => {
@@ -77,5 +78,22 @@ describe('webhooks, whatever their receivers do,', () => {
     expect(hooks().receiver.messages).to.have.length(4);
     fast.server.close();
     fast.server.closeAllConnections();
+  });
+
+  it('get nothing more of what was before a reset of a test server', async () => {
+    const { call, create, server, steer } = await startTestClient();
+    const { receiver } = hooks();
+    receiver.answer = () => {};
+    const startWatched = async () => {
+      await call('POST', '/v1/webhooks/endpoints', { url: receiver.url, event_patterns: ['vm.created'] });
+      return create();
+    };
+    const first = await startWatched();
+    await receiver.received(1);
+    await steer('reset');
+    const second = await startWatched();
+    const messages = await receiver.received(2);
+    await server.closeStdin();
+    expect(messages.map(({ payload }) => payload.data.subject)).to.deep.equal([first, second]);
   });
 });

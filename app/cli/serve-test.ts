@@ -43,7 +43,8 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
     const apiKey = await begin(server, records, flags, stop);
     // With a seed it comes out the same; without one the key that the test has stays valid.
     if (randomSeed === undefined) config.apiKey = apiKey;
-    test.onReset(async () => void (await begin(server, records, flags, stop)));
+    const beginAgain = async () => void (await begin(server, records, flags, stop));
+    test.onReset(() => server.context.webhooks.startOver(beginAgain));
     stdout.write(`${JSON.stringify({ url, apiKey, pid: process.pid })}\n`);
     stderr.write(`A test server answers on ${url}; what it holds is gone when it stops.\n`);
     if (!ended.aborted) await once(ended, 'abort');

@@ -35,6 +35,7 @@ export class Dispatcher {
   readonly #unsubscribe: () => void;
   #pass: Promise<void> | null = null;
   #isWanted = false;
+  #isHeld = false;
   /** The endpoint that was served last: others are served before it is again. */
   #lastServed = '';
 
@@ -48,18 +49,25 @@ export class Dispatcher {
 
   /** Says that there may be something to send. */
   wake(): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#isStopped) return;
     this.#isWanted = true;
     this.#pass ??= this.#run().finally(() => {
       this.#pass = null;
     });
   }
 
-  /** Gives up what is under way and forgets what it has seen: the store becomes another. */
-  async forget(): Promise<void> {
-    await this.#giveUp();
-    await this.#pass;
-    this.#collector.forget();
+  /** Gives up what is under way, forgets what it has seen, and sends nothing until the store has become another by `change`. */
+  async startOver(change: () => Promise<void>): Promise<void> {
+    this.#isHeld = true;
+    try {
+      await this.#pass;
+      await this.#giveUp();
+      this.#collector.forget();
+      await change();
+    } finally {
+      this.#isHeld = false;
+      this.wake();
+    }
   }
 
   /** Stops sending; what was under way is sent again after the next start, under the same id. */
@@ -71,6 +79,10 @@ export class Dispatcher {
     await this.#giveUp();
   }
 
+  get #isStopped(): boolean {
+    return this.#isHeld || this.#stopping.signal.aborted;
+  }
+
   async #giveUp(): Promise<void> {
     const sendings = [...this.#underWay.values()];
     for (const { stop } of sendings) stop.abort();
@@ -80,7 +92,7 @@ export class Dispatcher {
   async #run(): Promise<void> {
     const { log } = this.#context;
     const { signal } = this.#stopping;
-    while (this.#isWanted && !signal.aborted) {
+    while (this.#isWanted && !this.#isStopped) {
       this.#isWanted = false;
       const isBehind = await this.#look().catch((error) => log.error({ err: error }, 'webhooks are put off'));
       if (isBehind) this.#isWanted = true;
@@ -102,7 +114,7 @@ export class Dispatcher {
     const behindLog = (await endpointsBehind(this.#context.store.db)).filter((each) => this.#collector.isBehind(each));
     let isBehind = false;
     for (const { id } of behindLog) {
-      if (this.#stopping.signal.aborted) return false;
+      if (this.#isStopped) return false;
       if (await this.#collector.step(id)) isBehind = true;
       await nextTurn();
     }
@@ -115,7 +127,7 @@ export class Dispatcher {
     const behind = due.findIndex(({ id }) => id > this.#lastServed);
     const inTurn = behind < 0 ? due : [...due.slice(behind), ...due.slice(0, behind)];
     for (const endpoint of inTurn) {
-      if (this.#stopping.signal.aborted) return;
+      if (this.#isStopped) return;
       await this.#sendDue(endpoint);
       await nextTurn();
     }
