@@ -81,7 +81,8 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
       await inSteps('what ended long ago', (trx) => deleteEnded(trx, now(), now() - retention, rowsInStep));
     }
     if (eventRetention !== undefined) {
-      await inSteps('old events', (trx) => deleteOldEvents(trx, now() - eventRetention, eventsInStep));
+      const age = () => ({ now: now(), before: now() - eventRetention });
+      await inSteps('old events', (trx) => deleteOldEvents(trx, age(), eventsInStep));
       await inSteps('old webhook deliveries', (trx) => deleteDeliveries(trx, now() - eventRetention, eventsInStep));
     }
     while (!stop?.aborted && (await giveBackSpace(store, pagesInStep))) await nextTurn();

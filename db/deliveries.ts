@@ -117,17 +117,17 @@ export async function resendDelivery(trx: Trx, now: number, ownerId: number, id:
   return getDelivery(trx, ownerId, id);
 }
 
-/** Deletes of the oldest `limit` messages those made before a time that nobody will send any more. Returns how many. */
+/** Deletes at most `limit` messages made before a time, those made first, whatever has become of them. Returns how many. */
 export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom('webhook_deliveries')
-    .where('seq', 'in', (eb) => eb.selectFrom('webhook_deliveries').select('seq').orderBy('seq').limit(limit))
-    .where('created_at', '<', before)
-    .where(({ or, eb, selectFrom }) =>
-      or([
-        eb('status', '<>', 'pending'),
-        eb('endpoint_id', 'in', selectFrom('webhook_endpoints').select('id').where('enabled', '=', 0)),
-      ]),
+    .where('seq', 'in', (eb) =>
+      eb
+        .selectFrom('webhook_deliveries')
+        .select('seq')
+        .where('created_at', '<', before)
+        .orderBy('created_at')
+        .limit(limit),
     )
     .executeTakeFirst();
   return Number(numDeletedRows);

@@ -88,14 +88,24 @@ export function isLost({ first, last }: LogBounds, seq: number): boolean {
 }
 
 /**
- * Deletes of the oldest `limit` events those recorded before this time. Returns how many. Where the clock was set back,
- * what stands before a deleted one goes with it: the log stays whole behind its beginning.
+ * Deletes at most `limit` events, the first of the log, up to one recorded before a time. Returns how many. Where the clock
+ * was set back, what stands before an old one goes with it: the log stays whole behind its beginning. What is of a time
+ * still to come, the clock having been ahead, hides no old ones.
  */
-export async function deleteOldEvents(trx: Trx, before: number, limit: number): Promise<number> {
-  const oldest = await trx.selectFrom('events').select(['seq', 'at']).orderBy('seq').limit(limit).execute();
-  const last = oldest.findLast(({ at }) => at < before);
+export async function deleteOldEvents(
+  trx: Trx,
+  { now, before }: { now: number; before: number },
+  limit: number,
+): Promise<number> {
+  const first = trx.selectFrom('events').select(['seq', 'at']).orderBy('seq').limit(limit);
+  const last = (await first.where('at', '<=', now).execute()).findLast(({ at }) => at < before);
   if (!last) return 0;
-  const { numDeletedRows } = await trx.deleteFrom('events').where('seq', '<=', last.seq).executeTakeFirst();
+  const { numDeletedRows } = await trx
+    .deleteFrom('events')
+    .where('seq', 'in', (eb) =>
+      eb.selectFrom('events').select('seq').where('seq', '<=', last.seq).orderBy('seq').limit(limit),
+    )
+    .executeTakeFirst();
   return Number(numDeletedRows);
 }
 

@@ -8,6 +8,7 @@ import { retention } from './migrations/003-retention.ts';
 import { events } from './migrations/004-events.ts';
 import { webhooks } from './migrations/005-webhooks.ts';
 import { webhookPatterns } from './migrations/006-webhook-patterns.ts';
+import { webhookRetention } from './migrations/007-webhook-retention.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -19,7 +20,15 @@ export type Migration = {
 };
 
 /** In order; an id is never reused and a migration never changes once released. */
-export const migrations: Migration[] = [init, lifecycle, retention, events, webhooks, webhookPatterns];
+export const migrations: Migration[] = [
+  init,
+  lifecycle,
+  retention,
+  events,
+  webhooks,
+  webhookPatterns,
+  webhookRetention,
+];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
 export const applicationId = 0x53504954;

@@ -6,7 +6,7 @@ import { prune, sweep } from '../app/sweeper.ts';
 import { createSandbox, forkSandbox } from '../db/create.ts';
 import { endDueSandboxes } from '../db/ending.ts';
 import { eventKinds } from '../db/event-kinds.ts';
-import { allEvents, type Event, listEvents } from '../db/event-log.ts';
+import { allEvents, deleteOldEvents, type Event, listEvents } from '../db/event-log.ts';
 import { EventFeed } from '../db/feed.ts';
 import { killMatching } from '../db/kill.ts';
 import {
@@ -221,6 +221,28 @@ describe('the event log', () => {
     expect(await everything()).to.deep.equal([]);
     await clientOf(app, alice).create();
     expect((await everything()).map(({ seq }) => seq)).to.deep.equal([604]);
+  });
+
+  itHere('is kept no longer where the clock was ahead, and stays whole behind its beginning', async () => {
+    await app.close();
+    app = await startApp({ eventRetention: 3_600_000, sweepSeconds: 3600 });
+    const { context } = app.server;
+    const alice = await app.addUser('alice');
+    const create = async (times: number) => {
+      for (let n = 0; n < times; n++) await createSandbox(context.store.db, context.now, actor(alice), plain);
+    };
+    await write(context.store.db, (trx) => deleteOldEvents(trx, { now: Infinity, before: Infinity }, 10));
+    const { now } = app.clock;
+    app.clock.now = now + 86_400_000;
+    await create(600);
+    app.clock.now = now;
+    await create(600);
+    await prune(context);
+    expect(await everything()).to.have.length(1200);
+    app.clock.now = now + 3_600_001;
+    await create(2);
+    await prune(context);
+    expect((await everything()).map(({ at }) => at)).to.deep.equal([app.clock.now, app.clock.now]);
   });
 
   const plain = { templateId: null, metadata: {}, env: null, lifetimeSeconds: 86_400 };
