@@ -117,6 +117,7 @@ export type WebhookEndpointsTable = {
   enabled: 0 | 1;
   /** in the clear: a hash can't sign */
   secret: string;
+  /** those before, the last first, a space between any two */
   old_secret: string | null;
   old_secret_until: number | null;
   /** events up to this one have their deliveries */

@@ -18,9 +18,9 @@ export type Endpoint = {
   isEnabled: boolean;
   /** what messages are signed with, in the clear: it takes the secret itself to sign */
   secret: string;
-  /** what was signed with before, as well until then */
-  oldSecret: string | null;
-  oldSecretUntil: number | null;
+  /** what was signed with before, the last first, as well until then */
+  oldSecrets: string[];
+  oldSecretsUntil: number;
   /** events up to this one have their deliveries */
   seenSeq: number;
   /** what was wanted of the events behind that, up to each place, before it was what is wanted now */
@@ -33,6 +33,9 @@ export type EndpointChange = Partial<Pick<Endpoint, 'url' | 'eventPatterns' | 'd
 
 /** So many has one owner at most: every event is looked at for each of them. */
 const maxEndpoints = 50;
+
+/** So many secrets sign beside the present one at most: each makes every message longer. */
+const maxOldSecrets = 9;
 
 /** So many changes of what is wanted are told apart at most, for an endpoint that the log is far ahead of. */
 const maxOldPatterns = 20;
@@ -176,18 +179,26 @@ async function patternsUntilNow(trx: Trx, { oldPatterns, isEnabled, eventPattern
   return JSON.stringify([...oldPatterns.slice(0, maxOldPatterns - 1), merged ?? { patterns, until }]);
 }
 
-/** Has the owner's endpoint sign with a new secret and, until a time, with the one before as well. Returns it. Throws as getEndpoint. */
+/**
+ * Has the owner's endpoint sign with a new secret and, until a time, with those before as well that it has signed with so far.
+ * Returns it. Throws as getEndpoint.
+ */
 export async function rotateSecret(
   trx: Trx,
   now: number,
   by: Actor,
   id: string,
-  { secret, oldSecretUntil }: { secret: string; oldSecretUntil: number },
+  { secret, oldSecretsUntil }: { secret: string; oldSecretsUntil: number },
 ): Promise<Endpoint> {
-  const { secret: oldSecret } = await getEndpoint(trx, by.ownerId, id);
+  const old = secretsOf(await getEndpoint(trx, by.ownerId, id), now).slice(0, maxOldSecrets);
   await record(trx, now, by, id, 'webhook.secret_rotated');
-  await set(trx, id, { secret, old_secret: oldSecret, old_secret_until: oldSecretUntil, updated_at: now });
+  await set(trx, id, { secret, old_secret: old.join(' '), old_secret_until: oldSecretsUntil, updated_at: now });
   return getEndpoint(trx, by.ownerId, id);
+}
+
+/** Returns what messages to an endpoint are signed with: while one secret takes another's place a receiver may know either. */
+export function secretsOf({ secret, oldSecrets, oldSecretsUntil }: Endpoint, now: number): string[] {
+  return now < oldSecretsUntil ? [secret, ...oldSecrets] : [secret];
 }
 
 /** Has an endpoint get nothing more, its receiver being gone for good; unless it is another by now, disabled or deleted. */
@@ -232,7 +243,8 @@ function endpointOf(row: Selectable<WebhookEndpointsTable>): Endpoint {
     ...{ id: row.id, ownerId: row.owner_id, url: row.url, description: row.description },
     eventPatterns: JSON.parse(row.event_patterns),
     isEnabled: row.enabled === 1,
-    ...{ secret: row.secret, oldSecret: row.old_secret, oldSecretUntil: row.old_secret_until },
+    secret: row.secret,
+    ...{ oldSecrets: row.old_secret?.split(' ') ?? [], oldSecretsUntil: row.old_secret_until ?? 0 },
     ...{ seenSeq: row.seen_seq, oldPatterns: JSON.parse(row.old_patterns) },
     ...{ createdAt: row.created_at, updatedAt: row.updated_at },
   };

@@ -1079,7 +1079,7 @@ export interface paths {
         put?: never;
         /**
          * Get another secret
-         * @description For a day messages are signed with the one before as well.
+         * @description For a day messages are signed with the one before as well, and with those that they were signed with so far, up to nine: a receiver that knows one of them goes on.
          */
         post: operations["rotate_webhook_secret"];
         delete?: never;

@@ -159,22 +159,28 @@ describe('webhooks', () => {
     expect(await hooks().deliveries()).to.have.length(1);
   });
 
-  it('sign with the old secret and the new for a day', async () => {
+  it('sign with the old secrets and the new for a day', async () => {
     const { id, secret } = await hooks().hook({ event_patterns: ['snapshot.created'] });
-    const { body } = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/rotate-secret`);
-    expect(body.secret)
-      .to.match(/^whsec_/)
-      .and.not.equal(secret);
+    const rotate = async (): Promise<string> =>
+      (await hooks().ask('post', `/v1/webhooks/endpoints/${id}/rotate-secret`)).body.secret;
+    const secrets = [secret, await rotate()];
+    hooks().app.clock.now += 43_200_000;
+    secrets.push(await rotate());
+    for (const each of secrets) expect(each).to.match(/^whsec_/);
     const signers = async (count: number) => {
       await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
       const { headers, body: sent } = (await hooks().receiver.received(count)).at(-1) as Message;
       const time = new Date(Number(headers['webhook-timestamp']) * 1000);
-      const signed = [secret, body.secret].map((s) => new Webhook(s).sign(headers['webhook-id'] as string, time, sent));
+      const signed = secrets.map((s) => new Webhook(s).sign(headers['webhook-id'] as string, time, sent));
       return signed.map((signature) => headers['webhook-signature']?.split(' ').includes(signature));
     };
-    expect(await signers(1)).to.deep.equal([true, true]);
+    expect(await signers(1)).to.deep.equal([true, true, true]);
     hooks().app.clock.now += 86_400_000;
-    expect(await signers(2)).to.deep.equal([false, true]);
+    expect(await signers(2)).to.deep.equal([false, false, true]);
+    for (let n = 0; n < 9; n++) secrets.push(await rotate());
+    expect(await signers(3)).to.deep.equal([false, false, ...Array(10).fill(true)]);
+    secrets.push(await rotate());
+    expect(await signers(4)).to.deep.equal([false, false, false, ...Array(10).fill(true)]);
     expect((await hooks().ask('get', '/v1/webhooks/endpoints')).text).not.to.match(/whsec_|secret/);
     expect(hooks().app.log()).not.to.contain('whsec_');
   });

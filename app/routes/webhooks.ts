@@ -23,7 +23,7 @@ import { isoTime, isoTimeOrNull } from '../wire.ts';
 
 type Schemas = components['schemas'];
 
-/** How long the secret before still signs as well once there is a new one. */
+/** How long the secrets before still sign as well once there is a new one. */
 const overlapMilliseconds = 86_400_000;
 
 export function webhooksRoutes(context: Context): Router {
@@ -93,7 +93,7 @@ function remove({ store, now }: Context): RequestHandler {
 
 function rotate({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const secrets = { secret: newSecret(), oldSecretUntil: now() + overlapMilliseconds };
+    const secrets = { secret: newSecret(), oldSecretsUntil: now() + overlapMilliseconds };
     const endpoint = await write(store.db, (trx) => rotateSecret(trx, now(), actorOf(req), endpointId(req), secrets));
     res.json(withSecret(endpoint));
   };

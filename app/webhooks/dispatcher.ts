@@ -1,7 +1,7 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { type Delivery, dueDeliveries, recordAttempt } from '../../db/deliveries.ts';
 import { write } from '../../db/sqlite.ts';
-import { disableEndpoint, type Endpoint, endpointsBehind, endpointsDue } from '../../db/webhooks.ts';
+import { disableEndpoint, type Endpoint, endpointsBehind, endpointsDue, secretsOf } from '../../db/webhooks.ts';
 import type { Context } from '../server.ts';
 import { Collector } from './collector.ts';
 import { afterAttempt, isGone } from './retry.ts';
@@ -178,9 +178,4 @@ export class Dispatcher {
     if (attempt.status !== 'succeeded')
       log.warn({ delivery: id, endpoint: endpoint.id, ...outcome }, 'webhook not taken');
   }
-}
-
-/** While one secret takes another's place a receiver may know either. */
-function secretsOf({ secret, oldSecret, oldSecretUntil }: Endpoint, now: number): string[] {
-  return oldSecret !== null && oldSecretUntil !== null && now < oldSecretUntil ? [secret, oldSecret] : [secret];
 }
