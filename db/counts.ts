@@ -21,6 +21,24 @@ export async function countByStatus(db: Db, now: number): Promise<Record<Sandbox
   });
 }
 
+/** Returns how many messages are still to be sent to all owners' enabled endpoints, counted in an index of these. */
+export async function countPendingDeliveries(db: Db): Promise<number> {
+  const [pending] = await selectPending(db, {});
+  return pending?.count ?? 0;
+}
+
+const selectPending = query<Record<string, never>, { count: number }>((db) =>
+  db
+    .selectFrom('webhook_deliveries')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('status', '=', sql.lit('pending' as const))
+    .where('endpoint_id', 'in', ({ selectFrom }) =>
+      selectFrom('webhook_endpoints')
+        .select('id')
+        .where('enabled', '=', sql.lit(1 as const)),
+    ),
+);
+
 type Stored = { total: number; live: number; active: number };
 
 /** Each from an index of its own; grouped by status, every row would be read. */

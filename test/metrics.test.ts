@@ -8,6 +8,7 @@ import { sweep } from '../app/sweeper.ts';
 import { countByStatus } from '../db/counts.ts';
 import { apiKey, type Caller, clientOf, itHere, startApp, type TestApp, temporaryDirectory } from './helpers.ts';
 import { type Serving, sandpit, serve } from './process.ts';
+import { local, Receiver } from './webhook-client.ts';
 
 const givenKey = `e2b_${'5'.repeat(40)}`;
 const token = 'scrape-me-if-you-can';
@@ -115,6 +116,30 @@ describe('metrics', () => {
     expect(changes).to.deep.equal([2, 1, 1, 1, 1, 0]);
     expect(value('sandpit_sweeper_duration_seconds_count{task="sweep"}')).to.be.greaterThan(0);
     expect(value('sandpit_sweeper_failures_total{task="sweep"}')).to.equal(0);
+  });
+
+  itHere('count what became of webhooks, and those still to be sent', async () => {
+    const { app, read } = await startWatched(local);
+    const alice = await app.addUser('alice');
+    const receiver = new Receiver();
+    await once(receiver.server, 'listening');
+    const post = (path: string, body: object) => app.http.post(path).set(apiKey(alice)).send(body);
+    await post('/v1/webhooks/endpoints', { url: receiver.url, event_patterns: ['vm.created'] });
+    /** Has a message answered so, and returns the counts once one is in them. */
+    const sent = async (status: number, outcome: string) => {
+      receiver.answer = (res) => res.writeHead(status).end();
+      await post('/v1/vms', {});
+      for (;;) {
+        const value = await read();
+        const attempts = (of: string) => value(`sandpit_webhook_attempts_total{outcome="${of}"}`);
+        const counts = [...['succeeded', 'failed', 'given_up'].map(attempts), value('sandpit_webhooks_pending')];
+        if (attempts(outcome)) return counts;
+      }
+    };
+    expect(await sent(204, 'succeeded')).to.deep.equal([1, 0, 0, 0]);
+    expect(await sent(500, 'failed')).to.deep.equal([1, 1, 0, 1]);
+    expect(await sent(410, 'given_up'), 'nothing is sent to it any more').to.deep.equal([1, 1, 1, 0]);
+    receiver.close();
   });
 
   itHere('tell the size of the database, the lag of the event loop and what runs', async () => {

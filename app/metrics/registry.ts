@@ -1,8 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { countByStatus } from '../../db/counts.ts';
+import { countByStatus, countPendingDeliveries } from '../../db/counts.ts';
 import { eventKinds } from '../../db/event-kinds.ts';
 import { boundsOf, countEventsBehind } from '../../db/event-log.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics, WebhookOutcome } from '../metrics.ts';
 import type { Context } from '../server.ts';
 import { versions } from '../version.ts';
 import { RequestDurations } from './durations.ts';
@@ -25,7 +25,7 @@ export function collectMetrics(context: Context): Collected {
   const register = new Registry();
   collectDefaultMetrics({ register });
   const refreshStore = storeMetrics(context, register);
-  const own = { ...requestMetricsIn(register), ...sweeperMetricsIn(register) };
+  const own = { ...requestMetricsIn(register), ...sweeperMetricsIn(register), ...webhookMetricsIn(register) };
   buildInfoIn(register);
   return {
     ...own,
@@ -84,6 +84,18 @@ function sweeperMetricsIn(register: Registry): Pick<Metrics, 'swept'> {
   };
 }
 
+function webhookMetricsIn(register: Registry): Pick<Metrics, 'webhookSent'> {
+  const attempts = new Counter({
+    name: 'sandpit_webhook_attempts_total',
+    help: 'Attempts to send a webhook: succeeded, failed, to be sent again, or given_up, failed for good.',
+    labelNames: ['outcome'],
+    registers: [register],
+  });
+  const outcomes: WebhookOutcome[] = ['succeeded', 'failed', 'given_up'];
+  for (const outcome of outcomes) attempts.inc({ outcome }, 0);
+  return { webhookSent: (outcome) => attempts.inc({ outcome }) };
+}
+
 /** Returns a function that reads the store anew. Where that fails the figures are left out, and `sandpit_store_up` is 0. */
 function storeMetrics(context: Context, register: Registry): () => Promise<void> {
   const { store, now, log } = context;
@@ -92,12 +104,17 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
     new Gauge({ name: `sandpit_${name}`, help, labelNames, registers: [register] });
   const up = gauge('store_up', 'Whether the store answers.');
   const sandboxes = gauge('sandboxes', "Sandboxes of all owners, by what they read as: expiry doesn't wait.", 'status');
+  const pending = gauge(
+    'webhooks_pending',
+    'Webhooks of all owners that are still to be sent, the first time or again.',
+  );
   const size = gauge('database_size_bytes', 'The database, without its write-ahead log.');
   const free = gauge('database_free_bytes', 'The part of the database that is empty.');
   const pragma = (name: string) => Number(store.sqlite.pragma(name, { simple: true }));
   const refresh = async () => {
     const byStatus = await countByStatus(store.db, now());
     for (const [status, count] of Object.entries(byStatus)) sandboxes.set({ status }, count);
+    pending.set(await countPendingDeliveries(store.db));
     await countEvents();
     size.set(pragma('page_count') * pragma('page_size'));
     free.set(pragma('freelist_count') * pragma('page_size'));
@@ -107,6 +124,7 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
     refresh().catch((error) => {
       log.error({ err: error }, 'the store does not answer');
       sandboxes.reset();
+      pending.remove();
       size.remove();
       free.remove();
       up.set(0);

@@ -20,6 +20,9 @@ const pause = 50;
 /** How long it leaves a message alone of which it can't note what came of it, the disk being full, say. */
 const putOffMilliseconds = 60_000;
 
+/** What an attempt comes to, by what the message is after it. */
+const outcomes = { succeeded: 'succeeded', pending: 'failed', failed: 'given_up' } as const;
+
 type Sending = { endpoint: Endpoint; stop: AbortController; done: Promise<void> };
 
 /**
@@ -175,6 +178,7 @@ export class Dispatcher {
       await recordAttempt(trx, now(), delivery, attempt);
       if (isGone(outcome)) await disableEndpoint(trx, now(), endpoint);
     });
+    this.#context.metrics?.webhookSent(outcomes[attempt.status]);
     if (attempt.status !== 'succeeded')
       log.warn({ delivery: id, endpoint: endpoint.id, ...outcome }, 'webhook not taken');
   }
