@@ -114,7 +114,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     variable: 'SANDPIT_EVENT_RETENTION',
     flag: 'event-retention',
     argument: 'duration',
-    help: 'how long events and what was sent of them are kept: 90d, 12h, 90m or 45s, say; for ever unless given',
+    help: 'how long events and the messages made of them, taken or not, are kept: 90d, 12h, 90m or 45s, say; for ever unless given',
     fallback: undefined,
     read: duration,
   },
