@@ -73,5 +73,5 @@ function pairsOf(rawHeaders: string[]): [string, string][] {
 }
 
 function isOfConnection(name: string): boolean {
-  return /^(connection|keep-alive|transfer-encoding|content-length|date)$/i.test(name);
+  return /^(connection|keep-alive|transfer-encoding|date)$/i.test(name);
 }
