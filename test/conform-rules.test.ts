@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { documents } from '../app/conform/documents.ts';
+import { apiKeyCredential, bearerCredential, curlLine } from '../app/conform/exchange.ts';
 import { junitXml } from '../app/conform/junit.ts';
 import { rules } from '../app/conform/rules/all.ts';
 import { isTelling } from '../app/conform/rules/filter.ts';
@@ -36,6 +37,17 @@ describe("the suite's rules", () => {
       const telling = filters.filter((text) => isTelling(known, filterValue(text), misreading));
       expect(telling, id).not.to.deep.equal([]);
     }
+  });
+});
+
+describe("the suite's line for a shell", () => {
+  const url = 'http://x/y';
+  it('has an empty header as curl sends one, and others as variables', () => {
+    const line = (credential: ReturnType<typeof apiKeyCredential>) =>
+      curlLine({ method: 'GET', url, credentials: [credential] });
+    expect(line(apiKeyCredential('', ''))).to.equal(`curl -i -H "X-API-Key;" '${url}'`);
+    expect(line(apiKeyCredential('k'))).to.equal(`curl -i -H "X-API-Key: $API_KEY" '${url}'`);
+    expect(line(bearerCredential('t'))).to.equal(`curl -i -H "Authorization: Bearer $BEARER" '${url}'`);
   });
 });
 

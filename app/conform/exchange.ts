@@ -42,7 +42,9 @@ export function bearerCredential(token: string, shown = '$BEARER'): Credential {
 export function curlLine({ method, url, credentials, body, shownBody }: Sent): string {
   const words = ['curl -i'];
   if (method !== 'GET') words.push(`-X ${method}`);
-  for (const { header, shown } of credentials) words.push(`-H "${header}: ${shown}"`);
+  // A header without a value would be taken for one to leave out.
+  for (const { header, value, shown } of credentials)
+    words.push(value === '' ? `-H "${header};"` : `-H "${header}: ${shown}"`);
   if (body !== undefined) words.push(`-H 'Content-Type: application/json' -d ${shownBody ?? quoted(body)}`);
   return [...words, quoted(url)].join(' ');
 }
