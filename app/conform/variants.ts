@@ -1,8 +1,24 @@
 import { isObject, type Json, type JsonObject } from '../../db/json.ts';
 
+/** Metadata may be longer than a filter, which travels in a URL, and on other servers nest deeper. */
+const maxFilterLength = 2000;
+const maxFilterDepth = 50;
+
+/** Returns what of a document can be asked for in one filter: its own first members, as many as there is room for. */
+export function askable(document: JsonObject): JsonObject {
+  let room = maxFilterLength;
+  const members = ownMembers(document).filter((member) => {
+    const { length } = JSON.stringify(member);
+    if (length > room) return false;
+    room -= length;
+    return true;
+  });
+  return Object.fromEntries(members);
+}
+
 /** Returns filters that are like a document: parts of it, and parts of it changed where a server may go wrong. */
 export function variants(document: JsonObject): JsonObject[] {
-  const members = Object.entries(document).filter(([key]) => !key.startsWith('conform_'));
+  const members = ownMembers(document);
   const single = members.flatMap(([key, value]) => [
     ...[value, ...changes(value)].map((changed) => pair(key, changed)),
     pair(otherCase(key), value),
@@ -20,12 +36,25 @@ export function variants(document: JsonObject): JsonObject[] {
 
 /** Returns filters with a member of each of two documents. */
 export function mixtures(one: JsonObject, other: JsonObject): JsonObject[] {
-  const own = (document: JsonObject) => Object.entries(document).filter(([key]) => !key.startsWith('conform_'));
-  return own(one).flatMap(([key, value]) =>
-    own(other)
+  return ownMembers(one).flatMap(([key, value]) =>
+    ownMembers(other)
       .filter(([theirs]) => theirs !== key)
       .map((member) => Object.fromEntries([[key, value], member])),
   );
+}
+
+/** Returns the members that the run didn't add, each of which can be asked for. */
+function ownMembers(document: JsonObject): [string, Json][] {
+  return Object.entries(document).filter(([key, value]) => !key.startsWith('conform_') && isAskable([key, value]));
+}
+
+function isAskable(member: [string, Json]): boolean {
+  return JSON.stringify(member).length <= maxFilterLength && depthOf(member) <= maxFilterDepth;
+}
+
+function depthOf(value: Json): number {
+  if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depthOf));
 }
 
 /** By way of Object.fromEntries, which takes `__proto__` as any other name. */

@@ -5,7 +5,7 @@ import { fitting, unfitting } from '../generate.ts';
 import { itemsOf } from '../items.ts';
 import { Failure, type Rule } from '../rule.ts';
 import type { Suite } from '../suite.ts';
-import { changes, variants } from '../variants.ts';
+import { askable, changes, variants } from '../variants.ts';
 import { expectStatus, needKnown, problemsOf } from './expect.ts';
 import { expectMatches } from './filter.ts';
 
@@ -72,7 +72,7 @@ export const generated: Rule[] = [
     source: { page: 'Filters using @> (contains) operator for GIN-indexed queries.' },
     run: async (suite) => {
       needKnown(suite, 1);
-      const documents = suite.known.map(({ metadata }) => withoutTag(metadata));
+      const documents = suite.known.map(({ metadata }) => askable(metadata));
       await holds(
         suite,
         (fast) => filtersOf(fast, documents),
@@ -143,10 +143,6 @@ function anyParameters(fast: FastCheck, suite: Suite): Values {
 
 function queryOf(values: Record<string, string | null>): Query {
   return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== null));
-}
-
-function withoutTag({ conform_run: _run, conform_n: _n, ...own }: JsonObject): JsonObject {
-  return own;
 }
 
 function filtersOf(fast: FastCheck, documents: JsonObject[]): fc.Arbitrary<JsonObject> {

@@ -3,6 +3,7 @@ import { itemsOf } from '../items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Made } from '../sandboxes.ts';
 import type { Suite } from '../suite.ts';
+import { askable } from '../variants.ts';
 import { knownOf, listAny, listKnown, needKnown, shownAll } from './expect.ts';
 
 export const order: Rule[] = [
@@ -68,7 +69,7 @@ export const isolation: Rule[] = [
       needKnown(suite, 1);
       const known = new Map(suite.known.map((sandbox) => [sandbox.id, sandbox]));
       for (const { metadata } of suite.known.slice(0, 3)) {
-        const exchange = await suite.client.list({ metadata: JSON.stringify(metadata) }, credentials);
+        const exchange = await suite.client.list({ metadata: JSON.stringify(askable(metadata)) }, credentials);
         const found = itemsOf(exchange)
           .map(knownOf)
           .filter(({ id }) => known.has(id));
