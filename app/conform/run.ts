@@ -30,7 +30,7 @@ export type Report = {
 
 /**
  * Runs the rules against a server, and ends every sandbox that it made, whatever happens. Returns what came of it, telling
- * of each result as it comes. Throws only what is a mistake in the suite itself.
+ * of each result as it comes.
  */
 export async function runSuite(options: Options, rules: Rule[], onResult: (result: Result) => void): Promise<Report> {
   const begun = performance.now();
@@ -82,7 +82,8 @@ async function resultOf(suite: Suite, rule: Rule): Promise<Result> {
     if (error instanceof Failure) return end('fail', { failure: failureOf(error) });
     if (error instanceof Unreachable)
       return end('fail', { failure: { request: null, expected: 'an answer', got: error.message } });
-    throw error;
+    if (suite.options.stop?.aborted) throw error;
+    return end('fail', { failure: { request: null, expected: 'what the suite can judge', got: String(error) } });
   }
 }
 
@@ -93,9 +94,8 @@ function failureOf({ exchange, expected, got }: Failure): Result['failure'] & ob
 
 function reasonOf(problem: unknown, stop: AbortSignal | undefined): string {
   if (stop?.aborted) return 'interrupted';
-  if (problem instanceof Unsuitable || problem instanceof Unreachable || problem instanceof Exhausted)
-    return problem.message;
-  throw problem;
+  const isExpected = [Unsuitable, Unreachable, Exhausted].some((kind) => problem instanceof kind);
+  return isExpected ? (problem as Error).message : `the suite can't judge it: ${problem}`;
 }
 
 function secondsSince(begun: number): number {

@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../../db/json.ts';
 import { contains } from '../../../db/metadata.ts';
+import { itemsOf } from '../items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Known, Suite } from '../suite.ts';
 import { variants } from '../variants.ts';
@@ -127,7 +128,6 @@ function olderOnes({ known }: Suite): { sandbox: Known; filter: JsonObject }[] {
 
 async function expectCount(suite: Suite, query: Record<string, string>, count: number): Promise<void> {
   const exchange = await suite.client.list(query);
-  expectStatus(exchange, 200, 'a list');
-  const { length } = JSON.parse(exchange.body) as unknown[];
+  const { length } = itemsOf(exchange);
   if (length !== count) throw new Failure(exchange, `${count} sandboxes`, `${length} sandboxes`);
 }
