@@ -73,7 +73,8 @@ export const refusals: Rule[] = [
     title: 'query parameters that the contract does not name are ignored',
     source: { reading: 'as in FastAPI, an unknown query parameter is no error' },
     run: async ({ client }) => {
-      for (const name of ['conform', 'offset', 'status', 'Limit'])
+      // Other servers may know more than the contract does, `status` say.
+      for (const name of ['conform', 'conform_a', 'conform-b', 'conformC'])
         expectStatus(await client.list({ [name]: '0' }), 200, `the contract says nothing of ${name}`);
     },
   },
