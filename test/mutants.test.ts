@@ -32,7 +32,7 @@ describe('the suite, against mutants', () => {
     return { own, other };
   }
 
-  async function judge(only?: string, mutant?: Mutant, { isExisting = false } = {}): Promise<Report> {
+  async function judge(only?: string, mutant?: Mutant, { isExisting = false, generated = 60 } = {}): Promise<Report> {
     const { own, other } = await accounts(isExisting ? documents : []);
     const keys = { own: own.key, other: other.key };
     // So that no two sandboxes are of the same time.
@@ -43,7 +43,7 @@ describe('the suite, against mutants', () => {
     try {
       const options = {
         ...{ url: server.url, apiKey: own.key, bearer: own.key, secondApiKey: other.key },
-        ...{ isExisting, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated: 60 },
+        ...{ isExisting, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated },
         ...{ maxRequests: 5000, maxSeconds: 60, requestSeconds: 10 },
       };
       const chosen = only === undefined ? rules : rules.filter(({ id }) => id === only);
@@ -90,6 +90,16 @@ describe('the suite, against mutants', () => {
       expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal([`${mutant.rule} fail`]);
     });
   }
+
+  it('leaves to no chance what a request in a hundred gives away', async () => {
+    for (const name of ['third pair lost', 'quotes crash']) {
+      const mutant = mutants.find((one) => one.name === name) as Mutant;
+      for (const isExisting of [false, true]) {
+        const { results } = await judge(mutant.rule, mutant, { isExisting, generated: 1 });
+        expect(results[0]?.outcome, name).to.equal('fail');
+      }
+    }
+  });
 
   it('shrinks what it made up to the smallest request that fails', async () => {
     const mutant = mutants.find(({ name }) => name === 'above 512 refused') as Mutant;
