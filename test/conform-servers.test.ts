@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { type Report, runSuite } from '../app/conform/run.ts';
-import { json, type Oddity, type Other, otherServer } from './other-server.ts';
+import { json, type Listed, type Oddity, type Other, otherServer } from './other-server.ts';
 import { type Result, sandpit } from './process.ts';
 
 const env = { SANDPIT_CONFORM_API_KEY: 'k', SANDPIT_CONFORM_SECOND_API_KEY: 'second' };
@@ -72,7 +72,7 @@ describe('sandpit conform, against a server', () => {
     const { results, error } = await runSuite(
       {
         ...{ url: other.url, apiKey: 'k', isExisting: true, sandboxes: 0, seed: 1, generated: 1 },
-        ...{ maxRequests: 100, maxSeconds: 60, requestSeconds: 10 },
+        ...{ maxRequests: 100, maxSeconds: 60, requestSeconds: 10, settleSeconds: 0 },
       },
       [broken, rule('whole', async () => {})],
       () => {},
@@ -80,5 +80,24 @@ describe('sandpit conform, against a server', () => {
     expect(error).to.equal(null);
     expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal(['broken fail', 'whole pass']);
     expect(results[0]?.failure?.got).to.equal('TypeError: not a list');
+  });
+
+  it('that ends sandboxes after it has said so, looks again', async () => {
+    let ending: Listed | undefined;
+    let looks = 0;
+    const later: Oddity = (req, res, { sandboxes }) => {
+      if (ending && req.method === 'GET') looks++;
+      if (ending && looks === 2) ending.status = 'killed';
+      if (ending && looks === 5) ending.end_at = null;
+      if (req.method !== 'DELETE' || ending) return false;
+      ending = sandboxes.find(({ sandbox_id }) => req.url?.endsWith(sandbox_id));
+      json(res, 202, {});
+      return true;
+    };
+    await begin(later);
+    const result = await conform('--json', '--rule', 'killed-listed', 'killed-without-end');
+    expect(outcomesOf(result)).to.deep.equal({ 'killed-listed': 'pass', 'killed-without-end': 'pass' });
+    expect(looks).to.be.at.least(5);
+    expect(other.active()).to.equal(0);
   });
 });

@@ -44,7 +44,7 @@ describe('the suite, against mutants', () => {
       const options = {
         ...{ url: server.url, apiKey: own.key, bearer: own.key, secondApiKey: other.key },
         ...{ isExisting, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated },
-        ...{ maxRequests: 5000, maxSeconds: 60, requestSeconds: 10 },
+        ...{ maxRequests: 5000, maxSeconds: 60, requestSeconds: 10, settleSeconds: 0 },
       };
       const chosen = only === undefined ? rules : rules.filter(({ id }) => id === only);
       return await runSuite(options, chosen, () => {});

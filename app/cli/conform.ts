@@ -31,6 +31,7 @@ export function conformCommand(program: Command, terminal: Terminal): void {
     .option('--max-requests <number>', 'how many requests to send at most', number(1, 1_000_000), 3000)
     .option('--max-seconds <seconds>', 'how long to go on at most', number(1, 80_000), 120)
     .option('--request-seconds <seconds>', 'how long to wait for an answer', number(1, 600), 15)
+    .option('--settle-seconds <seconds>', 'how long until what was ended must be listed as killed', number(0, 600), 5)
     .option('--json', 'print one JSON document')
     .option('--junit <file>', 'write JUnit XML as well')
     .action(async (flags: Flags) => (await import('../conform/command.ts')).conform(flags, terminal));

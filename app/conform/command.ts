@@ -58,10 +58,10 @@ function readOptions(flags: Flags): Omit<Options, 'stop'> {
       throw new Error(`${name} can't be sent: it must be of visible ASCII`);
   if (secondApiKey !== undefined && secondApiKey === apiKey)
     throw new Error('--second-api-key must be of another account than --api-key');
-  const { sandboxes, template, generated, maxRequests, maxSeconds, requestSeconds } = flags;
+  const { sandboxes, template, generated, maxRequests, maxSeconds, requestSeconds, settleSeconds } = flags;
   return {
     ...{ url: url.replace(/[?#].*$/, '').replace(/\/+$/, ''), apiKey, bearer, secondApiKey, template },
-    ...{ sandboxes, generated, maxRequests, maxSeconds, requestSeconds },
+    ...{ sandboxes, generated, maxRequests, maxSeconds, requestSeconds, settleSeconds },
     isExisting: flags.existing ?? false,
     seed: flags.seed ?? randomInt(2 ** 31 - 1),
   };

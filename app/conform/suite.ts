@@ -20,6 +20,8 @@ export type Options = {
   maxRequests: number;
   maxSeconds: number;
   requestSeconds: number;
+  /** how long what was made or ended may take to show in a list */
+  settleSeconds: number;
   /** how many requests a generated rule sends at most while all goes well */
   generated: number;
   stop?: AbortSignal | undefined;

@@ -1,8 +1,9 @@
 import { type Exchange, secondCredential } from '../exchange.ts';
-import { itemsOf } from '../items.ts';
+import { type Item, itemsOf } from '../items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Made } from '../sandboxes.ts';
 import type { Suite } from '../suite.ts';
+import { until } from '../until.ts';
 import { askable } from '../variants.ts';
 import { knownOf, listAny, listKnown, needKnown, shownAll } from './expect.ts';
 
@@ -85,9 +86,14 @@ export const killed: Rule[] = [
     title: 'a sandbox that was ended is still listed, as killed',
     source: { page: "- status: VM status ('active', 'killed', etc.)" },
     run: async (suite) => {
-      const sandbox = await ended(suite);
-      const [items, exchange] = await listKnown(suite);
-      const listed = items.find(({ metadata }) => metadata.conform_n === sandbox.n);
+      const { n } = await ended(suite);
+      const find = (items: Item[]) => items.find(({ metadata }) => metadata.conform_n === n);
+      const [items, exchange] = await settled(
+        suite,
+        () => listKnown(suite),
+        (items) => find(items)?.status === 'killed',
+      );
+      const listed = find(items);
       if (listed?.status !== 'killed')
         throw new Failure(
           exchange,
@@ -102,14 +108,31 @@ export const killed: Rule[] = [
     source: { page: '- end_at: ISO timestamp when VM will expire (if active)' },
     run: async (suite) => {
       if (suite.maker) await ended(suite);
-      const [items, exchange] = await listAny(suite);
-      const killedOnes = items.filter(({ status }) => status === 'killed');
-      if (killedOnes.length === 0) throw new Skip('no killed sandbox is listed');
-      const wrong = killedOnes.find(({ end_at }) => (end_at ?? null) !== null);
+      const hasEnd = ({ end_at }: Item) => (end_at ?? null) !== null;
+      const [items, exchange] = await settled(
+        suite,
+        () => listAny(suite),
+        (items) => killedOf(items).length > 0 && !killedOf(items).some(hasEnd),
+      );
+      if (killedOf(items).length === 0) throw new Skip('no killed sandbox is listed');
+      const wrong = killedOf(items).find(hasEnd);
       if (wrong) throw new Failure(exchange, '`end_at` null, or absent, of what is killed', JSON.stringify(wrong));
     },
   },
 ];
+
+/** Returns a list that is right, or the last one once what was ended has had its time to show. */
+function settled(
+  { maker, options: { settleSeconds, stop } }: Suite,
+  list: () => Promise<[Item[], Exchange]>,
+  isRight: (items: Item[]) => boolean,
+): Promise<[Item[], Exchange]> {
+  return until(list, ([items]) => isRight(items), maker ? settleSeconds : 0, stop);
+}
+
+function killedOf(items: Item[]): Item[] {
+  return items.filter(({ status }) => status === 'killed');
+}
 
 function second({ options: { secondApiKey } }: Suite): Exchange['sent']['credentials'] {
   if (secondApiKey === undefined) throw new Skip('no --second-api-key of another account is given');
