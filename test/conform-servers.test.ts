@@ -1,6 +1,8 @@
+import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { type Report, runSuite } from '../app/conform/run.ts';
-import { json, type Listed, type Oddity, type Other, otherServer } from './other-server.ts';
+import type { JsonObject } from '../db/json.ts';
+import { add, json, type Listed, type Oddity, type Other, otherServer } from './other-server.ts';
 import { type Result, sandpit } from './process.ts';
 
 const env = { SANDPIT_CONFORM_API_KEY: 'k', SANDPIT_CONFORM_SECOND_API_KEY: 'second' };
@@ -99,5 +101,87 @@ describe('sandpit conform, against a server', () => {
     expect(outcomesOf(result)).to.deep.equal({ 'killed-listed': 'pass', 'killed-without-end': 'pass' });
     expect(looks).to.be.at.least(5);
     expect(other.active()).to.equal(0);
+  });
+
+  describe('leaves nothing behind without a word:', () => {
+    it('a sandbox whose answer names it otherwise', async () => {
+      await begin(async (req, res) => {
+        if (req.method !== 'POST') return false;
+        const { metadata } = JSON.parse(await text(req));
+        json(res, 201, { id: add(other, metadata) });
+        return true;
+      });
+      const { code, stdout, stderr } = await conform();
+      expect(code).to.equal(1);
+      expect(stderr).to.contain('(POST /v1/vms answered 201 without vm_id, sandbox_id or session_id)');
+      expect(stdout).to.match(/; 1 sandbox made and ended\n$/);
+      expect(other.sandboxes.map(({ status }) => status)).to.deep.equal(['killed']);
+    });
+
+    it('one that is made after the answer was waited for', async () => {
+      let looks = 0;
+      const late: Oddity = (req) => {
+        if (req.method === 'GET' && other.sandboxes.length > 0) return false;
+        // The first list is of the beginning.
+        if (req.method === 'GET' && ++looks === 3) add(other, made);
+        if (req.method !== 'POST') return false;
+        text(req).then((body) => {
+          made = JSON.parse(body).metadata;
+        });
+        return true;
+      };
+      let made: JsonObject = {};
+      await begin(late);
+      const { stdout, stderr } = await conform('--request-seconds', '1');
+      expect(stderr).to.contain('had no answer within 1 s');
+      expect(stdout).to.match(/; 1 sandbox made and ended\n$/);
+      expect(other.sandboxes.map(({ status }) => status)).to.deep.equal(['killed']);
+    });
+
+    it('one that may still be made, or may have been', async () => {
+      const silent: Oddity = (req) => req.method === 'POST';
+      await begin(silent);
+      const { stdout } = await conform('--request-seconds', '1', '--settle-seconds', '0');
+      expect(stdout).to.match(
+        /^not ended: perhaps one more, with "conform_run":"\w{32}" in its metadata: it is not listed$/m,
+      );
+      expect(stdout).to.match(/; a sandbox may be left\n$/);
+    });
+
+    it('those that it is kept from ending, within the time there is', async () => {
+      await begin((req, res) => {
+        if (req.method !== 'DELETE') return false;
+        res.writeHead(429, { 'Retry-After': '99' }).end();
+        return true;
+      });
+      const { code, stdout, stderr } = await conform('--rule', 'limit-exact');
+      expect(code).to.equal(1);
+      expect(stdout.match(/^not ended: .* answered 429: it is to be left alone for 99 s/gm)).to.have.length(12);
+      expect(stderr).to.match(/12 sandboxes could not be ended\n$/);
+    });
+
+    it('and says so where ending them takes a while', async () => {
+      await begin(async (req, res) => {
+        if (req.method !== 'DELETE' || other.sandboxes[11]?.status === 'killed') return false;
+        Object.assign(other.sandboxes[11] as Listed, { status: 'killed' });
+        res.writeHead(429, { 'Retry-After': '2' }).end();
+        return true;
+      });
+      const { code, stderr } = await conform('--rule', 'limit-exact');
+      expect(code).to.equal(0);
+      expect(stderr).to.equal('ending 12 sandboxes, for a minute at most...\n');
+      expect(other.active()).to.equal(0);
+    });
+  });
+
+  it('that asks to be left alone for longer than there is, does not wait', async () => {
+    await begin((req, res) => {
+      const isOne = /[?&]limit=1(&|$)/.test(req.url ?? '');
+      if (isOne) res.writeHead(429, { 'Retry-After': '30' }).end();
+      return isOne;
+    });
+    const { stdout } = await conform('--max-seconds', '20', '--rule', 'limit-exact', 'order-repeatable');
+    expect(stdout).to.match(/^skip {2}limit-exact .*: GET \S+ answered 429: it is to be left alone for 30 s/m);
+    expect(stdout).to.match(/^pass {2}order-repeatable/m);
   });
 });

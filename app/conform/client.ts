@@ -44,34 +44,49 @@ const maxBodyBytes = 2 ** 27;
 /** A server with a rate limit is asked again, as often, when it says after how many seconds. */
 const maxAttempts = 6;
 
+/** How long cleaning up goes on, begun with its first request. */
+const cleanupSeconds = 60;
+
 /**
  * Returns what sends requests, within bounds, and follows no redirect. A call throws Exhausted, Unreachable, or the
- * reason of the `stop` signal; cleaning up is neither bounded nor stopped, and what writes is never given up halfway.
+ * reason of the `stop` signal; cleaning up has a time of its own and isn't stopped, and what writes is never given up
+ * halfway.
  */
 export function createClient(options: ClientOptions): Client {
   const { url, apiKey, bearer, maxRequests, maxSeconds, onExchange } = options;
   const credentials = apiKey === undefined ? [bearerCredential(bearer ?? '')] : [apiKeyCredential(apiKey)];
   const deadline = performance.now() + maxSeconds * 1000;
+  let cleanupDeadline: number | undefined;
   let count = 0;
 
-  const admit = () => {
+  /** Returns how many milliseconds are left. */
+  const admit = (isCleanup: boolean): number => {
+    const now = performance.now();
+    if (isCleanup) {
+      cleanupDeadline ??= now + cleanupSeconds * 1000;
+      if (now > cleanupDeadline) throw new Exhausted(`the ${cleanupSeconds} s for ending sandboxes are over`);
+      return cleanupDeadline - now;
+    }
     options.stop?.throwIfAborted();
     if (count >= maxRequests) throw new Exhausted(`the ${maxRequests} requests of --max-requests are used up`);
-    if (performance.now() > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are over`);
+    if (now > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are over`);
+    return deadline - now;
   };
   const send: Client['send'] = async (method, path, { isCleanup = false, ...call } = {}) => {
     const sent = { credentials, ...call, method, url: `${url}${path}` };
+    const stop = isCleanup ? undefined : options.stop;
     for (let attempt = 1; ; attempt++) {
-      if (!isCleanup) admit();
+      const left = admit(isCleanup);
       count++;
-      const exchange = await exchangeOf(sent, options);
+      const exchange = await exchangeOf(sent, { ...options, stop });
       const pause = pauseAfter(exchange);
       if (pause === null || attempt === maxAttempts) {
         onExchange(exchange);
         return exchange;
       }
+      if (pause > left) throw new Exhausted(`${method} ${path.split('?')[0]} answered 429: ${waitText(pause)}`);
       // A stop ends the wait, and the next round sees it.
-      await setTimeout(pause, undefined, isCleanup ? {} : { signal: options.stop }).catch(() => {});
+      await setTimeout(pause, undefined, stop ? { signal: stop } : {}).catch(() => {});
     }
   };
   return {
@@ -119,10 +134,14 @@ async function exchangeOf(sent: Sent, { requestSeconds, stop }: ClientOptions): 
   }
 }
 
-/** Returns for how many milliseconds the server asks to be left alone; null unless it does, for a minute at most. */
+/** Returns for how many milliseconds the server asks to be left alone; null unless it does, in seconds. */
 function pauseAfter({ status, retryAfter }: Exchange): number | null {
-  if (status !== 429 || retryAfter === null || !/^\d{1,2}$/.test(retryAfter)) return null;
-  return Math.min(60, Number(retryAfter)) * 1000;
+  if (status !== 429 || retryAfter === null || !/^\d{1,9}$/.test(retryAfter)) return null;
+  return Number(retryAfter) * 1000;
+}
+
+function waitText(milliseconds: number): string {
+  return `it is to be left alone for ${milliseconds / 1000} s, longer than there is time`;
 }
 
 async function readBody(response: Response): Promise<string> {

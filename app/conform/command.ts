@@ -6,7 +6,7 @@ import { junitXml } from './junit.ts';
 import { painter, resultText, summaryText } from './report.ts';
 import { isDocumented, type Rule, sourceText } from './rule.ts';
 import { rules } from './rules/all.ts';
-import { isPassed, type Report, runSuite } from './run.ts';
+import { isPassed, type Report, type Result, runSuite } from './run.ts';
 import type { Options } from './suite.ts';
 
 export type Flags = ConformTarget &
@@ -21,7 +21,7 @@ export type Flags = ConformTarget &
   };
 
 /** Runs `sandpit conform`. Throws an Error that says in a line why it did not pass. */
-export async function conform(flags: Flags, { stdout, stop }: Terminal): Promise<void> {
+export async function conform(flags: Flags, { stdout, stderr, stop }: Terminal): Promise<void> {
   const chosen = choose(rules, flags);
   if (flags.listRules) return void stdout.write(listing(chosen, flags.json));
   const options = { ...readOptions(flags), stop };
@@ -29,11 +29,11 @@ export async function conform(flags: Flags, { stdout, stop }: Terminal): Promise
   const paint = painter(stdout);
   const width = Math.max(...chosen.map(({ id }) => id.length));
   if (!flags.json) stdout.write(`${options.url}, ${chosen.length} rules, seed ${options.seed}\n\n`);
-  const report = hide(
-    await runSuite(options, chosen, (result) => {
-      if (!flags.json) stdout.write(resultText(hide(result), width, paint));
-    }),
-  );
+  const tell = (result: Result) => {
+    if (!flags.json) stdout.write(resultText(hide(result), width, paint));
+  };
+  const tellEnding = (count: number) => void stderr.write(`ending ${count} sandboxes, for a minute at most...\n`);
+  const report = hide(await runSuite(options, chosen, tell, tellEnding));
   const end = flags.json ? `${JSON.stringify({ passed: isPassed(report), ...report })}\n` : summaryText(report, paint);
   stdout.write(end);
   if (flags.junit !== undefined) await writeFile(flags.junit, junitXml(report));

@@ -66,6 +66,11 @@ export function answerLine({ status, contentType, challenge, body }: Exchange): 
   return `${head} ${body === '' ? 'and an empty body' : shortened(body)}`;
 }
 
+/** Returns what was asked and with which status it was answered. */
+export function answered({ sent: { method, url }, status }: Exchange): string {
+  return `${method} ${new URL(url).pathname} answered ${status}`;
+}
+
 /** Returns the text, or its beginning and how long it is. */
 export function shortened(text: string, length = shownLength): string {
   return text.length <= length ? text : `${text.slice(0, length)}... (${text.length} characters)`;

@@ -61,7 +61,7 @@ export function summaryText({ results, error, sandboxes, seed, requests, seconds
 }
 
 function endedText({ made, left }: Report['sandboxes']): string {
-  if (made === 0) return 'no sandbox made';
+  if (made === 0) return left.length === 0 ? 'no sandbox made' : 'a sandbox may be left';
   const all = made === 1 ? '1 sandbox made' : `${made} sandboxes made`;
   return left.length === 0 ? `${all} and ended` : `${all}, ${left.length} not ended`;
 }

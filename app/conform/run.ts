@@ -1,7 +1,11 @@
 import { Exhausted, Unreachable } from './client.ts';
 import { answerLine, curlLine } from './exchange.ts';
 import { Failure, type Rule, Skip, sourceText } from './rule.ts';
+import type { Maker } from './sandboxes.ts';
 import { createSuite, type Options, prepare, type Suite, Unsuitable } from './suite.ts';
+
+/** Nobody wonders for so long what is going on. */
+const momentMilliseconds = 1000;
 
 export type Outcome = 'pass' | 'fail' | 'skip';
 
@@ -30,9 +34,14 @@ export type Report = {
 
 /**
  * Runs the rules against a server, and ends every sandbox that it made, whatever happens. Returns what came of it, telling
- * of each result as it comes.
+ * of each result as it comes, and of how many sandboxes are still to be ended when that takes longer than a moment.
  */
-export async function runSuite(options: Options, rules: Rule[], onResult: (result: Result) => void): Promise<Report> {
+export async function runSuite(
+  options: Options,
+  rules: Rule[],
+  onResult: (result: Result) => void,
+  onSlowEnd: (count: number) => void = () => {},
+): Promise<Report> {
   const begun = performance.now();
   const suite = createSuite(options);
   const results: Result[] = [];
@@ -48,7 +57,7 @@ export async function runSuite(options: Options, rules: Rule[], onResult: (resul
   } catch (problem) {
     error = reasonOf(problem, options.stop);
   } finally {
-    left = (await suite.maker?.endAll()) ?? [];
+    left = suite.maker ? await endAll(suite.maker, onSlowEnd) : [];
   }
   const { made = [], refusals = [] } = suite.maker ?? {};
   return {
@@ -57,6 +66,16 @@ export async function runSuite(options: Options, rules: Rule[], onResult: (resul
     seconds: secondsSince(begun),
     sandboxes: { made: made.length, refused: refusals, left },
   };
+}
+
+async function endAll({ made, endAll: work }: Maker, onSlow: (count: number) => void): Promise<string[]> {
+  const tell = () => onSlow(made.filter(({ hasEnded }) => !hasEnded).length);
+  const timer = setTimeout(tell, momentMilliseconds);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Returns whether all that ran passed, something ran, and nothing was left behind. */

@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
 import { type Client, Unreachable } from './client.ts';
-import { type Exchange, quoted } from './exchange.ts';
-import { itemsOf } from './items.ts';
+import { endEach, endOne, findUnnamed } from './ending.ts';
+import { answered, type Exchange, quoted } from './exchange.ts';
 
 /** A sandbox that the suite made. */
 export type Made = {
@@ -21,7 +21,7 @@ export type Maker = {
   make: (document: string) => Promise<Made | null>;
   /** Throws an Error that says why. */
   end: (sandbox: Made) => Promise<Exchange>;
-  /** Ends all that runs. Returns what could not be ended, and why. */
+  /** Ends all that runs, what was made without an answer included. Returns what could not be ended, and why. */
   endAll: () => Promise<string[]>;
 };
 
@@ -30,6 +30,8 @@ export type Making = {
   apiKey?: string | undefined;
   lifetimeSeconds: number;
   template?: string | undefined;
+  /** how long a sandbox that was made without an answer may take to be listed */
+  settleSeconds: number;
 };
 
 /** Returns what makes sandboxes by a documented way, `POST /v1/vms` or else `POST /v1/sessions/session`, and ends them. */
@@ -38,53 +40,46 @@ export function createMaker(client: Client, making: Making): Maker {
   const made: Made[] = [];
   const refusals: string[] = [];
   let way: Way | undefined;
-  let isUncertain = false;
+  let tried = 0;
+  /** Of sandboxes that were made, or may have been, without an answer that names them. */
+  let unnamed = 0;
+  let isDoubtful = false;
 
   const make: Maker['make'] = async (document) => {
-    const n = made.length + refusals.length;
-    const text = `{${tagOf(run)},"conform_n":${n}${rest(document)}}`;
     const ways = way ? [way] : [byVm, bySession].filter((one) => one === byVm || making.apiKey !== undefined);
     const failed: string[] = [];
     for (const one of ways) {
-      isUncertain = true;
-      const exchange = await one(client, making, text);
-      isUncertain = false;
-      const ids = exchange.status < 300 ? idsIn(exchange) : null;
-      if (!ids) {
-        failed.push(`${exchange.sent.method} ${new URL(exchange.sent.url).pathname} answered ${exchange.status}`);
-        continue;
+      const n = tried++;
+      const text = `{${tagOf(run)},"conform_n":${n}${rest(document)}}`;
+      const exchange = await one(client, making, text).catch((error) => {
+        if (error instanceof Unreachable) unnamed++;
+        throw error;
+      });
+      const { status } = exchange;
+      const isMade = status < 300;
+      const ids = isMade ? idsIn(exchange) : null;
+      if (ids) {
+        way = one;
+        const sandbox = { n, metadata: parseJson(text) as JsonObject, ...ids, hasEnded: false };
+        made.push(sandbox);
+        return sandbox;
       }
-      way = one;
-      const sandbox = { n, metadata: parseJson(text) as JsonObject, ...ids, hasEnded: false };
-      made.push(sandbox);
-      return sandbox;
+      failed.push(`${answered(exchange)}${isMade ? ' without vm_id, sandbox_id or session_id' : ''}`);
+      if (status >= 500) isDoubtful = true;
+      // Another way would make another one.
+      if (isMade) {
+        unnamed++;
+        break;
+      }
     }
     refusals.push(failed.join(', '));
     return null;
   };
-  const end = async (sandbox: Made) => {
-    const exchange = await endOne(client, sandbox);
-    sandbox.hasEnded = true;
-    return exchange;
-  };
   const endAll = async () => {
-    const left: string[] = [];
-    const lost = isUncertain ? await lostOf(client, run, made).catch(() => []) : [];
-    let gone: Unreachable | undefined;
-    for (const sandbox of [...made, ...lost]) {
-      if (sandbox.hasEnded) continue;
-      try {
-        // A server that is gone isn't waited for again and again.
-        if (gone) throw gone;
-        await end(sandbox);
-      } catch (error) {
-        if (error instanceof Unreachable) gone = error;
-        left.push(`${sandbox.vmId ?? sandbox.sessionId}: ${(error as Error).message}`);
-      }
-    }
-    return left;
+    const lost = unnamed > 0 || isDoubtful ? await findUnnamed(client, making, made, unnamed) : [];
+    return [...lost, ...(await endEach(client, made))];
   };
-  return { made, refusals, make, end, endAll };
+  return { made, refusals, make, end: (sandbox) => endOne(client, sandbox), endAll };
 }
 
 /** Returns the member of every metadata that the run makes. */
@@ -126,32 +121,4 @@ function readOrNull(text: string): Json {
   } catch {
     return null;
   }
-}
-
-async function endOne(client: Client, { vmId, sessionId }: Made): Promise<Exchange> {
-  const attempts: [string, string, string?][] = [
-    ...(vmId === null ? [] : [['DELETE', `/v1/vms/${encodeURIComponent(vmId)}`] as [string, string]]),
-    ...(sessionId === null
-      ? []
-      : [['POST', '/kill', JSON.stringify({ session_id: sessionId })] as [string, string, string]]),
-  ];
-  const failed: string[] = [];
-  for (const [method, path, body] of attempts) {
-    const exchange = await client.send(method, path, { body, isCleanup: true });
-    if (exchange.status < 300) return exchange;
-    failed.push(`${method} ${path} answered ${exchange.status}`);
-  }
-  throw new Error(failed.join(', '));
-}
-
-/** Returns what a creation without an answer may have left: what carries the run's tag, a random one, is ours. */
-async function lostOf(client: Client, run: string, made: Made[]): Promise<Made[]> {
-  const exchange = await client.send('GET', `/v1/sessions/sandboxes?limit=1000`, { isCleanup: true });
-  const known = new Set(made.map(({ n }) => n));
-  return itemsOf(exchange)
-    .filter(({ metadata }) => metadata.conform_run === run && !known.has(metadata.conform_n as number))
-    .map(({ sandbox_id, metadata }) => ({
-      ...{ n: -1, metadata, sessionId: null, hasEnded: false },
-      vmId: sandbox_id,
-    }));
 }

@@ -72,7 +72,8 @@ export function createSuite(options: Options): Suite {
   const client = createClient({ ...options, onExchange });
   const run = randomBytes(16).toString('hex');
   const lifetimeSeconds = Math.min(86_400, Math.max(300, options.maxSeconds + 120));
-  const making = { run, apiKey: options.apiKey, lifetimeSeconds, template: options.template };
+  const { apiKey, template, settleSeconds } = options;
+  const making = { run, apiKey, lifetimeSeconds, template, settleSeconds };
   const maker = options.isExisting ? null : createMaker(client, making);
   return {
     ...{ options, client, contract, parameters, maker, breaches, known: [] },
