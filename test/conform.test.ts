@@ -223,7 +223,7 @@ describe('sandpit conform', () => {
       expect(result.stderr).to.match(/^sandpit: .+\n$/);
       return result;
     };
-    const list = (res: ServerResponse) => res.setHeader('Content-Type', 'application/json').end('[]');
+    const list = (res: ServerResponse) => void res.setHeader('Content-Type', 'application/json').end('[]');
 
     it('hangs up, says so for each rule and goes on', async () => {
       let seen = 0;
@@ -243,7 +243,9 @@ describe('sandpit conform', () => {
     });
 
     it('answers nonsense, calls it that without letting it steer the terminal', async () => {
-      const { stdout } = await failing((_req, res) => void res.end('\u001b[2J\u0000<html>'), '--rule', 'list-array');
+      let seen = 0;
+      const nonsense: RequestListener = (_req, res) => void (seen++ > 0 ? res.end('\u001b[2J\u0000<html>') : list(res));
+      const { stdout } = await failing(nonsense, '--rule', 'list-array');
       expect(stdout).to.contain('200 (no content type) \\u001b[2J\\u0000<html>');
     });
 

@@ -158,5 +158,10 @@ async function readBody(response: Response): Promise<string> {
 function causeOf(error: unknown, seconds: number): string {
   const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } };
   if (name === 'TimeoutError') return `had no answer within ${seconds} s`;
-  return `could not be asked: ${cause?.code ?? cause?.message ?? message}`;
+  const reason = cause?.code ?? cause?.message ?? message;
+  const help = untrusted.test(reason) ? ": its certificate's authority, as PEM, goes into NODE_EXTRA_CA_CERTS" : '';
+  return `could not be asked: ${reason}${help}`;
 }
+
+/** OpenSSL's reasons that another authority mends, as Node names them. */
+const untrusted = /SELF_SIGNED_CERT|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT)/;

@@ -99,7 +99,10 @@ export function joined(...texts: string[]): string {
  */
 export async function prepare(suite: Suite): Promise<void> {
   const { client, maker, limits } = suite;
-  const items = readItems(await firstList(suite)) ?? [];
+  const first = await firstList(suite);
+  // What is wrong with a list is for the rules; of a page there is nothing to be said.
+  if (first.status === 200 && !isJson(first.body)) throw new Unsuitable(refusal(first));
+  const items = readItems(first) ?? [];
   await checkSecondKey(suite);
   if (!maker) {
     suite.known = items.map(({ sandbox_id, metadata }) => ({ id: sandbox_id, metadata }));
@@ -180,11 +183,28 @@ function isUnauthorized({ status }: Exchange): boolean {
 }
 
 function refusal(exchange: Exchange): string {
-  const { status, sent } = exchange;
+  const { status, sent, contentType } = exchange;
   const path = new URL(sent.url).pathname;
   if (isUnauthorized(exchange)) return `GET ${path} answered ${status}: is the credential right?`;
   if (status >= 300 && status < 400) return `GET ${path} answered ${status}, a redirect, which is not followed`;
-  return `GET ${path} answered ${status}: is this the right --url?`;
+  if (status === 429 || status >= 500) return `GET ${path} answered ${status}: ${busyText(exchange)}`;
+  const what = status < 300 ? `${status} with ${contentType || 'no media type'} that is not JSON` : status;
+  return `GET ${path} answered ${what}: is this the right --url?`;
+}
+
+function busyText({ status, retryAfter }: Exchange): string {
+  if (status !== 429 && status !== 503) return 'it has a failure of its own';
+  const when = /^\d+$/.test(retryAfter ?? '') ? ` in ${retryAfter} s` : ' later';
+  return `it is busy, try again${when}`;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Returns the value of a filter's text. */
