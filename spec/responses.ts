@@ -5,7 +5,17 @@ import { type Contract, type Operation, operationsOf, resolve } from './load.ts'
 export type Found = { method: string; path: string; operation: Operation; pointer: string };
 
 /** A response as it came, and what it answers. The body is null where it isn't known, and then breaks nothing. */
-export type Answer = { method: string; path: string; status: number; contentType: string; body: string | null };
+export type Answer = {
+  method: string;
+  path: string;
+  status: number;
+  contentType: string;
+  retryAfter: string | null;
+  body: string | null;
+};
+
+/** Past a rate, or while the server is busy or its disk is full. */
+const anywhere = [429, 503, 507];
 
 type Response = { content?: Record<string, unknown> };
 
@@ -26,16 +36,20 @@ export function operationFinder(contract: Contract): (method: string, path: stri
 
 /**
  * Returns a function that returns in words how a response breaks the contract, or null: an undeclared status or media
- * type, a body that isn't JSON or doesn't fit the schema. What the contract doesn't describe breaks nothing.
+ * type, a body that isn't JSON or doesn't fit the schema. What the contract doesn't describe breaks nothing. That anything
+ * may be answered 429, 503 and 507 is in its description; so is 500, but a failure is always worth telling of.
  */
 export function responseChecker(contract: Contract): (answer: Answer) => string | null {
   const find = operationFinder(contract);
   const check = schemaChecker(contract);
-  return ({ method, path, status, contentType, body }) => {
+  return ({ method, path, status, contentType, retryAfter, body }) => {
     const found = find(method, path);
     if (!found) return null;
     const { operation, pointer } = found;
-    const response = operation.responses[status] as Response | { $ref: string } | undefined;
+    const declared = operation.responses[status] as Response | { $ref: string } | undefined;
+    const response = declared ?? (anywhere.includes(status) ? { $ref: busyResponse(operation) } : undefined);
+    if (!declared && response && status !== 507 && retryAfter === null)
+      return `${operation.operationId} is answered ${status} without Retry-After`;
     if (!response) return `${operation.operationId} doesn't declare the status ${status}`;
     const { content } = resolve<Response>(contract, response);
     if (!content && body === '') return null;
@@ -46,6 +60,11 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     const base = '$ref' in response ? response.$ref : `${pointer}/responses/${status}`;
     return check(`${base}/content/application~1json/schema`, body);
   };
+}
+
+/** Its schema is that of all errors in its dialect. */
+function busyResponse({ tags }: Operation): string {
+  return `#/components/responses/${tags.some((tag) => tag.startsWith('e2b-')) ? 'E2BBusy' : 'Busy'}`;
 }
 
 /** Returns a function that returns in words how JSON text fails to fit the schema that a JSON pointer names, or null. */

@@ -25,7 +25,7 @@ export function checkResponse(method: string, url: string, status: number, conte
   const shape = isE2b(path) ? 'E2BError' : 'Error';
   const breach = isCommon
     ? misfitOf(`#/components/schemas/${shape}`, body)
-    : breachIn({ method, path, status, contentType, body });
+    : breachIn({ method, path, status, contentType, retryAfter: null, body });
   if (breach) breaches.push(`${method} ${url} answered ${status}: ${breach}`);
 }
 

@@ -153,6 +153,29 @@ describe('the proxy', () => {
         "list_sandboxes_v1_sessions_sandboxes_get doesn't declare text/html for 200",
       ],
       ['a teapot', 418, json, '{}', "list_sandboxes_v1_sessions_sandboxes_get doesn't declare the status 418"],
+      ['that it is busy', 429, { ...json, 'Retry-After': '1' }, '{"detail":"later"}', null],
+      ['that its disk is full', 507, json, '{"detail":"full"}', null],
+      [
+        'that it is busy, not for how long',
+        503,
+        json,
+        '{"detail":"later"}',
+        'list_sandboxes_v1_sessions_sandboxes_get is answered 503 without Retry-After',
+      ],
+      [
+        'that it is busy, in another shape',
+        503,
+        { ...json, 'Retry-After': '1' },
+        '{"error":"later"}',
+        "must have required property 'detail'",
+      ],
+      [
+        'a failure',
+        500,
+        json,
+        '{"detail":"Internal Server Error"}',
+        "list_sandboxes_v1_sessions_sandboxes_get doesn't declare the status 500",
+      ],
       ['an empty body', 200, {}, '', "list_sandboxes_v1_sessions_sandboxes_get doesn't declare no media type for 200"],
     ];
     for (const [name, status, headers, body, problem] of answers) {
@@ -171,6 +194,19 @@ describe('the proxy', () => {
         expect(breachesByOperation).to.deep.equal(problem ? counted : {});
       });
     }
+  });
+
+  it("takes a server's being busy in the dialect of the path", async () => {
+    const target = await serverOf((req, res) => {
+      res.writeHead(429, { ...json, 'Retry-After': '1' });
+      res.end(req.headers['x-api-key'] === 'e2b' ? '{"code":429,"message":"later"}' : '{"detail":"later"}');
+    });
+    const { url, lines, summary } = await watched(target);
+    for (const key of ['e2b', 'k'])
+      await (await fetch(`${url}/v2/sandboxes`, { headers: { 'X-API-Key': key } })).text();
+    await summary();
+    expect(lines()).to.have.length(1);
+    expect(lines()[0]).to.match(/^#2 GET \/v2\/sandboxes {2}response 429 {2}must have required property 'code'/);
   });
 
   describe('as a command', () => {

@@ -40,7 +40,8 @@ export function answerJudge(contract: Contract, report: Report) {
     const { statusCode: status = 0, headers } = answer;
     const judge = (body: string | null) => {
       const contentType = headers['content-type'] ?? '';
-      const problem = breachIn({ method: subject.method, path, status, contentType, body });
+      const retryAfter = headers['retry-after'] ?? null;
+      const problem = breachIn({ method: subject.method, path, status, contentType, retryAfter, body });
       if (problem) report.breach({ ...subject, side: 'response', status, problem });
       report.count(body === null ? 'unchecked' : 'checkedResponses');
     };
