@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
@@ -113,6 +114,30 @@ describe('the proxy passes on', () => {
     expect(lines()).to.include('#3 POST /v1/vms  request  The request body is larger than 1048576 bytes');
   });
 
+  it('more headers than Node takes by itself', async () => {
+    const cookies = Array.from({ length: 30 }, (_, n) => `c${n}=${'x'.repeat(1000)}`);
+    const target = await serverOf((_req, res) => void res.writeHead(200, { ...json, 'Set-Cookie': cookies }).end('[]'));
+    const { url } = await watched(target);
+    // Nor does fetch take as many.
+    const answer = await sayRaw(url, `GET ${list} HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\nConnection: close\r\n\r\n`);
+    expect(answer)
+      .to.match(/^HTTP\/1\.1 200 /)
+      .and.to.contain(`\r\nSet-Cookie: ${cookies[29]}\r\n`);
+  });
+
+  it('an answer before the request is over, whose rest never comes', async () => {
+    const target = await serverOf((_req, res) => void res.writeHead(413, { ...json, Connection: 'close' }).end('{}'));
+    const { url, summary } = await watched(target);
+    const { port, hostname } = new URL(url);
+    const socket = connect(Number(port), hostname, () => {
+      socket.write('POST /v1/vms HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\nContent-Length: 1000\r\n\r\n{');
+    });
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).to.match(/^HTTP\/1\.1 413 /);
+    socket.destroy();
+    expect(await summary()).to.include({ requests: 1, unreachable: 0, unanswered: 0 });
+  });
+
   it('that the client has gone, and that the target has gone', async () => {
     const asked = Promise.withResolvers<ServerResponse>();
     const target = await serverOf((req, res) => {
@@ -132,6 +157,14 @@ describe('the proxy passes on', () => {
     expect(cut).to.equal('broken off');
     expect(await summary()).to.include({ incomplete: 1, unreachable: 0 });
   });
+});
+
+it('says of a target that takes a request and hangs up that it gave no answer', async () => {
+  const { url, summary } = await watched(await serverOf((req) => req.socket.destroy()));
+  const answer = await fetch(url + list, { headers: { 'X-API-Key': 'k' } });
+  expect(answer.status).to.equal(502);
+  expect(((await answer.json()) as { detail: string }).detail).to.match(/ gave no answer: socket hang up$/);
+  expect(await summary()).to.include({ unreachable: 0, unanswered: 1 });
 });
 
 it('answers 502 in the shape of the path when the target is down, and counts it apart', async () => {

@@ -248,7 +248,12 @@ describe('the proxy', () => {
       ]);
       expect(summary).to.deep.equal({
         ...{ kind: 'summary', requests: 1, checkedRequests: 1, checkedResponses: 1, unchecked: 0, unreachable: 0 },
-        ...{ incomplete: 0, breaches: 2, breachesByOperation: { [operation]: { request: 1, response: 1 } } },
+        ...{
+          unanswered: 0,
+          incomplete: 0,
+          breaches: 2,
+          breachesByOperation: { [operation]: { request: 1, response: 1 } },
+        },
         notDescribed: {},
       });
     });
@@ -264,6 +269,7 @@ describe('the proxy', () => {
       expect(await codeAfter(await right(), '/nope')).to.equal(1);
       expect(await codeAfter(await right())).to.equal(1);
       expect(await codeAfter('http://127.0.0.1:9', list)).to.equal(1);
+      expect(await codeAfter(await serverOf((req) => req.socket.destroy()), list)).to.equal(1);
     });
 
     it('refuses what it cannot use and says why', async () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { isLoopback } from '../loopback.ts';
 import { hostOf } from '../networks.ts';
+import type { Summary } from '../proxy/report.ts';
 import { integer } from '../setting.ts';
 import { asFlag } from './options.ts';
 import type { Terminal } from './terminal.ts';
@@ -37,11 +38,19 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   const summary = report.summary();
   stdout.write(json ? `${JSON.stringify({ kind: 'summary', ...summary })}\n` : `\n${summaryText(summary)}`);
   if (!strict) return;
-  if (summary.unreachable > 0 || summary.checkedResponses + summary.unchecked + summary.breaches === 0) {
-    stderr.write(`sandpit: ${summary.unreachable > 0 ? 'the target could not be reached' : 'nothing was checked'}\n`);
+  const failed = failureOf(summary);
+  if (failed) {
+    stderr.write(`sandpit: ${failed}\n`);
     throw new CommanderError(1, 'sandpit.unchecked', '');
   }
   if (summary.breaches > 0) throw new CommanderError(1, 'sandpit.breaches', '');
+}
+
+/** Returns why the traffic says too little to pass, or null. */
+function failureOf({ unreachable, unanswered, checkedResponses, unchecked, breaches }: Summary): string | null {
+  if (unreachable > 0) return 'the target could not be reached';
+  if (unanswered > 0) return 'the target gave no answer';
+  return checkedResponses + unchecked + breaches === 0 ? 'nothing was checked' : null;
 }
 
 /** Every request would go round until there is no connection left. */

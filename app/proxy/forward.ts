@@ -2,7 +2,7 @@ import http, { type ClientRequest, type IncomingMessage, type ServerResponse } f
 import https from 'node:https';
 import { isE2b } from '../errors.ts';
 import { reasonOf } from '../networks.ts';
-import { endToEnd, forTarget } from './headers.ts';
+import { endToEnd, forTarget, maxHeaderBytes } from './headers.ts';
 
 /** How long a connection to the target is kept for the next request: shorter than servers keep theirs. */
 const idleMilliseconds = 1000;
@@ -11,8 +11,10 @@ const idleMilliseconds = 1000;
 export type Passage = {
   /** The target has begun to answer. */
   answered: (answer: IncomingMessage) => void;
-  /** The target gave no answer, and the client got 502. */
+  /** There is no connection to the target, and the client got 502. */
   unreachable: () => void;
+  /** The target took the request and gave no answer that can be passed on, and the client got 502. */
+  unanswered: () => void;
 };
 
 export type Forwarder = {
@@ -30,19 +32,35 @@ export function createForwarder(target: URL): Forwarder {
   const forward = (req: IncomingMessage, res: ServerResponse, passage: Passage) => {
     const { method = 'GET', url = '/' } = req;
     const headers = forTarget(req.rawHeaders, method, target.host);
-    const upstream = request(target, { agent, method, path: `${prefix}${originForm(url)}`, headers });
+    const upstream = request(target, {
+      agent,
+      method,
+      path: `${prefix}${originForm(url)}`,
+      headers,
+      maxHeaderSize: maxHeaderBytes,
+    });
+    let received: IncomingMessage | undefined;
     const fail = (error: Error) => {
       upstream.destroy();
       req.unpipe().resume();
+      // A target may have had enough of the request before that was over.
+      if (received?.complete) return;
       if (res.headersSent || res.destroyed) return void res.destroy();
-      passage.unreachable();
-      answerUnreachable(req, res, target, error);
+      const isConnected = hasTaken(error);
+      if (isConnected) passage.unanswered();
+      else passage.unreachable();
+      answer502(
+        req,
+        res,
+        `The target ${target.origin} ${isConnected ? 'gave no answer' : "can't be reached"}: ${reasonOf(error)}`,
+      );
     };
     upstream.on('error', fail);
     upstream.on('continue', () => res.writeContinue());
     upstream.on('response', (answer) => {
       try {
         passBack(answer, res);
+        received = answer;
       } catch (error) {
         // What a parser lets through and Node doesn't send.
         return fail(error as Error);
@@ -50,9 +68,12 @@ export function createForwarder(target: URL): Forwarder {
       passage.answered(answer);
     });
     passOn(req, upstream);
-    // Whoever is gone needs no answer.
+    // The target may answer, and close, before it has read everything.
+    upstream.once('close', () => req.unpipe(upstream).resume());
     res.once('close', () => {
+      // Whoever is gone needs no answer.
       if (!res.writableFinished) upstream.destroy();
+      if (!req.complete) endWithSocket(req);
     });
   };
   return { forward, close: () => agent.destroy() };
@@ -61,6 +82,12 @@ export function createForwarder(target: URL): Forwarder {
 /** Returns a request's target without the scheme and the host that a client may put before it (RFC 9112, 3.2.2). */
 export function originForm(url: string): string {
   return url.replace(/^https?:\/\/[^/?]*/i, '');
+}
+
+/** Of a request that is answered before it is over, Node doesn't tell when its connection breaks. */
+function endWithSocket(req: IncomingMessage): void {
+  if (req.socket.destroyed) req.destroy();
+  else req.socket.once('close', () => req.destroy());
 }
 
 function passOn(req: IncomingMessage, upstream: ClientRequest): void {
@@ -91,9 +118,13 @@ function trailersOf({ rawTrailers }: IncomingMessage): [string, string][] {
   ]);
 }
 
+/** Returns whether a connection was lost, or what came over it is no HTTP or can't be sent on. */
+function hasTaken({ code = '' }: NodeJS.ErrnoException): boolean {
+  return /^(EPIPE|ECONNRESET|HPE_\w+|ERR_(INVALID|HTTP)_\w+)$/.test(code);
+}
+
 /** In the shape in which the contract has errors on this path. */
-function answerUnreachable({ url = '' }: IncomingMessage, res: ServerResponse, { origin }: URL, error: Error): void {
-  const message = `The target ${origin} can't be reached: ${reasonOf(error)}`;
+function answer502({ url = '' }: IncomingMessage, res: ServerResponse, message: string): void {
   const body = JSON.stringify(isE2b(originForm(url)) ? { code: 502, message } : { detail: message });
   res.writeHead(502, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
   res.end(body);

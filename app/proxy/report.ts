@@ -23,8 +23,10 @@ const counts = {
   checkedResponses: 0,
   /** Responses of which only the head was judged: no JSON, or too much of it. */
   unchecked: 0,
-  /** Requests that the target didn't answer. */
+  /** Requests for which there was no connection to the target. */
   unreachable: 0,
+  /** Requests that the target took and didn't answer. */
+  unanswered: 0,
   /** Messages that broke off. */
   incomplete: 0,
 };
@@ -95,6 +97,7 @@ export function summaryText(summary: Summary): string {
     ['responses whose body was not checked', summary.unchecked],
     ['not described by the contract', sum(Object.values(notDescribed))],
     ['target unreachable', summary.unreachable],
+    ['target gave no answer', summary.unanswered],
     ['broken off', summary.incomplete],
     ['breaches', summary.breaches],
   ];

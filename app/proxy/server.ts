@@ -5,11 +5,10 @@ import { loadContract } from '../../spec/load.ts';
 import { boundConnections } from '../connections.ts';
 import { urlOf } from '../networks.ts';
 import { createForwarder } from './forward.ts';
+import { maxHeaderBytes } from './headers.ts';
 import type { Report } from './report.ts';
 import { createWatcher } from './watch.ts';
 
-/** As large as Sandpit itself takes them: the target is to judge. */
-const maxHeaderBytes = 2 ** 17;
 const drainSeconds = 2;
 /** More than a client under test opens. */
 const maxConnections = 10_000;

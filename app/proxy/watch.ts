@@ -30,15 +30,16 @@ export function createWatcher(contract: Contract, report: Report): Watcher {
     const [path = ''] = url.split('?');
     const request = report.count('requests');
     const unreachable = () => void report.count('unreachable');
+    const unanswered = () => void report.count('unanswered');
     const operation = find(method, path)?.operation;
     if (!operation) {
       report.notDescribed(method, printable(path, 100));
-      return { answered: () => {}, unreachable };
+      return { answered: () => {}, unreachable, unanswered };
     }
     const shown = shownUrl(contract, operation, url);
     const subject = { request, method, url: shown, path, operation: operation.operationId };
     follow(judgeRequest(req, subject, operation));
-    return { answered: (answer) => follow(judgeAnswer(answer, subject)), unreachable };
+    return { answered: (answer) => follow(judgeAnswer(answer, subject)), unreachable, unanswered };
   };
   const settled = async () => {
     while (pending.size > 0) await Promise.all(pending);
