@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -27,7 +27,11 @@ describe('sandpit conform', () => {
   after(() => server.stop());
 
   const env = { SANDPIT_CONFORM_API_KEY: apiKey };
-  const conform = (url: string, ...args: string[]) => sandpit(['conform', '--url', url, ...args], { env });
+  const conform = async (url: string, ...args: string[]) => {
+    const result = await sandpit(['conform', '--url', url, ...args], { env });
+    // It depends on the machine whether that takes longer than a moment.
+    return { ...result, stderr: result.stderr.replace(/^ending \d+ sandboxes, .*\n/, '') };
+  };
   const ask = async (method: string, where: string, body?: object) => {
     const headers = { 'X-API-Key': apiKey, 'Content-Type': 'application/json' };
     return (
@@ -210,56 +214,6 @@ describe('sandpit conform', () => {
       expect(await running()).to.deep.equal([]);
     });
   }
-
-  describe('against a server that', () => {
-    const failing = async (listener: RequestListener, ...args: string[]) => {
-      const odd = createServer(listener).listen(0, '127.0.0.1');
-      await once(odd, 'listening');
-      const { port } = odd.address() as AddressInfo;
-      const result = await conform(`http://127.0.0.1:${port}`, '--existing', ...args);
-      odd.closeAllConnections();
-      odd.close();
-      expect(result.code).to.equal(1);
-      expect(result.stderr).to.match(/^sandpit: .+\n$/);
-      return result;
-    };
-    const list = (res: ServerResponse) => void res.setHeader('Content-Type', 'application/json').end('[]');
-
-    it('hangs up, says so for each rule and goes on', async () => {
-      let seen = 0;
-      const { stdout } = await failing((req, res) => void (seen++ % 3 === 2 ? req.socket.destroy() : list(res)));
-      expect(stdout).to.match(/expected {2}an answer\n.*\n {6}got {7}GET http:\S+ could not be asked: /);
-      expect(stdout).to.match(/^pass {2}/m);
-    });
-
-    it('never answers, waits as long as told', async () => {
-      const { stderr } = await failing(() => {}, '--request-seconds', '1');
-      expect(stderr).to.contain('had no answer within 1 s');
-    });
-
-    it('redirects, does not follow', async () => {
-      const { stderr } = await failing((_req, res) => void res.writeHead(302, { location: '/elsewhere' }).end());
-      expect(stderr).to.contain('answered 302, a redirect, which is not followed');
-    });
-
-    it('answers nonsense, calls it that without letting it steer the terminal', async () => {
-      let seen = 0;
-      const nonsense: RequestListener = (_req, res) => void (seen++ > 0 ? res.end('\u001b[2J\u0000<html>') : list(res));
-      const { stdout } = await failing(nonsense, '--rule', 'list-array');
-      expect(stdout).to.contain('200 (no content type) \\u001b[2J\\u0000<html>');
-    });
-
-    it('limits the rate, waits and asks again', async () => {
-      let seen = 0;
-      const limited = (_req: unknown, res: ServerResponse) => {
-        if (seen++ % 2 === 0) return void res.writeHead(429, { 'retry-after': '0' }).end();
-        list(res);
-      };
-      const { stdout } = await failing(limited, '--rule', 'list-array', 'limit-below');
-      expect(stdout).to.match(/^pass {2}list-array/m);
-      expect(stdout).to.match(/got {7}200 \[\]\n\n1 passed, 1 failed/);
-    });
-  });
 
   it('keeps to its bounds', async () => {
     const { code, stdout } = await conform(server.url, '--max-requests', '30', '--json');

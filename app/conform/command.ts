@@ -84,7 +84,10 @@ function listing(rules: Rule[], asJson = false): string {
 
 /** Returns what takes the credentials out of what a server said, should it repeat them. */
 function hiding({ apiKey, bearer, secondApiKey }: ConformTarget): <T>(value: T) => T {
-  const secrets = [apiKey, bearer, secondApiKey].filter((secret) => secret !== undefined);
+  // A short one is no secret, and would be found in words.
+  const secrets = [apiKey, bearer, secondApiKey]
+    .filter((secret) => secret !== undefined)
+    .filter(({ length }) => length >= 8);
   const own = new Set(['id', 'title', 'outcome', 'source', 'url']);
   const hidden = (text: string) => secrets.reduce((shown, secret) => shown.replaceAll(secret, '[credential]'), text);
   return (value) =>
