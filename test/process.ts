@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** With this set, what runs as a process of its own, and every application that a test starts, is this file. */
@@ -108,7 +111,7 @@ export function start(args: string[], { env, cwd, withChannel }: Start): ChildPr
   const stdio = withChannel ? (['pipe', 'pipe', 'pipe', 'ipc'] as const) : ('pipe' as const);
   const [file = '', ...first] = program;
   const child = spawn(file, [...first, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },
     cwd,
     stdio: stdio as 'pipe',
   });
@@ -118,6 +121,10 @@ export function start(args: string[], { env, cwd, withChannel }: Start): ChildPr
 }
 
 const running = new Set<ChildProcess>();
+
+/** What one process has compiled the next ones need not. */
+const compiled = mkdtempSync(join(tmpdir(), 'sandpit-compiled-'));
+process.once('exit', () => rmSync(compiled, { recursive: true, force: true }));
 
 /** Called after the last test: what a test that failed has left running would keep mocha from ending. */
 export function killRunning(): void {
