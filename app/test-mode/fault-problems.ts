@@ -14,7 +14,7 @@ export function faultProblems(contract: Contract, fault: Fault): Problem[] {
   if (met.length === 0) {
     const { method = '*', path = '*' } = fault;
     const asked = method === '*' ? path : `${method} ${path}`;
-    return [problem(['path'], `clients have no ${asked} in the contract; the path goes without a query`, path)];
+    return [problem(['path'], `the contract has no operation ${asked}; a path goes without its query`, path)];
   }
   if (omit === undefined || met.some((operation) => answersWith(contract, operation, omit))) return [];
   return [problem(['omit'], 'no answer to these requests has such a member', omit)];
