@@ -1,5 +1,5 @@
 import { isObject, JsonError, type JsonObject, parseJson } from '../db/json.ts';
-import { type Problem, ValidationFailure } from './validation.ts';
+import { type Problem, ValidationFailure, valueError } from './validation.ts';
 
 /** Returns the JSON object that a text found at `loc` holds. Throws ValidationFailure. */
 export function readJsonObject(text: string, loc: string[], maxLength: number): JsonObject {
@@ -24,8 +24,7 @@ export function parseOrRefuse(text: string, loc: (string | number)[], input: unk
 
 /** Returns what is wrong with JSON found at `loc`. */
 export function jsonProblem({ kind, message, position }: JsonError, loc: (string | number)[], input: unknown): Problem {
-  if (kind === 'value')
-    return { type: 'value_error', loc, msg: `Value error, ${message}`, input, ctx: { error: message } };
+  if (kind === 'value') return { ...valueError(loc, message, input), ctx: { error: message } };
   const isBody = loc[0] === 'body';
   return {
     type: 'json_invalid',

@@ -11,6 +11,11 @@ export type Problem = {
   ctx?: Record<string, unknown>;
 };
 
+/** Returns the problem of a value that has the right shape and can't be used; the message says why. */
+export function valueError(loc: (string | number)[], message: string, input: unknown): Problem {
+  return { type: 'value_error', loc, msg: `Value error, ${message}`, input };
+}
+
 /** Thrown for a request that has the right shape but a value that can't be used. */
 export class ValidationFailure extends Error {
   override name = 'ValidationFailure';

@@ -5,7 +5,7 @@ import { read, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf } from '../auth.ts';
 import type { Context } from '../server.ts';
-import { ValidationFailure } from '../validation.ts';
+import { ValidationFailure, valueError } from '../validation.ts';
 
 type Schemas = components['schemas'];
 
@@ -38,9 +38,7 @@ function criteriaOf(body: Schemas['KillSandboxes']): KillCriteria {
   const { status = null, older_than_seconds: olderThanSeconds = null, limit, all } = body;
   if (Object.keys(metadata).length === 0 && status === null && olderThanSeconds === null && !all) {
     const error = 'say which by metadata, status or older_than_seconds, or that it is all of them: "all": true';
-    throw new ValidationFailure([
-      { type: 'value_error', loc: ['body'], msg: `Value error, ${error}`, input: body, ctx: { error } },
-    ]);
+    throw new ValidationFailure([{ ...valueError(['body'], error, body), ctx: { error } }]);
   }
   const { length } = JSON.stringify(metadata);
   if (length > maxFilterLength) {

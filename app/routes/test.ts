@@ -11,7 +11,7 @@ import type { Context } from '../server.ts';
 import { prune, sweep } from '../sweeper.ts';
 import { faultProblems } from '../test-mode/fault-problems.ts';
 import type { TestMode } from '../test-mode/mode.ts';
-import { type Problem, ValidationFailure } from '../validation.ts';
+import { type Problem, ValidationFailure, valueError } from '../validation.ts';
 import { isoTime } from '../wire.ts';
 
 type Schemas = components['schemas'];
@@ -62,15 +62,13 @@ function changeClock(context: Context, test: TestMode): RequestHandler {
 }
 
 function tooLate(name: 'set' | 'advance_seconds', body: Schemas['TestClockChange']): Problem {
-  const msg = 'Value error, the clock ends with the year 9999';
-  return { type: 'value_error', loc: ['body', name], msg, input: body[name] };
+  return valueError(['body', name], 'the clock ends with the year 9999', body[name]);
 }
 
 function timeOf(text: string): number {
   const time = Date.parse(text);
   if (Number.isFinite(time)) return time;
-  const msg = 'Value error, this time can not be kept';
-  throw new ValidationFailure([{ type: 'value_error', loc: ['body', 'set'], msg, input: text }]);
+  throw new ValidationFailure([valueError(['body', 'set'], 'this time can not be kept', text)]);
 }
 
 function seed({ store, now }: Context): RequestHandler {
@@ -95,8 +93,7 @@ async function addRecord(importer: RecordImporter, record: SandboxRecord, index:
   } catch (error) {
     if (error instanceof StoreError && error.code === 'conflict') throw error;
     const { message } = error as Error;
-    const problem = { type: 'value_error', loc: ['body', index], msg: `Value error, ${message}`, input: null };
-    throw new ValidationFailure([{ ...problem, ctx: { error: message } }]);
+    throw new ValidationFailure([{ ...valueError(['body', index], message, null), ctx: { error: message } }]);
   }
 }
 

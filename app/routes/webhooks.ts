@@ -16,7 +16,7 @@ import type { components } from '../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { eventId } from '../events.ts';
 import type { Context } from '../server.ts';
-import { ValidationFailure } from '../validation.ts';
+import { ValidationFailure, valueError } from '../validation.ts';
 import { AddressRefused, requireSendable } from '../webhooks/address.ts';
 import { newSecret } from '../webhooks/signature.ts';
 import { isoTime, isoTimeOrNull } from '../wire.ts';
@@ -150,8 +150,7 @@ function requireUrl({ config }: Context, url: string): void {
     requireSendable(url, config.webhookAllow ?? []);
   } catch (error) {
     if (!(error instanceof AddressRefused)) throw error;
-    const msg = `Value error, ${error.message}`;
-    throw new ValidationFailure([{ type: 'value_error', loc: ['body', 'url'], msg, input: url }]);
+    throw new ValidationFailure([valueError(['body', 'url'], error.message, url)]);
   }
 }
 
@@ -159,9 +158,8 @@ function requireUrl({ config }: Context, url: string): void {
 function requireKinds(patterns: string[]): void {
   const wrong = patterns.findIndex((pattern) => !Object.keys(eventKinds).some((kind) => matchesKind(pattern, kind)));
   if (wrong < 0) return;
-  const msg = 'Value error, there is no such kind of event: see /v1/audit/catalog';
-  const loc = ['body', 'event_patterns', wrong];
-  throw new ValidationFailure([{ type: 'value_error', loc, msg, input: patterns[wrong] }]);
+  const message = 'there is no such kind of event: see /v1/audit/catalog';
+  throw new ValidationFailure([valueError(['body', 'event_patterns', wrong], message, patterns[wrong])]);
 }
 
 function shown(endpoint: Endpoint): Schemas['WebhookEndpoint'] {

@@ -1,5 +1,5 @@
 import { type Contract, type Operation, operationsOf, resolve, type Schema } from '../../spec/load.ts';
-import type { Problem } from '../validation.ts';
+import { type Problem, valueError } from '../validation.ts';
 import type { Fault } from './faults.ts';
 
 type Response = { content?: Record<string, { schema: Schema }> };
@@ -8,20 +8,18 @@ type Response = { content?: Record<string, { schema: Schema }> };
 export function faultProblems(contract: Contract, fault: Fault): Problem[] {
   const { status, delay_seconds: delay, connection, omit } = fault;
   if ([status, delay, connection, omit].every((effect) => effect === undefined)) {
-    return [problem([], 'say what is to go wrong: status, delay_seconds, connection or omit', fault)];
+    return [valueError(['body'], 'say what is to go wrong: status, delay_seconds, connection or omit', fault)];
   }
   const met = operationsMet(contract, fault);
   if (met.length === 0) {
     const { method = '*', path = '*' } = fault;
     const asked = method === '*' ? path : `${method} ${path}`;
-    return [problem(['path'], `the contract has no operation ${asked}; a path goes without its query`, path)];
+    return [
+      valueError(['body', 'path'], `the contract has no operation ${asked}; a path goes without its query`, path),
+    ];
   }
   if (omit === undefined || met.some((operation) => answersWith(contract, operation, omit))) return [];
-  return [problem(['omit'], 'no answer to these requests has such a member', omit)];
-}
-
-function problem(place: string[], message: string, input: unknown): Problem {
-  return { type: 'value_error', loc: ['body', ...place], msg: `Value error, ${message}`, input };
+  return [valueError(['body', 'omit'], 'no answer to these requests has such a member', omit)];
 }
 
 /** Returns the operations that a fault's method and path may stand for. */
