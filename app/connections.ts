@@ -2,6 +2,9 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
+/** Room for the longest filter there may be, every character of it escaped. */
+export const maxHeaderBytes = 2 ** 17;
+
 /**
  * Keeps at most so many connections open: for one more, the one is closed that has had no request under way for the
  * longest, so that whoever opens many and says nothing pushes out only their own kind. The new one goes where all are

@@ -9,7 +9,7 @@ import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
 import { type Config, refuseOpenMetrics } from './config.ts';
-import { boundConnections } from './connections.ts';
+import { boundConnections, maxHeaderBytes } from './connections.ts';
 import { createApp } from './http.ts';
 import { createLog } from './log.ts';
 import type { MetricsServer } from './metrics/listener.ts';
@@ -20,9 +20,6 @@ import { startSweeper } from './sweeper.ts';
 import type { TestMode } from './test-mode/mode.ts';
 import { readCertificate } from './tls.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
-
-/** Room for the longest filter there may be, every character of it escaped. */
-const maxHeaderBytes = 2 ** 17;
 
 /** What the routes work with. */
 export type Context = {

@@ -1,8 +1,9 @@
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
+import { maxHeaderBytes } from '../connections.ts';
 import { isE2b } from '../errors.ts';
 import { reasonOf } from '../networks.ts';
-import { endToEnd, forTarget, maxHeaderBytes } from './headers.ts';
+import { endToEnd, forTarget } from './headers.ts';
 
 /** How long a connection to the target is kept for the next request: shorter than servers keep theirs. */
 const idleMilliseconds = 1000;
@@ -37,6 +38,7 @@ export function createForwarder(target: URL): Forwarder {
       method,
       path: `${prefix}${originForm(url)}`,
       headers,
+      // What is too much is for client and target to judge.
       maxHeaderSize: maxHeaderBytes,
     });
     let received: IncomingMessage | undefined;

@@ -1,6 +1,3 @@
-/** As large as Sandpit itself takes them: what is too much is for client and target to judge. */
-export const maxHeaderBytes = 2 ** 17;
-
 /** Headers as they came, names and values in turn. */
 export type RawHeaders = string[];
 

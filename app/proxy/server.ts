@@ -2,10 +2,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadContract } from '../../spec/load.ts';
-import { boundConnections } from '../connections.ts';
+import { boundConnections, maxHeaderBytes } from '../connections.ts';
 import { urlOf } from '../networks.ts';
 import { createForwarder } from './forward.ts';
-import { maxHeaderBytes } from './headers.ts';
 import type { Report } from './report.ts';
 import { createWatcher } from './watch.ts';
 
