@@ -3,21 +3,14 @@ import { sessionIdOf } from '../app/session-id.ts';
 import { newSandboxId } from '../db/insert.ts';
 import { withWriteLock } from './busy.ts';
 import { operations } from './contract.ts';
-import { apiKey, type Caller, startApp, type TestApp } from './helpers.ts';
+import { apiKey } from './helpers.ts';
+import { type Instavm, startInstavm } from './instavm-client.ts';
 
 describe("InstaVM's dialect", () => {
-  let app: TestApp;
-  let alice: Caller;
-  let bob: Caller;
+  let { app, alice, bob, get, post, remove } = {} as Instavm;
   beforeEach(async () => {
-    app = await startApp();
-    alice = await app.addUser('alice');
-    bob = await app.addUser('bob');
+    ({ app, alice, bob, get, post, remove } = await startInstavm());
   });
-
-  const get = (path: string, caller = alice) => app.http.get(path).set(apiKey(caller));
-  const post = (path: string, body?: object, caller = alice) => app.http.post(path).set(apiKey(caller)).send(body);
-  const remove = (path: string, caller = alice) => app.http.delete(path).set(apiKey(caller));
 
   describe('/v1/vms', () => {
     it('GET lists the active ones, newest first; all of them when asked', async () => {

@@ -1,22 +1,17 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { sandboxOfSession, sessionIdOf } from '../app/session-id.ts';
-import { apiKey, type Caller, startApp, type TestApp } from './helpers.ts';
+import { apiKey } from './helpers.ts';
+import { type Instavm, startInstavm } from './instavm-client.ts';
 
 const unknownSession = '00000000-0000-8000-8000-000000000000';
 
 describe("InstaVM's sessions", () => {
-  let app: TestApp;
-  let alice: Caller;
-  let bob: Caller;
+  let { app, alice, bob, get, post } = {} as Instavm;
   beforeEach(async () => {
-    app = await startApp();
-    alice = await app.addUser('alice');
-    bob = await app.addUser('bob');
+    ({ app, alice, bob, get, post } = await startInstavm());
   });
 
-  const get = (path: string, caller = alice) => app.http.get(path).set(apiKey(caller));
-  const post = (path: string, body?: object, caller = alice) => app.http.post(path).set(apiKey(caller)).send(body);
   const start = async (body: object = {}) =>
     (await app.http.post('/v1/sessions/session').send({ api_key: alice.key, ...body })).body.session_id as string;
   const vmOf = async (sessionId: string) => (await get(`/v1/sessions/status/${sessionId}`)).body.vm_id as string;
