@@ -6,7 +6,7 @@ import type { Express, Request } from 'express';
 import type { Logger } from 'pino';
 import { EventFeed } from '../db/feed.ts';
 import { openStore, type Store } from '../db/open.ts';
-import { type Contract, loadContract } from '../spec/load.ts';
+import { type Contract, loadContract, withoutTests } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
 import { type Config, refuseOpenMetrics } from './config.ts';
 import { boundConnections, maxHeaderBytes } from './connections.ts';
@@ -72,7 +72,7 @@ export function createServer(
   const now = overrides.now ?? Date.now;
   const context: Context = {
     config,
-    contract: overrides.contract ?? loadContract(),
+    contract: overrides.contract ?? (overrides.test ? loadContract() : withoutTests(loadContract())),
     store,
     log: overrides.log ?? createLog(config.logLevel),
     now,

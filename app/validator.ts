@@ -25,7 +25,6 @@ export function validator(context: Context): RequestHandler {
   const { before, security, request, response } = validatorParts(contract, {
     authenticate: createAuthenticator(context),
     validateResponses: context.config.validateResponses,
-    isForTests: context.test !== undefined,
   });
   const everything = inTurn([
     ...before,
@@ -63,7 +62,7 @@ export function validator(context: Context): RequestHandler {
 
 /** Returns the handler that holds a request against the contract, whoever sent it, and does nothing else. */
 export function requestValidator(contract: Contract): RequestHandler {
-  const { before, request } = validatorParts(contract, { isForTests: true });
+  const { before, request } = validatorParts(contract, {});
   return inTurn([...before, ...bodyReader(contract), ...request, requireBody(contract)]);
 }
 
@@ -112,14 +111,14 @@ function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
 }
 
 type Parts = Record<'before' | 'security' | 'request' | 'response', RequestHandler[]>;
-type Wanted = { authenticate?: (req: Request) => Promise<true>; validateResponses?: boolean; isForTests?: boolean };
+type Wanted = { authenticate?: (req: Request) => Promise<true>; validateResponses?: boolean };
 
 /** The validator's handlers by what they do; bodies are read between finding out who asks and validating. */
 function validatorParts(contract: Contract, wanted: Wanted): Parts {
-  const { authenticate, validateResponses = false, isForTests = false } = wanted;
+  const { authenticate, validateResponses = false } = wanted;
   deferSpecCheck();
   const handlers = openApiValidator({
-    apiSpec: forValidator(contract, isForTests) as never,
+    apiSpec: forValidator(contract) as never,
     validateApiSpec: false,
     validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
     validateResponses,
@@ -144,12 +143,10 @@ function validatorParts(contract: Contract, wanted: Wanted): Parts {
 
 /**
  * A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does,
- * and has no references: the validator would compile each of them by itself at every start. What only a test server
- * has is not there for any other.
+ * and has no references: the validator would compile each of them by itself at every start.
  */
-function forValidator(contract: Contract, isForTests: boolean): Contract {
+function forValidator(contract: Contract): Contract {
   const copy = withoutReferences(contract, contract) as Contract;
-  if (!isForTests) for (const path of Object.keys(copy.paths)) if (path.startsWith('/_test/')) delete copy.paths[path];
   for (const { operation } of operationsOf(copy)) {
     for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
   }

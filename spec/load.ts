@@ -36,6 +36,7 @@ export type Operation = {
 export type Contract = {
   openapi: string;
   info: { title: string; version: string };
+  tags: { name: string }[];
   security?: Record<string, string[]>[];
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Schema> };
@@ -51,6 +52,21 @@ export function loadContract(): Contract {
   // Reading YAML takes longer than all the rest of a start.
   parsed ??= (isExecutable() ? JSON.parse(readEmbedded('openapi.json').toString()) : parse(contractText)) as Contract;
   return structuredClone(parsed);
+}
+
+/** Operations that only a test server has. */
+const testPath = /^\/_test\//;
+
+/** Returns the contract of a server that is not a test server: without the operations of `/_test/` and their tag. */
+export function withoutTests(contract: Contract): Contract {
+  const paths = Object.entries(contract.paths).filter(([path]) => !testPath.test(path));
+  const tags = contract.tags.filter(({ name }) => name !== 'test');
+  return { ...contract, tags, paths: Object.fromEntries(paths) };
+}
+
+/** Returns the text of `openapi.yaml` without the lines that `withoutTests` leaves out; the rest byte for byte. */
+export function textWithoutTests(): string {
+  return contractText.replace(/^ {2}(?:\/_test\/.*|- name: test)\n(?: {4}.*\n)+/gm, '');
 }
 
 /**

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { middleware } from 'express-openapi-validator';
 import { parse } from 'yaml';
+import { createTestMode } from '../app/test-mode/mode.ts';
 import { contractText, parametersOf, type Schema } from '../spec/load.ts';
 import { contract, operations } from './contract.ts';
-import { startApp } from './helpers.ts';
+import { itHere, startApp, startTime, type TestApp } from './helpers.ts';
 import { seed } from './seed.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -18,6 +20,14 @@ function inlined(value: Json): Json {
     return inlined(contract.components.schemas[name] as Json);
   }
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, inlined(member)]));
+}
+
+async function servedContract({ http }: TestApp) {
+  const yaml = await http
+    .get('/openapi.yaml')
+    .buffer(true)
+    .parse((res, done) => void text(res as never).then((body) => done(null, body)));
+  return { yaml: yaml.body as string, json: (await http.get('/openapi.json')).body };
 }
 
 describe('openapi.yaml', () => {
@@ -88,20 +98,24 @@ describe('openapi.yaml', () => {
     }
   });
 
-  it('is served as it is, as YAML and as JSON', async () => {
-    const { http } = await startApp();
-    const yaml = await http
-      .get('/openapi.yaml')
-      .buffer(true)
-      .parse((res, done) => {
-        let text = '';
-        res.on('data', (chunk) => {
-          text += chunk;
-        });
-        res.on('end', () => done(null, text));
-      });
-    expect(yaml.body).to.equal(contractText);
-    expect((await http.get('/openapi.json')).body).to.deep.equal(parse(contractText));
+  itHere('is served as it is by a test server, as YAML and as JSON', async () => {
+    const test = createTestMode(() => startTime, startTime);
+    const served = await servedContract(await startApp({}, { test }));
+    expect(served.yaml).to.equal(contractText);
+    expect(served.json).to.deep.equal(parse(contractText));
+  });
+
+  it('is served without the operations of test servers by any other', async () => {
+    const { yaml, json } = await servedContract(await startApp());
+    expect(yaml).not.to.match(/_test\/|name: test$/m);
+    expect(parse(yaml)).to.deep.equal(json);
+    const { paths, tags, ...rest } = parse(contractText);
+    const others = Object.entries(paths).filter(([path]) => !path.startsWith('/_test/'));
+    expect(json).to.deep.equal({
+      ...rest,
+      paths: Object.fromEntries(others),
+      tags: tags.filter(({ name }: { name: string }) => name !== 'test'),
+    });
   });
 });
 

@@ -1,6 +1,6 @@
 import { type RequestHandler, Router } from 'express';
 import { isMigrated } from '../../db/migrate.ts';
-import { contractText } from '../../spec/load.ts';
+import { contractText, textWithoutTests } from '../../spec/load.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { HttpError } from '../errors.ts';
 import type { Context } from '../server.ts';
@@ -10,10 +10,11 @@ type Ready = components['schemas']['Ready'];
 
 export function systemRoutes(context: Context): Router {
   const router = Router();
+  const yaml = context.test ? contractText : textWithoutTests();
   router.get('/health', health(context));
   router.get('/ready', ready(context));
   router.get('/openapi.json', (_req, res) => void res.json(context.contract));
-  router.get('/openapi.yaml', (_req, res) => void res.type('application/yaml').send(contractText));
+  router.get('/openapi.yaml', (_req, res) => void res.type('application/yaml').send(yaml));
   return router;
 }
 
