@@ -56,7 +56,7 @@ export function credentialReader({ store, now }: Context): (req: Request) => Pro
       findPrincipal(store.db, now(), token).then((principal) => done(null, principal ?? false), done);
     }),
   );
-  authenticator.use(new ApiKeyStrategy((key) => findByApiKey(store.db, key)));
+  authenticator.use(new ApiKeyStrategy((key) => findByApiKey(store.db, now(), key)));
   return (req) =>
     new Promise((resolve, reject) => {
       const settle = (error: unknown, found?: Principal | false | null) =>
@@ -92,7 +92,13 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
   };
 }
 
-/** Notes whom the request speaks for, and that their key is in use. Throws HttpError 429 when they ask too often. */
+/** Operations that change something or not, as their body says: they call `requireWriter` themselves. */
+const decidedByBody = new Set(['/v1/sandboxes/kill']);
+
+/**
+ * Notes whom the request speaks for, and that their key is in use. Throws HttpError 429 when they ask too often, 403
+ * when the request changes something and the key may only read.
+ */
 export function admit(
   req: Request,
   principal: Principal,
@@ -102,6 +108,12 @@ export function admit(
   if (principal.keyId !== null) keyUse.set(principal.keyId, now());
   req.principal = principal;
   limitRate(req);
+  if (!['GET', 'HEAD'].includes(req.method) && !decidedByBody.has(req.path)) requireWriter(req);
+}
+
+/** Throws HttpError 403 when the request's API key may only read. */
+export function requireWriter(req: Request): void {
+  if (principalOf(req).isReadOnly) throw new HttpError(403, 'This API key may only read');
 }
 
 /** Returns whom the request speaks for. Throws an Error on an operation without `security`. */

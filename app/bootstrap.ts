@@ -15,5 +15,5 @@ export async function createFirstUser(context: Context): Promise<string | null> 
 /** Adds the user `admin` with an API key, and returns the key. */
 export async function addFirstUser(trx: Trx, { config, now }: Pick<Context, 'config' | 'now'>): Promise<string> {
   const { id } = await createUser(trx, now(), cli, 'admin', null);
-  return createApiKey(trx, now(), { ...cli, ownerId: id }, 'first key', config.apiKey);
+  return createApiKey(trx, now(), { ...cli, ownerId: id }, 'first key', { given: config.apiKey });
 }

@@ -2,7 +2,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { User } from './accounts.ts';
 import { StoreError } from './errors.ts';
 import type { EventKind } from './event-kinds.ts';
-import { type Actor, type Origin, recordEvent, timeText } from './events.ts';
+import { type Actor, type Details, type Origin, recordEvent, timeText } from './events.ts';
 import { query } from './query.ts';
 import { randomBytes } from './random.ts';
 import { type Db, isUniqueViolation, type Trx } from './sqlite.ts';
@@ -16,12 +16,18 @@ export const apiKeyPattern = /^e2b_[0-9a-f]{40}$/;
 const accessTokenPattern = /^spt_[0-9a-f]{64}$/;
 const prefixLength = 'e2b_'.length + 12;
 
-/** Who a valid credential speaks for; `keyId` is null when it is an access token. */
-export type Principal = { user: User; keyId: number | null };
+/** What an API key may do, and until when. `expiresAt` is milliseconds since 1970, null for a key that never expires. */
+export type KeyLimits = { expiresAt: number | null; isReadOnly: boolean };
+
+export const noLimits: KeyLimits = { expiresAt: null, isReadOnly: false };
+
+/** Who a valid credential speaks for; `keyId` is null when it is an access token, which has no limits. */
+export type Principal = KeyLimits & { user: User; keyId: number | null };
 
 type Holder = { id: number; name: string; secret_hash: Buffer };
+type KeyHolder = Holder & { keyId: number; expiresAt: number | null; readOnly: 0 | 1 };
 
-export type ApiKey = {
+export type ApiKey = KeyLimits & {
   id: number;
   prefix: string;
   name: string;
@@ -32,15 +38,25 @@ export type ApiKey = {
 };
 
 /**
- * Makes an API key for a user and returns it: it can't be read again. A key may be given instead of a random one.
+ * Makes an API key for a user and returns it: it can't be read again. Without `given` it is a random one.
  * Throws StoreError `invalid` for a given key of another shape, `conflict` when it is taken.
  */
-export async function createApiKey(trx: Trx, now: number, by: Actor, name: string, given?: string): Promise<string> {
+export async function createApiKey(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  name: string,
+  { given, ...limits }: Partial<KeyLimits> & { given?: string | undefined } = {},
+): Promise<string> {
+  const { expiresAt, isReadOnly } = { ...noLimits, ...limits };
   const key = given ?? `e2b_${randomBytes(20).toString('hex')}`;
   if (!apiKeyPattern.test(key)) {
     throw new StoreError('invalid', 'an API key is e2b_ and 40 hexadecimal digits in lower case');
   }
-  const values = { user_id: by.ownerId, name, prefix: prefixOf(key), secret_hash: hashOf(key), created_at: now };
+  const values = {
+    ...{ user_id: by.ownerId, name, prefix: prefixOf(key), secret_hash: hashOf(key), created_at: now },
+    ...{ expires_at: expiresAt, read_only: isReadOnly ? (1 as const) : (0 as const) },
+  };
   try {
     await trx
       .insertInto('api_keys')
@@ -50,20 +66,28 @@ export async function createApiKey(trx: Trx, now: number, by: Actor, name: strin
     if (!isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `an API key beginning ${prefixOf(key)} exists already`, { cause: error });
   }
-  await recordOfKey(trx, now, by, 'api_key.created', prefixOf(key), name);
+  const details = { description: name, expires_at: timeText(expiresAt), permissions: permissionsOf({ isReadOnly }) };
+  await recordOfKey(trx, now, by, 'api_key.created', prefixOf(key), details);
   return key;
+}
+
+/** Returns what a key may do, as callers are told. */
+export function permissionsOf({ isReadOnly }: Pick<KeyLimits, 'isReadOnly'>): ('read' | 'write')[] {
+  return isReadOnly ? ['read'] : ['read', 'write'];
 }
 
 /** Returns every API key, or one user's, oldest first. */
 export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
-  return db
+  const rows = await db
     .selectFrom('api_keys')
     .innerJoin('users', 'users.id', 'api_keys.user_id')
     .select(['api_keys.id', 'prefix', 'api_keys.name', 'users.name as owner', 'api_keys.created_at as createdAt'])
     .select(['last_used_at as lastUsedAt', 'revoked_at as revokedAt'])
+    .select(['api_keys.expires_at as expiresAt', 'read_only as readOnly'])
     .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as number))
     .orderBy('api_keys.id')
     .execute();
+  return rows.map(({ readOnly, ...key }) => ({ ...key, isReadOnly: readOnly === 1 }));
 }
 
 /**
@@ -72,19 +96,20 @@ export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
  */
 export async function revokeApiKey(trx: Trx, now: number, by: Origin, given: string): Promise<string> {
   const prefix = prefixOf(given);
-  const isKnown = given === prefix || (await findPrincipal(trx, now, given)) !== null;
   const found = await trx
     .selectFrom('api_keys')
-    .select(['user_id', 'name', 'revoked_at'])
-    .where('prefix', '=', isKnown ? prefix : '')
+    .select(['user_id', 'name', 'revoked_at', 'secret_hash'])
+    .where('prefix', '=', prefix)
     .executeTakeFirst();
-  if (!found) {
+  if (!found || (given !== prefix && !isSecretOf(found, given))) {
     const hint = 'give a prefix as `keys list` shows it, or a whole key';
     throw new StoreError('not_found', `there is no such API key: ${hint}`);
   }
   if (found.revoked_at !== null) return prefix;
   await trx.updateTable('api_keys').set({ revoked_at: now }).where('prefix', '=', prefix).execute();
-  await recordOfKey(trx, now, { ...by, ownerId: found.user_id }, 'api_key.revoked', prefix, found.name);
+  await recordOfKey(trx, now, { ...by, ownerId: found.user_id }, 'api_key.revoked', prefix, {
+    description: found.name,
+  });
   return prefix;
 }
 
@@ -100,7 +125,7 @@ export async function renameApiKey(trx: Trx, now: number, by: Actor, id: number,
   const { ownerId } = by;
   await trx.updateTable('api_keys').set({ name }).where('id', '=', id).where('user_id', '=', ownerId).execute();
   const renamed = await getApiKey(trx, ownerId, id);
-  await recordOfKey(trx, now, by, 'api_key.updated', renamed.prefix, name);
+  await recordOfKey(trx, now, by, 'api_key.updated', renamed.prefix, { description: name });
   return renamed;
 }
 
@@ -134,27 +159,31 @@ export async function createAccessToken(
 
 /** Returns who the API key or access token speaks for at this time, or null if it is not valid. */
 export async function findPrincipal(db: Db, now: number, secret: string): Promise<Principal | null> {
-  if (apiKeyPattern.test(secret)) return findByApiKey(db, secret);
+  if (apiKeyPattern.test(secret)) return findByApiKey(db, now, secret);
   if (accessTokenPattern.test(secret)) return findByAccessToken(db, now, secret);
   return null;
 }
 
 /** As findPrincipal, for API keys only. */
-export async function findByApiKey(db: Db, key: string): Promise<Principal | null> {
+export async function findByApiKey(db: Db, now: number, key: string): Promise<Principal | null> {
   const [row] = await selectByApiKey(db, { prefix: prefixOf(key) });
-  return row && isSecretOf(row, key) ? { user: { id: row.id, name: row.name }, keyId: row.keyId } : null;
+  if (!row || !isSecretOf(row, key)) return null;
+  const { id, name, keyId, expiresAt, readOnly } = row;
+  if (expiresAt !== null && expiresAt <= now) return null;
+  return { user: { id, name }, keyId, expiresAt, isReadOnly: readOnly === 1 };
 }
 
 async function findByAccessToken(db: Db, now: number, token: string): Promise<Principal | null> {
   const [row] = await selectByAccessToken(db, { prefix: prefixOf(token), now });
-  return row && isSecretOf(row, token) ? { user: { id: row.id, name: row.name }, keyId: null } : null;
+  return row && isSecretOf(row, token) ? { user: { id: row.id, name: row.name }, keyId: null, ...noLimits } : null;
 }
 
-const selectByApiKey = query<{ prefix: string }, Holder & { keyId: number }>((db, value) =>
+const selectByApiKey = query<{ prefix: string }, KeyHolder>((db, value) =>
   db
     .selectFrom('api_keys')
     .innerJoin('users', 'users.id', 'api_keys.user_id')
     .select(['api_keys.id as keyId', 'secret_hash', 'users.id', 'users.name'])
+    .select(['api_keys.expires_at as expiresAt', 'read_only as readOnly'])
     .where('prefix', '=', value('prefix'))
     .where('revoked_at', 'is', null),
 );
@@ -176,9 +205,9 @@ async function recordOfKey(
   by: Actor,
   kind: KeyEventKind,
   prefix: string,
-  description: string,
+  details: Details,
 ): Promise<void> {
-  await recordEvent(trx, now, by, { kind, subject: prefix, sandboxId: null, details: { description } });
+  await recordEvent(trx, now, by, { kind, subject: prefix, sandboxId: null, details });
 }
 
 function isSecretOf(row: { secret_hash: Buffer }, secret: string): boolean {

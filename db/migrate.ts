@@ -9,6 +9,7 @@ import { events } from './migrations/004-events.ts';
 import { webhooks } from './migrations/005-webhooks.ts';
 import { webhookPatterns } from './migrations/006-webhook-patterns.ts';
 import { webhookRetention } from './migrations/007-webhook-retention.ts';
+import { keyLimits } from './migrations/008-key-limits.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -28,6 +29,7 @@ export const migrations: Migration[] = [
   webhooks,
   webhookPatterns,
   webhookRetention,
+  keyLimits,
 ];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */

@@ -22,6 +22,9 @@ export type ApiKeysTable = {
   created_at: number;
   last_used_at: number | null;
   revoked_at: number | null;
+  /** from this time on it is not valid; null: never */
+  expires_at: number | null;
+  read_only: Generated<0 | 1>;
 };
 
 export type AccessTokensTable = {

@@ -345,7 +345,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key
-         * @description The answer is the only one that shows the key.
+         * @description The answer is the only one that shows the key. A key can't make one that may do more than itself, or that is valid longer.
          */
         post: operations["create_api_key"];
         delete?: never;
@@ -1571,7 +1571,14 @@ export interface components {
         /** ApiKeyRequest */
         ApiKeyRequest: {
             /** @default unnamed */
-            description: string;
+            description: string | null;
+            /**
+             * Format: date-time
+             * @description From this time on the key is not valid. Unless given, the key expires with the key that makes it, or never
+             */
+            expires_at?: string | null;
+            /** @description What the key may do, everything unless given. `write` includes `read` */
+            permissions?: ("read" | "write")[] | null;
         };
         /** ApiKeyDescription */
         ApiKeyDescription: {
@@ -1583,8 +1590,12 @@ export interface components {
             /** @description The part of the key that may be shown */
             prefix: string;
             description: string;
+            /** @description `[read]`, or `[read, write]` for a key that may do everything */
+            permissions: ("read" | "write")[];
             created_at: string;
             last_used_at: string | null;
+            /** @description When it stops being valid; null if never */
+            expires_at: string | null;
             revoked_at: string | null;
         };
         /** CreatedApiKey */
@@ -2187,6 +2198,15 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
+        /** @description The API key may only read */
+        E2BForbidden: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
         /** @description The caller has no such sandbox, or it has ended, or it is paused and has to run for this */
         E2BNotFound: {
             headers: {
@@ -2311,6 +2331,15 @@ export interface components {
             headers: {
                 /** @description Always `Bearer` */
                 "WWW-Authenticate"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The API key may only read, or may not do as much as is asked */
+        Forbidden: {
+            headers: {
                 [name: string]: unknown;
             };
             content: {
@@ -2474,6 +2503,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -2584,6 +2614,7 @@ export interface operations {
             };
             400: components["responses"]["BadId"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -2647,6 +2678,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -2686,6 +2718,7 @@ export interface operations {
         responses: {
             200: components["responses"]["VM"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             503: components["responses"]["Busy"];
         };
@@ -2709,6 +2742,7 @@ export interface operations {
         responses: {
             200: components["responses"]["VM"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             /** @description The sandbox has ended */
             409: {
@@ -2740,6 +2774,7 @@ export interface operations {
         responses: {
             200: components["responses"]["VM"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             503: components["responses"]["Busy"];
@@ -2764,6 +2799,7 @@ export interface operations {
         responses: {
             200: components["responses"]["VM"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2799,6 +2835,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2834,6 +2871,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2867,6 +2905,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -2925,6 +2964,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -2983,6 +3023,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             503: components["responses"]["Busy"];
         };
@@ -3035,6 +3076,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -3092,6 +3134,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             503: components["responses"]["Busy"];
         };
@@ -3124,6 +3167,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -3358,6 +3402,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
             503: components["responses"]["E2BBusy"];
@@ -3431,6 +3476,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
             503: components["responses"]["E2BBusy"];
@@ -3514,6 +3560,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             503: components["responses"]["E2BBusy"];
         };
@@ -3556,6 +3603,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
@@ -3600,6 +3648,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
@@ -3633,6 +3682,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
@@ -3666,6 +3716,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
@@ -3699,6 +3750,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             409: components["responses"]["E2BConflict"];
             413: components["responses"]["E2BTooLarge"];
@@ -3735,6 +3787,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             409: components["responses"]["E2BConflict"];
             413: components["responses"]["E2BTooLarge"];
@@ -3834,6 +3887,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
@@ -3869,6 +3923,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
@@ -3904,6 +3959,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             409: components["responses"]["E2BConflict"];
             413: components["responses"]["E2BTooLarge"];
@@ -3991,6 +4047,7 @@ export interface operations {
             };
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             503: components["responses"]["E2BBusy"];
         };
@@ -4336,6 +4393,7 @@ export interface operations {
         responses: {
             201: components["responses"]["WebhookEndpointWithSecret"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             /** @description There are as many as there may be, 50 */
             409: {
                 headers: {
@@ -4390,6 +4448,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             503: components["responses"]["Busy"];
         };
@@ -4413,6 +4472,7 @@ export interface operations {
         responses: {
             200: components["responses"]["WebhookEndpoint"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -4435,6 +4495,7 @@ export interface operations {
         responses: {
             200: components["responses"]["WebhookEndpointWithSecret"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             503: components["responses"]["Busy"];
         };
@@ -4454,6 +4515,7 @@ export interface operations {
         responses: {
             202: components["responses"]["WebhookDelivery"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             /** @description The endpoint is disabled */
             409: {
@@ -4531,6 +4593,7 @@ export interface operations {
         responses: {
             202: components["responses"]["WebhookDelivery"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             /** @description The endpoint is disabled */
             409: {

@@ -17,7 +17,7 @@ describe('sandpit', () => {
     db = join(dir, 'sandpit.db');
   });
 
-  const { runs, fails } = commandsOn(() => db);
+  const { run, runs, fails } = commandsOn(() => db);
 
   describe('serve', () => {
     it('makes the first key of a new database, shows it once with a line that works, and never again', async () => {
@@ -139,7 +139,7 @@ describe('sandpit', () => {
     const status = async () =>
       (await fetch(`${server.url}/v1/sessions/sandboxes`, { headers: { 'X-API-Key': key } })).status;
     expect(await status()).to.equal(200);
-    expect(await runs('keys', 'list')).to.match(/PREFIX +NAME +USER +CREATED.*\n.*admin.*\n.*laptop +alice/);
+    expect(await runs('keys', 'list')).to.match(/PREFIX +NAME +USER +MAY +CREATED.*\n.*admin.*\n.*laptop +alice/);
     const [row] = JSON.parse(await runs('keys', 'list', '--user', 'alice', '--json'));
     expect(row).to.include({ prefix: key.slice(0, 16), name: 'laptop', owner: 'alice', revokedAt: null });
     await runs('keys', 'revoke', row.prefix);
@@ -157,6 +157,27 @@ describe('sandpit', () => {
     await runs('users', 'delete', 'alice');
     expect(await runs('users', 'list')).not.to.contain('alice');
     await server.stop();
+  });
+
+  it('keys create --expires --read-only makes a key with these limits, and the list shows them', async () => {
+    await runs('users', 'create', 'alice');
+    const before = Date.now();
+    const made = JSON.parse(
+      await runs('keys', 'create', '--user', 'alice', '--expires', '30d', '--read-only', '--json'),
+    );
+    expect(Date.parse(made.expiresAt)).to.be.within(before + 30 * 86_400_000, Date.now() + 30 * 86_400_000);
+    expect(made.permissions).to.deep.equal(['read']);
+    const [row] = JSON.parse(await runs('keys', 'list', '--json'));
+    expect(row).to.deep.include({ expiresAt: made.expiresAt, permissions: ['read'] });
+    expect(await runs('keys', 'list'))
+      .to.contain('EXPIRES')
+      .and.to.contain(made.expiresAt);
+    const server = await serve(['--db', db]);
+    const status = async (method: string) =>
+      (await fetch(`${server.url}/v1/vms`, { method, headers: { 'X-API-Key': made.key } })).status;
+    expect([await status('GET'), await status('POST')]).to.deep.equal([200, 403]);
+    await server.stop();
+    expect((await run('keys', 'create', '--user', 'alice', '--expires', 'soon')).stderr).to.contain('soon');
   });
 
   it('says what was wrong: a name taken or unknown, a password too short, a user with sandboxes', async () => {

@@ -1,7 +1,7 @@
 CREATE TABLE access_tokens ( prefix text primary key, secret_hash blob not null, user_id integer not null references users (id) on delete cascade, expires_at integer not null ) strict, without rowid;
 CREATE INDEX access_tokens_by_expiry on access_tokens (expires_at);
 CREATE INDEX access_tokens_by_user on access_tokens (user_id);
-CREATE TABLE api_keys ( id integer primary key autoincrement, user_id integer not null references users (id) on delete cascade, name text not null, prefix text not null unique, secret_hash blob not null, created_at integer not null, last_used_at integer, revoked_at integer ) strict;
+CREATE TABLE api_keys ( id integer primary key autoincrement, user_id integer not null references users (id) on delete cascade, name text not null, prefix text not null unique, secret_hash blob not null, created_at integer not null, last_used_at integer, revoked_at integer , expires_at integer, read_only integer not null default 0 check (read_only in (0, 1))) strict;
 CREATE INDEX api_keys_by_user on api_keys (user_id);
 CREATE TABLE events ( seq integer primary key autoincrement, at integer not null, kind text not null, owner_id integer not null references users (id), subject text not null, sandbox_id text, via text not null check (via in ('api', 'cli', 'sweeper', 'webhooks')), key_id integer, request_id text, details text not null ) strict;
 CREATE INDEX events_by_owner on events (owner_id, seq, at, kind);

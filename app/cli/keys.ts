@@ -1,27 +1,36 @@
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
-import { type ApiKey, createApiKey, listApiKeys, revokeApiKey } from '../../db/credentials.ts';
+import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } from '../../db/credentials.ts';
 import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
-import { addSettings, withStore } from './options.ts';
+import { duration } from '../setting.ts';
+import { addSettings, asFlag, withStore } from './options.ts';
 import { shownTime, type Terminal, table } from './terminal.ts';
 
-export function keysCommand(program: Command, { stdout }: Terminal): void {
+type CreateFlags = { user: string; name: string; expires?: number; readOnly?: boolean; json?: boolean };
+
+export function keysCommand(program: Command, { stdout, now }: Terminal): void {
   const keys = program.command('keys').description('make, list and revoke API keys');
 
   addSettings(keys.command('create'), ['db'])
     .description('make an API key and print it, once')
     .requiredOption('--user <name>', 'whose key it is')
     .option('--name <name>', 'what it is for', 'unnamed')
+    .option('--expires <duration>', 'how long it is valid, e.g. 30d or 12h (default: forever)', asFlag(duration))
+    .option('--read-only', 'it may read and change nothing')
     .option('--json', 'as JSON')
-    .action((flags) =>
+    .action((flags: CreateFlags) =>
       withStore(flags, async ({ db }) => {
+        const { user, name, expires, readOnly: isReadOnly = false } = flags;
+        const time = now();
+        const expiresAt = expires === undefined ? null : time + expires;
         const key = await write(db, async (trx) => {
-          const { id } = await getUser(trx, flags.user);
-          return createApiKey(trx, Date.now(), { ...cli, ownerId: id }, flags.name);
+          const { id } = await getUser(trx, user);
+          return createApiKey(trx, time, { ...cli, ownerId: id }, name, { expiresAt, isReadOnly });
         });
-        stdout.write(flags.json ? `${JSON.stringify({ key, user: flags.user, name: flags.name })}\n` : `${key}\n`);
+        const made = { key, user, name, expiresAt: shownTime(expiresAt), permissions: permissionsOf({ isReadOnly }) };
+        stdout.write(flags.json ? `${JSON.stringify(made)}\n` : `${key}\n`);
       }),
     );
 
@@ -43,16 +52,21 @@ async function listing({ db }: Store, flags: { user?: string; json?: boolean }):
   const user = flags.user === undefined ? undefined : await getUser(db, flags.user);
   const rows = (await listApiKeys(db, user?.id)).map(shown);
   if (flags.json) return `${JSON.stringify(rows)}\n`;
-  const cells = rows.map((row) => [row.prefix, row.name, row.owner, row.createdAt, row.lastUsedAt, row.revokedAt]);
-  return table(['PREFIX', 'NAME', 'USER', 'CREATED', 'LAST USED', 'REVOKED'], cells);
+  const cells = rows.map((row) => [
+    ...[row.prefix, row.name, row.owner, row.permissions.join(', ')],
+    ...[row.createdAt, row.lastUsedAt, row.expiresAt, row.revokedAt],
+  ]);
+  return table(['PREFIX', 'NAME', 'USER', 'MAY', 'CREATED', 'LAST USED', 'EXPIRES', 'REVOKED'], cells);
 }
 
-function shown({ id: _, ...key }: ApiKey) {
-  const { createdAt, lastUsedAt, revokedAt } = key;
+function shown({ id: _, isReadOnly, ...key }: ApiKey) {
+  const { createdAt, lastUsedAt, expiresAt, revokedAt } = key;
   return {
     ...key,
     createdAt: shownTime(createdAt),
     lastUsedAt: shownTime(lastUsedAt),
+    expiresAt: shownTime(expiresAt),
     revokedAt: shownTime(revokedAt),
+    permissions: permissionsOf({ isReadOnly }),
   };
 }

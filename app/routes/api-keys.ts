@@ -4,14 +4,19 @@ import {
   createApiKey,
   findByApiKey,
   getApiKey,
+  type KeyLimits,
   listApiKeys,
+  type Principal,
+  permissionsOf,
   renameApiKey,
   revokeApiKey,
 } from '../../db/credentials.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../auth.ts';
+import { HttpError } from '../errors.ts';
 import type { Context } from '../server.ts';
+import { ValidationFailure, valueError } from '../validation.ts';
 import { isoTime, isoTimeOrNull } from '../wire.ts';
 
 type Schemas = components['schemas'];
@@ -35,15 +40,37 @@ function list({ store }: Context): RequestHandler {
 
 function create({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { user } = principalOf(req);
-    const { description }: Schemas['ApiKeyRequest'] = req.body;
+    const maker = principalOf(req);
+    const { user } = maker;
+    const { description, ...asked }: Schemas['ApiKeyRequest'] = req.body;
     const created = await write(store.db, async (trx) => {
-      const key = await createApiKey(trx, now(), actorOf(req), description);
-      const keyId = (await findByApiKey(trx, key))?.keyId as number;
+      const time = now();
+      const limits = limitsOf(asked, maker, time);
+      const key = await createApiKey(trx, time, actorOf(req), description ?? 'unnamed', limits);
+      const keyId = (await findByApiKey(trx, time, key))?.keyId as number;
       return { ...shown(await getApiKey(trx, user.id, keyId)), api_key: key };
     });
     res.status(201).json(created satisfies Schemas['CreatedApiKey']);
   };
+}
+
+/**
+ * Returns the limits of a key that is to be made. Unless told otherwise it expires with the key that makes it.
+ * Throws ValidationFailure for an end that has passed, HttpError 403 for one behind that of the key that makes it.
+ */
+function limitsOf(asked: Omit<Schemas['ApiKeyRequest'], 'description'>, maker: Principal, now: number): KeyLimits {
+  const { expires_at: end, permissions } = asked;
+  const expiresAt = end == null ? maker.expiresAt : Date.parse(end);
+  if (expiresAt !== null && !(expiresAt > now)) {
+    throw new ValidationFailure([valueError(['body', 'expires_at'], 'expires_at has to be a time to come', end)]);
+  }
+  if (maker.expiresAt !== null && Number(expiresAt) > maker.expiresAt) {
+    throw new HttpError(
+      403,
+      `This API key expires at ${isoTime(maker.expiresAt)}: it can't make one that is valid longer`,
+    );
+  }
+  return { expiresAt, isReadOnly: permissions != null && !permissions.includes('write') };
 }
 
 function read({ store }: Context): RequestHandler {
@@ -72,10 +99,12 @@ function revoke({ store, now }: Context): RequestHandler {
   };
 }
 
-function shown({ id, prefix, name, createdAt, lastUsedAt, revokedAt }: ApiKey): Schemas['ApiKey'] {
+function shown(key: ApiKey): Schemas['ApiKey'] {
+  const { id, prefix, name, createdAt, lastUsedAt, expiresAt, revokedAt } = key;
   return {
-    ...{ id, prefix, description: name, created_at: isoTime(createdAt) },
-    ...{ last_used_at: isoTimeOrNull(lastUsedAt), revoked_at: isoTimeOrNull(revokedAt) },
+    ...{ id, prefix, description: name, permissions: permissionsOf(key), created_at: isoTime(createdAt) },
+    ...{ last_used_at: isoTimeOrNull(lastUsedAt), expires_at: isoTimeOrNull(expiresAt) },
+    revoked_at: isoTimeOrNull(revokedAt),
   };
 }
 

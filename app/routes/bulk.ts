@@ -3,7 +3,7 @@ import { JsonError, type JsonObject } from '../../db/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
 import { read, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { actorOf } from '../auth.ts';
+import { actorOf, requireWriter } from '../auth.ts';
 import type { Context } from '../server.ts';
 import { ValidationFailure, valueError } from '../validation.ts';
 
@@ -21,6 +21,7 @@ export function bulkRoutes(context: Context): Router {
 function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const body: Schemas['KillSandboxes'] = req.body;
+    if (!body.dry_run) requireWriter(req);
     const by = actorOf(req);
     const criteria = criteriaOf(body);
     const { sandboxes, hasMore } = await (body.dry_run

@@ -39,7 +39,7 @@ function create(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
     const { api_key: key, ...body }: components['schemas']['CreateSession'] = req.body;
-    const principal = await findByApiKey(store.db, key);
+    const principal = await findByApiKey(store.db, now(), key);
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
     admit(req, principal, context);
     const wanted = { ...wantedSandbox(body), templateId: null };
