@@ -29,8 +29,8 @@ export function releaseSlot(res: Response): void {
 
 /**
  * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
- * `Retry-After` for one too many, and 505 for what isn't HTTP/1. A client that sends slowly or doesn't read takes no
- * room from others: when it gets tight, the connection goes whose body has been on its way, or whose answer has lain
+ * `Retry-After` for one too many, 505 for what isn't HTTP/1, and 417 for an expectation that nobody meets. A client that
+ * sends slowly or doesn't read takes no room from others: when it gets tight, the connection goes whose body has been on its way, or whose answer has lain
  * here, for the longest. Requests on one connection are taken up one after another, however many come at once.
  */
 export function admission({ config, log }: Pick<Context, 'config' | 'log'>): RequestHandler {
@@ -71,6 +71,7 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
   const admit: RequestHandler = (req, res, next) => {
     // Node's parser lets 0.9 and 2.0 pass, which mean something else on the wire.
     if (req.httpVersionMajor !== 1) throw new HttpError(505, undefined, { Connection: 'close' });
+    if (isUnmetExpectation(req)) throw new HttpError(417);
     if (isProbe(req)) return next();
     if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
     if (underWay.size >= config.maxConcurrent) {
@@ -112,6 +113,11 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
       next(error);
     }
   }
+}
+
+/** Returns whether the client expects something other than `100-continue`, which Node answers (RFC 9110, 10.1.1). */
+function isUnmetExpectation({ headers: { expect } }: Request): boolean {
+  return expect !== undefined && !/(^|\W)100-continue($|\W)/i.test(expect);
 }
 
 function unreadBytes(responses: Set<Response>): number {

@@ -18,24 +18,30 @@ const parsers: Record<string, (bytes: Buffer) => unknown> = {
 };
 
 /**
- * Returns the handlers that read a body into `req.body`, where the operation takes one. An empty body or a JSON null is
- * none, as FastAPI has it: undefined where the operation requires one, else an object with all the contract's defaults.
- * A body that doesn't say what it is counts as what the operation takes.
+ * Returns the handlers that read a body into `req.body`, where the operation takes one. An empty body, whatever its
+ * media type, and a JSON null are none, as FastAPI has it: undefined where the operation requires one, else an object
+ * with all the contract's defaults. A body without a Content-Type counts as what the operation takes.
+ * They throw HttpError 413 and 415, and ValidationFailure.
  */
 export function bodyReader(contract: Contract): RequestHandler[] {
+  const takes = (req: Request) => Object.keys(operationOf(contract, req)?.requestBody?.content ?? {});
   const assumeType: RequestHandler = (req, _res, next) => {
-    const [first] = mediaTypes(contract, req);
+    const [first] = takes(req);
     if (first) req.headers['content-type'] ??= first;
     next();
   };
-  const type = (req: IncomingMessage) => mediaTypes(contract, req as Request).includes(mediaTypeOf(req as Request));
+  const type = (req: IncomingMessage) => takes(req as Request).length > 0;
+  const parseBody: RequestHandler = (req, _res, next) => {
+    const bytes: unknown = req.body;
+    req.body = Buffer.isBuffer(bytes) && bytes.length > 0 ? parsed(bytes, req, takes(req)) : undefined;
+    next();
+  };
   /** The validator keeps something for every content type it meets, for good: it is to meet only ours. */
   const plainType: RequestHandler = (req, _res, next) => {
-    const takes = mediaTypes(contract, req);
+    const taken = takes(req);
     const mediaType = mediaTypeOf(req);
-    if (takes.length > 0 && !takes.includes(mediaType))
-      throw new HttpError(415, `Unsupported Media Type: send ${takes.join(' or ')}`);
-    if (takes.length > 0) req.headers['content-type'] = mediaType;
+    const plain = taken.includes(mediaType) ? mediaType : taken[0];
+    if (plain) req.headers['content-type'] = plain;
     else delete req.headers['content-type'];
     next();
   };
@@ -46,15 +52,13 @@ export function bodyReader(contract: Contract): RequestHandler[] {
   return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody, plainType, completeBody];
 }
 
-const parseBody: RequestHandler = (req, _res, next) => {
-  const bytes: unknown = req.body;
-  req.body = undefined;
-  if (!Buffer.isBuffer(bytes) || bytes.length === 0) return next();
+function parsed(bytes: Buffer, req: Request, taken: string[]): unknown {
+  const mediaType = mediaTypeOf(req);
+  if (!taken.includes(mediaType)) throw new HttpError(415, `Unsupported Media Type: send ${taken.join(' or ')}`);
   const charset = /;\s*charset="?([^";]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
   if (!/^utf-?8$/i.test(charset)) throw new HttpError(415, 'The request body must be UTF-8');
-  req.body = parsers[mediaTypeOf(req)]?.(bytes) ?? undefined;
-  next();
-};
+  return parsers[mediaType]?.(bytes) ?? undefined;
+}
 
 function parseJsonBody(bytes: Buffer): unknown {
   const text = textOf(bytes);
@@ -91,10 +95,6 @@ function plain(value: Json): unknown {
   return isObject(value)
     ? Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
     : value;
-}
-
-function mediaTypes(contract: Contract, req: Request): string[] {
-  return Object.keys(operationOf(contract, req)?.requestBody?.content ?? {});
 }
 
 function mediaTypeOf(req: Request): string {

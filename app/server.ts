@@ -90,6 +90,8 @@ export function createServer(
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
   server.on('clientError', answerBadHttp);
+  // By itself Node would answer 417 without a body.
+  server.on('checkExpectation', (req, res) => void server.emit('request', req, res));
   server.setTimeout(config.requestSeconds * 2000);
   const drain = boundConnections(server, config.maxConnections);
   const sweeper = startSweeper(context);

@@ -93,7 +93,7 @@ function wording(
       return { type: 'missing', msg: 'Field required' };
     case 'type':
       if (schema.enum) return notListed(schema.enum);
-      return isWholeBody && schema.type === 'object' ? notAModel : wrongType(schema, input, isText);
+      return isWholeBody && typesOf(schema).includes('object') ? notAModel : wrongType(schema, input, isText);
     case 'minimum':
       return {
         type: 'greater_than_equal',

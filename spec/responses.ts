@@ -14,8 +14,9 @@ export type Answer = {
   body: string | null;
 };
 
-/** Past a rate, or while the server is busy or its disk is full. */
-const anywhere = [429, 503, 507];
+/** What any request may be answered, by the contract's description; some of it with `Retry-After`. */
+const anywhere = [417, 429, 503, 507];
+const withRetryAfter = [429, 503];
 
 type Response = { content?: Record<string, unknown> };
 
@@ -48,7 +49,7 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     const { operation, pointer } = found;
     const declared = operation.responses[status] as Response | { $ref: string } | undefined;
     const response = declared ?? (anywhere.includes(status) ? { $ref: busyResponse(operation) } : undefined);
-    if (!declared && response && status !== 507 && retryAfter === null)
+    if (!declared && response && withRetryAfter.includes(status) && retryAfter === null)
       return `${operation.operationId} is answered ${status} without Retry-After`;
     if (!response) return `${operation.operationId} doesn't declare the status ${status}`;
     const { content } = resolve<Response>(contract, response);

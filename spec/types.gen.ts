@@ -1442,7 +1442,7 @@ export interface components {
             env?: components["schemas"]["Environment"];
             /** @description The template to start from */
             snapshot_id?: string | null;
-        };
+        } | null;
         /** CreateSession */
         CreateSession: {
             api_key: string;
@@ -1523,12 +1523,12 @@ export interface components {
              * @default 300
              */
             vm_lifetime_seconds: number;
-        };
+        } | null;
         /** SnapshotRequest */
         SnapshotRequest: {
             /** @description Anything that does not look like an id */
             name?: string | null;
-        };
+        } | null;
         /** CreateSnapshot */
         CreateSnapshot: {
             oci_image: string;
@@ -1579,7 +1579,7 @@ export interface components {
             expires_at?: string | null;
             /** @description What the key may do, everything unless given. `write` includes `read` */
             permissions?: ("read" | "write")[] | null;
-        };
+        } | null;
         /** ApiKeyDescription */
         ApiKeyDescription: {
             description: string;
@@ -1763,7 +1763,7 @@ export interface components {
             timeout: number;
             /** @description Whether memory is restored; there is none */
             memory?: boolean;
-        };
+        } | null;
         /** ResumedSandbox */
         ResumedSandbox: {
             /**
@@ -1774,7 +1774,7 @@ export interface components {
             autoPause?: boolean;
             /** @description Whether memory is restored; there is none */
             memory?: boolean;
-        };
+        } | null;
         /** SandboxTimeoutRequest */
         SandboxTimeoutRequest: {
             /** @description Seconds */
@@ -1787,7 +1787,7 @@ export interface components {
              * @default 15
              */
             duration: number;
-        };
+        } | null;
         /** SandboxPauseRequest */
         SandboxPauseRequest: {
             /**
@@ -1795,7 +1795,7 @@ export interface components {
              * @default true
              */
             memory: boolean;
-        };
+        } | null;
         /** SandboxForkRequest */
         SandboxForkRequest: {
             /**
@@ -1805,7 +1805,7 @@ export interface components {
             timeout: number;
             /** @default 1 */
             count: number;
-        };
+        } | null;
         /** SandboxForkResult */
         SandboxForkResult: {
             sandbox?: components["schemas"]["StartedSandbox"];
@@ -1815,7 +1815,7 @@ export interface components {
         SandboxSnapshotRequest: {
             /** @description `[namespace/]name[:tag]`; the namespace can only be the caller's own, the name not look like an id */
             name?: string;
-        };
+        } | null;
         /** SnapshotInfo */
         SnapshotInfo: {
             /** @description What to start a sandbox from; with the name where it has one, and the tag */

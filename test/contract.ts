@@ -21,7 +21,7 @@ export function checkResponse(method: string, url: string, status: number, conte
   const isAsset = !operation && status < 400;
   if (isAsset) return;
   // What every path may answer, whatever it is.
-  const isCommon = method !== 'HEAD' && (!operation || [400, 404, 405, 429, 500, 503, 507].includes(status));
+  const isCommon = method !== 'HEAD' && (!operation || [400, 404, 405, 417, 429, 500, 503, 507].includes(status));
   const shape = isE2b(path) ? 'E2BError' : 'Error';
   const breach = isCommon
     ? misfitOf(`#/components/schemas/${shape}`, body)

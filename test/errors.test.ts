@@ -74,6 +74,22 @@ describe('errors', () => {
     expect(await readText(socket), 'an answer to the request before').not.to.match(/^HTTP\/1.1 400/);
   });
 
+  it('417: an expectation that nobody meets, in the shape of other errors; 100-continue is met', async () => {
+    const { server } = await startApp({ port: 0 });
+    const { port } = new URL(await server.start());
+    const say = (path: string, expectation: string) => {
+      const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\nExpect: ${expectation}`;
+      return readText(connect(Number(port), '127.0.0.1').end(`${head}\r\n\r\n{}`));
+    };
+    const inVain = await say('/v1/vms', 'x');
+    expect(inVain).to.match(/^HTTP\/1.1 417 Expectation Failed\r\n/);
+    expect(inVain).to.match(/\r\nx-request-id: [0-9a-f-]{36}\r\n/i);
+    expect(inVain.split('\r\n\r\n')[1]).to.equal('{"detail":"Expectation Failed"}');
+    const e2b = await say('/sandboxes', 'x');
+    expect(e2b.split('\r\n\r\n')[1]).to.equal('{"code":417,"message":"Expectation Failed"}');
+    expect(await say('/v1/vms', '100-Continue')).to.match(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 401 /);
+  });
+
   it('422: a body that is not UTF-8', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');

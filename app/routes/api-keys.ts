@@ -42,7 +42,7 @@ function create({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const maker = principalOf(req);
     const { user } = maker;
-    const { description, ...asked }: Schemas['ApiKeyRequest'] = req.body;
+    const { description, ...asked }: NonNullable<Schemas['ApiKeyRequest']> = req.body;
     const created = await write(store.db, async (trx) => {
       const time = now();
       const limits = limitsOf(asked, maker, time);
@@ -58,7 +58,11 @@ function create({ store, now }: Context): RequestHandler {
  * Returns the limits of a key that is to be made. Unless told otherwise it expires with the key that makes it.
  * Throws ValidationFailure for an end that has passed, HttpError 403 for one behind that of the key that makes it.
  */
-function limitsOf(asked: Omit<Schemas['ApiKeyRequest'], 'description'>, maker: Principal, now: number): KeyLimits {
+function limitsOf(
+  asked: Omit<NonNullable<Schemas['ApiKeyRequest']>, 'description'>,
+  maker: Principal,
+  now: number,
+): KeyLimits {
   const { expires_at: end, permissions } = asked;
   const expiresAt = end == null ? maker.expiresAt : Date.parse(end);
   if (expiresAt !== null && !(expiresAt > now)) {

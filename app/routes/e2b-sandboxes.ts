@@ -167,7 +167,7 @@ function setTimeout({ store, now }: Context): RequestHandler {
 
 function refresh({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { duration }: Required<Schemas['SandboxRefreshRequest']> = req.body;
+    const { duration }: Required<NonNullable<Schemas['SandboxRefreshRequest']>> = req.body;
     const lifetimeSeconds = Math.max(duration, minRefreshSeconds);
     await extendSandbox(store.db, now, actorOf(req), sandboxIdOf(req), lifetimeSeconds);
     res.status(204).end();
@@ -183,7 +183,7 @@ function pause({ store, now }: Context): RequestHandler {
 
 function resume({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { timeout }: Schemas['ResumedSandbox'] = req.body;
+    const { timeout }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const id = sandboxIdOf(req);
     const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, positive(timeout));
     res.status(201).json(startedSandbox(sandbox));

@@ -30,7 +30,7 @@ function create({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const namespace = namespaceOf(user.name);
-    const { name }: Schemas['SandboxSnapshotRequest'] = req.body;
+    const { name }: NonNullable<Schemas['SandboxSnapshotRequest']> = req.body;
     const reference = name === undefined ? null : parseReference(name, namespace);
     if (reference && /^s[a-z0-9]{20}(:|$)/.test(reference))
       throw new HttpError(400, `Invalid name: ${name} looks like an id`);
@@ -43,7 +43,7 @@ function create({ store, now }: Context): RequestHandler {
 
 function fork({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { timeout, count }: Required<Schemas['SandboxForkRequest']> = req.body;
+    const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
     const wanted = { count, lifetimeSeconds: positive(timeout) };
     const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
     const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));

@@ -41,7 +41,7 @@ function list({ store, now, config }: Context): RequestHandler {
 function create(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
-    const body: Schemas['CreateVM'] = req.body;
+    const body: NonNullable<Schemas['CreateVM']> = req.body;
     const wanted = { ...wantedSandbox(body), templateId: body.snapshot_id ?? null };
     const sandbox = await createSandbox(store.db, now, actorOf(req), wanted);
     sendCreated(context, res, sandbox);
@@ -88,7 +88,7 @@ function suspend({ store, now, config }: Context): RequestHandler {
 
 function resume({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { vm_lifetime_seconds: lifetime }: Schemas['Lifetime'] = req.body;
+    const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
     const sandbox = await resumeSandbox(store.db, now, actorOf(req), vmId(req), lifetime);
     sendJson(res, config, vm(sandbox));
   };
@@ -97,7 +97,7 @@ function resume({ store, now, config }: Context): RequestHandler {
 function clone(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
-    const { vm_lifetime_seconds: lifetime }: Schemas['Lifetime'] = req.body;
+    const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
     const wanted = { count: 1, lifetimeSeconds: lifetime };
     const [sandbox] = await forkSandbox(store.db, now, actorOf(req), vmId(req), wanted);
     sendCreated(context, res, sandbox as Sandbox);
@@ -106,7 +106,7 @@ function clone(context: Context): RequestHandler {
 
 function takeSnapshot({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { name = null }: Schemas['SnapshotRequest'] = req.body;
+    const { name = null }: NonNullable<Schemas['SnapshotRequest']> = req.body;
     const wanted = { name, replace: false };
     const taken = await snapshotSandbox(store.db, now, actorOf(req), vmId(req), wanted);
     res.status(201);
