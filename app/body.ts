@@ -1,12 +1,11 @@
 import { isUtf8 } from 'node:buffer';
-import type { IncomingMessage } from 'node:http';
 import express, { type Request, type RequestHandler } from 'express';
 import { isObject, type Json, JsonError, maxDepth } from '../db/json.ts';
 import type { Contract } from '../spec/load.ts';
 import { HttpError } from './errors.ts';
 import { jsonProblem, parseOrRefuse } from './json.ts';
 import { lastValues } from './query.ts';
-import { operationOf, ValidationFailure } from './validation.ts';
+import { operationOf, ValidationFailure, valueError } from './validation.ts';
 
 /** The contract's description names it. */
 export const maxBodyBytes = 2 ** 20;
@@ -30,7 +29,7 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     if (first) req.headers['content-type'] ??= first;
     next();
   };
-  const type = (req: IncomingMessage) => takes(req as Request).length > 0;
+  const type = (req: Request) => takes(req).length > 0;
   const parseBody: RequestHandler = (req, _res, next) => {
     const bytes: unknown = req.body;
     req.body = Buffer.isBuffer(bytes) && bytes.length > 0 ? parsed(bytes, req, takes(req)) : undefined;
@@ -49,7 +48,51 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     if (operationOf(contract, req)?.requestBody?.required === false) req.body ??= {};
     next();
   };
-  return [assumeType, express.raw({ type, limit: maxBodyBytes }), parseBody, plainType, completeBody];
+  return [assumeType, bytesOf(type), parseBody, plainType, completeBody];
+}
+
+/**
+ * Reads the bodies whose type is wanted into a Buffer. Throws HttpError 413 before it reads more than the limit, where
+ * express.raw would read all of it first, and ValidationFailure for a body that is not what its Content-Encoding says.
+ */
+function bytesOf(isWanted: (req: Request) => boolean): RequestHandler {
+  const read = express.raw({ type: (req) => isWanted(req as Request), limit: maxBodyBytes });
+  return (req, res, next) => {
+    const { 'content-length': length, 'content-encoding': encoding } = req.headers;
+    let isOver = false;
+    const finish = (error?: unknown) => {
+      if (!isOver) next(isUndecoded(error) && encoding ? undecoded(encoding) : error);
+      isOver = true;
+    };
+    if (!isWanted(req)) return next();
+    if (Number(length) > maxBodyBytes) throw tooLarge();
+    if (length === undefined) countBytes(req, () => finish(tooLarge()));
+    read(req, res, finish);
+  };
+}
+
+/** The connection closes after this answer: the rest of the body is not read. */
+function tooLarge(): HttpError {
+  return new HttpError(413, `The request body is larger than ${maxBodyBytes} bytes`, { Connection: 'close' });
+}
+
+function countBytes(req: Request, onTooMany: () => void): void {
+  let count = 0;
+  const add = (chunk: Buffer) => {
+    count += chunk.length;
+    if (count <= maxBodyBytes) return;
+    req.off('data', add);
+    onTooMany();
+  };
+  req.on('data', add);
+}
+
+function isUndecoded(error: unknown): boolean {
+  return error instanceof Error && 'status' in error && error.status === 400;
+}
+
+function undecoded(encoding: string): ValidationFailure {
+  return new ValidationFailure([valueError(['body'], `the body is not ${encoding}, its Content-Encoding`, null)]);
 }
 
 function parsed(bytes: Buffer, req: Request, taken: string[]): unknown {

@@ -1,7 +1,7 @@
 import { apiKeyPattern } from '../db/credentials.ts';
 import { isLoopback } from './loopback.ts';
 import { type NetworkConfig, networkSettings } from './network-settings.ts';
-import { duration, integer, matching, type Setting, text } from './setting.ts';
+import { address, duration, integer, matching, type Setting, text } from './setting.ts';
 
 export type Config = NetworkConfig & {
   host: string;
@@ -31,7 +31,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     argument: 'address',
     help: 'address to listen on',
     fallback: '127.0.0.1',
-    read: text,
+    read: address,
   },
   port: {
     variable: 'SANDPIT_PORT',
@@ -132,7 +132,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     argument: 'address',
     help: 'address to serve metrics on; beyond this machine it takes a token',
     fallback: '127.0.0.1',
-    read: text,
+    read: address,
   },
   metricsPort: {
     variable: 'SANDPIT_METRICS_PORT',

@@ -5,6 +5,7 @@ import { addSecurityHeaders, crossOrigin } from './headers.ts';
 import { requestLog } from './log.ts';
 import { requestMetrics } from './metrics.ts';
 import { queryParser } from './query.ts';
+import { normalTarget } from './request-target.ts';
 import { apiKeysRoutes } from './routes/api-keys.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { authRoutes } from './routes/auth.ts';
@@ -30,12 +31,14 @@ export function createApp(context: Context): Express {
   app.set('env', 'production');
   app.disable('x-powered-by');
   app.disable('etag');
+  // No answer has an ETag or Last-Modified, so none is ever "not modified", whatever If-None-Match says.
+  Object.defineProperty(app.request, 'fresh', { value: false });
   app.enable('case sensitive routing');
   app.set('trust proxy', context.config.trustProxy);
   app.set('query parser', queryParser(context.contract));
   addSecurityHeaders(app, context.config);
 
-  app.use(requestLog(context));
+  app.use(requestLog(context), normalTarget);
   if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
   if (context.test) app.use(testMiddleware(context.test));
   // A page is to see its refusal, too.
@@ -56,7 +59,7 @@ export function createApp(context: Context): Express {
   if (context.test) app.use(testRoutes(context, context.test));
   app.use(docsRoutes());
   app.use(notFound);
-  app.use('/v1/sessions/sandboxes', refuseFilterToo(context));
+  app.use(refuseFilterToo(context));
   // Twice: what the first answers may break the contract, too.
   app.use(errorHandler(context), errorHandler(context));
   return app;

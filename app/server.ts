@@ -1,13 +1,14 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, type Server, STATUS_CODES } from 'node:http';
+import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Express, Request } from 'express';
 import type { Logger } from 'pino';
 import { EventFeed } from '../db/feed.ts';
 import { openStore, type Store } from '../db/open.ts';
 import { type Contract, loadContract, withoutTests } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
+import { closeGently } from './closing.ts';
 import { type Config, refuseOpenMetrics } from './config.ts';
 import { boundConnections, maxHeaderBytes } from './connections.ts';
 import { createApp } from './http.ts';
@@ -89,9 +90,9 @@ export function createServer(
   const app = createApp(context);
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
-  server.on('clientError', answerBadHttp);
   // By itself Node would answer 417 without a body.
   server.on('checkExpectation', (req, res) => void server.emit('request', req, res));
+  closeGently(server);
   server.setTimeout(config.requestSeconds * 2000);
   const drain = boundConnections(server, config.maxConnections);
   const sweeper = startSweeper(context);
@@ -144,6 +145,8 @@ function limitsOf({ requestSeconds }: Config) {
     requestTimeout: requestSeconds * 1000,
     keepAliveTimeout: 65_000,
     connectionsCheckingInterval: 500,
+    // A request without one is refused like others: node's own 400 has no body.
+    requireHostHeader: false,
   };
 }
 
@@ -151,21 +154,4 @@ async function listen(server: Server, { host, port, tlsCert }: Config): Promise<
   server.listen(port, host);
   await once(server, 'listening');
   return urlOf(tlsCert === undefined ? 'http' : 'https', server.address() as AddressInfo);
-}
-
-const badHttpStatus: Record<string, number> = {
-  HPE_HEADER_OVERFLOW: 431,
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-};
-
-/** What isn't HTTP never becomes a request; it is answered in the shape of other errors all the same. */
-function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): void {
-  // Beside the answer to an earlier request it would be taken for that answer, or land in the middle of it.
-  const isAnswering = '_httpMessage' in socket && socket._httpMessage !== null;
-  if (code === 'ECONNRESET' || !socket.writable || isAnswering) return void socket.destroy();
-  const status = badHttpStatus[code ?? ''] ?? 400;
-  const body = JSON.stringify({ detail: STATUS_CODES[status] });
-  const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close`;
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers}\r\n\r\n${body}`);
 }

@@ -14,6 +14,11 @@ export function text(value: string): string {
   return matching(value, /^[^\0]+$/, 'not empty');
 }
 
+/** Returns an address to listen on: of an IPv6 address in the brackets of a URL, what is in them. Throws as `text`. */
+export function address(value: string): string {
+  return text(value.replace(/^\[([\da-f:.%]+)\]$/i, '$1'));
+}
+
 /** Returns the text. Throws an Error that says what is allowed unless it matches. */
 export function matching(value: string, pattern: RegExp, allowed: string): string {
   if (pattern.test(value)) return value;

@@ -124,8 +124,8 @@ function validatorParts(contract: Contract, wanted: Wanted): Parts {
     validateResponses,
     validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
     fileUploader: false,
-    // The files that make up the reference page.
-    ignorePaths: /^\/docs\/./,
+    // What leads to the reference page, and the files that make it up.
+    ignorePaths: /^\/(docs\/.*)?$/,
   }) as RequestHandler[];
   const named = (...names: string[]) =>
     names.map((wanted) => {

@@ -8,6 +8,14 @@ describe('the configuration', () => {
     expect(readConfig({ port: '5000' }, env)).to.deep.include({ port: 5000, host: '::1', db: './sandpit.db' });
   });
 
+  it('takes an IPv6 address to listen on with and without the brackets that a URL has around it', () => {
+    for (const name of ['host', 'metricsHost'] as const) {
+      expect(readConfig({ [name]: '[::1]' }, {})[name]).to.equal('::1');
+      expect(readConfig({ [name]: '::' }, {})[name]).to.equal('::');
+      expect(readConfig({ [name]: 'localhost' }, {})[name]).to.equal('localhost');
+    }
+  });
+
   it('has defaults that are valid values', () => {
     for (const { fallback, read } of Object.values(settings)) {
       if (fallback !== undefined) expect(read(String(fallback))).to.equal(fallback);

@@ -124,10 +124,34 @@ describe('GET /docs', () => {
     const { http } = await startApp();
     const page = await http.get('/docs');
     expect(page.headers['content-type']).to.match(/^text\/html/);
-    expect(page.text).not.to.match(/https?:|\/\//);
-    const parts = [...page.text.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, url]) => url as string);
+    // Relative ones only: a proxy may put a path before it.
+    expect(page.text).not.to.match(/https?:|\/\/|(src|href)="\//);
+    const parts = [...page.text.matchAll(/(?:src|href)="(docs[^"]+)"/g)].map(([, url]) => `/${url}`);
     expect(parts).to.have.length(3);
     for (const url of parts) expect((await http.get(url)).status, url).to.equal(200);
-    expect(page.headers['content-security-policy']).to.contain("default-src 'none'");
+    const script = await http.get('/docs/start.js');
+    expect(script.text)
+      .to.contain("fetch('openapi.json')")
+      .and.not.to.match(/'\/|"\//);
+    const policy = page.headers['content-security-policy'];
+    for (const name of ['default-src', 'frame-ancestors', 'base-uri', 'form-action']) {
+      expect(policy).to.contain(`${name} 'none'`);
+    }
+  });
+
+  it('is where a browser is led to from / and /docs/, by relative addresses', async () => {
+    const { http } = await startApp();
+    for (const [path, location] of [
+      ['/', 'docs'],
+      ['/docs/', '../docs'],
+    ] as const) {
+      const answer = await http.get(path).set('Accept', 'text/html,*/*;q=0.8');
+      expect([answer.status, answer.headers.location], path).to.deep.equal([302, location]);
+    }
+    expect((await http.get('/')).status).to.equal(302);
+    const json = await http.get('/').set('Accept', 'application/json');
+    expect([json.status, json.body]).to.deep.equal([404, { detail: 'Not Found' }]);
+    for (const path of ['/docs/x', '/docs//', '/docs/start.js/'])
+      expect((await http.get(path)).status, path).to.equal(404);
   });
 });

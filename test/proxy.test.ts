@@ -74,14 +74,14 @@ describe('the proxy', () => {
         (await fetch(passing.url + path, { headers, ...(body && { method: 'POST', body }) })).status;
       expect(await send(list, { Authorization: 'Basic abc' })).to.equal(401);
       expect(await send('/v1/vms', { ...key, 'Content-Type': 'text/plain' }, 'hello')).to.equal(415);
-      expect(await send('/v1/vms', { ...key, ...json, 'Content-Encoding': 'gzip' }, '{}')).to.equal(400);
+      expect(await send('/v1/vms', { ...key, ...json, 'Content-Encoding': 'gzip' }, '{}')).to.equal(422);
       expect(await send('/v1/vms/%ff', key)).to.equal(404);
       expect(await send('/health', {})).to.equal(200);
       await passing.summary();
       expect(passing.lines().filter((line) => line.includes('  request  '))).to.deep.equal([
         `#1 GET ${list}  request  no credential: X-API-Key or Authorization: Bearer`,
         '#2 POST /v1/vms  request  The operation takes no body of this Content-Type',
-        "#3 POST /v1/vms  request  The body doesn't fit its Content-Encoding or Content-Length",
+        '#3 POST /v1/vms  request  body: Value error, the body is not gzip, its Content-Encoding',
         "#4 GET /v1/vms/%ff  request  The path can't be decoded",
       ]);
     });

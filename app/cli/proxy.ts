@@ -3,7 +3,7 @@ import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { isLoopback } from '../loopback.ts';
 import { hostOf } from '../networks.ts';
 import type { Summary } from '../proxy/report.ts';
-import { integer } from '../setting.ts';
+import { address, integer } from '../setting.ts';
 import { asFlag } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -14,7 +14,7 @@ export function proxyCommand(program: Command, terminal: Terminal): void {
     .command('proxy')
     .description('pass traffic on to a server and report what breaks the contract, until stopped')
     .requiredOption('--target <url>', 'the server to pass on to, a path before its own included', readTarget)
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--host <address>', 'address to listen on', asFlag(address), '127.0.0.1')
     .option('--port <number>', 'port to listen on, 0 for a free one', asFlag(integer(0, 65_535)), 3001)
     .option('--strict', 'exit with 1 when the contract was broken, or nothing was checked')
     .option('--json', 'a line of JSON for each breach, and one for the summary')

@@ -22,7 +22,6 @@ const maxShownInput = 60;
 
 /** Of answers that say nothing but their status. */
 const plainWords: Record<number, string> = {
-  400: "The body doesn't fit its Content-Encoding or Content-Length",
   404: "The path can't be decoded",
   415: 'The operation takes no body of this Content-Type',
 };

@@ -2,9 +2,12 @@ import { Router } from 'express';
 import { readAsset } from '../../spec/assets.ts';
 
 /** The page loads nothing from elsewhere, and the browser is told to refuse it if it tried. */
-const contentSecurityPolicy =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'";
+const contentSecurityPolicy = [
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'",
+  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+].join('; ');
 
+/** Its addresses are relative, so that it works behind a proxy that puts a path before Sandpit's own. */
 const page = `<!doctype html>
 <html lang="en">
 <head>
@@ -12,21 +15,28 @@ const page = `<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sandpit API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
 <div id="reference"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 `;
 
-const startScript = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', validatorUrl: null, deepLinking: true });\n`;
+/** The contract names no server: requests that are tried go to where the page came from. */
+const startScript = `fetch('openapi.json').then((answer) => answer.json()).then((contract) => {
+  const spec = { ...contract, servers: [{ url: new URL('.', location.href).href }] };
+  SwaggerUIBundle({ spec, dom_id: '#reference', validatorUrl: null, deepLinking: true });
+});
+`;
 
-/** The API reference page: Swagger UI, served from this machine. */
+/** The API reference page: Swagger UI, served from this machine. Browsers are led to it from `/`. */
 export function docsRoutes(): Router {
-  const router = Router();
+  const router = Router({ strict: true });
+  router.get('/', (req, res, next) => (req.accepts('html') ? res.redirect('docs') : next()));
+  router.get('/docs/', (_req, res) => res.redirect('../docs'));
   router.get(
     '/docs',
     (_req, res) => void res.set('Content-Security-Policy', contentSecurityPolicy).type('html').send(page),

@@ -94,7 +94,7 @@ function sandboxIdOf(sessionId: unknown): string {
 /** The validator knows nothing of the JSON in `metadata`: when it refuses the rest, this has the filter judged as well. */
 export function refuseFilterToo({ contract }: Context): ErrorRequestHandler {
   return (error, req, _res, next) => {
-    if (!isValidatorError(error) || !isBreach(error)) return next(error);
+    if (req.path !== '/v1/sessions/sandboxes' || !isValidatorError(error) || !isBreach(error)) return next(error);
     next(new ValidationFailure([...filterProblems(req.url), ...problemsOf(contract, error, req)]));
   };
 }

@@ -36,7 +36,7 @@ describe('abuse: floods', () => {
     return answers(clients);
   });
 
-  flood(`${slowClients} clients that send a byte of a body every 100 ms`, `closed x ${slowClients}`, async () => {
+  flood(`${slowClients} clients that send a byte of a body every 100 ms`, `408 x ${slowClients}`, async () => {
     const clients = await connections(slowClients);
     const head = `POST /v1/auth/token HTTP/1.1\r\nHost: x\r\n${form}\r\nContent-Length: 100000\r\n\r\n`;
     for (const { socket } of clients) dribble(socket, head, 'x');
@@ -50,24 +50,17 @@ describe('abuse: floods', () => {
     return said.every((status) => status === 'closed' || status === '408') ? 'all closed' : counted(said);
   });
 
-  flood(`${repeats} times a header of 200 KB`, 'all refused', async () => {
+  flood(`${repeats} times a header of 200 KB`, `431 x ${repeats}`, async () => {
     const head = `GET /health HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(200_000)}\r\n\r\n`;
     const said = await Promise.all(Array.from({ length: repeats }, () => target().say(head)));
-    return said.map(statusesIn).every((status) => status === '431' || status === 'closed')
-      ? 'all refused'
-      : counted(said);
+    return counted(said.map(statusesIn));
   });
 
   flood(`${repeats} times 1 MB of [ and of keys, 20 at a time`, `413 x ${repeats}, 422 x ${repeats}`, async () => {
     const keys = `{${Array.from({ length: 90_000 }, (_, n) => `"k${n}":1`).join()}}`;
     const bodies = Array.from({ length: 10 }, () => ['['.repeat(1_000_000), `${keys.padEnd(2 ** 20)} `]).flat();
     const headers = { 'X-API-Key': key };
-    // A connection that is closed while it still sends has had its answer.
-    const ask = (body: string) =>
-      target()
-        .ask('POST', '/v1/vms', { headers, body })
-        .then(({ status }) => status)
-        .catch(() => 413);
+    const ask = async (body: string) => (await target().ask('POST', '/v1/vms', { headers, body })).status;
     const statuses: number[] = [];
     while (statuses.length < repeats * 2) statuses.push(...(await Promise.all(bodies.map(ask))));
     return counted(statuses);

@@ -45,6 +45,7 @@ const shapes: [string, string, string][] = [
   ['a bare CR before a header', `${get}\rX-Cr: a${end}`, '400'],
   ['lines that end in a bare LF', 'GET /health HTTP/1.1\nHost: x\n\n', '400'],
   ['a space before the first header', `GET /health HTTP/1.1\r\n Host: x${end}`, '400'],
+  ['two Hosts', `${get}Host: evil.example${end}`, '400'],
   ['HTTP/1.1 without a Host', `GET /health HTTP/1.1${end}`, '400'],
   ['HTTP/2.0 in plain text', `GET /health HTTP/2.0\r\nHost: x\r\nConnection: close${end}`, '505'],
   ['the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\nSM${end}`, '400'],
@@ -60,7 +61,7 @@ const shapes: [string, string, string][] = [
   [
     'a target with a host in it',
     `GET http://evil.example/health HTTP/1.1\r\nHost: x\r\nConnection: close${end}`,
-    '404',
+    '400',
   ],
   ['a target that is no path', `GET health HTTP/1.1\r\nHost: x${end}`, '400'],
   ['a target of *', `OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close${end}`, '404'],
