@@ -5,8 +5,8 @@ import { operationFinder, responseChecker, schemaChecker } from '../spec/respons
 export const contract = loadContract();
 export const operations = operationsOf(contract);
 
-/** What the tests have seen the server answer: `operationId status`. */
-export const answered = new Set<string>();
+/** What this process has seen the server answer: `operationId status`. */
+const answered = new Set<string>();
 const breaches: string[] = [];
 
 const find = operationFinder(contract);
@@ -36,10 +36,15 @@ export function throwBreaches(): void {
   if (found.length > 0) throw new Error(`the contract was broken:\n${found.join('\n')}`);
 }
 
-/** Returns every `operationId status` that the contract declares and no test has seen. */
-export function untestedStatuses(): string[] {
+/** Returns every `operationId status` that this process has seen the server answer. */
+export function seenStatuses(): string[] {
+  return [...answered];
+}
+
+/** Returns every `operationId status` that the contract declares and that is not in `seen`. */
+export function untestedStatuses(seen: Set<string>): string[] {
   const declared = operations.flatMap(({ operation }) =>
     Object.keys(operation.responses).map((status) => `${operation.operationId} ${status}`),
   );
-  return declared.filter((entry) => !answered.has(entry));
+  return declared.filter((entry) => !seen.has(entry));
 }
