@@ -48,7 +48,7 @@ export async function streamEvents(
     let place = from ?? (await boundsOf(db)).last;
     if (over.signal.aborted) throw new HttpError(503, 'The server is stopping', { 'Retry-After': '1' });
     // Whoever buffers what passes through would hold events back (nginx, "X-Accel-Buffering").
-    res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+    res.set({ 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
     // No event has come, but a client that is cut off before the first one knows where to go on.
     res.write(from === null ? `id: ${place}\n\n` : ':\n\n');
     let text = '';

@@ -42,7 +42,7 @@ export function createApp(context: Context): Express {
   if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
   if (context.test) app.use(testMiddleware(context.test));
   // A page is to see its refusal, too.
-  app.use(...crossOrigin(context.config), admission(context));
+  app.use(...crossOrigin(context.config, context.contract), admission(context));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { Request } from 'express';
 import { ipKeyGenerator } from 'express-rate-limit';
 import { HttpError } from './errors.ts';
+import type { Rate } from './network-settings.ts';
 import type { Context } from './server.ts';
 
 /** Callers that are remembered; beyond that the one that has asked nothing for the longest is forgotten. */
@@ -10,7 +11,8 @@ const maxCallers = 10_000;
 /**
  * Returns a function that counts a request against whoever makes it: their API key or user where that is known, else
  * their address. It throws HttpError 429 with `Retry-After` past the configured rate. A caller may use up a whole
- * period's requests at once and gets them back one by one (GCRA, the "virtual scheduling" of ITU-T I.371).
+ * period's requests at once and gets them back one by one (GCRA, the "virtual scheduling" of ITU-T I.371). The answer says
+ * in `RateLimit-*` how many are left (draft-ietf-httpapi-ratelimit-headers-06, which most clients read).
  */
 export function rateLimiter({ config, now, test }: Pick<Context, 'config' | 'now' | 'test'>): (req: Request) => void {
   const { rateLimit } = config;
@@ -27,10 +29,24 @@ export function rateLimiter({ config, now, test }: Pick<Context, 'config' | 'now
     const from = Math.min(Math.max(freeAt.get(caller) ?? 0, time), time + rateLimit.milliseconds);
     const wait = from + interval - rateLimit.milliseconds - time;
     const isRefused = wait > 1e-6;
+    const until = isRefused ? from : from + interval;
     freeAt.delete(caller);
-    freeAt.set(caller, isRefused ? from : from + interval);
+    freeAt.set(caller, until);
+    req.res?.set(rateHeaders(rateLimit, until - time));
     if (isRefused) throw new HttpError(429, 'Too many requests: try again later', { 'Retry-After': seconds(wait) });
     if (freeAt.size > maxCallers) freeAt.delete(freeAt.keys().next().value ?? '');
+  };
+}
+
+/** `owed` is in how many milliseconds the caller has all requests back. */
+function rateHeaders({ count, milliseconds }: Rate, owed: number): Record<string, string> {
+  // Without the part that rounding adds, the last one would be missing.
+  const left = Math.floor(((milliseconds - owed) / milliseconds) * count + 1e-6);
+  return {
+    'RateLimit-Policy': `${count};w=${milliseconds / 1000}`,
+    'RateLimit-Limit': `${count}`,
+    'RateLimit-Remaining': `${left}`,
+    'RateLimit-Reset': seconds(owed),
   };
 }
 

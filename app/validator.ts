@@ -27,7 +27,7 @@ export function validator(context: Context): RequestHandler {
     validateResponses: context.config.validateResponses,
   });
   const everything = inTurn([
-    ...before,
+    countRefusals(context, inTurn(before)),
     ...security,
     limitAnonymous(context),
     ...bodyReader(contract),
@@ -81,6 +81,15 @@ function inTurn(handlers: RequestHandler[]): RequestHandler {
     };
     next();
   };
+}
+
+/** A path or method that nothing has counts for the address: nobody's credential is looked at then. */
+function countRefusals({ limitRate }: Context, find: RequestHandler): RequestHandler {
+  return (req, res, next) =>
+    find(req, res, (error?: unknown) => {
+      if (error) limitRate(req);
+      next(error);
+    });
 }
 
 /** Whoever has a credential was counted with it. */

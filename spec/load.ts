@@ -39,7 +39,7 @@ export type Contract = {
   tags: { name: string }[];
   security?: Record<string, string[]>[];
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema> };
+  components: { schemas: Record<string, Schema>; headers: Record<string, unknown> };
 };
 
 /** The text of `openapi.yaml`, byte for byte. */

@@ -2170,8 +2170,7 @@ export interface components {
         /** @description The caller asks more often than the server's operator allows */
         TooManyRequests: {
             headers: {
-                /** @description Seconds to wait before the next attempt */
-                "Retry-After"?: number;
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -2190,8 +2189,7 @@ export interface components {
         /** @description No valid credential */
         E2BUnauthorized: {
             headers: {
-                /** @description Always `Bearer` */
-                "WWW-Authenticate"?: string;
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 [name: string]: unknown;
             };
             content: {
@@ -2246,8 +2244,7 @@ export interface components {
         /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails */
         E2BBusy: {
             headers: {
-                /** @description Seconds to wait before the next attempt */
-                "Retry-After"?: number;
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -2329,8 +2326,7 @@ export interface components {
         /** @description No valid credential */
         Unauthorized: {
             headers: {
-                /** @description Always `Bearer` */
-                "WWW-Authenticate"?: string;
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 [name: string]: unknown;
             };
             content: {
@@ -2385,8 +2381,7 @@ export interface components {
         /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails, or too many passwords are being checked */
         Busy: {
             headers: {
-                /** @description Seconds to wait before the next attempt */
-                "Retry-After"?: number;
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -2438,7 +2433,28 @@ export interface components {
         ApiKey: string | null;
     };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description Names the request, in the server's log and in the events it makes; every answer has it */
+        "X-Request-Id": string;
+        /** @description Seconds to wait before the next attempt */
+        "Retry-After": number;
+        /** @description The rate that the operator allows each caller, as requests and the seconds they are for: `50;w=1`. Where there is a rate, every answer to a request that counts has the four `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers-06); `/health` and `/ready` don't count. Those of `POST /v1/auth/token` tell of failed attempts, where these are limited */
+        "RateLimit-Policy": string;
+        /** @description How many requests the caller may make at once */
+        "RateLimit-Limit": number;
+        /** @description How many of them are left */
+        "RateLimit-Remaining": number;
+        /** @description Seconds until all of them are back, if the caller makes none meanwhile */
+        "RateLimit-Reset": number;
+        /** @description Always `Bearer` */
+        "WWW-Authenticate": string;
+        /** @description Where the next page begins; only when there is more */
+        "X-Next-Token": string;
+        /** @description How many run of all that match, whatever the page; only when running ones are asked for */
+        "X-Total-Running": number;
+        /** @description The path of the new sandbox */
+        Location: string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -2669,8 +2685,7 @@ export interface operations {
             /** @description The sandbox that was created */
             201: {
                 headers: {
-                    /** @description The path of the new sandbox */
-                    Location?: string;
+                    Location: components["headers"]["Location"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3299,8 +3314,7 @@ export interface operations {
             /** @description The caller has as many streams as there may be */
             429: {
                 headers: {
-                    /** @description Seconds to wait before the next attempt */
-                    "Retry-After"?: number;
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3338,8 +3352,7 @@ export interface operations {
             /** @description Too many failed attempts */
             429: {
                 headers: {
-                    /** @description Seconds to wait before the next attempt */
-                    "Retry-After"?: number;
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3436,10 +3449,8 @@ export interface operations {
             /** @description A page of sandboxes */
             200: {
                 headers: {
-                    /** @description Where the next page begins; only when there is more */
-                    "X-Next-Token"?: string;
-                    /** @description How many run of all that match, whatever the page; only when running ones are asked for */
-                    "X-Total-Running"?: number;
+                    "X-Next-Token": components["headers"]["X-Next-Token"];
+                    "X-Total-Running": components["headers"]["X-Total-Running"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3989,8 +4000,7 @@ export interface operations {
             /** @description A page of snapshots */
             200: {
                 headers: {
-                    /** @description Where the next page begins; only when there is more */
-                    "X-Next-Token"?: string;
+                    "X-Next-Token": components["headers"]["X-Next-Token"];
                     [name: string]: unknown;
                 };
                 content: {

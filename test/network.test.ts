@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
+import { contract, operations } from './contract.ts';
 import { apiKey, itHere, startApp, type TestApp } from './helpers.ts';
 import { openStream } from './sse.ts';
 
@@ -34,6 +35,28 @@ describe('on a network', () => {
     });
   });
 
+  describe('Cache-Control', () => {
+    it('keeps every answer out of every cache, except for the files of the reference page', async () => {
+      const app = await startApp();
+      const alice = await app.addUser('alice');
+      const isPlain = ({ path }: { path: string }) => path !== '/v1/events' && !path.startsWith('/_test/');
+      const asked = [
+        ...operations.filter(isPlain).map(({ method, path }) => [method, path.replace(/\{.*?\}/g, 'x')] as const),
+        ...['/nope', '/', '/docs/', '/%ff'].map((path) => ['get', path] as const),
+        ['put', '/health'] as const,
+        ['head', '/ready'] as const,
+      ];
+      for (const [method, path] of asked) {
+        for (const credential of [apiKey(alice), {}]) {
+          const { headers } = await app.http[method as 'get'](path).set(credential);
+          expect(headers['cache-control'], `${method} ${path}`).to.equal('no-store');
+        }
+      }
+      const { headers } = await app.http.get('/docs/swagger-ui.css');
+      expect(headers['cache-control']).to.equal('public, max-age=3600');
+    });
+  });
+
   describe('other origins', () => {
     const preflight = (app: TestApp, origin: string) =>
       app.http
@@ -46,6 +69,26 @@ describe('on a network', () => {
         expect(Object.keys(response.headers).join()).not.to.contain('access-control');
       }
       expect((await preflight(app, 'https://a.example')).status).to.equal(405);
+    });
+
+    itHere('may read every header that an answer may have of its own', async () => {
+      const app = await startApp({ corsOrigins: ['*'] });
+      const { headers } = await app.http.get('/health').set('Origin', 'https://a.example');
+      const exposed = headers['access-control-expose-headers']?.split(',') ?? [];
+      const declared = [...JSON.stringify(contract).matchAll(/"\$ref":"#\/components\/headers\/([^"]+)"/g)];
+      expect(declared.length).to.be.above(5);
+      expect(exposed).to.include.members(declared.map(([, name]) => name));
+      expect(exposed).to.include.members(['X-Request-Id', 'X-Total-Running', 'Location', 'RateLimit-Remaining']);
+    });
+
+    it('an answer declares no header that is not among the shared ones', () => {
+      const responses = operations.flatMap(({ operation }) => Object.values(operation.responses));
+      const shared = Object.values((contract.components as unknown as { responses: object }).responses);
+      for (const response of [...responses, ...shared] as { headers?: Record<string, object> }[]) {
+        for (const [name, header] of Object.entries(response.headers ?? {})) {
+          expect(header).to.deep.equal({ $ref: `#/components/headers/${name}` });
+        }
+      }
     });
 
     itHere('may call when they are listed, and no others', async () => {
@@ -80,6 +123,33 @@ describe('on a network', () => {
       expect((await ask()).status).to.equal(429);
       app.clock.now += 1;
       expect([(await ask()).status, (await ask()).status]).to.deep.equal([200, 429]);
+    });
+
+    itHere('every answer to a request that counts says what is left, whatever its status', async () => {
+      const app = await startApp({ rateLimit: { count: 4, milliseconds: 60_000 } });
+      const alice = await app.addUser('alice');
+      const ask = async (path: string, credential: Record<string, string> = apiKey(alice)) => {
+        const { headers } = await app.http.get(path).set(credential);
+        return ['policy', 'limit', 'remaining', 'reset'].map((name) => headers[`ratelimit-${name}`]).join(' ');
+      };
+      expect(await ask(list)).to.equal('4;w=60 4 3 15');
+      expect(await ask(`${list}?limit=0`)).to.equal('4;w=60 4 2 30');
+      expect(await ask('/v1/vms/x')).to.equal('4;w=60 4 1 45');
+      app.clock.now += 10_000;
+      expect(await ask('/sandboxes')).to.equal('4;w=60 4 0 50');
+      expect(await ask('/sandboxes'), '429').to.equal('4;w=60 4 0 50');
+      app.clock.now += 50_000;
+      expect(await ask(list)).to.equal('4;w=60 4 3 15');
+      for (const [path, left] of [
+        [list, 3],
+        ['/nope', 2],
+        ['/', 1],
+        ['/openapi.json', 0],
+      ] as const) {
+        expect(await ask(path, {}), path).to.match(new RegExp(`^4;w=60 4 ${left} `));
+      }
+      expect(await ask('/health')).to.equal('   ');
+      expect(await ask(list, { 'X-API-Key': 'wrong' })).to.match(/ 4 0 /);
     });
 
     itHere("429: an address's rate where there is no valid key, and in E2B's shape on its paths", async () => {

@@ -32,8 +32,7 @@ function createToken({ store, now, config }: Context): RequestHandler {
       createAccessToken(trx, now(), { ...originOf(req), user }, config.tokenSeconds),
     );
     const body: AccessToken = { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };
-    // RFC 6749, 5.1
-    res.set('Cache-Control', 'no-store').json(body);
+    res.json(body);
   };
 }
 
@@ -53,7 +52,7 @@ function limitFailures(
     keyGenerator,
     skipSuccessfulRequests: true,
     requestWasSuccessful: (_req, res) => res.statusCode !== 401,
-    standardHeaders: 'draft-8',
+    standardHeaders: 'draft-6',
     legacyHeaders: false,
     handler: () => {
       throw new HttpError(429, 'Too many failed attempts: try again later');
