@@ -13,7 +13,9 @@ declare global {
       /** Names the request in the log. */
       id: string;
       /** Set by the validator: which operation of the contract this is. */
-      openapi?: { openApiRoute: string } | undefined;
+      openapi?: { openApiRoute: string; pathParams?: Record<string, string> } | undefined;
+      /** The sandbox that the request has made, for the log. */
+      sandboxId?: string;
       /** Set on every operation that the contract puts behind `security`. */
       principal?: Principal;
       /** Why the credential couldn't be checked or didn't count: the validator would make another error of it. */

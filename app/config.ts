@@ -9,6 +9,7 @@ export type Config = NetworkConfig & {
   db: string;
   apiKey: string | undefined;
   logLevel: string;
+  logFormat: 'auto' | 'pretty' | 'json';
   validateResponses: boolean;
   tokenSeconds: number;
   loginAttempts: number;
@@ -69,6 +70,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
         /^(fatal|error|warn|info|debug|trace|silent)$/,
         'fatal, error, warn, info, debug, trace or silent',
       ),
+  },
+  logFormat: {
+    variable: 'SANDPIT_LOG_FORMAT',
+    flag: 'log-format',
+    argument: 'format',
+    help: 'json, pretty (for people), or auto: pretty on a terminal, json elsewhere',
+    fallback: 'auto',
+    read: (value) => matching(value, /^(auto|pretty|json)$/, 'auto, pretty or json') as Config['logFormat'],
   },
   validateResponses: {
     variable: 'SANDPIT_VALIDATE_RESPONSES',

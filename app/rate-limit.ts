@@ -56,13 +56,18 @@ function callerOf(req: Request): string {
   return principal.keyId === null ? `user ${principal.user.id}` : `key ${principal.keyId}`;
 }
 
+/** Returns the address that requests are counted against: an IPv6 network of 56 bits is one. */
+export function addressOf(req: Pick<Request, 'ip' | 'socket'>): string {
+  return ipKeyGenerator(clientAddress(req));
+}
+
 /**
- * Returns the address that a request comes from, an IPv6 network of 56 bits being one. What a proxy says is taken with
- * a port as well (Azure's and IIS's say it); what is no address is the proxy's own then.
+ * Returns the client's address as trusted proxies tell it, with or without a port (Azure's and IIS's add one). What they
+ * tell that is no address is passed over for the proxy's own. Empty once the connection is closed.
  */
-export function addressOf({ ip = '', socket }: Pick<Request, 'ip' | 'socket'>): string {
+export function clientAddress({ ip = '', socket }: Pick<Request, 'ip' | 'socket'>): string {
   const bare = ip.replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, '$1$3');
-  return ipKeyGenerator(isIP(bare) ? bare : (socket.remoteAddress ?? ''));
+  return (isIP(bare) ? bare : (socket.remoteAddress ?? '')).replace(/^::ffff:(?=[\d.]+$)/, '');
 }
 
 function seconds(milliseconds: number): string {

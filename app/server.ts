@@ -12,7 +12,6 @@ import { closeGently } from './closing.ts';
 import { type Config, refuseOpenMetrics } from './config.ts';
 import { boundConnections, maxHeaderBytes } from './connections.ts';
 import { createApp } from './http.ts';
-import { createLog } from './log.ts';
 import type { MetricsServer } from './metrics/listener.ts';
 import type { Metrics } from './metrics.ts';
 import { urlOf } from './networks.ts';
@@ -28,6 +27,8 @@ export type Context = {
   contract: Contract;
   store: Store;
   log: Logger;
+  /** Returns how many lines of the log could not be written. */
+  lostLogLines: () => number;
   /** Milliseconds since 1970; the only clock that a rule may read. */
   now: () => number;
   /** When API keys were last used, by key id, until the sweeper writes it down. */
@@ -65,7 +66,7 @@ export type SandpitServer = {
  */
 export function createServer(
   config: Config,
-  overrides: Partial<Pick<Context, 'now' | 'log' | 'store' | 'contract' | 'test'>> = {},
+  overrides: Pick<Context, 'log'> & Partial<Pick<Context, 'now' | 'lostLogLines' | 'store' | 'contract' | 'test'>>,
 ): SandpitServer {
   refuseOpenMetrics(config);
   const certificate = readCertificate(config);
@@ -75,7 +76,8 @@ export function createServer(
     config,
     contract: overrides.contract ?? (overrides.test ? loadContract() : withoutTests(loadContract())),
     store,
-    log: overrides.log ?? createLog(config.logLevel),
+    log: overrides.log,
+    lostLogLines: overrides.lostLogLines ?? (() => 0),
     now,
     keyUse: new Map(),
     test: overrides.test,

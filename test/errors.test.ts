@@ -238,22 +238,27 @@ describe('errors', () => {
     expect((await app.http.get(`/v1/vms/${id}`).set(apiKey(alice))).body).to.deep.equal(before.body);
   });
 
-  itHere('one request makes one log line: id, method, route, status, duration, owner, and no more', async () => {
-    const app = await startApp();
-    const alice = await app.addUser('alice');
-    await app.http.get('/v1/vms/i1?metadata=private').set(apiKey(alice)).set('Cookie', 'private');
-    await app.logged(/"msg":"request"/);
-    const lines = app.log().trim().split('\n');
-    expect(lines).to.have.length(1);
-    const { level, time, id, duration, ...rest } = JSON.parse(lines[0] as string);
-    expect([level, typeof time, typeof duration]).to.deep.equal([30, 'number', 'number']);
-    expect(id).to.match(/^[0-9a-f-]{36}$/);
-    expect(rest).to.deep.equal({
-      method: 'GET',
-      route: '/v1/vms/{vm_id}',
-      status: 404,
-      owner: 'alice',
-      msg: 'request',
-    });
-  });
+  itHere(
+    'one request makes one log line: id, method, route, status, duration, owner, client, sandbox, and no more',
+    async () => {
+      const app = await startApp();
+      const alice = await app.addUser('alice');
+      await app.http.get('/v1/vms/i1?metadata=private').set(apiKey(alice)).set('Cookie', 'private');
+      await app.logged(/"msg":"request"/);
+      const lines = app.log().trim().split('\n');
+      expect(lines).to.have.length(1);
+      const { level, time, id, duration, ...rest } = JSON.parse(lines[0] as string);
+      expect([level, typeof time, typeof duration]).to.deep.equal([30, 'number', 'number']);
+      expect(id).to.match(/^[0-9a-f-]{36}$/);
+      expect(rest).to.deep.equal({
+        method: 'GET',
+        route: '/v1/vms/{vm_id}',
+        status: 404,
+        owner: 'alice',
+        client: '127.0.0.1',
+        sandbox: 'i1',
+        msg: 'request',
+      });
+    },
+  );
 });

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { connect } from 'node:net';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
@@ -262,6 +263,29 @@ describe('metrics', () => {
       expect(await status(`Bearer ${token}`)).to.equal(200);
       expect(await status(`bearer ${token}`)).to.equal(200);
       expect(output.stdout + output.stderr).not.to.contain(token);
+    });
+
+    it('only under a name of this machine, or with a token, whatever name a page has led here', async () => {
+      const { output } = await run('--metrics-port', '0');
+      const secret = await run('--metrics-port', '0', '--metrics-token', token);
+      const status = async (address: string, host: string, headers = {}) => {
+        const { hostname, port, pathname: path } = new URL(address);
+        const req = request({ hostname, port, path, headers: { Host: host, ...headers } }).end();
+        const [res] = await once(req, 'response');
+        return res.resume().statusCode;
+      };
+      const address = metricsOf(output.stderr);
+      const { port } = new URL(address);
+      for (const own of [`127.0.0.1:${port}`, 'localhost', `LOCALHOST:${port}`, `[::1]:${port}`, '127.0.0.2']) {
+        expect(await status(address, own), own).to.equal(200);
+      }
+      const foreign = ['evil.example', `evil.example:${port}`, 'localhost.evil.example', '127.0.0.1.evil.example'];
+      for (const other of [...foreign, '192.0.2.1', 'user@evil.example', 'evil.example#localhost', ':']) {
+        expect(await status(address, other), other).to.equal(421);
+      }
+      const authorization = `Bearer ${token}`;
+      expect(await status(metricsOf(secret.output.stderr), 'sandpit:9464', { authorization })).to.equal(200);
+      expect(await status(metricsOf(secret.output.stderr), 'sandpit:9464')).to.equal(401);
     });
 
     it('refuses a token that is too short, and a port that is taken', async () => {

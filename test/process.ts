@@ -15,10 +15,13 @@ export const program = executable === undefined ? [process.execPath, main] : [ex
 export type Result = { code: number | null; stdout: string; stderr: string };
 
 /** Runs `sandpit` to its end, as a process of its own. */
-export async function sandpit(args: string[], { env = {}, input = '', cwd = '/' }: Options = {}): Promise<Result> {
-  const child = start(args, { env, cwd });
+export async function sandpit(
+  args: string[],
+  { env = {}, input = '', cwd = '/', stdout = 'pipe' }: Options = {},
+): Promise<Result> {
+  const child = start(args, { env, cwd, stdout });
   child.stdin?.end(input);
-  const output = collect(child);
+  const output = collect(child, stdout);
   const [code] = await once(child, 'close');
   return { code, ...output };
 }
@@ -46,10 +49,10 @@ export function proxy(args: string[], options: Options = {}): Promise<Serving> {
 async function listening(
   command: string,
   args: string[],
-  { env = {}, cwd = '/', withChannel = false }: Options,
+  { env = {}, cwd = '/', withChannel = false, stdout = 'pipe' }: Options,
 ): Promise<Serving> {
-  const child = start([command, '--port', '0', ...args], { env, cwd, withChannel });
-  const output = collect(child);
+  const child = start([command, '--port', '0', ...args], { env, cwd, withChannel, stdout });
+  const output = collect(child, stdout);
   const closed = once(child, 'close').then(([code]) => code as number | null);
   const url = await new Promise<string>((resolve, reject) => {
     child.stderr?.on('data', () => {
@@ -103,17 +106,24 @@ export async function serveTest(args: string[] = []): Promise<TestServer> {
   };
 }
 
-type Options = { env?: Record<string, string>; input?: string; cwd?: string; withChannel?: boolean };
-type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel'>;
+type Options = {
+  env?: Record<string, string>;
+  input?: string;
+  cwd?: string;
+  withChannel?: boolean;
+  /** An open file instead of a pipe that is read; 'unread' is a pipe that nobody reads. */
+  stdout?: number | 'pipe' | 'unread';
+};
+type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel' | 'stdout'>;
 
 /** Starts `sandpit` as a process of its own. */
-export function start(args: string[], { env, cwd, withChannel }: Start): ChildProcess {
-  const stdio = withChannel ? (['pipe', 'pipe', 'pipe', 'ipc'] as const) : ('pipe' as const);
+export function start(args: string[], { env, cwd, withChannel, stdout = 'pipe' }: Start): ChildProcess {
+  const stdio = ['pipe', stdout === 'unread' ? 'pipe' : stdout, 'pipe', ...(withChannel ? ['ipc'] : [])];
   const [file = '', ...first] = program;
   const child = spawn(file, [...first, ...args], {
     env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },
     cwd,
-    stdio: stdio as 'pipe',
+    stdio: stdio as ['pipe', 'pipe', 'pipe'],
   });
   running.add(child);
   child.once('close', () => running.delete(child));
@@ -131,11 +141,12 @@ export function killRunning(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
-function collect(child: ChildProcess): Omit<Result, 'code'> {
+function collect(child: ChildProcess, stdout: Options['stdout'] = 'pipe'): Omit<Result, 'code'> {
   const output = { stdout: '', stderr: '' };
-  child.stdout?.on('data', (chunk) => {
-    output.stdout += chunk;
-  });
+  if (stdout !== 'unread')
+    child.stdout?.on('data', (chunk) => {
+      output.stdout += chunk;
+    });
   child.stderr?.on('data', (chunk) => {
     output.stderr += chunk;
   });

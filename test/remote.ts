@@ -19,7 +19,14 @@ export async function startRemote(config: Partial<Config>, clock: { now: number 
   const agent = new Agent({ keepAlive: true });
   const server = {
     app: forward(serving, clock, agent),
-    context: { config: whole, contract: loadContract(), store, log: createLog('silent'), now, keyUse: new Map() },
+    context: {
+      config: whole,
+      contract: loadContract(),
+      store,
+      log: createLog('silent', { write: () => {} }),
+      now,
+      keyUse: new Map(),
+    },
     start: async () => serving.url,
     close: async () => {
       agent.destroy();

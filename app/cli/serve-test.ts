@@ -2,21 +2,20 @@ import { once } from 'node:events';
 import { createReadStream, fstatSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { pino } from 'pino';
 import { emptyStore } from '../../db/empty.ts';
 import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
 import { write } from '../../db/sqlite.ts';
 import { addFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig } from '../config.ts';
-import { createLog } from '../log.ts';
+import { openLog } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
 import { readNetworks } from '../networks.ts';
 import { importLines, linesOf, RecordImporter } from '../records.ts';
 import { findOrCreateUser } from '../routes/test.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { createTestMode } from '../test-mode/mode.ts';
-import { listen } from './serve.ts';
+import { listen, shutDown } from './serve.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What a test server is given beside its settings. */
@@ -34,8 +33,8 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
   const config = testConfig(flags);
   const { randomSeed, seed } = flags;
   const test = createTestMode(now, randomSeed === undefined ? null : repeatedStart);
-  const log = createLog(config.logLevel, pino.destination(2));
-  const server = createServer(config, { now: test.clock.now, log, test });
+  const { close: closeLog, ...log } = await openLog(config, 2);
+  const server = createServer(config, { now: test.clock.now, ...log, test });
   const ended = AbortSignal.any([stop, endOf(terminal.stdin)]);
   try {
     const url = await listen(server, config);
@@ -50,7 +49,7 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
     if (!ended.aborted) await once(ended, 'abort');
   } finally {
     terminal.stdin.destroy();
-    await server.close();
+    await shutDown(server, closeLog, stderr);
   }
 }
 

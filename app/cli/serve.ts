@@ -1,12 +1,20 @@
 import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { createFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig, settings } from '../config.ts';
+import { type OpenLog, openLog } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
 import { hostOf } from '../networks.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { addSettings, upgradeNotice } from './options.ts';
 import type { Terminal } from './terminal.ts';
+
+/** How long it may take to close the server beside what open requests may take. With them, less than systemd's patience. */
+const closeSeconds = 8;
+/** How long the end waits for a reader of the log. */
+const flushMilliseconds = 1000;
 
 export function serveCommand(program: Command, terminal: Terminal): void {
   const command = program.command('serve').description('answer requests until stopped');
@@ -33,7 +41,8 @@ function wholeNumber(text: string): number {
 
 async function serve(config: Config, terminal: Terminal): Promise<void> {
   const { stderr, stop, now } = terminal;
-  const server = createServer(config, { now });
+  const { close: closeLog, ...log } = await openLog(config, 1);
+  const server = createServer(config, { now, ...log });
   try {
     stderr.write(upgradeNotice(server.context.store));
     // Listening may fail, and a key that was made before could not be shown any more.
@@ -47,8 +56,23 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
     if (!stop.aborted) await once(stop, 'abort');
     stderr.write('Stopping.\n');
   } finally {
-    await server.close();
+    await shutDown(server, closeLog, stderr);
   }
+}
+
+/**
+ * Closes the server and writes the rest of its log, however long that takes within bounds: a service manager that loses
+ * its patience would kill it. Throws an Error when the server can't be closed in time.
+ */
+export async function shutDown(server: SandpitServer, closeLog: OpenLog['close'], stderr: Writable): Promise<void> {
+  const seconds = server.context.config.shutdownSeconds + closeSeconds;
+  const timer = new AbortController();
+  const timeUp = delay(seconds * 1000, true, timer);
+  const isLate = await Promise.race([server.close().then(() => false), timeUp]);
+  timer.abort();
+  if (isLate) stderr.write(`The server could not be closed within ${seconds} seconds, so it is cut off.\n`);
+  await closeLog(AbortSignal.timeout(flushMilliseconds));
+  if (isLate) throw new Error('the server was cut off');
 }
 
 /** Without a certificate there is nothing to read again: then a terminal that is closed ends the server, as ever. */

@@ -1,13 +1,17 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import type { Output } from '../output.ts';
 
 /** What a command talks to: the process's own streams and clock, and a signal that says to stop. */
 export type Terminal = {
   stdin: NodeJS.ReadStream;
-  stdout: NodeJS.WriteStream;
-  stderr: NodeJS.WriteStream;
-  stop: AbortSignal;
+  /** Aborts `stop` once something written to it is lost. */
+  stdout: Output;
+  /** Nobody is told where something written to it is lost. */
+  stderr: Output;
+  /** Says to stop. Until a command reads it, signals end the process at once. */
+  readonly stop: AbortSignal;
   /** Calls back whenever the process is told to read its files again, which else would end it (SIGHUP). */
   onReload: (listener: () => void) => void;
   /** Returns milliseconds since 1970. */

@@ -29,7 +29,8 @@ export function transferCommands(program: Command, terminal: Terminal): void {
       withStore(flags, async ({ db }) => {
         for await (const row of exportSandboxes(db, Date.now())) {
           terminal.stop.throwIfAborted();
-          if (!terminal.stdout.write(`${recordLine(row, flags.includeEnv)}\n`)) await once(terminal.stdout, 'drain');
+          if (!terminal.stdout.write(`${recordLine(row, flags.includeEnv)}\n`))
+            await once(terminal.stdout, 'drain', { signal: terminal.stop });
         }
       }),
     );

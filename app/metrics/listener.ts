@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Config, ConfigError } from '../config.ts';
-import { urlOf } from '../networks.ts';
+import { isLoopback } from '../loopback.ts';
+import { hostOf, urlOf } from '../networks.ts';
 import type { Context } from '../server.ts';
 import { type Collected, collectMetrics } from './registry.ts';
 
@@ -21,6 +22,7 @@ export async function serveMetrics(context: Context): Promise<MetricsServer> {
   const isAllowed = tokenCheck(metricsToken);
   const timeouts = { requestTimeout: timeoutMilliseconds, headersTimeout: timeoutMilliseconds };
   const server = createServer(timeouts, (req, res) => {
+    if (!isOwnHost(req, context.config)) return send(res, 421, 'Misdirected Request: no name of this server\n');
     if (!isAllowed(req)) return send(res, 401, 'Unauthorized\n', { 'WWW-Authenticate': 'Bearer' });
     void answer(req, res);
   });
@@ -55,6 +57,18 @@ function answerer(metrics: Collected, { log }: Context) {
       send(res, 500, 'Internal Server Error\n');
     }
   };
+}
+
+/**
+ * Returns whether the request names this server. A browser that a page's own name leads here names that (DNS rebinding);
+ * where there is a token, the page has none.
+ */
+function isOwnHost({ headers }: IncomingMessage, { metricsHost, metricsToken }: Config): boolean {
+  if (metricsToken !== undefined) return true;
+  const url = URL.parse(`http://${headers.host}`);
+  if (!url) return false;
+  const host = hostOf(url);
+  return isLoopback(host) || host === metricsHost.toLowerCase();
 }
 
 /** Hashes are of one length: comparing them takes the same time whatever was sent. */

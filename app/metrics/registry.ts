@@ -26,6 +26,7 @@ export function collectMetrics(context: Context): Collected {
   collectDefaultMetrics({ register });
   const refreshStore = storeMetrics(context, register);
   const own = { ...requestMetricsIn(register), ...sweeperMetricsIn(register), ...webhookMetricsIn(register) };
+  logMetricsIn(context, register);
   buildInfoIn(register);
   return {
     ...own,
@@ -158,6 +159,18 @@ function eventMetrics({ store, test }: Context, register: Registry): () => Promi
     counted = counted.catch(() => {}).then(countNew);
     return counted;
   };
+}
+
+function logMetricsIn({ lostLogLines }: Context, register: Registry): void {
+  new Counter({
+    name: 'sandpit_log_lines_lost_total',
+    help: 'Lines of the log that could not be written: the disk is full, say, or nobody reads.',
+    registers: [register],
+    collect() {
+      this.reset();
+      this.inc(lostLogLines());
+    },
+  });
 }
 
 function buildInfoIn(register: Registry): void {

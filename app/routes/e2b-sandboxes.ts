@@ -78,6 +78,7 @@ function create({ store, now }: Context): RequestHandler {
       onTimeout: body.autoPause ? 'pause' : 'kill',
       settings: isSet ? (settings as JsonObject) : null,
     });
+    req.sandboxId = sandbox.id;
     res.status(201).json(startedSandbox(sandbox));
   };
 }

@@ -44,6 +44,7 @@ function create(context: Context): RequestHandler {
     admit(req, principal, context);
     const wanted = { ...wantedSandbox(body), templateId: null };
     const { id } = await createSandbox(store.db, now, actorOf(req), wanted);
+    req.sandboxId = id;
     res.json({ session_id: sessionIdOf(id) });
   };
 }
@@ -79,6 +80,7 @@ function kill({ store, now }: Context): RequestHandler {
     const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
     if (!isUuid(sessionId)) throw new HttpError(400, 'Invalid session id');
     const { sandbox, hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(sessionId));
+    req.sandboxId = sandbox.id;
     if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
     res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
   };

@@ -49,6 +49,7 @@ function create(context: Context): RequestHandler {
 }
 
 function sendCreated({ config }: Context, res: Response, sandbox: Sandbox): void {
+  res.req.sandboxId = sandbox.id;
   res.status(201).location(`/v1/vms/${sandbox.id}`);
   sendJson(res, config, vm(sandbox));
 }
