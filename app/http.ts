@@ -21,7 +21,7 @@ import { testRoutes } from './routes/test.ts';
 import { vmsRoutes } from './routes/vms.ts';
 import { webhooksRoutes } from './routes/webhooks.ts';
 import type { Context } from './server.ts';
-import { testMiddleware } from './test-mode/mode.ts';
+import { injectFaults, recordRequests } from './test-mode/mode.ts';
 import { validator } from './validator.ts';
 
 /** Returns the application: what every request goes through, in this order. */
@@ -40,9 +40,11 @@ export function createApp(context: Context): Express {
 
   app.use(requestLog(context), normalTarget);
   if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
-  if (context.test) app.use(testMiddleware(context.test));
+  if (context.test) app.use(recordRequests(context, context.test));
   // A page is to see its refusal, too.
-  app.use(...crossOrigin(context.config, context.contract), admission(context));
+  for (const handler of crossOrigin(context.config, context.contract)) app.use(handler);
+  if (context.test) app.use(injectFaults(context.test));
+  app.use(admission(context));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
   app.use(vmsRoutes(context));

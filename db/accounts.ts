@@ -103,11 +103,16 @@ export async function deleteUser(db: Db, name: string, { withSandboxes }: { with
     if (!withSandboxes && (await ownsSomething(trx, id))) {
       throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
     }
-    await removeAllPairs(trx, id);
-    for (const table of [...owned, 'events', 'webhook_endpoints'] as const)
-      await trx.deleteFrom(table).where('owner_id', '=', id).execute();
+    await deleteBelongings(trx, id);
     await trx.deleteFrom('users').where('id', '=', id).execute();
   });
+}
+
+/** Deletes all that a user has but their keys and tokens: sandboxes, snapshots, events and webhooks. */
+export async function deleteBelongings(trx: Trx, ownerId: number): Promise<void> {
+  await removeAllPairs(trx, ownerId);
+  for (const table of [...owned, 'events', 'webhook_endpoints'] as const)
+    await trx.deleteFrom(table).where('owner_id', '=', ownerId).execute();
 }
 
 const owned = ['sandboxes', 'snapshots'] as const;

@@ -1237,7 +1237,7 @@ export interface paths {
         put?: never;
         /**
          * Begin anew
-         * @description Everything is as it was when the server started: its sandboxes, those of `--seed`, the first API key, the clock, no faults and no requests; with `--random-seed` the same ids come again.
+         * @description Everything is as it was when the server started: its sandboxes, those of `--seed`, the first API key, the clock, no faults and no requests; with `--random-seed` the same ids come again. With a credential, only what is the user's: their sandboxes, snapshots, events and webhooks, their faults and requests. Users, keys and the clock stay as they are.
          */
         post: operations["reset_test"];
         delete?: never;
@@ -1258,7 +1258,7 @@ export interface paths {
         put?: never;
         /**
          * Have the next requests go wrong
-         * @description Of several that match a request, the one that was added first happens. Nothing of a request that is answered a `status`, or whose connection is dropped, takes effect; where the answer is cut or lacks a member, all of it has. A fault that can't happen is refused: of a path that no operation has, or of a member that no answer has.
+         * @description Of several that match a request, the one that was added first happens. Nothing of a request that is answered a `status`, or whose connection is dropped, takes effect; where the answer is cut or lacks a member, all of it has. A fault that can't happen is refused: of a path that no operation has, or of a member that no answer has. With a credential, only requests with a credential of the same user go wrong.
          */
         post: operations["add_test_fault"];
         /** Have nothing go wrong any more */
@@ -1277,7 +1277,7 @@ export interface paths {
         };
         /**
          * What clients have sent
-         * @description The newest 1,000 requests, oldest first, without those to `/_test/`; of each body the first 65,536 bytes. Credentials are among the headers.
+         * @description The newest 1,000 requests, oldest first, without those to `/_test/`; of each body the first 65,536 bytes. Credentials are among the headers. With a credential, only the user's.
          */
         get: operations["list_test_requests"];
         put?: never;
@@ -2051,6 +2051,12 @@ export interface components {
             times: number;
             /** @description What to answer, in the shape that errors have on this path; on E2B's paths 422 is 400. 429 and 503 come with `Retry-After` */
             status?: number;
+            /** @description What the answer has beside its status: `Content-Type`, `Retry-After` or any other but those that say how long it is or what becomes of the connection */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description What the answer is instead of an error, text/plain unless `headers` say otherwise: nginx's page for 502, say. A status below 400 needs one */
+            body?: string;
             /** @description The seconds in `Retry-After`; 1 for 429 and 503 unless given */
             retry_after?: number;
             /** @description How long to wait first, by the machine's clock */
@@ -4627,6 +4633,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["TestClock"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     change_test_clock: {
@@ -4722,6 +4729,8 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["TestClock"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     list_test_faults: {
@@ -4734,6 +4743,8 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["TestFaults"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     add_test_fault: {
@@ -4750,6 +4761,7 @@ export interface operations {
         };
         responses: {
             201: components["responses"]["TestFaults"];
+            401: components["responses"]["Unauthorized"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -4771,11 +4783,18 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     list_test_requests: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only those of this method */
+                method?: "*" | "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
+                /** @description Only those to this path, in which `{name}` stands for one segment and `*` for anything */
+                path?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4791,11 +4810,18 @@ export interface operations {
                     "application/json": components["schemas"]["TestRequests"];
                 };
             };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     clear_test_requests: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only those of this method */
+                method?: "*" | "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
+                /** @description Only those to this path, in which `{name}` stands for one segment and `*` for anything */
+                path?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4809,6 +4835,8 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
 }

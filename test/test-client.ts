@@ -10,7 +10,8 @@ export type TestClient = {
   call: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
   /** As `call`, for an answer that breaks the contract on purpose. */
   callSpoilt: TestClient['call'];
-  steer: (what: string, body?: unknown) => Promise<never>;
+  /** Without a credential, for everybody, unless headers are given. */
+  steer: (what: string, body?: unknown, headers?: Record<string, string>) => Promise<never>;
   /** Starts a sandbox; returns its id. */
   create: (body?: object) => Promise<string>;
   /** Returns the ids and statuses that the list shows. */
@@ -35,7 +36,7 @@ export async function startTestClient(args: string[] = []): Promise<TestClient> 
     server,
     call,
     callSpoilt,
-    steer: async (what, body) => (await call('POST', `/_test/${what}`, body)).json(),
+    steer: async (what, body, headers = {}) => (await call('POST', `/_test/${what}`, body, headers)).json(),
     create: async (body = {}) => ((await call('POST', '/v1/vms', body)).json() as { vm_id: string }).vm_id,
     list: async (headers) => {
       const rows: { sandbox_id: string; status: string }[] = (await call('GET', listPath, undefined, headers)).json();

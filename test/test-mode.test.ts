@@ -48,13 +48,32 @@ describe('sandpit serve --test', () => {
       [['--test', '--seed', wrong], /--seed .*line 2: status must be equal to one of/],
       [['--test', '--seed', '/nowhere.jsonl'], /--seed \/nowhere\.jsonl: .*no such file/],
       [['--test', '--random-seed', '-1'], /whole number/],
-      [['--seed', wrong], /--seed and --random-seed are for a server for tests: give --test as well/],
+      [['--seed', wrong], /--allow-network are for a server for tests: give --test as well/],
+      [['--allow-network'], /--allow-network are for a server for tests: give --test as well/],
     ];
     for (const [args, message, env = {}] of refusals) {
       const { code, stdout, stderr } = await sandpit(['serve', ...args], { env });
       expect([code, stdout], args.join(' ')).to.deep.equal([1, '']);
       expect(stderr).to.match(message);
     }
+  });
+
+  it('listens where others reach it with --allow-network', async () => {
+    const { url, closeStdin } = await serveTest(['--host', '0.0.0.0', '--allow-network']);
+    expect((await fetch(`http://127.0.0.1:${new URL(url).port}/health`)).status).to.equal(200);
+    await closeStdin();
+  });
+
+  it('has the sandboxes of the seed again after a reset of their owner', async () => {
+    const { call, list, steer, server } = await startTestClient([
+      '--seed',
+      seedFile(record, { ...record, sandbox_id: 'b', owner: 'bob' }),
+    ]);
+    await call('POST', '/v1/vms', {});
+    expect(await list()).to.have.length(2);
+    await steer('reset', undefined, { 'X-API-Key': server.apiKey });
+    expect(await list()).to.deep.equal(['a killed']);
+    await server.closeStdin();
   });
 
   it('keeps to the contract, as the suite sees it', async () => {

@@ -124,7 +124,7 @@ describe('steering a test server', () => {
     expect(await list()).to.deep.equal([]);
     expect((await call('GET', '/_test/clock')).json()).to.deep.equal({ now: start, frozen: true });
     expect((await call('GET', '/_test/faults')).json()).to.deep.equal({ faults: [] });
-    const { requests }: { requests: unknown[] } = (await call('GET', '/_test/requests')).json();
+    const { requests }: { requests: unknown[] } = (await call('GET', '/_test/requests', undefined, {})).json();
     expect(requests).to.have.length(1);
   });
 
@@ -132,7 +132,7 @@ describe('steering a test server', () => {
     type Requests = {
       requests: { method: string; url: string; headers: object; body: string; status: number | null }[];
     };
-    const recorded = async () => ((await call('GET', '/_test/requests')).json() as Requests).requests;
+    const recorded = async () => ((await call('GET', '/_test/requests', undefined, {})).json() as Requests).requests;
 
     it('are what was sent, whatever became of it', async () => {
       await call('GET', `${listPath}?limit=0`, undefined, { 'X-API-Key': 'wrong', 'X-Mine': 'é' });
@@ -161,7 +161,7 @@ describe('steering a test server', () => {
       for (let n = 0; n <= 1000; n++) await call('GET', `/health?n=${n}`);
       const requests = await recorded();
       expect([requests.length, requests[0]?.url]).to.deep.equal([1000, '/health?n=1']);
-      expect((await call('DELETE', '/_test/requests')).status).to.equal(204);
+      expect((await call('DELETE', '/_test/requests', undefined, {})).status).to.equal(204);
       expect(await recorded()).to.deep.equal([]);
     });
   });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createReadStream, fstatSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { deleteBelongings, type User } from '../../db/accounts.ts';
 import { emptyStore } from '../../db/empty.ts';
 import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
@@ -44,6 +45,7 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
     if (randomSeed === undefined) config.apiKey = apiKey;
     const beginAgain = async () => void (await begin(server, records, flags, stop));
     test.onReset(() => server.context.webhooks.startOver(beginAgain));
+    test.onUserReset((user) => beginAgainFor(user, server, records, stop));
     stdout.write(`${JSON.stringify({ url, apiKey, pid: process.pid })}\n`);
     stderr.write(`A test server answers on ${url}; what it holds is gone when it stops.\n`);
     if (!ended.aborted) await once(ended, 'abort');
@@ -70,13 +72,15 @@ function testConfig(flags: Record<string, unknown>): Config {
   if (config.db !== ':memory:') {
     throw new ConfigError(`--test keeps everything in memory: leave out --db and SANDPIT_DB (here ${config.db})`);
   }
-  if (!isLoopback(config.host)) {
+  if (!flags.allowNetwork && !isLoopback(config.host)) {
     throw new ConfigError(
-      `--test listens on loopback only, 127.0.0.1 or ::1, not on ${config.host}: anybody may steer it`,
+      `--test listens on loopback only, 127.0.0.1 or ::1, not on ${config.host}, as whoever reaches it may steer it: give --allow-network where that is meant, in a container say`,
     );
   }
-  if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) {
-    throw new ConfigError(`--test listens on loopback only, for metrics too: leave out ${config.metricsHost}`);
+  if (!flags.allowNetwork && config.metricsPort !== undefined && !isLoopback(config.metricsHost)) {
+    throw new ConfigError(
+      `--test listens on loopback only, for metrics too: leave out ${config.metricsHost}, or give --allow-network`,
+    );
   }
   return config;
 }
@@ -105,6 +109,22 @@ async function begin(
       throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
     });
     return key;
+  });
+}
+
+/** Makes what a user has what they began with: the sandboxes of the seed that are theirs. */
+async function beginAgainFor(
+  user: User,
+  { context }: SandpitServer,
+  records: string,
+  stop: AbortSignal,
+): Promise<void> {
+  const { store, now } = context;
+  await write(store.db, async (trx) => {
+    await deleteBelongings(trx, user.id);
+    const importer = new RecordImporter(trx, now, cli, async () => user);
+    const theirs = records.split('\n').filter((line) => line.trim() !== '' && JSON.parse(line).owner === user.name);
+    await importLines(importer, linesOf(Readable.from([theirs.join('\n')])), { stop });
   });
 }
 

@@ -25,10 +25,13 @@ export function serveCommand(program: Command, terminal: Terminal): void {
     )
     .option('--seed <file>', 'with --test: begin with the sandboxes of a JSON lines file')
     .option('--random-seed <number>', 'with --test: the same ids, keys and times at every start', wholeNumber)
+    .option('--allow-network', 'with --test: may listen beyond loopback, where whoever reaches it can steer it')
     .action(async ({ test, ...flags }) => {
       if (test) return (await import('./serve-test.ts')).serveTest(flags, terminal);
-      if (flags.seed !== undefined || flags.randomSeed !== undefined) {
-        throw new ConfigError('--seed and --random-seed are for a server for tests: give --test as well');
+      if (flags.seed !== undefined || flags.randomSeed !== undefined || flags.allowNetwork) {
+        throw new ConfigError(
+          '--seed, --random-seed and --allow-network are for a server for tests: give --test as well',
+        );
       }
       return serve(readConfig(flags), terminal);
     });

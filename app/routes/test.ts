@@ -1,17 +1,20 @@
-import { type RequestHandler, Router } from 'express';
+import { type Request, type RequestHandler, Router } from 'express';
 import { createUser, findUser, newPasswordHash, setPasswordHash, type User } from '../../db/accounts.ts';
 import { createApiKey } from '../../db/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
 import type { Origin } from '../../db/events.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
+import { parametersOf } from '../../spec/load.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { originOf } from '../auth.ts';
+import { credentialReader, isPresented, originOf } from '../auth.ts';
+import { HttpError } from '../errors.ts';
 import { RecordImporter, type SandboxRecord } from '../records.ts';
 import type { Context } from '../server.ts';
 import { prune, sweep } from '../sweeper.ts';
 import { faultProblems } from '../test-mode/fault-problems.ts';
 import type { TestMode } from '../test-mode/mode.ts';
-import { type Problem, ValidationFailure, valueError } from '../validation.ts';
+import type { Wanted } from '../test-mode/recording.ts';
+import { operationOf, type Problem, ValidationFailure, valueError } from '../validation.ts';
 import { isoTime } from '../wire.ts';
 
 type Schemas = components['schemas'];
@@ -22,29 +25,82 @@ const lastTime = Date.UTC(9999, 11, 31, 23, 59, 59);
 /** What only a test server has. */
 export function testRoutes(context: Context, test: TestMode): Router {
   const router = Router();
+  const whose = userReader(context);
+  router.use(refuseUnknownParameters(context));
   router.get('/_test/clock', (_req, res) => void res.json(shownClock(test)));
   router.post('/_test/clock', changeClock(context, test));
   router.post('/_test/seed', seed(context));
   router.post('/_test/users', addUser(context));
-  router.post('/_test/reset', reset(test));
-  router.get('/_test/faults', (_req, res) => void res.json(shownFaults(test)));
-  router.post('/_test/faults', addFault(context, test));
-  router.delete('/_test/faults', clear(test.faults));
-  router.get('/_test/requests', (_req, res) => void res.json(shownRequests(test)));
-  router.delete('/_test/requests', clear(test.recording));
+  router.post('/_test/reset', reset(test, whose));
+  router.get('/_test/faults', async (req, res) => void res.json(shownFaults(test, idOf(await whose(req)))));
+  router.post('/_test/faults', addFault(context, test, whose));
+  router.delete('/_test/faults', clearFaults(test, whose));
+  router.get('/_test/requests', listRequests(test, whose));
+  router.delete('/_test/requests', clearRequests(test, whose));
   return router;
+}
+
+type Whose = (req: Request) => Promise<User | null>;
+
+/** Returns whose test a request is about: the user's whose credential it carries, or with none everybody's. */
+function userReader(context: Context): Whose {
+  const authenticate = credentialReader(context);
+  return async (req) => {
+    if (!isPresented(req)) return null;
+    const principal = await authenticate(req);
+    if (principal) return principal.user;
+    throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
+  };
+}
+
+function idOf(user: User | null): number | null {
+  return user?.id ?? null;
+}
+
+/** A parameter that is mistyped would make a search that finds all: what is unknown is refused here. */
+function refuseUnknownParameters({ contract }: Context): RequestHandler {
+  return (req, _res, next) => {
+    const operation = req.path.startsWith('/_test/') ? operationOf(contract, req) : undefined;
+    if (!operation) return next();
+    const known = parametersOf(contract, operation).map(({ name }) => name);
+    const problems = [...new URLSearchParams(req.url.split('?')[1])]
+      .filter(([name]) => !known.includes(name))
+      .map(([name, input]) => ({
+        type: 'extra_forbidden',
+        loc: ['query', name],
+        msg: 'Extra inputs are not permitted',
+        input,
+      }));
+    if (problems.length > 0) throw new ValidationFailure(problems);
+    next();
+  };
 }
 
 function shownClock({ clock }: TestMode): Schemas['TestClock'] {
   return { now: isoTime(clock.now()), frozen: clock.isFrozen };
 }
 
-function shownFaults({ faults }: TestMode): Schemas['TestFaults'] {
-  return { faults: faults.list() };
+function shownFaults({ faults }: TestMode, user: number | null): Schemas['TestFaults'] {
+  return { faults: faults.list(user) };
 }
 
-function shownRequests({ recording }: TestMode): Schemas['TestRequests'] {
-  return { requests: recording.list() };
+async function wantedRequests(req: Request, whose: Whose): Promise<Wanted> {
+  const { method, path } = req.query as { method?: string; path?: string };
+  return { user: idOf(await whose(req)), method, path };
+}
+
+function listRequests({ recording }: TestMode, whose: Whose): RequestHandler {
+  return async (req, res) => {
+    const body: Schemas['TestRequests'] = { requests: recording.list(await wantedRequests(req, whose)) };
+    res.json(body);
+  };
+}
+
+function clearRequests({ recording }: TestMode, whose: Whose): RequestHandler {
+  return async (req, res) => {
+    recording.clear(await wantedRequests(req, whose));
+    res.status(204).end();
+  };
 }
 
 function changeClock(context: Context, test: TestMode): RequestHandler {
@@ -128,25 +184,26 @@ function addUser({ store, now }: Context): RequestHandler {
   };
 }
 
-function reset(test: TestMode): RequestHandler {
-  return async (_req, res) => {
-    await test.reset();
+function reset(test: TestMode, whose: Whose): RequestHandler {
+  return async (req, res) => {
+    await test.reset(await whose(req));
     res.json(shownClock(test));
   };
 }
 
-function addFault({ contract }: Context, test: TestMode): RequestHandler {
-  return (req, res) => {
+function addFault({ contract }: Context, test: TestMode, whose: Whose): RequestHandler {
+  return async (req, res) => {
+    const user = idOf(await whose(req));
     const problems = faultProblems(contract, req.body);
     if (problems.length > 0) throw new ValidationFailure(problems);
-    test.faults.add(req.body);
-    res.status(201).json(shownFaults(test));
+    test.faults.add(req.body, user);
+    res.status(201).json(shownFaults(test, user));
   };
 }
 
-function clear(what: { clear: () => void }): RequestHandler {
-  return (_req, res) => {
-    what.clear();
+function clearFaults({ faults }: TestMode, whose: Whose): RequestHandler {
+  return async (req, res) => {
+    faults.clear(idOf(await whose(req)));
     res.status(204).end();
   };
 }

@@ -10,6 +10,8 @@ export function faultProblems(contract: Contract, fault: Fault): Problem[] {
   if ([status, delay, connection, omit].every((effect) => effect === undefined)) {
     return [valueError(['body'], 'say what is to go wrong: status, delay_seconds, connection or omit', fault)];
   }
+  const misfits = answerProblems(fault);
+  if (misfits.length > 0) return misfits;
   const met = operationsMet(contract, fault);
   if (met.length === 0) {
     const { method = '*', path = '*' } = fault;
@@ -20,6 +22,28 @@ export function faultProblems(contract: Contract, fault: Fault): Problem[] {
   }
   if (omit === undefined || met.some((operation) => answersWith(contract, operation, omit))) return [];
   return [valueError(['body', 'omit'], 'no answer to these requests has such a member', omit)];
+}
+
+/** Of the connection, or of the body's length: with a wrong one there would be no answer at all. */
+const framing = /^(connection|content-length|date|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;
+/** RFC 9110, 5.6.2 */
+const token = /^[!#$%&'*+.^_`|~\w-]+$/;
+
+/** Returns what can't be sent of the answer that a fault spells out. */
+function answerProblems({ status, headers = {}, body, connection }: Fault): Problem[] {
+  if (status === undefined || connection === 'drop') {
+    if (body === undefined && Object.keys(headers).length === 0) return [];
+    return [valueError(['body', 'status'], 'headers and a body are sent with a status, and not with drop', status)];
+  }
+  if (status < 400 && body === undefined) {
+    return [valueError(['body', 'status'], 'a status below 400 is sent with a body of yours', status)];
+  }
+  if (body && [204, 205, 304].includes(status)) {
+    return [valueError(['body', 'body'], `an answer ${status} has no body`, body)];
+  }
+  return Object.entries(headers)
+    .filter(([name]) => !token.test(name) || framing.test(name))
+    .map(([name, value]) => valueError(['body', 'headers', name], 'this header can not be sent', value));
 }
 
 /** Returns the operations that a fault's method and path may stand for. */
