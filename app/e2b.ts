@@ -3,13 +3,14 @@ import { noTemplate } from '../db/pages.ts';
 import type { Sandbox } from '../db/sandboxes.ts';
 import type { Snapshot } from '../db/snapshots.ts';
 import type { components } from '../spec/types.gen.ts';
+import { shownNetwork } from './e2b-network.ts';
 import { aliasOf, qualified } from './references.ts';
 import { isoTime, isoTimeOrNull } from './wire.ts';
 
 type Schemas = components['schemas'];
 type Network = Schemas['SandboxNetworkConfig'];
 
-/** What is kept with a sandbox for E2B's clients and given back to them: nothing here acts on it. */
+/** What is kept with a sandbox for E2B's clients. Nothing here acts on it; answers show it, but for secrets. */
 export type Settings = {
   autoResume?: boolean | undefined;
   allowInternetAccess?: boolean | undefined;
@@ -55,7 +56,7 @@ export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
     ...listedSandbox(sandbox),
     domain: null,
     allowInternetAccess,
-    ...(network && { network }),
+    ...(network && { network: shownNetwork(network) }),
     lifecycle: { autoResume, onTimeout: sandbox.onTimeout },
   };
 }

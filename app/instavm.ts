@@ -1,6 +1,7 @@
 import type { SandboxRequest } from '../db/create.ts';
 import type { JsonObject } from '../db/json.ts';
 import type { Sandbox } from '../db/sandboxes.ts';
+import type { OnTimeout } from '../db/schema.ts';
 import type { Snapshot } from '../db/snapshots.ts';
 import type { components } from '../spec/types.gen.ts';
 import { sessionIdOf } from './session-id.ts';
@@ -9,9 +10,14 @@ import { isoTime } from './wire.ts';
 type Schemas = components['schemas'];
 
 /** What the contract gives as the default; the validator can't apply it where there is a null. */
-const defaultLifetimeSeconds = 300;
+export const defaultLifetimeSeconds = 300;
 
 type Wanted = Omit<SandboxRequest, 'templateId'>;
+
+/** Returns what is to become of a sandbox at its end; undefined where nothing is said. */
+export function timeoutActionOf(isPaused: boolean | null | undefined): OnTimeout | undefined {
+  return isPaused == null ? undefined : isPaused ? 'pause' : 'kill';
+}
 
 /** Returns what the members that `CreateVM` and `CreateSession` have in common ask for. */
 export function wantedSandbox(body: Omit<Schemas['CreateSession'], 'api_key'>): Wanted {
@@ -49,7 +55,7 @@ export function sessionStatus(sessionId: string, sandbox: Sandbox | null, now: n
   const remaining = endAt === null ? null : (endAt - now) / 1000;
   return {
     ...{ session_id: sessionId, exists: true, vm_assigned: true, vm_status: status, vm_id: id, vm_alive: isAlive },
-    uptime_seconds: isAlive ? (now - startedAt) / 1000 : null,
+    uptime_seconds: isAlive ? Math.max(0, now - startedAt) / 1000 : null,
     expires_in_seconds: isAlive ? remaining : 0,
     created_at: isoTime(firstStartedAt ?? startedAt),
   };

@@ -5,6 +5,7 @@ import { isProbe } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
 import { HttpError } from './errors.ts';
+import { refuseNotOffered } from './not-offered.ts';
 import type { Context } from './server.ts';
 import { deferSpecCheck } from './spec-check.ts';
 import { operationOf, ValidationFailure } from './validation.ts';
@@ -34,6 +35,7 @@ export function validator(context: Context): RequestHandler {
     ...request,
     ...response,
     requireBody(contract),
+    refuseNotOffered(contract),
   ]);
   const everyTime = inTurn([...security, limitAnonymous(context), ...response]);
   const verdicts = new Map<string, Verdict>();

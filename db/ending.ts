@@ -9,8 +9,8 @@ import type { Trx } from './sqlite.ts';
 export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Sandbox[]): Promise<void> {
   await settle(trx, now, sandboxes);
   await kill(trx, { now, ids: JSON.stringify(sandboxes.map(({ id }) => id)) });
-  for (const { id, status } of sandboxes) {
-    const details = { from: status, to: 'killed', end_at: timeText(now) };
+  for (const { id, status, startedAt } of sandboxes) {
+    const details = { from: status, to: 'killed', end_at: timeText(Math.max(startedAt, now)) };
     await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details });
   }
 }
@@ -18,7 +18,8 @@ export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Sandb
 const kill = query<{ now: number; ids: string }, unknown>((db, value) =>
   db
     .updateTable('sandboxes')
-    .set({ status: sql.lit('killed' as const), end_at: value('now') })
+    // The clock may have gone back: nothing ends before it started.
+    .set({ status: sql.lit('killed' as const), end_at: sql<number>`max(started_at, ${value('now')})` })
     .where('id', 'in', sql<string>`(select value from json_each(${value('ids')}))`),
 );
 
@@ -48,6 +49,11 @@ export async function settle(trx: Trx, now: number, sandboxes: Sandbox[]): Promi
       .where('status', '=', 'active')
       .where('end_at', '<=', now),
   );
+}
+
+/** Marks a sandbox that runs as what its `on_timeout` makes of it, whether or not its end has come. */
+export async function expire(trx: Trx, now: number, id: string): Promise<void> {
+  await markDue(trx, now, (eb) => eb.selectFrom('sandboxes').select('position').where('id', '=', id));
 }
 
 type Positions = (eb: ExpressionBuilder<Tables, 'sandboxes'>) => Expression<{ position: number }>;

@@ -1,4 +1,5 @@
-import { endLive, settle } from './ending.ts';
+import { sql, type Updateable } from 'kysely';
+import { endLive, expire, settle } from './ending.ts';
 import { StoreError } from './errors.ts';
 import { type Actor, recordOfSandbox, type SandboxEvent, timeText } from './events.ts';
 import { type JsonObject, parseJson } from './json.ts';
@@ -7,6 +8,7 @@ import { OrdinalCounters } from './ordinals.ts';
 import { PairCollector } from './pairs.ts';
 import { ordinalOf, positionOf } from './positions.ts';
 import { getLiveSandbox, getSandbox, requireRunning, type Sandbox } from './sandboxes.ts';
+import type { OnTimeout, SandboxesTable } from './schema.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
 
 /** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
@@ -17,6 +19,8 @@ export type Change = {
   metadata?: JsonObject | undefined;
   /** counted from now */
   lifetimeSeconds?: number | undefined;
+  memoryMb?: number | undefined;
+  onTimeout?: OnTimeout | undefined;
   /** what to change of the settings, by a function of what they are */
   settings?: SettingsChange | undefined;
 };
@@ -29,14 +33,30 @@ type SettingsChange = (settings: JsonObject) => JsonObject;
  */
 export async function updateSandbox(db: Db, clock: Clock, by: Actor, id: string, change: Change): Promise<Sandbox> {
   return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
-    const { metadata, lifetimeSeconds, settings } = change;
+    const { metadata, lifetimeSeconds, memoryMb, onTimeout, settings } = change;
     if (lifetimeSeconds !== undefined || settings) requireRunning(sandbox);
-    const endAt = lifetimeSeconds === undefined ? null : now + lifetimeSeconds * 1000;
+    const endAt = lifetimeSeconds === undefined ? null : notBeforeStart(sandbox, now + lifetimeSeconds * 1000);
     if (metadata) await replaceMetadata(trx, by.ownerId, id, metadata);
-    if (endAt !== null) await setEnd(trx, id, endAt);
+    const columns = { end_at: endAt ?? undefined, memory_mb: memoryMb, on_timeout: onTimeout };
+    if (Object.values(columns).some((value) => value !== undefined)) await setColumns(trx, id, columns);
     if (settings) await changeSettings(trx, sandbox, settings);
-    return updated([...(metadata ? ['metadata'] : []), ...(settings ? ['settings'] : [])], endAt);
+    const event = updated(namesOf({ metadata, settings, memory_mb: memoryMb, on_timeout: onTimeout }), endAt);
+    if (lifetimeSeconds !== 0 || event === null) return event;
+    // Also where the clock went back and shows a time before the start.
+    await recordOfSandbox(trx, now, by, id, event);
+    await expire(trx, now, id);
+    return null;
   });
+}
+
+/** Returns an end as it may be kept: the clock may have gone back since the sandbox started. */
+function notBeforeStart({ startedAt }: Sandbox, end: number): number {
+  return Math.max(startedAt, end);
+}
+
+/** Returns the names of the values that there are. */
+function namesOf(values: Record<string, unknown>): string[] {
+  return Object.keys(values).filter((name) => values[name] !== undefined);
 }
 
 /** Lets the owner's sandbox run at least this long from now, never shorter. Throws as `updateSandbox` does. */
@@ -75,13 +95,14 @@ export async function pauseSandbox(db: Db, clock: Clock, by: Actor, id: string):
     if (sandbox.status === 'paused') {
       throw new StoreError('conflict', `Error pausing sandbox - sandbox '${id}' is already paused`);
     }
-    await trx.updateTable('sandboxes').set({ status: 'paused', end_at: now }).where('id', '=', id).execute();
-    return { kind: 'vm.suspended', details: { from: 'active', to: 'paused', end_at: timeText(now) } };
+    const endAt = notBeforeStart(sandbox, now);
+    await setColumns(trx, id, { status: 'paused', end_at: endAt });
+    return { kind: 'vm.suspended', details: { from: 'active', to: 'paused', end_at: timeText(endAt) } };
   });
 }
 
 /**
- * Begins a new run of the owner's paused sandbox and returns it.
+ * Begins a new run of the owner's paused sandbox and returns it. `onTimeout` stays as it was unless given.
  * Throws StoreError `not_found`, `ended`, or `conflict` when it runs.
  */
 export async function resumeSandbox(
@@ -90,9 +111,11 @@ export async function resumeSandbox(
   by: Actor,
   id: string,
   lifetimeSeconds: number,
+  onTimeout?: OnTimeout,
 ): Promise<Sandbox> {
   return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
     if (sandbox.status === 'active') throw new StoreError('conflict', `Sandbox '${id}' is already running`);
+    if (onTimeout !== undefined) await setColumns(trx, id, { on_timeout: onTimeout });
     return startRun(trx, by.ownerId, id, now, now + lifetimeSeconds * 1000);
   });
 }
@@ -144,7 +167,7 @@ function updated(changed: string[], endAt: number | null): SandboxEvent | null {
 
 async function extend(trx: Trx, { id, endAt }: Sandbox, to: number): Promise<SandboxEvent | null> {
   if (endAt === null || endAt >= to) return null;
-  await setEnd(trx, id, to);
+  await setColumns(trx, id, { end_at: to });
   return updated([], to);
 }
 
@@ -153,8 +176,8 @@ async function changeSettings(trx: Trx, { id, settings }: Sandbox, change: Setti
   await trx.updateTable('sandboxes').set({ settings: changed }).where('id', '=', id).execute();
 }
 
-async function setEnd(trx: Trx, id: string, endAt: number): Promise<void> {
-  await trx.updateTable('sandboxes').set({ end_at: endAt }).where('id', '=', id).execute();
+async function setColumns(trx: Trx, id: string, columns: Updateable<SandboxesTable>): Promise<void> {
+  await trx.updateTable('sandboxes').set(columns).where('id', '=', id).execute();
 }
 
 async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: JsonObject): Promise<void> {
@@ -179,7 +202,8 @@ async function startRun(trx: Trx, ownerId: number, id: string, now: number, endA
       status: 'active',
       started_at: now,
       end_at: endAt,
-      first_started_at: eb.fn.coalesce('first_started_at', 'started_at'),
+      // The clock may have gone back: no run began before the first.
+      first_started_at: sql<number>`min(${eb.fn.coalesce('first_started_at', 'started_at')}, ${now})`,
     }))
     .where('id', '=', id)
     .execute();

@@ -19,9 +19,19 @@ export type Schema = {
   minItems?: number;
   maxItems?: number;
   pattern?: string;
+  /** Clients know this member; Sandpit refuses what it asks for, for this reason. */
+  'x-not-offered'?: string;
 };
 
-export type Parameter = { name: string; in: string; required?: boolean; allowReserved?: boolean; schema: Schema };
+export type Parameter = {
+  name: string;
+  in: string;
+  required?: boolean;
+  allowReserved?: boolean;
+  schema: Schema;
+  /** As of a schema. */
+  'x-not-offered'?: string;
+};
 
 export type Operation = {
   operationId: string;

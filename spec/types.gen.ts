@@ -177,7 +177,7 @@ export interface paths {
         head?: never;
         /**
          * Change a sandbox
-         * @description Replaces the whole metadata, sets the lifetime anew counted from now, or both. A sandbox that has ended can't be changed.
+         * @description Replaces the whole metadata, sets the lifetime anew counted from now, the memory, or whether the sandbox is paused at its end. A sandbox that has ended can't be changed.
          */
         patch: operations["update_vm"];
         trace?: never;
@@ -297,7 +297,7 @@ export interface paths {
         put?: never;
         /**
          * Make a snapshot from an image
-         * @description A record: nothing is built, so it is ready at once. `build_args` are not kept.
+         * @description A record: nothing is built, so it is ready at once.
          */
         post: operations["create_snapshot"];
         delete?: never;
@@ -488,7 +488,7 @@ export interface paths {
         put?: never;
         /**
          * Create a sandbox
-         * @description Starts a sandbox; unless told otherwise it lives 15 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `envVars`, `network`, `allow_internet_access`, `autoResume` and `volumeMounts` are kept; `mcp` and `iam` are not. No `envdAccessToken` is given: there is no data plane to protect.
+         * @description Starts a sandbox; unless told otherwise it lives 15 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `network`, `allow_internet_access` and `autoResume` are kept and shown, `envVars` are kept and never shown: no machine runs that they could apply to. `mcp`, `iam` and `volumeMounts` are answered 501. No `envdAccessToken` is given: there is no data plane to protect.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -512,7 +512,7 @@ export interface paths {
         put?: never;
         /**
          * Create a sandbox
-         * @description Starts a sandbox; unless told otherwise it lives 300 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `envVars`, `network`, `allow_internet_access`, `autoResume` and `volumeMounts` are kept; `mcp` and `iam` are not. No `envdAccessToken` is given: there is no data plane to protect.
+         * @description Starts a sandbox; unless told otherwise it lives 300 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `network`, `allow_internet_access` and `autoResume` are kept and shown, `envVars` are kept and never shown: no machine runs that they could apply to. `mcp`, `iam` and `volumeMounts` are answered 501. No `envdAccessToken` is given: there is no data plane to protect.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -1442,6 +1442,18 @@ export interface components {
             env?: components["schemas"]["Environment"];
             /** @description The template to start from */
             snapshot_id?: string | null;
+            /** @description Pauses the sandbox at its end instead of killing it */
+            auto_suspend?: boolean | null;
+            auto_resume?: unknown;
+            egress_policy?: unknown;
+            session_id?: unknown;
+            share?: unknown;
+            custom_domain?: unknown;
+            volumes?: unknown;
+            vault_ids?: unknown;
+            image_variant?: unknown;
+            snapshot_on_terminate?: unknown;
+            snapshot_name?: unknown;
         } | null;
         /** CreateSession */
         CreateSession: {
@@ -1522,7 +1534,16 @@ export interface components {
              * @description Seconds from now until the sandbox expires
              * @default 300
              */
-            vm_lifetime_seconds: number;
+            vm_lifetime_seconds: number | null;
+        } | null;
+        /** CloneVM */
+        CloneVM: {
+            /**
+             * @description Seconds from now until the sandbox expires
+             * @default 300
+             */
+            vm_lifetime_seconds: number | null;
+            snapshot_name?: unknown;
         } | null;
         /** SnapshotRequest */
         SnapshotRequest: {
@@ -1535,15 +1556,18 @@ export interface components {
             /** @description Anything that does not look like an id */
             name?: string | null;
             /** @default 2 */
-            vcpu_count: number;
+            vcpu_count: number | null;
             /** @default 512 */
-            memory_mb: number;
+            memory_mb: number | null;
             /**
+             * @description `system` is InstaVM's own: it is known, and answered 501
              * @default user
-             * @enum {string}
+             * @enum {string|null}
              */
-            type: "user";
-            build_args?: Record<string, never> | null;
+            type: "user" | "system" | null;
+            build_args?: unknown;
+            template_app_cmd?: unknown;
+            template_app_cwd?: unknown;
         };
         /** Snapshot */
         Snapshot: {
@@ -1583,6 +1607,8 @@ export interface components {
         /** ApiKeyDescription */
         ApiKeyDescription: {
             description: string;
+            expires_at?: unknown;
+            permissions?: unknown;
         };
         /** ApiKey */
         ApiKey: {
@@ -1608,6 +1634,14 @@ export interface components {
             metadata?: Record<string, never>;
             /** @description Seconds from now until the sandbox expires */
             vm_lifetime_seconds?: number;
+            /** @description Memory in MiB */
+            memory_mb?: number;
+            /** @description Pauses the sandbox at its end instead of killing it */
+            auto_suspend?: boolean | null;
+            auto_resume?: unknown;
+            vault_ids?: unknown;
+            snapshot_on_terminate?: unknown;
+            snapshot_name?: unknown;
         };
         /**
          * VM
@@ -1698,6 +1732,7 @@ export interface components {
              * @default true
              */
             autoPauseMemory: boolean;
+            /** @description Kept and shown; nothing is asked of a paused sandbox that could resume it */
             autoResume?: {
                 enabled: boolean;
             };
@@ -1733,9 +1768,12 @@ export interface components {
              * @default true
              */
             autoPauseMemory: boolean;
+            /** @description Kept and shown; nothing is asked of a paused sandbox that could resume it */
             autoResume?: {
                 enabled: boolean;
             };
+            /** @description Whether the data plane wants a token; there is no data plane */
+            secure?: boolean;
             allow_internet_access?: boolean;
             network?: components["schemas"]["SandboxNetworkConfig"];
             metadata?: components["schemas"]["SandboxMetadata"];
@@ -1771,6 +1809,7 @@ export interface components {
              * @default 15
              */
             timeout: number;
+            /** @description Whether its end pauses the sandbox or kills it; as before unless given */
             autoPause?: boolean;
             /** @description Whether memory is restored; there is none */
             memory?: boolean;
@@ -1795,6 +1834,7 @@ export interface components {
              * @default true
              */
             memory: boolean;
+            requireHealthyGuest?: boolean;
         } | null;
         /** SandboxForkRequest */
         SandboxForkRequest: {
@@ -1813,6 +1853,8 @@ export interface components {
         };
         /** SandboxSnapshotRequest */
         SandboxSnapshotRequest: {
+            /** @description Whether memory is kept; there is none */
+            memory?: boolean;
             /** @description `[namespace/]name[:tag]`; the namespace can only be the caller's own, the name not look like an id */
             name?: string;
         } | null;
@@ -1860,22 +1902,64 @@ export interface components {
             name: string;
             path: string;
         };
-        /** SandboxNetworkConfig */
+        /**
+         * SandboxNetworkConfig
+         * @description Kept and shown, and not enforced, for no machine runs.
+         */
         SandboxNetworkConfig: {
+            /** @description What may be reached, CIDR blocks, addresses and domains */
             allowOut?: string[];
+            /** @description What may not be reached, CIDR blocks and addresses */
             denyOut?: string[];
-            allowPublicTraffic?: boolean;
+            /** @description IPv4 addresses of the servers that may be asked */
+            dnsServers?: string[];
+            rules?: components["schemas"]["SandboxNetworkRules"];
+            egressProxy?: components["schemas"]["SandboxEgressProxy"];
+            allowPublicTraffic?: boolean | null;
             maskRequestHost?: string;
-            rules?: Record<string, never>;
-            egressProxy?: Record<string, never> | null;
+            /** @description Ports at which the sandbox speaks HTTPS; 49983 is its own agent's */
             httpsPorts?: number[];
         };
+        /**
+         * SandboxNetworkRules
+         * @description By domain, what is done to requests to it.
+         */
+        SandboxNetworkRules: {
+            [key: string]: {
+                transform?: {
+                    /** @description Headers to set. Answers show them, as E2B's do */
+                    headers?: {
+                        [key: string]: string;
+                    };
+                };
+            }[];
+        };
+        /**
+         * SandboxEgressProxy
+         * @description A SOCKS5 proxy for what leaves the sandbox. Answers never hold the password and the CA certificate.
+         */
+        SandboxEgressProxy: {
+            /** @description Host and port */
+            address: string;
+            username?: string;
+            password?: string;
+            tls?: {
+                enabled: boolean;
+                serverName?: string;
+                /** @description In PEM */
+                caCert?: string;
+            } | null;
+        } | null;
         /** SandboxNetworkUpdate */
         SandboxNetworkUpdate: {
+            /** @description What may be reached, CIDR blocks, addresses and domains */
             allowOut?: string[];
+            /** @description What may not be reached, CIDR blocks and addresses */
             denyOut?: string[];
-            rules?: Record<string, never>;
-            egressProxy?: Record<string, never> | null;
+            /** @description IPv4 addresses of the servers that may be asked */
+            dnsServers?: string[];
+            rules?: components["schemas"]["SandboxNetworkRules"];
+            egressProxy?: components["schemas"]["SandboxEgressProxy"];
             allow_internet_access?: boolean;
         };
         /**
@@ -2103,6 +2187,8 @@ export interface components {
              */
             event_patterns: string[];
             description?: string | null;
+            timeout_seconds?: unknown;
+            max_retries?: unknown;
             /** @default true */
             enabled: boolean;
         };
@@ -2113,6 +2199,8 @@ export interface components {
             /** @description Kinds of events, `vm.*` for all that begin with `vm.`, `*` for all there are */
             event_patterns?: string[];
             description?: string | null;
+            timeout_seconds?: unknown;
+            max_retries?: unknown;
             enabled?: boolean;
         };
         /** WebhookEndpoint */
@@ -2196,6 +2284,24 @@ export interface components {
         E2BUnauthorized: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description A member or parameter is known and Sandpit does not offer what it asks for; `detail` names it and says why */
+        NotOffered: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description A member is known and Sandpit does not offer what it asks for; `message` names it and says why */
+        E2BNotOffered: {
+            headers: {
                 [name: string]: unknown;
             };
             content: {
@@ -2703,6 +2809,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -2777,6 +2884,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -2842,7 +2950,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["Lifetime"];
+                "application/json": components["schemas"]["CloneVM"];
             };
         };
         responses: {
@@ -2862,6 +2970,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -2936,6 +3045,8 @@ export interface operations {
     list_snapshots: {
         parameters: {
             query?: {
+                /** @description Whose. There are none of the system's */
+                type?: "user" | "system";
                 /** @description Maximum number of results */
                 limit?: number;
             };
@@ -2990,6 +3101,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -3193,6 +3305,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -3215,6 +3328,11 @@ export interface operations {
                 until?: string;
                 /** @description InstaVM's clients send it. What is in the log has happened, so all of it is `success` */
                 status?: string;
+                event_type?: unknown;
+                event_group?: unknown;
+                vm_id?: unknown;
+                session_id?: unknown;
+                user_id?: unknown;
             };
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
@@ -3235,6 +3353,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
         };
     };
     get_event: {
@@ -3424,6 +3543,7 @@ export interface operations {
             403: components["responses"]["E2BForbidden"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -3496,6 +3616,7 @@ export interface operations {
             403: components["responses"]["E2BForbidden"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -3772,6 +3893,7 @@ export interface operations {
             409: components["responses"]["E2BConflict"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -4422,6 +4544,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -4493,6 +4616,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -4554,6 +4678,7 @@ export interface operations {
                 limit?: number;
                 /** @description What `next_cursor` said */
                 cursor?: string;
+                event_type?: unknown;
             };
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
@@ -4574,6 +4699,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
         };
     };
     get_webhook_delivery: {

@@ -14,8 +14,7 @@ describe("listing E2B's sandboxes", () => {
   const tokenOf = (text: string) => encodeURIComponent(Buffer.from(text).toString('base64url'));
 
   it('200: every member of a row, running and paused, newest first; the older path has the running ones', async () => {
-    const volumeMounts = [{ name: 'a', path: '/a' }];
-    const one = await e2b.create({ metadata: { a: '1' }, timeout: 60, volumeMounts, envVars: { S: 'secret' } });
+    const one = await e2b.create({ metadata: { a: '1' }, timeout: 60, envVars: { S: 'secret' } });
     app.clock.now += 1000;
     const two = await e2b.create({ templateID: 'other:v1', allow_internet_access: true });
     await e2b.does(two, 'pause');
@@ -24,7 +23,7 @@ describe("listing E2B's sandboxes", () => {
     const second = { templateID: 'other:v1', alias: 'other', sandboxID: two, startedAt: timeAt(1), endAt: timeAt(1) };
     const rows = [
       { ...common, ...second, state: 'paused', metadata: {} },
-      { ...common, ...first, state: 'running', metadata: { a: '1' }, volumeMounts },
+      { ...common, ...first, state: 'running', metadata: { a: '1' } },
     ];
     const { body, headers } = await e2b.list();
     expect(body).to.deep.equal(rows);

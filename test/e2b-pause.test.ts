@@ -157,11 +157,20 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
           expect((await clientOf(app, alice).read(id)).body.status).to.equal('paused');
           if (id === ids[1]) await sweep(app.server.context);
         }
-        expect(await e2b.does(id, 'resume', { timeout: 60, autoPause: false })).to.equal(201);
+        expect(await e2b.does(id, 'resume', { timeout: 60 })).to.equal(201);
         expect(await e2b.read(id)).to.include({ state: 'running', startedAt: timeAt(100), endAt: timeAt(160) });
       }
       pass(60);
       expect(await e2b.listed('state=paused')).to.have.members(ids);
+    });
+
+    it('resuming with autoPause says what becomes of it at its next end', async () => {
+      const [kept, killed] = [await e2b.create(), await e2b.create({ autoPause: true })] as [string, string];
+      for (const id of [kept, killed]) await e2b.does(id, 'pause');
+      await e2b.does(kept, 'resume', { timeout: 60, autoPause: true });
+      await e2b.does(killed, 'resume', { timeout: 60, autoPause: false });
+      pass(60);
+      expect(await e2b.listed('state=paused,running')).to.deep.equal([kept]);
     });
   });
 

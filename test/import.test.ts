@@ -18,7 +18,7 @@ describe('import and export', () => {
   const { run, runs, fails } = commandsOn(() => db);
 
   it('carry every sandbox over unchanged, env and settings only when asked', async () => {
-    const settings = { autoResume: true, network: { rules: { a: [{ token: 'hush' }] } } };
+    const settings = { autoResume: true, network: { rules: { a: [{ transform: { headers: { token: 'hush' } } }] } } };
     const resumed = { on_timeout: 'pause', first_started_at: '2025-01-01T12:00:00.000Z', settings };
     const lines = [
       importLine({ sandbox_id: 'a', metadata: { deep: [{ x: null }] }, env: { TOKEN: 'hush' } }),

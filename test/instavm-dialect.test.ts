@@ -101,7 +101,7 @@ describe("InstaVM's dialect", () => {
     const image = { oci_image: 'docker.io/library/debian:12', name: 'deb', vcpu_count: 3, memory_mb: 128 };
 
     it('makes one from an image, reads, lists and deletes it', async () => {
-      const made = await post('/v1/snapshots', { ...image, build_args: { a: 'b' } });
+      const made = await post('/v1/snapshots', { ...image, build_args: {} });
       expect(made.status).to.equal(201);
       expect(made.body).to.deep.include({
         ...image,
@@ -114,6 +114,8 @@ describe("InstaVM's dialect", () => {
       const { id } = (await post('/v1/snapshots', { oci_image: 'x' })).body;
       expect((await get('/v1/snapshots')).body.map((s: { id: string }) => s.id)).to.deep.equal([id, made.body.id]);
       expect((await get('/v1/snapshots?limit=1')).body).to.have.length(1);
+      expect((await get('/v1/snapshots?type=user')).body).to.have.length(2);
+      expect((await get('/v1/snapshots?type=system')).body).to.deep.equal([]);
       for (const name of [made.body.id, 'deb']) {
         expect((await get(`/v1/snapshots/${name}`)).body).to.deep.equal(made.body);
         expect((await get(`/v1/snapshots/${name}`, bob)).status).to.equal(404);
@@ -136,7 +138,7 @@ describe("InstaVM's dialect", () => {
         likeAnId,
         { oci_image: '' },
         { ...image, vcpu_count: 9 },
-        { ...image, type: 'system' },
+        { ...image, type: 'nobody' },
       ]) {
         expect((await post('/v1/snapshots', wrong)).status).to.equal(422);
       }

@@ -5,6 +5,7 @@ import { getUser } from '../../db/accounts.ts';
 import { cli } from '../../db/events.ts';
 import { exportSandboxes } from '../../db/sandboxes.ts';
 import { type Db, write } from '../../db/sqlite.ts';
+import { knownSettings } from '../e2b-network.ts';
 import { importLines, linesOf, RecordImporter, type SandboxRecord } from '../records.ts';
 import { addSettings, withStore } from './options.ts';
 import { shownTime, type Terminal } from './terminal.ts';
@@ -59,7 +60,7 @@ function recordLine(row: Exported, includeEnv: boolean): string {
     ...(row.onTimeout !== 'kill' && { on_timeout: row.onTimeout }),
     ...(row.firstStartedAt !== null && { first_started_at: shownTime(row.firstStartedAt) as string }),
   };
-  const secret = includeEnv ? member('env', row.env) + member('settings', row.settings) : '';
+  const secret = includeEnv ? member('env', row.env) + member('settings', knownSettings(row.settings)) : '';
   return `${JSON.stringify(record).slice(0, -1)},"metadata":${row.metadata}${secret}}`;
 }
 

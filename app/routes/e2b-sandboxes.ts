@@ -18,6 +18,7 @@ import type { components } from '../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from '../e2b.ts';
+import { knownNetwork } from '../e2b-network.ts';
 import {
   maxLifetimeSeconds,
   metadataFilter,
@@ -29,6 +30,7 @@ import {
   wholeMilliseconds,
 } from '../e2b-request.ts';
 import { HttpError } from '../errors.ts';
+import { timeoutActionOf } from '../instavm.ts';
 import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
 
@@ -64,7 +66,6 @@ function create({ store, now }: Context): RequestHandler {
       autoResume: body.autoResume?.enabled,
       allowInternetAccess: body.allow_internet_access,
       network: body.network,
-      volumeMounts: body.volumeMounts,
     };
     const isSet = Object.values(settings).some((value) => value !== undefined);
     if (!body.autoPauseMemory && (!body.autoPause || settings.autoResume)) {
@@ -75,7 +76,7 @@ function create({ store, now }: Context): RequestHandler {
       metadata: body.metadata ?? {},
       env: body.envVars ?? null,
       lifetimeSeconds: positive(body.timeout),
-      onTimeout: body.autoPause ? 'pause' : 'kill',
+      onTimeout: timeoutActionOf(body.autoPause),
       settings: isSet ? (settings as JsonObject) : null,
     });
     req.sandboxId = sandbox.id;
@@ -184,9 +185,10 @@ function pause({ store, now }: Context): RequestHandler {
 
 function resume({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { timeout }: NonNullable<Schemas['ResumedSandbox']> = req.body;
+    const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const id = sandboxIdOf(req);
-    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, positive(timeout));
+    const onTimeout = timeoutActionOf(autoPause);
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, positive(timeout), onTimeout);
     res.status(201).json(startedSandbox(sandbox));
   };
 }
@@ -196,7 +198,7 @@ function updateNetwork({ store, now }: Context): RequestHandler {
     const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
     const settings = ({ network, ...others }: Settings): Settings => {
       // What is left was set for good when the sandbox was created.
-      const { allowOut, denyOut, rules: old, egressProxy, ...lasting } = network ?? {};
+      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...lasting } = knownNetwork(network ?? {});
       return { ...others, allowInternetAccess, network: { ...lasting, ...rules } };
     };
     const change = { settings: settings as (settings: JsonObject) => JsonObject };

@@ -1,9 +1,11 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../db/errors.ts';
+import { defaultSize } from '../../db/insert.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from '../../db/snapshots.ts';
 import { write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../auth.ts';
+import { HttpError } from '../errors.ts';
 import { snapshot } from '../instavm.ts';
 import type { Context } from '../server.ts';
 import { jsonArray, sendJson } from '../wire.ts';
@@ -19,7 +21,9 @@ export function snapshotsRoutes(context: Context): Router {
 
 function list({ store, config }: Context): RequestHandler {
   return async (req, res) => {
-    const found = await listSnapshots(store.db, principalOf(req).user.id, { limit: Number(req.query.limit) });
+    const { limit, type } = req.query;
+    const ownerId = principalOf(req).user.id;
+    const found = type === 'system' ? [] : await listSnapshots(store.db, ownerId, { limit: Number(limit) });
     sendJson(res, config, jsonArray(found, snapshot));
   };
 }
@@ -27,12 +31,13 @@ function list({ store, config }: Context): RequestHandler {
 function create({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const body: components['schemas']['CreateSnapshot'] = req.body;
+    if (body.type === 'system') throw new HttpError(501, "type 'system' is not offered: every snapshot is a user's");
     const made = await write(store.db, (trx) =>
       createSnapshot(trx, now(), actorOf(req), {
         name: body.name ?? null,
         ociImage: body.oci_image,
-        memoryMb: body.memory_mb,
-        vcpuCount: body.vcpu_count,
+        memoryMb: body.memory_mb ?? defaultSize.memoryMb,
+        vcpuCount: body.vcpu_count ?? defaultSize.vcpuCount,
       }),
     );
     res.status(201);

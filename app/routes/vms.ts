@@ -7,7 +7,7 @@ import { getSandbox, type Sandbox } from '../../db/sandboxes.ts';
 import { snapshotSandbox } from '../../db/snapshots.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../auth.ts';
-import { snapshot, wantedSandbox } from '../instavm.ts';
+import { defaultLifetimeSeconds, snapshot, timeoutActionOf, wantedSandbox } from '../instavm.ts';
 import type { Context } from '../server.ts';
 import { jsonArray, sendJson, vm } from '../wire.ts';
 
@@ -42,7 +42,8 @@ function create(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
     const body: NonNullable<Schemas['CreateVM']> = req.body;
-    const wanted = { ...wantedSandbox(body), templateId: body.snapshot_id ?? null };
+    const onTimeout = timeoutActionOf(body.auto_suspend);
+    const wanted = { ...wantedSandbox(body), onTimeout, templateId: body.snapshot_id ?? null };
     const sandbox = await createSandbox(store.db, now, actorOf(req), wanted);
     sendCreated(context, res, sandbox);
   };
@@ -63,10 +64,12 @@ function read({ store, now, config }: Context): RequestHandler {
 
 function update({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { metadata, vm_lifetime_seconds: lifetime }: Schemas['UpdateVM'] = req.body;
+    const body: Schemas['UpdateVM'] = req.body;
     const change = {
-      metadata: metadata as JsonObject | undefined,
-      lifetimeSeconds: lifetime,
+      metadata: body.metadata as JsonObject | undefined,
+      lifetimeSeconds: body.vm_lifetime_seconds,
+      memoryMb: body.memory_mb,
+      onTimeout: timeoutActionOf(body.auto_suspend),
     };
     const sandbox = await updateSandbox(store.db, now, actorOf(req), vmId(req), change);
     sendJson(res, config, vm(sandbox));
@@ -90,7 +93,8 @@ function suspend({ store, now, config }: Context): RequestHandler {
 function resume({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
-    const sandbox = await resumeSandbox(store.db, now, actorOf(req), vmId(req), lifetime);
+    const lifetimeSeconds = lifetime ?? defaultLifetimeSeconds;
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), vmId(req), lifetimeSeconds);
     sendJson(res, config, vm(sandbox));
   };
 }
@@ -98,8 +102,8 @@ function resume({ store, now, config }: Context): RequestHandler {
 function clone(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
-    const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
-    const wanted = { count: 1, lifetimeSeconds: lifetime };
+    const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['CloneVM']> = req.body;
+    const wanted = { count: 1, lifetimeSeconds: lifetime ?? defaultLifetimeSeconds };
     const [sandbox] = await forkSandbox(store.db, now, actorOf(req), vmId(req), wanted);
     sendCreated(context, res, sandbox as Sandbox);
   };

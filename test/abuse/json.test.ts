@@ -13,10 +13,10 @@ const bodies: [string, string | Buffer, string][] = [
   ['100,000 keys', `{${many(100_000, (n) => `"k${n}":1`)}}`, '413 or 422'],
   ['5,000 keys in metadata', metadata(`{${many(5000, (n) => `"k${n}":1`)}}`), '201'],
   ['10,000 keys in metadata', metadata(`{${many(10_000, (n) => `"k${n}":1`)}}`), '422'],
-  ['60,000 times the same key', `{${many(60_000, () => '"a":1')}}`, '201'],
+  ['60,000 times the same key', `{${many(60_000, () => '"vcpu_count":1')}}`, '201'],
   ['a key twice: the last one counts', '{"vcpu_count":0,"vcpu_count":1}', '201'],
   ['a key twice: the last one is wrong', '{"vcpu_count":1,"vcpu_count":0}', '422'],
-  ['__proto__ of the body', '{"__proto__":{"vcpu_count":"x","isAdmin":true}}', '201'],
+  ['__proto__ of the body', '{"__proto__":{"vcpu_count":"x","isAdmin":true}}', '422'],
   [
     '__proto__ in metadata',
     metadata('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}'),
