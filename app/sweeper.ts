@@ -6,12 +6,13 @@ import { StoreError } from '../db/errors.ts';
 import { deleteOldEvents } from '../db/event-log.ts';
 import { deleteEnded, giveBackSpace } from '../db/retention.ts';
 import { type Trx, write } from '../db/sqlite.ts';
+import { shrinkWal, walBytes } from '../db/wal.ts';
 import type { Context } from './server.ts';
 
 export type Sweeper = { stop: () => Promise<void> };
 
 /** What it does, by the name in the metrics, and as the log has it. */
-const tasks = { sweep: 'sweep', prune: 'deleting what ended' };
+const tasks = { sweep: 'sweep', prune: 'deleting what ended', shrink: 'shrinking the write-ahead log' };
 
 const batchSize = 500;
 
@@ -35,10 +36,12 @@ export function startSweeper(context: Context): Sweeper {
         work().finally(() => void underWay.delete(task)),
       );
   };
+  const shrink = walShrinker(context);
   const timer = setInterval(() => {
     begin('sweep', () => sweep(context));
     // Beside it: what is due is not to wait until all is deleted that ended long ago.
     begin('prune', () => prune(context, stopping.signal));
+    begin('shrink', shrink);
   }, context.config.sweepSeconds * 1000);
   timer.unref();
 
@@ -87,6 +90,23 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
     }
     while (!stop?.aborted && (await giveBackSpace(store, pagesInStep))) await nextTurn();
   });
+}
+
+/** Returns a function that gives back what the write-ahead log has grown by. A log that stays large is reported once. */
+export function walShrinker(context: Context): () => Promise<void> {
+  const { store, log } = context;
+  let wasSmall = true;
+  return () =>
+    watched(context, 'shrink', async () => {
+      const isSmall = await shrinkWal(store);
+      if (wasSmall && !isSmall) {
+        log.warn(
+          { bytes: walBytes(store) },
+          'the write-ahead log grows: another process reads an earlier state, or writes',
+        );
+      }
+      wasSmall = isSmall;
+    });
 }
 
 /** A failure is told of and no more. */

@@ -72,22 +72,6 @@ export async function listSandboxes(
   );
 }
 
-/** Returns every owner's sandboxes with their owners' names and env, oldest first, as they were stored. */
-export function exportSandboxes(
-  db: Db,
-  now: number,
-): AsyncIterableIterator<Sandbox & { owner: string; env: string | null }> {
-  return db
-    .selectFrom('sandboxes')
-    .innerJoin('users', 'users.id', 'sandboxes.owner_id')
-    .select(listedColumns(now))
-    .select(furtherColumns)
-    .select(['sandboxes.env', 'users.name as owner'])
-    .orderBy('sandboxes.started_at')
-    .orderBy('sandboxes.id')
-    .stream();
-}
-
 /** What a list shows of a sandbox at this time. */
 export const listedColumns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
   [

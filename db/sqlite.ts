@@ -22,6 +22,9 @@ export type Trx = Transaction<Tables>;
 /** More than the program has; a bound all the same. */
 const maxStatements = 500;
 
+/** How large the write-ahead log's file stays once all of it is in the database. */
+export const maxIdleWalBytes = 2 ** 24;
+
 /** How long a write waits for another process, an import say, to finish its own. */
 const maxWriteWaitMilliseconds = 3_000;
 
@@ -66,6 +69,8 @@ export function unusable(file: string, cause: unknown): StoreError {
 export function configure(sqlite: Database.Database): void {
   // Readers and the writer don't wait for one another, and one writer's commit is one fsync.
   sqlite.pragma('journal_mode = wal');
+  // SQLite never shrinks the log by itself: whatever a reader made it grow to would stay.
+  sqlite.pragma(`journal_size_limit = ${maxIdleWalBytes}`);
   // A commit returns once it is on disk: what was acknowledged survives a power cut.
   sqlite.pragma('synchronous = full');
   sqlite.pragma('foreign_keys = on');

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import Database from 'better-sqlite3';
@@ -148,7 +149,9 @@ describe('metrics', () => {
     const value = await read();
     const { sqlite } = app.server.context.store;
     const pages = sqlite.pragma('page_count', { simple: true }) as number;
-    expect(value('sandpit_database_size_bytes')).to.equal(pages * 4096);
+    const wal = statSync(`${sqlite.name}-wal`).size;
+    expect(value('sandpit_database_wal_bytes')).to.equal(wal).and.greaterThan(0);
+    expect(value('sandpit_database_size_bytes')).to.equal(pages * 4096 + wal);
     expect(value('sandpit_database_free_bytes')).to.equal(0);
     expect(value('sandpit_store_up')).to.equal(1);
     expect(value('nodejs_eventloop_lag_p99_seconds')).to.be.a('number');

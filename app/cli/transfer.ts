@@ -3,14 +3,12 @@ import { createReadStream } from 'node:fs';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
 import { cli } from '../../db/events.ts';
-import { exportSandboxes } from '../../db/sandboxes.ts';
+import { type ExportedSandbox, exportSandboxes } from '../../db/export.ts';
 import { type Db, write } from '../../db/sqlite.ts';
 import { knownSettings } from '../e2b-network.ts';
 import { importLines, linesOf, RecordImporter, type SandboxRecord } from '../records.ts';
 import { addSettings, withStore } from './options.ts';
 import { shownTime, type Terminal } from './terminal.ts';
-
-type Exported = typeof exportSandboxes extends (...args: never[]) => AsyncIterable<infer Row> ? Row : never;
 
 export function transferCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('import <file>'), ['db'])
@@ -28,7 +26,7 @@ export function transferCommands(program: Command, terminal: Terminal): void {
     .option('--include-env', 'with the environment variables and the settings, which may hold secrets')
     .action((flags) =>
       withStore(flags, async ({ db }) => {
-        for await (const row of exportSandboxes(db, Date.now())) {
+        for await (const row of exportSandboxes(db, terminal.now)) {
           terminal.stop.throwIfAborted();
           if (!terminal.stdout.write(`${recordLine(row, flags.includeEnv)}\n`))
             await once(terminal.stdout, 'drain', { signal: terminal.stop });
@@ -47,7 +45,7 @@ async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Te
   });
 }
 
-function recordLine(row: Exported, includeEnv: boolean): string {
+function recordLine(row: ExportedSandbox, includeEnv: boolean): string {
   const record: Omit<SandboxRecord, 'metadata' | 'env' | 'settings'> = {
     sandbox_id: row.id,
     owner: row.owner,

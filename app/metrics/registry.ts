@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { countByStatus, countPendingDeliveries } from '../../db/counts.ts';
 import { eventKinds } from '../../db/event-kinds.ts';
 import { boundsOf, countEventsBehind } from '../../db/event-log.ts';
+import { walBytes } from '../../db/wal.ts';
 import type { Metrics, WebhookOutcome } from '../metrics.ts';
 import type { Context } from '../server.ts';
 import { versions } from '../version.ts';
@@ -109,7 +110,11 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
     'webhooks_pending',
     'Webhooks of all owners that are still to be sent, the first time or again.',
   );
-  const size = gauge('database_size_bytes', 'The database, without its write-ahead log.');
+  const size = gauge('database_size_bytes', 'The database with its write-ahead log.');
+  const wal = gauge(
+    'database_wal_bytes',
+    'The write-ahead log: it grows for as long as another process reads one state.',
+  );
   const free = gauge('database_free_bytes', 'The part of the database that is empty.');
   const pragma = (name: string) => Number(store.sqlite.pragma(name, { simple: true }));
   const refresh = async () => {
@@ -117,7 +122,8 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
     for (const [status, count] of Object.entries(byStatus)) sandboxes.set({ status }, count);
     pending.set(await countPendingDeliveries(store.db));
     await countEvents();
-    size.set(pragma('page_count') * pragma('page_size'));
+    wal.set(walBytes(store));
+    size.set(pragma('page_count') * pragma('page_size') + walBytes(store));
     free.set(pragma('freelist_count') * pragma('page_size'));
     up.set(1);
   };
@@ -127,6 +133,7 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
       sandboxes.reset();
       pending.remove();
       size.remove();
+      wal.remove();
       free.remove();
       up.set(0);
     });

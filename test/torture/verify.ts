@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { vm } from '../../app/wire.ts';
+import { exportSandboxes } from '../../db/export.ts';
 import { openStore } from '../../db/open.ts';
 import { checkIndex } from '../../db/reindex.ts';
-import { exportSandboxes } from '../../db/sandboxes.ts';
 import { call } from './client.ts';
 import { judge, type Model, type Vm } from './model.ts';
 
@@ -32,7 +32,7 @@ export async function verify(
   const store = openStore(file);
   try {
     const found = new Map<string, Vm>();
-    for await (const row of exportSandboxes(store.db, Date.now())) found.set(row.id, JSON.parse(vm(row)));
+    for await (const row of exportSandboxes(store.db, Date.now)) found.set(row.id, JSON.parse(vm(row)));
     const { lost, half } = judge(model, found);
     findings.lost.push(...lost);
     findings.half.push(...half);
