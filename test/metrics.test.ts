@@ -146,6 +146,7 @@ describe('metrics', () => {
 
   itHere('tell the size of the database, the lag of the event loop and what runs', async () => {
     const { app, address, read } = await startWatched();
+    await app.addUser('alice');
     const value = await read();
     const { sqlite } = app.server.context.store;
     const pages = sqlite.pragma('page_count', { simple: true }) as number;
