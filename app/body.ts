@@ -1,19 +1,26 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
 import { isObject, type Json, JsonError, maxDepth } from '../db/json.ts';
+import { readJson, type Sent } from '../db/json-reader.ts';
 import type { Contract } from '../spec/load.ts';
 import { HttpError } from './errors.ts';
 import { jsonProblem, parseOrRefuse } from './json.ts';
-import { lastValues } from './query.ts';
+import { formType, parseForm } from './query.ts';
 import { operationOf, ValidationFailure, valueError } from './validation.ts';
 
 /** The contract's description names it. */
 export const maxBodyBytes = 2 ** 20;
 
-const parsers: Record<string, (bytes: Buffer) => unknown> = {
-  'application/json': parseJsonBody,
-  'application/x-ndjson': parseJsonLines,
-  'application/x-www-form-urlencoded': (bytes) => lastValues(bytes.toString()),
+type Reader = {
+  parse: (bytes: Buffer) => unknown;
+  /** Returns what `parse` has taken, as it was sent. */
+  read: (bytes: Buffer) => Sent;
+};
+
+const readers: Record<string, Reader> = {
+  'application/json': { parse: parseJsonBody, read: (bytes) => readJson(bytes.toString()) },
+  'application/x-ndjson': { parse: parseJsonLines, read: (bytes) => linesOf(bytes.toString()).map(readJson) },
+  [formType]: { parse: (bytes) => parseForm(bytes.toString()), read: readForm },
 };
 
 /**
@@ -45,7 +52,9 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     next();
   };
   const completeBody: RequestHandler = (req, _res, next) => {
-    if (operationOf(contract, req)?.requestBody?.required === false) req.body ??= {};
+    const isOptional = operationOf(contract, req)?.requestBody?.required === false;
+    // A form without fields is one.
+    if (isOptional || req.headers['content-type'] === formType) req.body ??= {};
     next();
   };
   return [assumeType, bytesOf(type), parseBody, plainType, completeBody];
@@ -100,7 +109,22 @@ function parsed(bytes: Buffer, req: Request, taken: string[]): unknown {
   if (!taken.includes(mediaType)) throw new HttpError(415, `Unsupported Media Type: send ${taken.join(' or ')}`);
   const charset = /;\s*charset="?([^";]*)/i.exec(req.headers['content-type'] ?? '')?.[1] ?? 'utf-8';
   if (!/^utf-?8$/i.test(charset)) throw new HttpError(415, 'The request body must be UTF-8');
-  return parsers[mediaType]?.(bytes) ?? undefined;
+  const reader = readers[mediaType];
+  const body = reader?.parse(bytes) ?? undefined;
+  if (reader && body !== undefined) req.readSentBody = once(() => reader.read(bytes));
+  return body;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+function readForm(bytes: Buffer): Sent {
+  return new Map(Object.entries(parseForm(bytes.toString())));
 }
 
 function parseJsonBody(bytes: Buffer): unknown {
@@ -113,10 +137,13 @@ function parseJsonBody(bytes: Buffer): unknown {
 
 /** Returns an array of what the lines hold. */
 function parseJsonLines(bytes: Buffer): unknown {
-  return textOf(bytes)
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line, index) => withPlainNumbers(parseOrRefuse(line, ['body', index], {}, maxDepth + 1)));
+  return linesOf(textOf(bytes)).map((line, index) =>
+    withPlainNumbers(parseOrRefuse(line, ['body', index], {}, maxDepth + 1)),
+  );
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line.trim() !== '');
 }
 
 function textOf(bytes: Buffer): string {
@@ -124,20 +151,28 @@ function textOf(bytes: Buffer): string {
   throw new ValidationFailure([jsonProblem(new JsonError('syntax', 'not UTF-8'), ['body'], {})]);
 }
 
-/** Only metadata keeps every digit of its numbers. For the rest, which the contract describes, the nearest double will do. */
+/**
+ * Returns the body with doubles for numbers that are none, but in its metadata: only there every digit is kept.
+ * It changes the body where it is.
+ */
 function withPlainNumbers(body: Json): unknown {
   if (!isObject(body)) return plain(body);
-  return Object.fromEntries(
-    Object.entries(body).map(([key, value]) => [key, key === 'metadata' && isObject(value) ? value : plain(value)]),
-  );
+  for (const key of Object.keys(body)) {
+    const member = body[key] as Json;
+    if (key !== 'metadata' || !isObject(member)) body[key] = plain(member) as Json;
+  }
+  return body;
 }
 
 function plain(value: Json): unknown {
+  if (typeof value !== 'object' || value === null) return value;
   if (JSON.isRawJSON(value)) return Number(value.rawJSON);
-  if (Array.isArray(value)) return value.map(plain);
-  return isObject(value)
-    ? Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
-    : value;
+  const holder = value as Record<string, Json>;
+  for (const key of Object.keys(holder)) {
+    const member = holder[key];
+    if (typeof member === 'object' && member !== null) holder[key] = plain(member) as Json;
+  }
+  return value;
 }
 
 function mediaTypeOf(req: Request): string {

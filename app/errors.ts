@@ -11,6 +11,7 @@ import {
   isValidatorError,
   type Problem,
   problemsOf,
+  shownProblems,
   ValidationFailure,
   type ValidatorError,
 } from './validation.ts';
@@ -93,8 +94,13 @@ function summaryOf(problems: Problem[]): string {
   return `validation error: ${words.join('; ')}`;
 }
 
-/** Returns what a request does wrong, if that is what the error says of it. */
+/** Returns what a request does wrong, fit to be shown, if that is what the error says of it. */
 export function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
+  const problems = allProblemsIn(contract, error, req);
+  return problems && shownProblems(problems, req);
+}
+
+function allProblemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
   if (error instanceof ValidationFailure) return error.problems;
   // From the store: a body's JSON has been read by then, so it is the metadata that won't do.
   if (error instanceof JsonError) return [jsonProblem(error, ['body', 'metadata'], null)];

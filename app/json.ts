@@ -22,16 +22,26 @@ export function parseOrRefuse(text: string, loc: (string | number)[], input: unk
   }
 }
 
-/** Returns what is wrong with JSON found at `loc`. */
+/**
+ * Returns what is wrong with JSON found at `loc`. Of a body the place is part of `loc`, as FastAPI has it; of any other
+ * text the words are those of Python's `str(JSONDecodeError)`.
+ */
 export function jsonProblem({ kind, message, position }: JsonError, loc: (string | number)[], input: unknown): Problem {
   if (kind === 'value') return { ...valueError(loc, message, input), ctx: { error: message } };
   const isBody = loc[0] === 'body';
+  const error = isBody || position === null ? message : `${message}: ${placeOf(String(input), position)}`;
   return {
     type: 'json_invalid',
-    // FastAPI adds where a body went wrong.
     loc: isBody && position !== null ? [...loc, position] : loc,
-    msg: isBody ? 'JSON decode error' : `Invalid JSON: ${message}`,
+    msg: isBody ? 'JSON decode error' : `Invalid JSON: ${error}`,
     input,
-    ctx: { error: message },
+    ctx: { error },
   };
+}
+
+/** Returns a place in a text, counted in code points, in Python's words. */
+function placeOf(text: string, position: number): string {
+  const before = [...text].slice(0, position);
+  const line = before.filter((character) => character === '\n').length + 1;
+  return `line ${line} column ${position - before.lastIndexOf('\n')} (char ${position})`;
 }

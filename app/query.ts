@@ -12,6 +12,13 @@ export function lastValues(text: string): Record<string, string> {
   return values;
 }
 
+export const formType = 'application/x-www-form-urlencoded';
+
+/** Returns the fields of a form; to FastAPI an empty one is not there. */
+export function parseForm(text: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(lastValues(text)).filter(([, value]) => value !== ''));
+}
+
 /** Returns the last value of every parameter of a URL, as text. */
 export function parseQuery(url: string): Record<string, string> {
   const at = url.indexOf('?');
@@ -28,15 +35,43 @@ export function queryParser(contract: Contract): (text: string | undefined) => Q
     const query: Query = lastValues(text ?? '');
     for (const name of integers) {
       const value = query[name];
-      if (typeof value === 'string')
-        query[name] = pydanticInteger.test(value) ? Number(value.replaceAll('_', '')) : Number.NaN;
+      if (typeof value === 'string') query[name] = integerOf(value) ?? Number.NaN;
     }
     return query;
   };
 }
 
 /** Digits, grouped by single underscores if at all, and a fraction of zeros. */
-const pydanticInteger = /^\s*[+-]?\d+(_\d+)*(\.0*)?\s*$/;
+const pydanticInteger = /^[+-]?\d+(?:_\d+)*(?:\.0+)?$/;
+
+/** What Rust's `trim` strips: Unicode's White_Space, so next line (U+0085) and no byte order mark. */
+const outerBlanks = /^[\p{White_Space}]+|[\p{White_Space}]+$/gu;
+
+/** Pydantic gives up on integers of more digits. */
+const maxDigits = 4300;
+
+/** Returns the integer that pydantic reads in a text, of a size that a double holds; null where it reads none. */
+export function integerOf(text: string): number | null {
+  const digits = digitsOf(text);
+  if (digits === null || digits.length > maxDigits) return null;
+  const largest = Number.MAX_VALUE;
+  return Math.max(-largest, Math.min(largest, Number(digits)));
+}
+
+/** Returns whether a text is an integer that pydantic doesn't read because of its size. */
+export function isTooLong(text: string): boolean {
+  return (digitsOf(text)?.length ?? 0) > maxDigits;
+}
+
+/** Leading zeros and underscores don't count. */
+function digitsOf(text: string): string | null {
+  const numeral = text.replace(outerBlanks, '');
+  if (!pydanticInteger.test(numeral)) return null;
+  return numeral
+    .replaceAll('_', '')
+    .replace(/\..*/, '')
+    .replace(/^([+-]?)0+(?=\d)/, '$1');
+}
 
 function integerNames(contract: Contract): string[] {
   const parameters = operationsOf(contract).flatMap(({ operation }) => parametersOf(contract, operation));

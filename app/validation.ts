@@ -1,13 +1,26 @@
 import type { Request } from 'express';
-import { type Contract, type Operation, parametersOf, resolve, type Schema, unescapePointer } from '../spec/load.ts';
-import { parseQuery } from './query.ts';
+import type { Sent, SentObject } from '../db/json-reader.ts';
+import {
+  type Contract,
+  type Operation,
+  type Parameter,
+  parametersOf,
+  resolve,
+  type Schema,
+  unescapePointer,
+} from '../spec/load.ts';
+import { ProblemList } from './problems.ts';
+import { formType, parseQuery } from './query.ts';
+import { lengthOf, printable, sentAt } from './sent.ts';
+import { valueErrorOf } from './words.ts';
 
 /** One entry of FastAPI's 422 body, in pydantic v2's words (its documentation, "Validation Errors"). */
 export type Problem = {
   type: string;
   loc: (string | number)[];
   msg: string;
-  input: unknown;
+  /** What was sent, unless it takes too much room. */
+  input?: unknown;
   ctx?: Record<string, unknown>;
 };
 
@@ -43,161 +56,105 @@ export function isBreach({ status, errors }: ValidatorError): boolean {
   return status === 400 && errors.some(({ errorCode }) => errorCode !== undefined);
 }
 
-type Wording = Pick<Problem, 'type' | 'msg' | 'ctx'>;
+/** Returns pydantic's account of what the validator refused, as much of it as is listed. */
+export function problemsOf(contract: Contract, error: ValidatorError, req: Request): Problem[] {
+  const list = new ProblemList(contract);
+  const operation = operationOf(contract, req);
+  if (operation) {
+    const parameters = parametersOf(contract, operation);
+    for (const place of ['path', 'query', 'header']) {
+      for (const parameter of parameters) if (parameter.in === place) checkParameter(list, parameter, req);
+    }
+    checkBody(list, contract, operation, req);
+  }
+  const { problems, unlisted } = list;
+  if (problems.length === 0) return error.errors.slice(0, 1).map(inValidatorsWords);
+  return unlisted === 0 ? problems : [...problems, andMore(problems, unlisted)];
+}
 
-const locations: Record<string, string> = { query: 'query', headers: 'header', params: 'path', body: 'body' };
+function checkParameter(list: ProblemList, { in: place, name, required, schema, explode }: Parameter, req: Request) {
+  const loc = [place, place === 'header' ? name.toLowerCase() : name];
+  const text = textOf(req, place, name);
+  if (text === undefined) {
+    if (required) list.addMissing(loc);
+  } else if (schema.type === 'array') {
+    const texts = explode === false ? text.split(',') : [text];
+    list.check(loc, schema, text === '' ? [] : texts, true);
+  } else list.check(loc, schema, text, true);
+}
+
+function textOf(req: Request, place: string, name: string): string | undefined {
+  if (place === 'header') return req.headers[name.toLowerCase()]?.toString();
+  return place === 'query' ? parseQuery(req.url)[name] : req.openapi?.pathParams?.[name];
+}
+
+function checkBody(list: ProblemList, contract: Contract, { requestBody }: Operation, req: Request): void {
+  if (!requestBody) return;
+  const type = req.headers['content-type'] ?? '';
+  const schema = requestBody.content[type]?.schema;
+  const body = req.body === undefined ? undefined : (req.readSentBody?.() ?? new Map());
+  if (body === undefined) {
+    if (requestBody.required) list.addMissing(['body']);
+  } else if (schema && type === formType && body instanceof Map) checkForm(list, resolve(contract, schema), body);
+  else if (schema) list.check(['body'], schema, body);
+}
+
+/** To FastAPI the fields of a form are parameters. */
+function checkForm(list: ProblemList, { properties = {}, required = [] }: Schema, form: SentObject): void {
+  for (const [name, schema] of Object.entries(properties)) {
+    const value = form.get(name);
+    if (value !== undefined) list.check(['body', name], schema, value, true);
+    else if (required.includes(name)) list.addMissing(['body', name]);
+  }
+}
+
+/** For what the validator refuses by a rule that has no words here. */
+function inValidatorsWords({ path, message }: ValidatorError['errors'][number]): Problem {
+  const [place = '', ...keys] = path.split('/').slice(1).map(unescapePointer);
+  const places: Record<string, string> = { headers: 'header', params: 'path' };
+  return { ...valueErrorOf(message), loc: [places[place] ?? place, ...keys], input: null };
+}
+
+function andMore(listed: Problem[], unlisted: number): Problem {
+  const loc = listed.at(-1)?.loc.slice(0, 1) ?? [];
+  const msg = `${unlisted} more ${unlisted === 1 ? 'problem is' : 'problems are'} not listed`;
+  return { type: 'too_many_problems', loc, msg, ctx: { unlisted } };
+}
+
+/** How much JSON text a 422 may show of what was sent, and how long a name in a place may be. */
+const maxShownLength = 32_768;
+const maxNameLength = 1000;
 
 /**
- * Returns pydantic's account of what the validator refused: the keyword that failed, the schema it stands in and
- * the value it failed on decide the words.
+ * Returns the problems as they are shown: `input` as it was sent, also of what only the store or a route refused, and left
+ * out where all of them together would be too long; an answer is to be no multiple of its request.
  */
-export function problemsOf(contract: Contract, error: ValidatorError, req: Request): Problem[] {
-  const problems = error.errors.map(({ path, message, errorCode = '' }) => {
-    const [place = '', ...keys] = path.split('/').slice(1).map(unescapePointer);
-    const keyword = errorCode.split('.')[0] ?? '';
-    const schema = schemaAt(contract, req, place, keys);
-    const input = keyword === 'required' ? holderAt(req, place, keys) : inputAt(req, place, keys);
-    const isBody = place === 'body';
-    const { type, msg, ctx } = wording(keyword, schema, input, isBody && keys.length === 0, !isBody, message);
-    return {
-      type,
-      loc: [locations[place] ?? place, ...placesOf(req, place, keys)],
-      msg,
-      input: input ?? null,
-      ...(ctx && { ctx }),
-    };
+export function shownProblems(problems: Problem[], req: Request): Problem[] {
+  let left = maxShownLength;
+  return problems.map((problem) => {
+    const { input, ...rest } = problem;
+    const loc = problem.loc.map(shortened);
+    const value = isOfBody(problem) ? (sentAt(req, problem.loc.slice(1)) ?? input) : input;
+    const length = value === undefined ? 0 : lengthOf(value, left);
+    if (value === undefined || length > left) return { ...rest, loc };
+    left -= length;
+    const { type, msg, ctx } = rest;
+    return { type, loc, msg, input: printable(value as Sent), ...(ctx && { ctx }) };
   });
-  return problems.filter((problem, index) => !isEcho(problem, problems.slice(0, index)));
 }
 
-/** The place of an element of an array is a number. */
-function placesOf(req: Request, place: string, keys: string[]): (string | number)[] {
-  return keys.map((key, at) => (Array.isArray(inputAt(req, place, keys.slice(0, at))) ? Number(key) : key));
+/** What a route says of the body has the contract's defaults in it. */
+function isOfBody({ type, loc }: Problem): boolean {
+  return type === 'value_error' && loc[0] === 'body';
 }
 
-/** A value of the wrong type fails its enum or pattern too; pydantic reports the first failure of a field. */
-function isEcho(problem: Problem, earlier: Problem[]): boolean {
-  return earlier.some(({ loc }) => loc.join('/') === problem.loc.join('/'));
-}
-
-function wording(
-  keyword: string,
-  schema: Schema,
-  input: unknown,
-  isWholeBody: boolean,
-  isText: boolean,
-  message: string,
-): Wording {
-  switch (keyword) {
-    case 'required':
-      return { type: 'missing', msg: 'Field required' };
-    case 'type':
-      if (schema.enum) return notListed(schema.enum);
-      return isWholeBody && typesOf(schema).includes('object') ? notAModel : wrongType(schema, input, isText);
-    case 'minimum':
-      return {
-        type: 'greater_than_equal',
-        msg: `Input should be greater than or equal to ${schema.minimum}`,
-        ctx: { ge: schema.minimum },
-      };
-    case 'maximum':
-      return {
-        type: 'less_than_equal',
-        msg: `Input should be less than or equal to ${schema.maximum}`,
-        ctx: { le: schema.maximum },
-      };
-    case 'enum':
-      return notListed(schema.enum ?? []);
-    case 'additionalProperties':
-      return { type: 'extra_forbidden', msg: 'Extra inputs are not permitted' };
-    case 'minLength':
-      return tooFewOrMany('string_too_short', 'at least', 'min_length', schema.minLength);
-    case 'maxLength':
-      return tooFewOrMany('string_too_long', 'at most', 'max_length', schema.maxLength);
-    case 'minItems':
-      return listLength('too_short', 'at least', 'min_length', schema.minItems, input);
-    case 'maxItems':
-      return listLength('too_long', 'at most', 'max_length', schema.maxItems, input);
-    case 'pattern':
-      return {
-        type: 'string_pattern_mismatch',
-        msg: `String should match pattern '${schema.pattern}'`,
-        ctx: { pattern: schema.pattern },
-      };
-    default:
-      return { type: 'value_error', msg: `Value error, ${message}`, ctx: { error: message } };
-  }
-}
-
-const notAModel: Wording = {
-  type: 'model_attributes_type',
-  msg: 'Input should be a valid dictionary or object to extract fields from',
-};
-
-const typeWords: Record<string, Wording> = {
-  integer: { type: 'int_type', msg: 'Input should be a valid integer' },
-  number: { type: 'float_type', msg: 'Input should be a valid number' },
-  string: { type: 'string_type', msg: 'Input should be a valid string' },
-  boolean: { type: 'bool_type', msg: 'Input should be a valid boolean' },
-  object: { type: 'dict_type', msg: 'Input should be a valid dictionary' },
-  array: { type: 'list_type', msg: 'Input should be a valid list' },
-};
-
-function wrongType(schema: Schema, input: unknown, isText: boolean): Wording {
-  const expected = typesOf(schema).find((type) => type !== 'null') ?? '';
-  if (expected === 'integer' && isText) {
-    return { type: 'int_parsing', msg: 'Input should be a valid integer, unable to parse string as an integer' };
-  }
-  if (expected === 'integer' && typeof input === 'number') {
-    return { type: 'int_from_float', msg: 'Input should be a valid integer, got a number with a fractional part' };
-  }
-  return typeWords[expected] ?? { type: 'value_error', msg: 'Value error, the value is of the wrong type' };
-}
-
-function notListed(allowed: unknown[]): Wording {
-  const expected = inWords(allowed.filter((value) => value !== null));
-  return { type: 'literal_error', msg: `Input should be ${expected}`, ctx: { expected } };
-}
-
-function tooFewOrMany(type: string, bound: string, name: string, length = 0): Wording {
-  return {
-    type,
-    msg: `String should have ${bound} ${length} character${length === 1 ? '' : 's'}`,
-    ctx: { [name]: length },
-  };
-}
-
-function listLength(type: string, bound: string, name: string, length = 0, input: unknown): Wording {
-  const actual = Array.isArray(input) ? input.length : 0;
-  return {
-    type,
-    msg: `List should have ${bound} ${length} item${length === 1 ? '' : 's'} after validation, not ${actual}`,
-    ctx: { field_type: 'List', [name]: length, actual_length: actual },
-  };
-}
-
-function inWords(values: unknown[]): string {
-  const words = values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value)));
-  return words.length > 1 ? `${words.slice(0, -1).join(', ')} or ${words.at(-1)}` : words.join('');
-}
-
-function typesOf(schema: Schema): string[] {
-  return [schema.type ?? [], schema.anyOf?.flatMap(typesOf) ?? []].flat();
+function shortened(place: string | number): string | number {
+  return typeof place === 'string' && place.length > maxNameLength ? `${place.slice(0, maxNameLength)}…` : place;
 }
 
 /** Returns the operation of the contract that the validator found the request to be. */
 export function operationOf(contract: Contract, req: Request): Operation | undefined {
   return contract.paths[req.openapi?.openApiRoute ?? '']?.[req.method.toLowerCase()];
-}
-
-function schemaAt(contract: Contract, req: Request, place: string, keys: string[]): Schema {
-  const operation = operationOf(contract, req);
-  if (!operation) return {};
-  const within = (schema: Schema, rest: string[]) =>
-    rest.reduce((outer, key) => member(contract, outer, key), resolve<Schema>(contract, schema));
-  if (place === 'body') return within(Object.values(operation.requestBody?.content ?? {})[0]?.schema ?? {}, keys);
-  const [name, ...rest] = keys;
-  return within(parametersOf(contract, operation).find((parameter) => parameter.name === name)?.schema ?? {}, rest);
 }
 
 /** Returns in words where an answer breaks which schema of the contract; null for an error that is none of an answer's. */
@@ -228,23 +185,4 @@ function schemaPointer(contract: Contract, operation: Operation, status: number,
     const inner = schema.properties?.[key];
     return inner ? at(`${pointer}/properties/${key}`, inner) : { pointer, schema: {} };
   }, whole).pointer;
-}
-
-function member(contract: Contract, schema: Schema, key: string): Schema {
-  const rest = typeof schema.additionalProperties === 'object' ? schema.additionalProperties : {};
-  return resolve<Schema>(contract, schema.properties?.[key] ?? schema.items ?? rest);
-}
-
-/** What lacks a required member: shown where it is JSON; of a form FastAPI shows nothing. */
-function holderAt(req: Request, place: string, keys: string[]): unknown {
-  return req.is('application/json') ? inputAt(req, place, keys.slice(0, -1)) : null;
-}
-
-/** The value as the caller sent it: query values as text, members of the body as JSON. */
-function inputAt(req: Request, place: string, keys: string[]): unknown {
-  const whole: unknown = place === 'body' ? req.body : place === 'query' ? parseQuery(req.url) : req.params;
-  return keys.reduce<unknown>((value, key) => {
-    const holder = value as Record<string, unknown> | null | undefined;
-    return holder != null && Object.hasOwn(holder, key) ? holder[key] : undefined;
-  }, whole);
 }

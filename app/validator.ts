@@ -1,6 +1,13 @@
 import type { Request, RequestHandler } from 'express';
 import { middleware as openApiValidator } from 'express-openapi-validator';
-import { type Contract, type Operation, operationsOf, type Parameter, parametersOf, resolve } from '../spec/load.ts';
+import {
+  type Contract,
+  type Operation,
+  operationsOf,
+  type Parameter,
+  parametersOf,
+  withoutReferences,
+} from '../spec/load.ts';
 import { isProbe } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
@@ -131,7 +138,8 @@ function validatorParts(contract: Contract, wanted: Wanted): Parts {
   const handlers = openApiValidator({
     apiSpec: forValidator(contract) as never,
     validateApiSpec: false,
-    validateRequests: { allErrors: true, allowUnknownQueryParameters: true },
+    // The first failure is enough: ProblemList finds them all, and no more of them than are listed.
+    validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
     validateResponses,
     validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
     fileUploader: false,
@@ -179,13 +187,4 @@ function requireBody(contract: Contract): RequestHandler {
     if (!operation?.requestBody?.required || req.body !== undefined) return next();
     throw new ValidationFailure([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
   };
-}
-
-function withoutReferences(contract: Contract, value: unknown): unknown {
-  if (Array.isArray(value)) return value.map((item) => withoutReferences(contract, item));
-  if (typeof value !== 'object' || value === null) return value;
-  const resolved = resolve<object>(contract, value);
-  return Object.fromEntries(
-    Object.entries(resolved).map(([key, member]) => [key, withoutReferences(contract, member)]),
-  );
 }

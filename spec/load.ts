@@ -10,6 +10,7 @@ export type Schema = {
   enum?: unknown[];
   default?: unknown;
   properties?: Record<string, Schema>;
+  required?: string[];
   additionalProperties?: boolean | Schema;
   items?: Schema;
   minimum?: number;
@@ -27,6 +28,7 @@ export type Parameter = {
   name: string;
   in: string;
   required?: boolean;
+  explode?: boolean;
   allowReserved?: boolean;
   schema: Schema;
   /** As of a schema. */
@@ -90,6 +92,16 @@ export function resolve<T>(contract: Contract, value: T | { $ref: string }): T {
   for (const key of keys) found = (found as Record<string, unknown> | undefined)?.[key];
   if (found === undefined) throw new Error(`openapi.yaml has no ${value.$ref}`);
   return resolve(contract, found as T);
+}
+
+/** Returns a copy of a part of the contract with what its references name in their place. */
+export function withoutReferences(contract: Contract, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutReferences(contract, item));
+  if (typeof value !== 'object' || value === null) return value;
+  const resolved = resolve<object>(contract, value);
+  return Object.fromEntries(
+    Object.entries(resolved).map(([key, member]) => [key, withoutReferences(contract, member)]),
+  );
 }
 
 /** Returns the operation's query and header parameters with references followed. */

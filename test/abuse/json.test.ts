@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { withBystander } from './bystander.ts';
 import { abuse } from './record.ts';
 import { useTarget } from './target.ts';
 
@@ -44,6 +45,18 @@ const bodies: [string, string | Buffer, string][] = [
   ['nothing but spaces', ' '.repeat(100_000), '422'],
 ];
 
+/** Bodies of about 1 MiB in which everything is wrong. */
+const wrongEverywhere: [string, string, string][] = [
+  ['/v1/sessions/session', `{"api_key":"x","env":{${many(100_000, (n) => `"${n}":0`)}}}`, '422'],
+  ['/v1/vms', `{"env":{${many(75_000, (n) => `"k${n}":1.5`)}}}`, '422'],
+  ['/v1/vms', `{"env":{"a":[${many(260_000, () => '1e2')}]}}`, '422'],
+  ['/v1/sandboxes/kill', `{${many(100_000, (n) => `"${n}":0`)}}`, '422'],
+  ['/v1/webhooks/endpoints', `{"url":"http://a","event_patterns":[${many(500_000, () => '1')}]}`, '422'],
+  ['/v1/webhooks/endpoints', `{"description":"${'x'.repeat(1_000_000)}"}`, '422'],
+  ['/sandboxes', `{"templateID":"base","metadata":{${many(100_000, (n) => `"${n}":0`)}}}`, '400'],
+  ['/sandboxes', `{"templateID":"base","network":{"allowOut":[${many(500_000, () => '1')}]}}`, '400'],
+];
+
 describe('abuse: JSON', () => {
   const target = useTarget();
   let key: string;
@@ -57,6 +70,15 @@ describe('abuse: JSON', () => {
       if (/polluted|isAdmin/.test(Object.keys(JSON.parse(text)).join())) return 'a prototype shows through';
       return String(status);
     });
+  }
+  for (const [path, body, expected] of wrongEverywhere) {
+    const sent = `${body.slice(0, 40)}... to ${path}`;
+    abuse('JSON, all of it wrong', sent, expected, () =>
+      withBystander(sent, target(), key, async () => {
+        const { status, text } = await target().ask('POST', path, { headers: { 'X-API-Key': key }, body });
+        return text.length < 100_000 ? String(status) : `${status} and ${text.length} characters`;
+      }),
+    );
   }
   it('leaves prototypes as they were: the next answer is like any other', async () => {
     const { text } = await target().ask('POST', '/v1/vms', { headers: { 'X-API-Key': key }, body: '{}' });
