@@ -170,7 +170,7 @@ let ajv: Ajv2020 | undefined;
 
 /** Returns what judges by the schema's other keywords, as the validator does; null where there are none. */
 function restOf(contract: Contract, schema: Schema): Shape['checkRest'] {
-  const rest = Object.entries(schema).filter(([keyword]) => !lookedAt.has(keyword));
+  const rest = Object.entries(schema).filter(([keyword]) => !lookedAt.has(keyword) && !keyword.startsWith('x-'));
   if (rest.length === 0) return null;
   let validate: ValidateFunction | undefined;
   return (value) => {
