@@ -24,13 +24,19 @@ const clientID = '6532622b';
 /** The first whose interface has everything that today's clients look for. */
 const envdVersion = '0.6.4';
 
+/**
+ * Clients make the names of a sandbox's ports of it. Without one they take E2B's own, and would call somebody else's
+ * machines; this one is reserved and leads nowhere (RFC 6761, 6.4).
+ */
+const domain = 'sandpit.invalid';
+
 /** An end that never comes, for what must have one. */
 const never = '9999-12-31T23:59:59.999Z';
 
 /** Returns E2B's `Sandbox`. */
 export function startedSandbox({ id, templateId }: Sandbox): Schemas['StartedSandbox'] {
   const templateID = templateId ?? noTemplate;
-  return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain: null };
+  return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain };
 }
 
 /** Returns E2B's `ListedSandbox`. */
@@ -54,7 +60,7 @@ export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
   const { autoResume = false, allowInternetAccess = null, network } = settingsOf(sandbox);
   return {
     ...listedSandbox(sandbox),
-    domain: null,
+    domain,
     allowInternetAccess,
     ...(network && { network: shownNetwork(network) }),
     lifecycle: { autoResume, onTimeout: sandbox.onTimeout },

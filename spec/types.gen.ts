@@ -1974,7 +1974,11 @@ export interface components {
             /** @description The version of E2B's sandbox agent whose interface clients may expect */
             envdVersion: string;
             alias?: string;
-            domain?: null;
+            /**
+             * @description What clients make names of ports of: a reserved one that leads nowhere (RFC 6761), since there are no ports yet
+             * @constant
+             */
+            domain?: "sandpit.invalid";
         };
         /** ListedSandbox */
         ListedSandbox: {
@@ -2004,7 +2008,11 @@ export interface components {
         /** SandboxDetail */
         SandboxDetail: {
             allowInternetAccess?: boolean | null;
-            domain?: null;
+            /**
+             * @description What clients make names of ports of: a reserved one that leads nowhere (RFC 6761), since there are no ports yet
+             * @constant
+             */
+            domain?: "sandpit.invalid";
             network?: components["schemas"]["SandboxNetworkConfig"];
             lifecycle?: {
                 autoResume: boolean;

@@ -29,7 +29,7 @@ describe("forking E2B's sandboxes", () => {
         alias: 'base',
         clientID: '6532622b',
         envdVersion: '0.6.4',
-        domain: null,
+        domain: 'sandpit.invalid',
       };
       expect([status, results]).to.deep.equal([201, [{ sandbox: { ...started, sandboxID: sandbox.sandboxID } }]]);
       expect(text + app.log()).not.to.match(/TOKEN|hush-hush/);

@@ -28,9 +28,16 @@ describe("the life of E2B's sandboxes", () => {
         const started = { templateID: 'base', alias: 'base', sandboxID, clientID: '6532622b', envdVersion: '0.6.4' };
         expect(status).to.equal(201);
         expect(sandboxID).to.match(/^i[a-z0-9]{20}$/);
-        expect(body).to.deep.equal({ ...started, domain: null });
+        expect(body).to.deep.equal({ ...started, domain: 'sandpit.invalid' });
         expect(await e2b.read(sandboxID)).to.deep.equal({
-          ...{ ...started, domain: null, startedAt: timeAt(0), endAt: timeAt(seconds), state: 'running', metadata: {} },
+          ...{
+            ...started,
+            domain: 'sandpit.invalid',
+            startedAt: timeAt(0),
+            endAt: timeAt(seconds),
+            state: 'running',
+            metadata: {},
+          },
           ...{ cpuCount: 2, memoryMB: 512, diskSizeMB: 0, allowInternetAccess: null },
           lifecycle: { autoResume: false, onTimeout: 'kill' },
         });

@@ -105,7 +105,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
         const answer = await e2b.post(`/sandboxes/${id}/resume`, body);
         expect(answer.status).to.equal(201);
         const started = { templateID: 'base', alias: 'base', sandboxID: id, clientID: '6532622b' };
-        expect(answer.body).to.deep.equal({ ...started, envdVersion: '0.6.4', domain: null });
+        expect(answer.body).to.deep.equal({ ...started, envdVersion: '0.6.4', domain: 'sandpit.invalid' });
         const { startedAt, endAt, state } = await e2b.read(id);
         expect([Date.parse(startedAt), Date.parse(endAt), state]).to.deep.equal([
           ...[app.clock.now, app.clock.now + seconds * 1000, 'running'],

@@ -66,4 +66,28 @@ describe("compatibility with E2B's SDK: the machine in a sandbox", () => {
     expect(error.name).to.equal('SandboxError');
     expect(error.message).to.match(/^12: \[unimplemented\] \S/);
   });
+
+  refused('getHost', async ({ Sandbox }) => {
+    const sandbox = await Sandbox.create();
+    const connected = await Sandbox.connect(sandbox.sandboxId);
+    const [fork] = await sandbox.fork();
+    if (!fork || fork instanceof Error) throw new Error('it was not forked');
+    // Nobody has this name (RFC 6761, 6.4): without one the SDK takes E2B's own.
+    for (const each of [sandbox, connected, fork])
+      expect(each.getHost(3000)).to.equal(`3000-${each.sandboxId}.sandpit.invalid`);
+  });
+
+  for (const name of ['uploadUrl', 'downloadUrl'] as const) {
+    refused(name, async ({ Sandbox, withoutSandboxUrl, url }) => {
+      const sandbox = await Sandbox.create();
+      const address = await sandbox[name]('/tmp/a');
+      expect(address.startsWith(`${url}/files?`), address).to.equal(true);
+      const answer = await fetch(address, name === 'uploadUrl' ? { method: 'POST', body: 'text' } : {});
+      expect(answer.status).to.equal(501);
+      expect(((await answer.json()) as { message: string }).message).to.match(/runs no machines/);
+      const elsewhere = await withoutSandboxUrl.create();
+      const { hostname } = new URL(await elsewhere[name]('/tmp/a'));
+      expect(hostname).to.equal(`49983-${elsewhere.sandboxId}.sandpit.invalid`);
+    });
+  }
 });

@@ -12,6 +12,8 @@ export type Session = Serving & {
   Sandbox: Sdk['Sandbox'];
   /** The same class, bound to another user's key. */
   Other: Sdk['Sandbox'];
+  /** The same class, told where the API is and not where sandboxes are. */
+  withoutSandboxUrl: Sdk['Sandbox'];
   /** The same class, bound to this key. */
   as: (apiKey: string) => Sdk['Sandbox'];
 };
@@ -51,5 +53,7 @@ async function sessionOf(sdk: Sdk, serving: Serving): Promise<Session> {
   const { app, url, addUser } = serving;
   const as = (apiKey: string) => new sdk.E2B({ apiKey, apiUrl: url, sandboxUrl: url }).Sandbox;
   const [user, other] = [await addUser(), await addUser()];
-  return { ...serving, sdk, start: app.clock.now, as, Sandbox: as(user.key), Other: as(other.key) };
+  const withoutSandboxUrl = new sdk.E2B({ apiKey: user.key, apiUrl: url }).Sandbox;
+  const classes = { Sandbox: as(user.key), Other: as(other.key), withoutSandboxUrl };
+  return { ...serving, sdk, start: app.clock.now, as, ...classes };
 }
