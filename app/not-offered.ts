@@ -43,9 +43,11 @@ function valueAt(req: Request, { place, name }: Mark): unknown {
     : undefined;
 }
 
-/** Clients send members with null, false or nothing in them when their users ask for nothing. */
+/**
+ * Clients send null, false, or an empty text, list or object when their users ask for nothing. What is in an object
+ * counts: an egress policy that allows nothing asks for the most.
+ */
 function asksForSomething(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length > 0;
-  if (typeof value === 'object' && value !== null) return Object.values(value).some(asksForSomething);
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== false && value !== '';
 }

@@ -198,6 +198,14 @@ describe('what a request may hold', () => {
       expect(events[0]?.details).to.deep.equal({ changed: ['memory_mb'] });
     });
 
+    it('an egress policy that allows nothing is refused: nothing would hold anything back', async () => {
+      const denied = { allow_public_repos: false, allow_http: false, allow_https: false, allowed_domains: [] };
+      const { status, text } = await client.call('POST', '/v1/vms', { egress_policy: denied });
+      expect([status, text]).to.satisfy(
+        ([code, words]: [number, string]) => code === 501 && words.includes('egress_policy is not offered'),
+      );
+    });
+
     it('a snapshot of the system can be neither made nor is there one', async () => {
       const made = await client.call('POST', '/v1/snapshots', { oci_image: 'x', type: 'system' });
       expect([made.status, made.json()]).to.deep.equal([

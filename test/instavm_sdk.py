@@ -1,8 +1,8 @@
-"""Sends what InstaVM's Python SDK sends, byte for byte, with the standard library alone.
+"""Sends what InstaVM's Python SDK 0.26.1 sends, byte for byte, with the standard library alone.
 
 Usage: instavm_sdk.py BASE_URL API_KEY OPERATION [ARGUMENT]; prints what the SDK would return, as JSON.
 The SDK sends its requests with the `requests` library: queries are form-encoded, so the space after a colon arrives as
-`+`, and bodies are json.dumps with its default separators. Of the session operations two send no credential in a header.
+`+`, and bodies are json.dumps with its default separators. Starting a session sends no credential in a header.
 """
 
 import json
@@ -24,11 +24,14 @@ class InstaVM:
         self.api_key = api_key
         self.base_url = base_url
 
-    def list(self, metadata=None, limit=100):
-        params = {"limit": limit}
+    def list_sandboxes(self, metadata=None, limit=None):
+        params = {}
         if metadata is not None:
             params["metadata"] = json.dumps(metadata)
-        return self._call("GET", f"/v1/sessions/sandboxes?{urllib.parse.urlencode(params)}")
+        if limit is not None:
+            params["limit"] = limit
+        query = f"?{urllib.parse.urlencode(params)}" if params else ""
+        return self._call("GET", f"/v1/sessions/sandboxes{query}")
 
     def start_session(self, options):
         body = {"api_key": self.api_key, "vm_lifetime_seconds": 300, **options}
@@ -38,7 +41,7 @@ class InstaVM:
         return self._call("GET", f"/v1/sessions/status/{session_id}")["vm_status"] == "active"
 
     def get_usage(self, session_id):
-        return self._call("GET", f"/v1/sessions/usage/{session_id}", with_key=False)
+        return self._call("GET", f"/v1/sessions/usage/{session_id}")
 
     def kill(self, session_id):
         return self._call("POST", "/kill", {"session_id": session_id})
