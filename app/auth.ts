@@ -64,8 +64,11 @@ export function credentialReader({ store, now }: Context): (req: Request) => Pro
       const settle = (error: unknown, found?: Principal | false | null) =>
         error ? reject(error) : resolve(found || false);
       // Only the headers: the bearer strategy would also take a token from the body or the query, where it gets logged.
-      const { authorization, 'x-api-key': key } = req.headers;
-      const headers = { ...(isBearer(authorization) && { authorization }), 'x-api-key': key };
+      const token = bearerToken(req.headers.authorization);
+      // Of several keys Node makes one text; the first counts, as in FastAPI.
+      const key = req.headersDistinct['x-api-key']?.[0];
+      // What is no token is unknown, like any other that is.
+      const headers = { ...(token && !/\s/.test(token) && { authorization: `Bearer ${token}` }), 'x-api-key': key };
       authenticator.authenticate(['bearer', 'api-key'], { session: false }, settle)({ headers }, req.res, reject);
     });
 }
@@ -137,10 +140,10 @@ export function originOf({ id }: Request): Origin {
 
 /** Returns whether a request carries a credential, valid or not. */
 export function isPresented({ headers }: Pick<Request, 'headers'>): boolean {
-  return Boolean(headers['x-api-key']) || isBearer(headers.authorization);
+  return Boolean(headers['x-api-key']) || bearerToken(headers.authorization) !== undefined;
 }
 
-/** RFC 6750, 2.1 */
-function isBearer(authorization: string | undefined): authorization is string {
-  return authorization !== undefined && /^Bearer [^ ]+$/i.test(authorization);
+/** Returns what follows `Bearer`, after any number of blanks (RFC 9110, 11.4); undefined where nothing does. */
+function bearerToken(authorization = ''): string | undefined {
+  return /^Bearer +(.+)$/i.exec(authorization)?.[1];
 }

@@ -2,6 +2,7 @@ import express, { type Express } from 'express';
 import { admission } from './admission.ts';
 import { errorHandler, notFound } from './errors.ts';
 import { addSecurityHeaders, crossOrigin } from './headers.ts';
+import { sendPlainJson } from './json-answers.ts';
 import { requestLog } from './log.ts';
 import { requestMetrics } from './metrics.ts';
 import { queryParser } from './query.ts';
@@ -37,6 +38,7 @@ export function createApp(context: Context): Express {
   app.set('trust proxy', context.config.trustProxy);
   app.set('query parser', queryParser(context.contract));
   addSecurityHeaders(app, context.config);
+  sendPlainJson(app);
 
   app.use(requestLog(context), normalTarget);
   if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));

@@ -30,7 +30,7 @@ const largeText = 16_384;
 export function sendJson(res: Response, config: Config, text: string): void {
   if (config.validateResponses) res.json(parseJson(text, maxDepth + 2));
   else {
-    res.setHeader('Content-Type', 'application/json; charset=utf-8');
+    res.setHeader('Content-Type', 'application/json');
     // A large text is turned into bytes once here; node would go through it twice.
     res.end(text.length > largeText ? Buffer.from(text) : text);
   }

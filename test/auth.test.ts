@@ -58,6 +58,16 @@ describe('authentication', () => {
       }
     });
 
+    it('may stand behind several blanks, is unknown with more behind it, and of several keys the first counts', async () => {
+      const { key } = await app.addUser('alice');
+      expect(await statusWith({ Authorization: `bearer   ${key}` })).to.equal(200);
+      const response = await app.http.get(path).set('Authorization', `Bearer ${key} x`);
+      expect([response.status, response.body.detail]).to.deep.equal([401, 'Could not validate credentials']);
+      const withKeys = (...keys: string[]) => app.http.get(path).set('X-API-Key', keys as never);
+      expect((await withKeys(key, 'nonsense')).status).to.equal(200);
+      expect((await withKeys('nonsense', key)).status).to.equal(401);
+    });
+
     it('counts as missing when it is none', async () => {
       const { key } = await app.addUser('alice');
       const none = [

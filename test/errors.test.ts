@@ -37,6 +37,25 @@ describe('errors', () => {
     expect((await app.http.get('/v1/vms').set(apiKey(alice))).body).to.deep.equal([]);
   });
 
+  it('a path is the same with needless escapes, and JSON has a charset on E2B’s paths only', async () => {
+    const app = await startApp();
+    const alice = await app.addUser('alice');
+    const { vm_id: id } = (await app.http.post('/v1/vms').set(apiKey(alice)).send({})).body;
+    const escaped = `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`;
+    const typeOf = async (path: string) => {
+      const { status, headers } = await app.http.get(path).set(apiKey(alice));
+      return `${status} ${headers['content-type']}`;
+    };
+    for (const path of ['/v1/sessions/sandboxe%73?limit=1', '/%76%31/%76ms', `/v1/vms/${escaped}`, '/h%65alth']) {
+      expect(await typeOf(path), path).to.equal('200 application/json');
+    }
+    for (const path of ['/v1%2fvms', '/v1/vms%3Flimit=1', '/%6eope', '/v1/vms?limit=0']) {
+      expect(await typeOf(path), path).to.match(/^4\d\d application\/json$/);
+    }
+    expect(await typeOf('/sandboxe%73')).to.equal('200 application/json; charset=utf-8');
+    expect(await typeOf('/sandboxes/none')).to.match(/^40\d application\/json; charset=utf-8$/);
+  });
+
   it('405: a known path with another method, and which are allowed', async () => {
     const { http } = await startApp();
     const response = await http.put('/v1/vms/i1');
