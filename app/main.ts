@@ -1,121 +1,12 @@
-import { Command, CommanderError } from 'commander';
-import { backupCommands } from './cli/backup.ts';
-import { completionCommand } from './cli/completion.ts';
-import { conformCommand } from './cli/conform.ts';
-import { deployCommands } from './cli/deploy.ts';
-import { doctorCommand } from './cli/doctor.ts';
-import { keysCommand } from './cli/keys.ts';
-import { killCommand } from './cli/kill.ts';
-import { openapiCommand } from './cli/openapi.ts';
-import { proxyCommand } from './cli/proxy.ts';
-import { serveCommand } from './cli/serve.ts';
-import type { Terminal } from './cli/terminal.ts';
-import { transferCommands } from './cli/transfer.ts';
-import { usersCommand } from './cli/users.ts';
-import { Output } from './output.ts';
-import { versionText } from './version.ts';
+import { enableCompileCache } from 'node:module';
+import { isExecutable } from '../spec/assets.ts';
+import { cacheFolder } from '../spec/cache.ts';
 
-function createProgram(terminal: Terminal): Command {
-  const program = new Command('sandpit')
-    .description('A self-hosted, single-node control plane for sandboxes.')
-    .option('--version', 'print the versions of this program, of Node and of SQLite')
-    .configureOutput({
-      writeOut: (text) => terminal.stdout.write(text),
-      writeErr: (text) => terminal.stderr.write(text),
-    })
-    .exitOverride();
-  program.on('option:version', () => {
-    terminal.stdout.write(`${versionText()}\n`);
-    throw new CommanderError(0, 'sandpit.version', '');
-  });
-  serveCommand(program, terminal);
-  usersCommand(program, terminal);
-  keysCommand(program, terminal);
-  killCommand(program, terminal);
-  transferCommands(program, terminal);
-  backupCommands(program, terminal);
-  doctorCommand(program, terminal);
-  openapiCommand(program, terminal);
-  proxyCommand(program, terminal);
-  conformCommand(program, terminal);
-  deployCommands(program, terminal);
-  completionCommand(program, terminal);
-  return program;
-}
-
-/** Returns the clock of this process. A parent that opened a channel to it may set it, as the tests do. */
-function clock(): () => number {
-  let set: number | undefined;
-  process.on('message', (time) => {
-    if (typeof time !== 'number') return;
-    set = time;
-    process.send?.(time);
-  });
-  process.channel?.unref();
-  return () => set ?? Date.now();
-}
-
-const signals = ['SIGINT', 'SIGTERM'] as const;
-
-/** Returns a signal that the process's first SIGINT or SIGTERM aborts. A second one ends the process at once. */
-function stopOnSignal(stop: AbortController): AbortSignal {
-  const onSignal = () => {
-    for (const name of signals) process.off(name, onSignal);
-    stop.abort();
-  };
-  for (const name of signals) process.on(name, onSignal);
-  return stop.signal;
-}
-
-/** The exit status that a shell reports of a program that SIGPIPE ended, as it ends other programs whose reader goes. */
-const brokenPipe = 141;
-
-/** Returns the exit code. */
-async function main(argv: string[]): Promise<number> {
-  const [stdout, stderr] = [new Output(1), new Output(2)];
-  const stop = new AbortController();
-  let stopSignal: AbortSignal | undefined;
-  stdout.once('lost', () => stop.abort());
-  const terminal: Terminal = {
-    ...{ stdin: process.stdin, stdout, stderr, now: clock() },
-    onReload: (listener) => void process.on('SIGHUP', listener),
-    get stop() {
-      stopSignal ??= stopOnSignal(stop);
-      return stopSignal;
-    },
-  };
-  const code = await run(argv, terminal, stop.signal);
-  await stdout.finish(patience(stop.signal));
-  if (stdout.failure && stdout.failure.code !== 'EPIPE') {
-    stderr.write(`sandpit: standard output can't be written: ${stdout.failure.message}\n`);
-  }
-  await stderr.finish(patience(stop.signal));
-  if (stdout.failure) return stdout.failure.code === 'EPIPE' ? brokenPipe : 1;
-  return code;
-}
-
-async function run(argv: string[], terminal: Terminal, stop: AbortSignal): Promise<number> {
-  try {
-    await createProgram(terminal).parseAsync(argv);
-    return 0;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
-    if (stop.aborted) return 130;
-    terminal.stderr.write(`sandpit: ${error instanceof Error ? error.message : error}\n`);
-    return 1;
-  }
-}
-
-/** Returns a signal that aborts a while after `stop`: whoever reads slowly is waited for, but not when told to stop. */
-function patience(stop: AbortSignal): AbortSignal {
-  const giveUp = new AbortController();
-  const wait = () => void setTimeout(() => giveUp.abort(), 1000).unref();
-  if (stop.aborted) wait();
-  else stop.addEventListener('abort', wait);
-  return giveUp.signal;
-}
+// Keeps what Node compiles for the next start. The executable is compiled already.
+if (!isExecutable()) enableCompileCache(cacheFolder());
 
 // With a limit on the size of files, a write past it fails rather than ends the process.
 if (process.platform !== 'win32') process.on('SIGXFSZ', () => {});
-// Ended here: a reader that stands still would keep the process.
-void main(process.argv).then((code) => process.exit(code));
+
+// Imported only now, for the cache to hold it. Exits here: a reader that stands still would keep the process.
+void import('./program.ts').then(async ({ main }) => process.exit(await main(process.argv)));
