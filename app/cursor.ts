@@ -1,4 +1,5 @@
 import type { Cursor } from '../db/pages.ts';
+import { readTime } from '../spec/time.ts';
 import { HttpError } from './errors.ts';
 import { isoTime } from './wire.ts';
 
@@ -12,7 +13,7 @@ export function nextToken({ startedAt, id }: Cursor, order: 'asc' | 'desc' = 'de
 export function readToken(token: string | undefined, order: 'asc' | 'desc' = 'desc'): Cursor | null {
   if (token === undefined) return null;
   const [, time = '', id = ''] = tokenText.exec(Buffer.from(token, 'base64url').toString()) ?? [];
-  const cursor = { startedAt: Date.parse(time), id };
+  const cursor = { startedAt: readTime(time)?.milliseconds ?? Number.NaN, id };
   const isOne = Number.isFinite(cursor.startedAt) && unpadded(nextToken(cursor, order)) === unpadded(token);
   if (!isOne) throw new HttpError(400, 'Invalid next token');
   return cursor;

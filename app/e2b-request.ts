@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler, Request } from 'express';
 import { StoreError } from '../db/errors.ts';
 import type { JsonObject } from '../db/json.ts';
+import { readTime, type Time } from '../spec/time.ts';
 import { HttpError } from './errors.ts';
 import { parseReference } from './references.ts';
 
@@ -45,18 +46,10 @@ export function untagged(template: string, ownNamespace: string): string {
   return reference;
 }
 
-/**
- * Returns the first whole millisecond since 1970 at or after a time, whose microseconds count and whose shorter
- * fractions don't. Throws HttpError 400 for a day that is none or a time that JavaScript can't read, a leap second say.
- */
-export function wholeMilliseconds(time: string): number {
-  const microseconds = /\.\d{3}(\d{1,3})/.exec(time)?.[1] ?? '';
-  const milliseconds = Date.parse(time.replace(/(\.\d{3})\d+/, '$1'));
-  const [date = ''] = time.split(/[Tt ]/);
-  // JavaScript takes the thirtieth of February for the second of March.
-  const isDay = new Date(`${date}T00:00Z`).getUTCDate() === Number(date.slice(-2));
-  if (!Number.isFinite(milliseconds) || !isDay) throw new HttpError(400, `Invalid time: ${time}`);
-  return milliseconds + (/[1-9]/.test(microseconds) ? 1 : 0);
+/** Returns the first whole millisecond since 1970 at or after a time in the contract's format. */
+export function wholeMilliseconds(text: string): number {
+  const { milliseconds, microseconds } = readTime(text) as Time;
+  return milliseconds + (microseconds > 0 ? 1 : 0);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Event } from '../db/event-log.ts';
+import { readTime } from '../spec/time.ts';
 import type { components } from '../spec/types.gen.ts';
 import { type Problem, ValidationFailure } from './validation.ts';
 import { isoTime } from './wire.ts';
@@ -33,8 +34,8 @@ export function seqOf(id: string): number | null {
 export function timeIn(query: Record<string, unknown>, name: string): number | null {
   const text = query[name];
   if (text === undefined) return null;
-  const time = typeof text === 'string' ? parsedTime(text) : Number.NaN;
-  if (Number.isFinite(time)) return time;
+  const time = typeof text === 'string' ? parsedTime(text) : null;
+  if (time !== null) return time;
   const error = 'not a time as ISO 8601 has it';
   const msg = `Input should be a valid datetime or date, ${error}`;
   throw new ValidationFailure([
@@ -42,12 +43,11 @@ export function timeIn(query: Record<string, unknown>, name: string): number | n
   ]);
 }
 
-/** A day without a time is its beginning. JavaScript takes the thirtieth of February for the second of March. */
-function parsedTime(text: string): number {
-  const [, date = '', time = '', zone = 'Z'] =
-    /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?)?$/.exec(text) ?? [];
-  const isDay = new Date(`${date}T00:00Z`).getUTCDate() === Number(date.slice(-2));
-  return isDay ? Date.parse(`${date}T${time || '00:00'}${zone.toUpperCase()}`) : Number.NaN;
+/** Returns milliseconds since 1970, or null. A day without a time is its beginning; seconds and zone may be left out. */
+function parsedTime(text: string): number | null {
+  const [, date, time = '00:00', seconds = ':00', zone = 'Z'] =
+    /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?$/.exec(text) ?? [];
+  return readTime(`${date}T${time}${seconds}${zone}`)?.milliseconds ?? null;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   parametersOf,
   withoutReferences,
 } from '../spec/load.ts';
+import { dateTimeFormat } from '../spec/time.ts';
 import { isProbe } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
@@ -141,6 +142,7 @@ function validatorParts(contract: Contract, wanted: Wanted): Parts {
     // The first failure is enough: ProblemList finds them all, and no more of them than are listed.
     validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
     validateResponses,
+    formats: { 'date-time': dateTimeFormat },
     validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
     fileUploader: false,
     // What leads to the reference page, and the files that make it up.

@@ -1,6 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { Contract } from './load.ts';
+import { dateTimeFormat } from './time.ts';
 
 /**
  * Returns a function that returns the value it is given if it fits the part of the contract that the JSON pointer
@@ -9,6 +10,7 @@ import type { Contract } from './load.ts';
 export function checkerOf<T>(contract: Contract, pointer: string): (value: unknown) => T {
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats.default(ajv);
+  ajv.addFormat('date-time', dateTimeFormat);
   ajv.addSchema(contract, 'contract');
   const validate = ajv.compile<T>({ $ref: `contract${pointer}` });
   return (value) => {

@@ -5,6 +5,7 @@ import { StoreError } from '../../db/errors.ts';
 import type { Origin } from '../../db/events.ts';
 import { type Trx, write } from '../../db/sqlite.ts';
 import { parametersOf } from '../../spec/load.ts';
+import { readTime } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { credentialReader, isPresented, originOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
@@ -19,8 +20,8 @@ import { isoTime } from '../wire.ts';
 
 type Schemas = components['schemas'];
 
-/** Later ones are not written with four digits. */
-const lastTime = Date.UTC(9999, 11, 31, 23, 59, 59);
+/** A year before the last time that can be written: so the ends and deadlines counted from now can be, too. */
+const lastTime = Date.parse('9998-12-31T23:59:59.999Z');
 
 /** What only a test server has. */
 export function testRoutes(context: Context, test: TestMode): Router {
@@ -106,7 +107,7 @@ function clearRequests({ recording }: TestMode, whose: Whose): RequestHandler {
 function changeClock(context: Context, test: TestMode): RequestHandler {
   return async (req, res) => {
     const { set, advance_seconds: advanceSeconds, freeze }: Schemas['TestClockChange'] = req.body;
-    const to = (set === undefined ? test.clock.now() : timeOf(set)) + (advanceSeconds ?? 0) * 1000;
+    const to = (readTime(set ?? '')?.milliseconds ?? test.clock.now()) + (advanceSeconds ?? 0) * 1000;
     if (to > lastTime) throw new ValidationFailure([tooLate(set === undefined ? 'advance_seconds' : 'set', req.body)]);
     test.clock.change({ to, isFrozen: freeze });
     // What is over by now is to be over for everything that counts or tells of it, too.
@@ -118,13 +119,7 @@ function changeClock(context: Context, test: TestMode): RequestHandler {
 }
 
 function tooLate(name: 'set' | 'advance_seconds', body: Schemas['TestClockChange']): Problem {
-  return valueError(['body', name], 'the clock ends with the year 9999', body[name]);
-}
-
-function timeOf(text: string): number {
-  const time = Date.parse(text);
-  if (Number.isFinite(time)) return time;
-  throw new ValidationFailure([valueError(['body', 'set'], 'this time can not be kept', text)]);
+  return valueError(['body', name], 'the clock ends with the year 9998', body[name]);
 }
 
 function seed({ store, now }: Context): RequestHandler {

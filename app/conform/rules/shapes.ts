@@ -1,3 +1,4 @@
+import { readTime } from '../../../spec/time.ts';
 import { type Item, itemsOf } from '../items.ts';
 import { equalJson } from '../readings.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
@@ -155,8 +156,10 @@ function everyItem(expected: string, isRight: (item: Item, items: Item[]) => boo
   };
 }
 
-const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?$/;
+const isoTime = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|([+-]\d\d):?(\d\d))?$/;
 
+/** ISO 8601 allows more than RFC 3339: no offset, or one without a colon. */
 function isIsoTime(value: unknown): boolean {
-  return typeof value === 'string' && isoTime.test(value) && !Number.isNaN(Date.parse(value));
+  const [, moment, hours, minutes] = isoTime.exec(typeof value === 'string' ? value : '') ?? [];
+  return moment !== undefined && readTime(`${moment}${hours ? `${hours}:${minutes}` : 'Z'}`) !== null;
 }
