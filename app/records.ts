@@ -1,5 +1,3 @@
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import type { User } from '../db/accounts.ts';
 import { type Origin, recordEvent } from '../db/events.ts';
 import { defaultSize, type NewSandbox, SandboxInserter } from '../db/insert.ts';
@@ -10,7 +8,9 @@ import { reorder } from '../db/reindex.ts';
 import type { Trx } from '../db/sqlite.ts';
 import { checkerOf } from '../spec/check.ts';
 import { loadContract } from '../spec/load.ts';
+import { readTime, type Time } from '../spec/time.ts';
 import type { components } from '../spec/types.gen.ts';
+import { type Line, linesOf } from './json-lines.ts';
 
 export type SandboxRecord = components['schemas']['SandboxRecord'];
 
@@ -65,22 +65,28 @@ export class RecordImporter {
  */
 export async function importLines(
   importer: RecordImporter,
-  lines: AsyncIterable<string>,
+  input: AsyncIterable<Buffer> | Iterable<Buffer>,
   { stop, onBatch = () => {} }: { stop: AbortSignal; onBatch?: () => void },
 ): Promise<number> {
-  let lineNumber = 0;
-  for await (const line of lines) {
-    stop.throwIfAborted();
-    lineNumber++;
-    if (line.trim() === '') continue;
-    try {
-      if (await importer.add(checkRecord(parseJson(line, maxDepth + 1)))) onBatch();
-    } catch (error) {
-      throw new Error(`nothing was imported: line ${lineNumber}: ${(error as Error).message}`, { cause: error });
+  try {
+    for await (const line of linesOf(input)) {
+      stop.throwIfAborted();
+      if (await addLine(importer, line)) onBatch();
     }
+    await importer.finish();
+    return importer.count;
+  } catch (error) {
+    stop.throwIfAborted();
+    throw new Error(`nothing was imported: ${(error as Error).message}`, { cause: error });
   }
-  await importer.finish();
-  return importer.count;
+}
+
+async function addLine(importer: RecordImporter, { number, text }: Line): Promise<boolean> {
+  try {
+    return await importer.add(checkRecord(parseJson(text, maxDepth + 1)));
+  } catch (error) {
+    throw new Error(`line ${number}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 let checker: ((value: unknown) => SandboxRecord) | undefined;
@@ -89,11 +95,6 @@ let checker: ((value: unknown) => SandboxRecord) | undefined;
 function checkRecord(value: unknown): SandboxRecord {
   checker ??= checkerOf(loadContract(), '#/components/schemas/SandboxRecord');
   return checker(value);
-}
-
-/** Returns the lines of a stream. */
-export function linesOf(input: Readable): AsyncIterable<string> {
-  return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
 }
 
 function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
@@ -105,11 +106,11 @@ function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
     env: record.env ?? null,
     memoryMb: record.memory_mb ?? defaultSize.memoryMb,
     vcpuCount: record.vcpu_count ?? defaultSize.vcpuCount,
-    startedAt: timeOf('started_at', record.started_at),
-    endAt: record.end_at ? timeOf('end_at', record.end_at) : null,
+    startedAt: timeOf(record.started_at),
+    endAt: record.end_at ? timeOf(record.end_at) : null,
     status: record.status,
     onTimeout: record.on_timeout,
-    firstStartedAt: record.first_started_at ? timeOf('first_started_at', record.first_started_at) : null,
+    firstStartedAt: record.first_started_at ? timeOf(record.first_started_at) : null,
     settings: record.settings as JsonObject | undefined,
   };
 }
@@ -121,9 +122,7 @@ function requireObjects(record: SandboxRecord): void {
   }
 }
 
-/** Throws an Error for what the format allows and JavaScript can't read: a leap second, hours without minutes. */
-function timeOf(name: string, text: string): number {
-  const time = Date.parse(text);
-  if (Number.isFinite(time)) return time;
-  throw new Error(`${name} is no time that can be kept: ${text}`);
+/** The text has the contract's format by now. */
+function timeOf(text: string): number {
+  return (readTime(text) as Time).milliseconds;
 }

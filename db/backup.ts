@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StoreError } from './errors.ts';
-import { companions, createPrivate, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
+import { companions, createPrivate, partialName, putInPlace, removeDatabase, requireReplaceable } from './files.ts';
 import { applicationId } from './migrate.ts';
 import { connect, damageOf, reasonOf } from './sqlite.ts';
 
@@ -23,11 +23,11 @@ export async function backUp(
   file: string,
   { force, ...copying }: Copying & { force: boolean },
 ): Promise<void> {
-  requireReplaceable(sqlite.name, file, force);
+  requireFree(sqlite.name, file, force);
   const partial = partialName(file);
   try {
     await copyDatabase(sqlite, partial, copying);
-    requireReplaceable(sqlite.name, file, force);
+    requireFree(sqlite.name, file, force);
     putInPlace(partial, file);
   } catch (error) {
     removeDatabase(partial);
@@ -79,9 +79,8 @@ function requireSound(file: string): void {
   }
 }
 
-function requireReplaceable(source: string, file: string, force: boolean): void {
-  if (isSameFile(source, file)) throw new StoreError('invalid', `${file} is the database itself: choose another name`);
-  if (existsSync(file) && !force) throw new StoreError('conflict', `${file} exists already: --force replaces it`);
+function requireFree(source: string, file: string, force: boolean): void {
+  requireReplaceable(file, force, source);
   const companion = companions.map((suffix) => `${file}${suffix}`).find((name) => existsSync(name));
   if (companion) throw new StoreError('conflict', `${file} is in use, as ${companion} shows: choose another name`);
 }

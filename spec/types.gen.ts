@@ -2093,7 +2093,7 @@ export interface components {
         TestClockChange: {
             /**
              * Format: date-time
-             * @description The time to set it to
+             * @description The time to set it to, at most the end of the year 9998
              */
             set?: string;
             /** @description How far to move it on, from there */

@@ -1,8 +1,7 @@
 import { once } from 'node:events';
-import { createReadStream, fstatSync } from 'node:fs';
-import { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { deleteBelongings, type User } from '../../db/accounts.ts';
+import { fstatSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { emptyStore } from '../../db/empty.ts';
 import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
@@ -12,7 +11,7 @@ import { type Config, ConfigError, readConfig } from '../config.ts';
 import { openLog } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
 import { readNetworks } from '../networks.ts';
-import { importLines, linesOf, RecordImporter } from '../records.ts';
+import { importLines, RecordImporter } from '../records.ts';
 import { findOrCreateUser } from '../routes/test.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { createTestMode } from '../test-mode/mode.ts';
@@ -39,7 +38,7 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
   const ended = AbortSignal.any([stop, endOf(terminal.stdin)]);
   try {
     const url = await listen(server, config);
-    const records = seed === undefined ? '' : await contentOf(seed);
+    const records = seed === undefined ? Buffer.alloc(0) : await contentOf(seed);
     const apiKey = await begin(server, records, flags, stop);
     // With a seed it comes out the same; without one the key that the test has stays valid.
     if (randomSeed === undefined) config.apiKey = apiKey;
@@ -85,8 +84,8 @@ function testConfig(flags: Record<string, unknown>): Config {
   return config;
 }
 
-async function contentOf(seed: string): Promise<string> {
-  return text(createReadStream(seed)).catch((error) => {
+async function contentOf(seed: string): Promise<Buffer> {
+  return readFile(seed).catch((error) => {
     throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
   });
 }
@@ -94,7 +93,7 @@ async function contentOf(seed: string): Promise<string> {
 /** Has the store hold what it begins with and nothing else, in one step. Returns the first user's API key. */
 async function begin(
   { context }: SandpitServer,
-  records: string,
+  records: Buffer,
   { seed, randomSeed }: TestFlags,
   stop: AbortSignal,
 ): Promise<string> {
@@ -105,7 +104,7 @@ async function begin(
     await emptyStore(trx, store);
     const key = await addFirstUser(trx, context);
     const importer = new RecordImporter(trx, now, cli, (name) => findOrCreateUser(trx, now(), cli, name));
-    await importLines(importer, linesOf(Readable.from([records])), { stop }).catch((error) => {
+    await importLines(importer, [records], { stop }).catch((error) => {
       throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
     });
     return key;

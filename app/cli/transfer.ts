@@ -1,12 +1,16 @@
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream, rmSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { getUser } from '../../db/accounts.ts';
+import { StoreError } from '../../db/errors.ts';
 import { cli } from '../../db/events.ts';
 import { type ExportedSandbox, exportSandboxes } from '../../db/export.ts';
-import { type Db, write } from '../../db/sqlite.ts';
+import { createPrivate, partialName, putInPlace, requireReplaceable } from '../../db/files.ts';
+import type { Clock } from '../../db/lifecycle.ts';
+import { type Db, reasonOf, write } from '../../db/sqlite.ts';
 import { knownSettings } from '../e2b-network.ts';
-import { importLines, linesOf, RecordImporter, type SandboxRecord } from '../records.ts';
+import { importLines, RecordImporter, type SandboxRecord } from '../records.ts';
 import { addSettings, withStore } from './options.ts';
 import { shownTime, type Terminal } from './terminal.ts';
 
@@ -24,15 +28,46 @@ export function transferCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('export'), ['db'])
     .description('print every sandbox as JSON lines, oldest first')
     .option('--include-env', 'with the environment variables and the settings, which may hold secrets')
-    .action((flags) =>
-      withStore(flags, async ({ db }) => {
-        for await (const row of exportSandboxes(db, terminal.now)) {
-          terminal.stop.throwIfAborted();
-          if (!terminal.stdout.write(`${recordLine(row, flags.includeEnv)}\n`))
-            await once(terminal.stdout, 'drain', { signal: terminal.stop });
-        }
+    .option(
+      '--output <file>',
+      'write this file once it is complete, readable by you alone (- for standard output)',
+      '-',
+    )
+    .option('--force', 'replace a file of that name')
+    .action(({ output, force, ...flags }) =>
+      withStore(flags, async ({ db, sqlite }) => {
+        const lines = exportLines(db, terminal.now, flags.includeEnv);
+        if (output === '-') return print(lines, terminal);
+        requireReplaceable(output, force, sqlite.name);
+        await writeWhole(output, lines, terminal.stop);
+        terminal.stderr.write(`Exported to ${output}.\n`);
       }),
     );
+}
+
+async function* exportLines(db: Db, clock: Clock, includeEnv: boolean): AsyncGenerator<string> {
+  for await (const row of exportSandboxes(db, clock)) yield `${recordLine(row, includeEnv)}\n`;
+}
+
+async function print(lines: AsyncIterable<string>, { stdout, stop }: Terminal): Promise<void> {
+  for await (const line of lines) {
+    stop.throwIfAborted();
+    if (!stdout.write(line)) await once(stdout, 'drain', { signal: stop });
+  }
+}
+
+/** Throws an Error that says why the file can't be written; then there is nothing new under its name. */
+async function writeWhole(file: string, lines: AsyncIterable<string>, stop: AbortSignal): Promise<void> {
+  const partial = partialName(file);
+  try {
+    createPrivate(partial);
+    await pipeline(lines, createWriteStream(partial), { signal: stop });
+    putInPlace(partial, file);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    if (stop.aborted || error instanceof StoreError) throw error;
+    throw new Error(`can't write ${file}: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Terminal): Promise<number> {
@@ -41,8 +76,27 @@ async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Te
     const onBatch = () => {
       if (stderr.isTTY) stderr.write(`\r${importer.count} sandboxes`);
     };
-    return importLines(importer, linesOf(file === '-' ? stdin : createReadStream(file)), { stop, onBatch });
+    return importLines(importer, file === '-' ? stdin : chunksOf(file), { stop, onBatch });
   });
+}
+
+/** Yields what the file holds. Throws an Error that says why it can't be read. */
+async function* chunksOf(file: string): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(file);
+  } catch (error) {
+    throw new Error(`can't read ${file}: ${unreadable(error)}`, { cause: error });
+  }
+}
+
+function unreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const reasons: Record<string, string> = {
+    ENOENT: 'there is no such file',
+    EISDIR: 'it is a folder',
+    EACCES: 'this user may not read it',
+  };
+  return reasons[code ?? ''] ?? message;
 }
 
 function recordLine(row: ExportedSandbox, includeEnv: boolean): string {

@@ -1,0 +1,65 @@
+/** A record takes far less: its metadata has a bound, and so has the body that brings an environment. */
+const maxLineBytes = 2 ** 24;
+
+const newline = 0x0a;
+
+export type Line = { number: number; text: string };
+
+/**
+ * Yields the lines of JSON lines with their numbers, from 1, and without their ends, LF or CRLF. Empty lines are left
+ * out. Throws an Error that names the line for one that is not UTF-8 or takes more than 16 MiB, and for a file of
+ * another kind an Error that names the kind.
+ */
+export async function* linesOf(input: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Line> {
+  let number = 0;
+  for await (const bytes of splitAtNewlines(input)) {
+    if (++number === 1) refuseOtherKinds(bytes);
+    const text = textOf(bytes, number);
+    if (!/^[ \t\r]*$/.test(text)) yield { number, text };
+  }
+}
+
+/** Yields what lies between newlines; of a line that is too long only a beginning, which is still too long. */
+async function* splitAtNewlines(input: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
+  let parts: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of input) {
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
+      yield Buffer.concat([...parts, chunk.subarray(start, end)]);
+      [parts, size, start] = [[], 0, end + 1];
+    }
+    parts.push(chunk.subarray(start));
+    size += chunk.length - start;
+    if (size > maxLineBytes) break;
+  }
+  if (size > 0) yield Buffer.concat(parts);
+}
+
+/** Drops a byte order mark in front, which some editors write. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function textOf(bytes: Buffer, number: number): string {
+  if (bytes.length > maxLineBytes) throw new Error(`line ${number}: it is longer than 16 MiB`);
+  try {
+    return utf8.decode(bytes).replace(/\r$/, '');
+  } catch (error) {
+    throw new Error(`line ${number}: it is not valid UTF-8`, { cause: error });
+  }
+}
+
+const exportAgain = 'which PowerShell writes after > and which may have lost characters: export with --output FILE';
+
+/** By the first bytes in hexadecimal. JSON begins with two characters of ASCII. */
+const otherKinds: [RegExp, string][] = [
+  [/^(fffe0000|0000feff|000000(?!00)|(?!00)..000000)/, 'the text is UTF-32: convert it to UTF-8'],
+  [/^(fffe|feff|00(?!00)|(?!00)..00)/, `the text is UTF-16, ${exportAgain}`],
+  [/^1f8b/, 'the file is compressed with gzip: decompress it first'],
+  [/^53514c697465/, 'the file is a SQLite database: `sandpit restore` puts a backup in place'],
+];
+
+function refuseOtherKinds(bytes: Buffer): void {
+  const start = bytes.subarray(0, 8).toString('hex');
+  const [, kind] = otherKinds.find(([pattern]) => pattern.test(start)) ?? [];
+  if (kind) throw new Error(kind);
+}
