@@ -75,7 +75,7 @@ describe('import and export', () => {
       [importLine({ sandbox_id: 'x', started_at: 'yesterday' }), 'started_at must match format "date-time"'],
       [importLine({ sandbox_id: 'x', metadata: { a: 'x'.repeat(65_536) } }), 'metadata takes'],
       [importLine({ sandbox_id: 'x', extra: 1 }), 'must NOT have additional properties'],
-      [importLine({ sandbox_id: 'x', end_at: '2016-12-31T23:59:60Z' }), 'end_at is no time that can be kept'],
+      [importLine({ sandbox_id: 'x', end_at: '2016-12-31T23:59:60Z' }), 'end_at must match format "date-time"'],
       [
         importLine({ sandbox_id: 'x' }).replace('"metadata":{}', '"metadata":12345678901234567890'),
         'metadata must be object',
