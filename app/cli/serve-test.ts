@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { deleteBelongings, type User } from '../../db/accounts.ts';
 import { fstatSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { deleteBelongings, type User } from '../../db/accounts.ts';
 import { emptyStore } from '../../db/empty.ts';
 import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
