@@ -8,6 +8,7 @@ import { repeatRandomness } from '../../db/random.ts';
 import { write } from '../../db/sqlite.ts';
 import { addFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig } from '../config.ts';
+import { linesOf } from '../json-lines.ts';
 import { openLog } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
 import { readNetworks } from '../networks.ts';
@@ -115,15 +116,18 @@ async function begin(
 async function beginAgainFor(
   user: User,
   { context }: SandpitServer,
-  records: string,
+  records: Buffer,
   stop: AbortSignal,
 ): Promise<void> {
   const { store, now } = context;
   await write(store.db, async (trx) => {
     await deleteBelongings(trx, user.id);
     const importer = new RecordImporter(trx, now, cli, async () => user);
-    const theirs = records.split('\n').filter((line) => line.trim() !== '' && JSON.parse(line).owner === user.name);
-    await importLines(importer, linesOf(Readable.from([theirs.join('\n')])), { stop });
+    const theirs: Buffer[] = [];
+    for await (const { text } of linesOf([records])) {
+      if (JSON.parse(text).owner === user.name) theirs.push(Buffer.from(`${text}\n`));
+    }
+    await importLines(importer, theirs, { stop });
   });
 }
 
