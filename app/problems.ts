@@ -2,6 +2,7 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import addFormats from 'ajv-formats';
 import { type Sent, SentNumber, type SentObject } from '../db/json-reader.ts';
 import { type Contract, resolve, type Schema, unescapePointer, withoutReferences } from '../spec/load.ts';
+import { dateTimeFormat } from '../spec/time.ts';
 import { integerOf } from './query.ts';
 import { plainValue, valueAt } from './sent.ts';
 import type { Problem } from './validation.ts';
@@ -183,6 +184,7 @@ function ajvOf(): Ajv2020 {
   if (ajv) return ajv;
   ajv = new Ajv2020({ strict: false });
   addFormats.default(ajv, { mode: 'fast' });
+  ajv.addFormat('date-time', dateTimeFormat);
   return ajv;
 }
 
