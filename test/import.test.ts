@@ -67,7 +67,7 @@ describe('import and export', () => {
 
   it('import all lines or none, and name the line that is wrong', async () => {
     const wrong: [string, string][] = [
-      ['not json', 'is not valid JSON'],
+      ['not json', 'Expecting value'],
       [importLine({ sandbox_id: 'A B' }), 'sandbox_id must match pattern'],
       [importLine({ sandbox_id: 'good' }), 'a sandbox good exists already'],
       [importLine({ sandbox_id: 'x', owner: 'bob' }), 'there is no user named bob'],
