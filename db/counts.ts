@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { countQueued } from './outbox.ts';
 import { query } from './query.ts';
 import type { SandboxStatus } from './schema.ts';
 import { type Db, read } from './sqlite.ts';
@@ -21,10 +22,10 @@ export async function countByStatus(db: Db, now: number): Promise<Record<Sandbox
   });
 }
 
-/** Returns how many messages are still to be sent to all owners' enabled endpoints, counted in an index of these. */
+/** Returns how many messages are still to be sent to all owners' enabled endpoints, those of queued events included. */
 export async function countPendingDeliveries(db: Db): Promise<number> {
   const [pending] = await selectPending(db, {});
-  return pending?.count ?? 0;
+  return (pending?.count ?? 0) + (await countQueued(db));
 }
 
 const selectPending = query<Record<string, never>, { count: number }>((db) =>

@@ -1,6 +1,7 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { StoreError } from './errors.ts';
 import { randomDigits } from './insert.ts';
+import { query } from './query.ts';
 import type { DeliveryStatus, WebhookDeliveriesTable } from './schema.ts';
 import type { Db, Trx } from './sqlite.ts';
 import { getEnabledEndpoint } from './webhooks.ts';
@@ -33,31 +34,20 @@ export type Message = Pick<Delivery, 'eventSeq' | 'kind' | 'body'>;
 
 /** Adds a message to be sent to an endpoint at once; returns its id. */
 export async function addDelivery(trx: Trx, now: number, endpointId: string, message: Message): Promise<string> {
-  const { eventSeq, kind, body } = message;
   const id = `msg_${randomDigits()}`;
-  await trx
-    .insertInto('webhook_deliveries')
-    .values({
-      ...{ id, endpoint_id: endpointId, event_seq: eventSeq, kind, body, created_at: now, next_attempt_at: now },
-      ...{ status: 'pending', attempts: 0, round: 1, last_attempt_at: null, response_status: null, error: null },
-    })
-    .execute();
+  await insertDelivery(trx, { id, endpointId, now, ...message });
   return id;
 }
 
 /** Returns messages to an endpoint that are due, those that have waited longest first. */
 export async function dueDeliveries(db: Db, now: number, endpointId: string, limit: number): Promise<Delivery[]> {
-  const rows = await db
-    .selectFrom('webhook_deliveries')
-    .selectAll()
-    .where('endpoint_id', '=', endpointId)
-    .where('status', '=', 'pending')
-    .where('next_attempt_at', '<=', now)
-    .orderBy('next_attempt_at')
-    .orderBy('seq')
-    .limit(limit)
-    .execute();
-  return rows.map(deliveryOf);
+  return (await selectDue(db, { endpointId, now, limit })).map(deliveryOf);
+}
+
+/** Returns when the next message to an endpoint will be due, behind those that are; Infinity where there is none. */
+export async function nextDue(db: Db, now: number, endpointId: string): Promise<number> {
+  const [row] = await selectNext(db, { endpointId, now });
+  return row?.time ?? Number.POSITIVE_INFINITY;
 }
 
 export type Attempt = Pick<Delivery, 'status' | 'nextAttemptAt' | 'responseStatus' | 'error'>;
@@ -69,16 +59,7 @@ export async function recordAttempt(
   { id, round }: Pick<Delivery, 'id' | 'round'>,
   attempt: Attempt,
 ): Promise<void> {
-  const { status, nextAttemptAt, responseStatus, error } = attempt;
-  await trx
-    .updateTable('webhook_deliveries')
-    .set((eb) => ({
-      ...{ status, error, next_attempt_at: nextAttemptAt, response_status: responseStatus, last_attempt_at: now },
-      attempts: eb('attempts', '+', 1),
-    }))
-    .where('id', '=', id)
-    .where('round', '=', round)
-    .execute();
+  await updateAttempted(trx, { id, round, now, ...attempt });
 }
 
 export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; before?: number; limit: number };
@@ -149,3 +130,47 @@ function deliveryOf(row: Selectable<WebhookDeliveriesTable>): Delivery {
     ...{ responseStatus: row.response_status, error: row.error },
   };
 }
+
+const insertDelivery = query<Message & { id: string; endpointId: string; now: number }, unknown>((db, value) =>
+  db.insertInto('webhook_deliveries').values({
+    ...{ id: value('id'), endpoint_id: value('endpointId'), created_at: value('now'), next_attempt_at: value('now') },
+    ...{ event_seq: value('eventSeq'), kind: value('kind'), body: value('body') },
+    ...{ status: 'pending', attempts: 0, round: 1, last_attempt_at: null, response_status: null, error: null },
+  }),
+);
+
+const selectDue = query<{ endpointId: string; now: number; limit: number }, Selectable<WebhookDeliveriesTable>>(
+  (db, value) =>
+    db
+      .selectFrom('webhook_deliveries')
+      .selectAll()
+      .where('endpoint_id', '=', value('endpointId'))
+      .where('status', '=', sql.lit('pending' as const))
+      .where('next_attempt_at', '<=', value('now'))
+      .orderBy('next_attempt_at')
+      .orderBy('seq')
+      .limit(value('limit')),
+);
+
+const selectNext = query<{ endpointId: string; now: number }, { time: number | null }>((db, value) =>
+  db
+    .selectFrom('webhook_deliveries')
+    .select('next_attempt_at as time')
+    .where('endpoint_id', '=', value('endpointId'))
+    .where('status', '=', sql.lit('pending' as const))
+    .where('next_attempt_at', '>', value('now'))
+    .orderBy('next_attempt_at')
+    .limit(1),
+);
+
+const updateAttempted = query<Attempt & { id: string; round: number; now: number }, unknown>((db, value) =>
+  db
+    .updateTable('webhook_deliveries')
+    .set((eb) => ({
+      ...{ status: value('status'), error: value('error'), response_status: value('responseStatus') },
+      ...{ next_attempt_at: value('nextAttemptAt'), last_attempt_at: value('now') },
+      attempts: eb('attempts', '+', 1),
+    }))
+    .where('id', '=', value('id'))
+    .where('round', '=', value('round')),
+);

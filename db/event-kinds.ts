@@ -18,7 +18,8 @@ export const eventKinds = {
   'webhook.created': 'A webhook endpoint was added.',
   'webhook.updated': 'A webhook endpoint was changed.',
   'webhook.secret_rotated': 'A webhook endpoint got another secret.',
-  'webhook.disabled': 'A webhook endpoint was disabled because its receiver answered 410.',
+  'webhook.disabled':
+    'A webhook endpoint was disabled: `details.reason` is `gone` (its receiver answered 410) or `failing` (nothing but failures for five days, since `details.failing_since`).',
   'webhook.deleted': 'A webhook endpoint was deleted.',
   'access_token.created': 'A name and password were exchanged for an access token.',
   'user.created': 'The user was added.',

@@ -1,4 +1,5 @@
 import type { EventKind } from './event-kinds.ts';
+import { queueEvent } from './outbox.ts';
 import { query } from './query.ts';
 import type { EventsTable } from './schema.ts';
 import type { Trx } from './sqlite.ts';
@@ -18,13 +19,15 @@ export type Details = Record<string, string | number | string[] | null>;
 
 export type NewEvent = { kind: EventKind; subject: string; sandboxId: string | null; details: Details };
 
-/** Records what was done, in the transaction that does it. */
+/** Records what was done, and queues it for the webhook endpoints that want it, in the transaction that does it. */
 export async function recordEvent(trx: Trx, now: number, by: Actor, event: NewEvent): Promise<void> {
   const { kind, subject, sandboxId, details } = event;
-  await insertEvent(trx, {
-    ...{ at: now, kind, owner_id: by.ownerId, subject, sandbox_id: sandboxId },
+  const { ownerId } = by;
+  const [inserted] = await insertEvent(trx, {
+    ...{ at: now, kind, owner_id: ownerId, subject, sandbox_id: sandboxId },
     ...{ via: by.via, key_id: by.keyId, request_id: by.requestId, details: JSON.stringify(details) },
   });
+  if (inserted) await queueEvent(trx, { seq: inserted.seq, ownerId, kind });
 }
 
 export type SandboxEvent = { kind: EventKind & `vm.${string}`; details: Details };
@@ -47,16 +50,19 @@ export function timeText(milliseconds: number | null): string | null {
 
 type Row = Omit<EventsTable, 'seq'>;
 
-const insertEvent = query<Row, unknown>((db, value) =>
-  db.insertInto('events').values({
-    at: value('at'),
-    kind: value('kind'),
-    owner_id: value('owner_id'),
-    subject: value('subject'),
-    sandbox_id: value('sandbox_id'),
-    via: value('via'),
-    key_id: value('key_id'),
-    request_id: value('request_id'),
-    details: value('details'),
-  }),
+const insertEvent = query<Row, { seq: number }>((db, value) =>
+  db
+    .insertInto('events')
+    .values({
+      at: value('at'),
+      kind: value('kind'),
+      owner_id: value('owner_id'),
+      subject: value('subject'),
+      sandbox_id: value('sandbox_id'),
+      via: value('via'),
+      key_id: value('key_id'),
+      request_id: value('request_id'),
+      details: value('details'),
+    })
+    .returning('seq'),
 );

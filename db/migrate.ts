@@ -10,6 +10,7 @@ import { webhooks } from './migrations/005-webhooks.ts';
 import { webhookPatterns } from './migrations/006-webhook-patterns.ts';
 import { webhookRetention } from './migrations/007-webhook-retention.ts';
 import { keyLimits } from './migrations/008-key-limits.ts';
+import { webhookOutbox } from './migrations/009-webhook-outbox.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -30,6 +31,7 @@ export const migrations: Migration[] = [
   webhookPatterns,
   webhookRetention,
   keyLimits,
+  webhookOutbox,
 ];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */

@@ -123,12 +123,20 @@ export type WebhookEndpointsTable = {
   /** those before, the last first, a space between any two */
   old_secret: string | null;
   old_secret_until: number | null;
-  /** events up to this one have their deliveries */
-  seen_seq: number;
-  /** JSON text of an array of objects: what was wanted behind `seen_seq`, before `event_patterns` was */
-  old_patterns: string;
   created_at: number;
   updated_at: number;
+  /** whether messages carry the sandbox's metadata */
+  include_metadata: Generated<0 | 1>;
+  /** when the first attempt failed since one succeeded; null: none has */
+  failing_since: Generated<number | null>;
+};
+
+/** Events that have no deliveries yet. */
+export type WebhookOutboxTable = {
+  event_seq: number;
+  owner_id: number;
+  /** JSON text of an array: the ids of the endpoints that wanted the event when it was recorded */
+  endpoints: string;
 };
 
 export type DeliveryStatus = 'pending' | 'succeeded' | 'failed';
@@ -168,6 +176,7 @@ export type Tables = {
   snapshots: SnapshotsTable;
   events: EventsTable;
   webhook_endpoints: WebhookEndpointsTable;
+  webhook_outbox: WebhookOutboxTable;
   webhook_deliveries: WebhookDeliveriesTable;
   migrations: MigrationsTable;
 };

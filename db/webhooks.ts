@@ -1,9 +1,9 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql, type Updateable } from 'kysely';
 import { StoreError } from './errors.ts';
 import type { EventKind } from './event-kinds.ts';
-import { boundsOf } from './event-log.ts';
-import { type Actor, dispatcher, recordEvent } from './events.ts';
+import { type Actor, type Details, dispatcher, recordEvent, timeText } from './events.ts';
 import { randomDigits } from './insert.ts';
+import { forgetWanted } from './outbox.ts';
 import type { WebhookEndpointsTable } from './schema.ts';
 import type { Db, Trx } from './sqlite.ts';
 
@@ -21,15 +21,19 @@ export type Endpoint = {
   /** what was signed with before, the last first, as well until then */
   oldSecrets: string[];
   oldSecretsUntil: number;
-  /** events up to this one have their deliveries */
-  seenSeq: number;
-  /** what was wanted of the events behind that, up to each place, before it was what is wanted now */
-  oldPatterns: { patterns: string[]; until: number }[];
+  /** whether messages carry the sandbox's metadata */
+  includesMetadata: boolean;
+  /** when the first attempt failed since one succeeded; null: none has */
+  failingSince: number | null;
   createdAt: number;
   updatedAt: number;
 };
 
-export type EndpointChange = Partial<Pick<Endpoint, 'url' | 'eventPatterns' | 'description' | 'isEnabled'>>;
+/** What its owner says of an endpoint. */
+export type EndpointSettings = Pick<
+  Endpoint,
+  'url' | 'eventPatterns' | 'description' | 'isEnabled' | 'includesMetadata'
+>;
 
 /** So many has one owner at most: every event is looked at for each of them. */
 const maxEndpoints = 50;
@@ -37,33 +41,29 @@ const maxEndpoints = 50;
 /** So many secrets sign beside the present one at most: each makes every message longer. */
 const maxOldSecrets = 9;
 
-/** So many changes of what is wanted are told apart at most, for an endpoint that the log is far ahead of. */
-const maxOldPatterns = 20;
+/** An endpoint that has taken nothing for this long, failing attempts aside, is disabled: five days, two more than retries take. */
+const maxFailingMilliseconds = 5 * 86_400_000;
 
 /** Adds an endpoint and returns it: it gets what happens from now on. Throws StoreError `conflict` past the most there may be. */
 export async function createEndpoint(
   trx: Trx,
   now: number,
   by: Actor,
-  endpoint: Pick<Endpoint, 'url' | 'eventPatterns' | 'description' | 'isEnabled' | 'secret'>,
+  { secret, ...settings }: EndpointSettings & Pick<Endpoint, 'secret'>,
 ): Promise<Endpoint> {
   const { ownerId } = by;
   if ((await listEndpoints(trx, ownerId)).length >= maxEndpoints) {
     throw new StoreError('conflict', `There may be ${maxEndpoints} webhook endpoints at most`);
   }
   const id = `whe_${randomDigits()}`;
-  const { url, description, secret } = endpoint;
   await record(trx, now, by, id, 'webhook.created');
+  forgetWanted(trx);
   await trx
     .insertInto('webhook_endpoints')
     .values({
-      ...{ id, owner_id: ownerId, url, description, secret, created_at: now, updated_at: now },
-      event_patterns: JSON.stringify(endpoint.eventPatterns),
-      enabled: endpoint.isEnabled ? 1 : 0,
-      old_secret: null,
-      old_secret_until: null,
-      seen_seq: (await boundsOf(trx)).last,
-      old_patterns: '[]',
+      ...{ id, owner_id: ownerId, secret, old_secret: null, old_secret_until: null },
+      ...{ created_at: now, updated_at: now },
+      ...columnsOf(settings),
     })
     .execute();
   return getEndpoint(trx, ownerId, id);
@@ -75,62 +75,33 @@ export async function listEndpoints(db: Db, ownerId: number): Promise<Endpoint[]
   return (await rows.orderBy('created_at').orderBy('id').execute()).map(endpointOf);
 }
 
-/** Returns everybody's endpoints that want, or wanted, events that they have not seen, and the owner's newest event. */
-export async function endpointsBehind(db: Db): Promise<{ id: string; newestSeq: number }[]> {
-  const endpoints = db
-    .selectFrom('webhook_endpoints')
-    .select((eb) => [
-      'id',
-      'seen_seq',
-      eb
-        .selectFrom('events')
-        .select(({ fn }) => fn.max<number>('seq').as('seq'))
-        .whereRef('events.owner_id', '=', 'webhook_endpoints.owner_id')
-        .as('newestSeq'),
-    ])
-    .where(({ or, eb }) => or([eb('enabled', '=', 1), eb('old_patterns', '<>', '[]')]));
-  const rows = db.selectFrom(endpoints.as('endpoints')).select(['id', 'newestSeq']);
-  return (await rows.whereRef('seen_seq', '<', 'newestSeq').execute()) as { id: string; newestSeq: number }[];
-}
-
 /** Returns the endpoint, whosoever it is, if it is there. */
 export async function findEndpoint(db: Db, id: string): Promise<Endpoint | undefined> {
   const row = await db.selectFrom('webhook_endpoints').selectAll().where('id', '=', id).executeTakeFirst();
   return row && endpointOf(row);
 }
 
-/** Returns what an endpoint wants of the next events that it has not seen, and up to which place; null when it wants no more. */
-export function wantedNext(endpoint: Endpoint): { patterns: string[]; until: number } | null {
-  const [before] = endpoint.oldPatterns;
-  if (before) return before;
-  return endpoint.isEnabled ? { patterns: endpoint.eventPatterns, until: Number.POSITIVE_INFINITY } : null;
-}
-
-/** Notes that an endpoint has its deliveries of the events up to a place. */
-export async function noteSeen(trx: Trx, { id, oldPatterns }: Endpoint, seq: number): Promise<void> {
-  const pending = oldPatterns.filter(({ until }) => until > seq);
-  await set(trx, id, { seen_seq: seq, old_patterns: JSON.stringify(pending) });
-}
-
-/** Returns everybody's enabled endpoints that messages are due to, by id. */
-export async function endpointsDue(db: Db, now: number): Promise<Endpoint[]> {
-  const rows = await enabledEndpoints(db)
-    .where(({ exists, selectFrom }) =>
-      exists(
-        selectFrom('webhook_deliveries')
-          .select('seq')
-          .whereRef('endpoint_id', '=', 'webhook_endpoints.id')
-          .where('status', '=', 'pending')
-          .where('next_attempt_at', '<=', now),
-      ),
-    )
-    .orderBy('id')
+/** Returns everybody's enabled endpoints that have a message to be sent, with the time of the first. */
+export async function endpointsPending(db: Db): Promise<{ id: string; ownerId: number; nextAttemptAt: number }[]> {
+  const endpoints = db
+    .selectFrom('webhook_endpoints')
+    .select((eb) => [
+      'id',
+      'owner_id as ownerId',
+      eb
+        .selectFrom('webhook_deliveries')
+        .select(({ fn }) => fn.min<number>('next_attempt_at').as('next'))
+        .whereRef('endpoint_id', '=', 'webhook_endpoints.id')
+        .where('status', '=', sql.lit('pending' as const))
+        .as('nextAttemptAt'),
+    ])
+    .where('enabled', '=', 1);
+  const rows = await db
+    .selectFrom(endpoints.as('endpoints'))
+    .selectAll()
+    .where('nextAttemptAt', 'is not', null)
     .execute();
-  return rows.map(endpointOf);
-}
-
-function enabledEndpoints(db: Db) {
-  return db.selectFrom('webhook_endpoints').selectAll().where('enabled', '=', 1);
+  return rows as { id: string; ownerId: number; nextAttemptAt: number }[];
 }
 
 /** Returns the owner's endpoint. Throws StoreError `not_found`. */
@@ -146,37 +117,22 @@ export async function getEndpoint(db: Db, ownerId: number, id: string): Promise<
 }
 
 /**
- * Changes the owner's endpoint and returns it. What it wants counts from now on: what happened before is sent as it was wanted
- * then, though nobody has looked at it yet. Throws as getEndpoint.
+ * Changes the owner's endpoint and returns it. What it wants counts from now on. With another URL, or enabled again, its
+ * failures so far no longer count. Throws as getEndpoint.
  */
 export async function updateEndpoint(
   trx: Trx,
   now: number,
   by: Actor,
   id: string,
-  { url, eventPatterns, description, isEnabled }: EndpointChange,
+  change: Partial<EndpointSettings>,
 ): Promise<Endpoint> {
   const before = await getEndpoint(trx, by.ownerId, id);
   await record(trx, now, by, id, 'webhook.updated');
-  await set(trx, id, {
-    updated_at: now,
-    ...(url !== undefined && { url }),
-    ...(eventPatterns && { event_patterns: JSON.stringify(eventPatterns) }),
-    ...(description !== undefined && { description }),
-    ...(isEnabled !== undefined && { enabled: isEnabled ? 1 : 0 }),
-    ...((eventPatterns || isEnabled !== undefined) && { old_patterns: await patternsUntilNow(trx, before) }),
-  });
+  const after = { ...before, ...change };
+  const isFresh = after.url !== before.url || (after.isEnabled && !before.isEnabled);
+  await set(trx, id, { updated_at: now, ...columnsOf(after), ...(isFresh && { failing_since: null }) });
   return getEndpoint(trx, by.ownerId, id);
-}
-
-/** Returns `old_patterns` for an endpoint that has wanted up to the end of the log what it wants, and will no longer. */
-async function patternsUntilNow(trx: Trx, { oldPatterns, isEnabled, eventPatterns }: Endpoint): Promise<string> {
-  const until = (await boundsOf(trx)).last;
-  const patterns = isEnabled ? eventPatterns : [];
-  const [last] = oldPatterns.slice(maxOldPatterns - 1);
-  // Rather more is sent than less.
-  const merged = last && { patterns: [...new Set([...last.patterns, ...patterns])], until };
-  return JSON.stringify([...oldPatterns.slice(0, maxOldPatterns - 1), merged ?? { patterns, until }]);
 }
 
 /**
@@ -201,16 +157,39 @@ export function secretsOf({ secret, oldSecrets, oldSecretsUntil }: Endpoint, now
   return now < oldSecretsUntil ? [secret, ...oldSecrets] : [secret];
 }
 
-/** Has an endpoint get nothing more, its receiver being gone for good; unless it is another by now, disabled or deleted. */
-export async function disableEndpoint(
-  trx: Trx,
-  now: number,
-  { id, ownerId, url }: Pick<Endpoint, 'id' | 'ownerId' | 'url'>,
-): Promise<void> {
-  const before = await findEndpoint(trx, id);
-  if (!before?.isEnabled || before.url !== url) return;
-  await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled');
-  await set(trx, id, { enabled: 0, updated_at: now, old_patterns: await patternsUntilNow(trx, before) });
+/** Notes that an endpoint took a message. */
+export async function noteSuccess(trx: Trx, id: string): Promise<void> {
+  await trx
+    .updateTable('webhook_endpoints')
+    .set({ failing_since: null })
+    .where('id', '=', id)
+    .where('failing_since', 'is not', null)
+    .execute();
+}
+
+/**
+ * Notes that an attempt failed, and disables the endpoint when it has taken nothing for too long. Does nothing when it
+ * has another URL by now, or is disabled or deleted.
+ */
+export async function noteFailure(trx: Trx, now: number, { id, url }: Pick<Endpoint, 'id' | 'url'>): Promise<void> {
+  const endpoint = await findEndpoint(trx, id);
+  if (!endpoint?.isEnabled || endpoint.url !== url) return;
+  const { failingSince } = endpoint;
+  if (failingSince === null) return set(trx, id, { failing_since: now });
+  if (now - failingSince < maxFailingMilliseconds) return;
+  await disable(trx, now, endpoint, { reason: 'failing', failing_since: timeText(failingSince) });
+}
+
+/** Disables an endpoint because its receiver wants no more messages; unless it has another URL by now, or is disabled or deleted. */
+export async function disableEndpoint(trx: Trx, now: number, { id, url }: Pick<Endpoint, 'id' | 'url'>): Promise<void> {
+  const endpoint = await findEndpoint(trx, id);
+  if (endpoint?.isEnabled && endpoint.url === url) await disable(trx, now, endpoint, { reason: 'gone' });
+}
+
+async function disable(trx: Trx, now: number, { id, ownerId }: Endpoint, details: Details): Promise<void> {
+  await set(trx, id, { enabled: 0, updated_at: now });
+  // Afterwards: the owner's other endpoints are told of it.
+  await record(trx, now, { ...dispatcher, ownerId }, id, 'webhook.disabled', details);
 }
 
 /** As getEndpoint. Throws StoreError `conflict` as well, when nothing is sent to it. */
@@ -224,18 +203,37 @@ export async function getEnabledEndpoint(db: Db, ownerId: number, id: string): P
 export async function deleteEndpoint(trx: Trx, now: number, by: Actor, id: string): Promise<void> {
   await getEndpoint(trx, by.ownerId, id);
   await record(trx, now, by, id, 'webhook.deleted');
+  forgetWanted(trx);
   await trx.deleteFrom('webhook_endpoints').where('id', '=', id).execute();
 }
 
-async function set(trx: Trx, id: string, values: Partial<WebhookEndpointsTable>): Promise<void> {
+function columnsOf({ url, eventPatterns, description, isEnabled, includesMetadata }: EndpointSettings) {
+  return {
+    ...{ url, description, event_patterns: JSON.stringify(eventPatterns) },
+    ...{
+      enabled: isEnabled ? (1 as const) : (0 as const),
+      include_metadata: includesMetadata ? (1 as const) : (0 as const),
+    },
+  };
+}
+
+async function set(trx: Trx, id: string, values: Updateable<WebhookEndpointsTable>): Promise<void> {
+  forgetWanted(trx);
   await trx.updateTable('webhook_endpoints').set(values).where('id', '=', id).execute();
 }
 
 type WebhookEvent = EventKind & `webhook.${string}`;
 
 /** The URL is left out: it may hold a secret of its receiver's. */
-async function record(trx: Trx, now: number, by: Actor, id: string, kind: WebhookEvent): Promise<void> {
-  await recordEvent(trx, now, by, { kind, subject: id, sandboxId: null, details: {} });
+async function record(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  id: string,
+  kind: WebhookEvent,
+  details: Details = {},
+): Promise<void> {
+  await recordEvent(trx, now, by, { kind, subject: id, sandboxId: null, details });
 }
 
 function endpointOf(row: Selectable<WebhookEndpointsTable>): Endpoint {
@@ -245,7 +243,7 @@ function endpointOf(row: Selectable<WebhookEndpointsTable>): Endpoint {
     isEnabled: row.enabled === 1,
     secret: row.secret,
     ...{ oldSecrets: row.old_secret?.split(' ') ?? [], oldSecretsUntil: row.old_secret_until ?? 0 },
-    ...{ seenSeq: row.seen_seq, oldPatterns: JSON.parse(row.old_patterns) },
+    ...{ includesMetadata: row.include_metadata === 1, failingSince: row.failing_since },
     ...{ createdAt: row.created_at, updatedAt: row.updated_at },
   };
 }

@@ -1063,7 +1063,7 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook endpoint
-         * @description What it wants counts from then on: what happened before is sent as it was wanted when it happened. While it is disabled nothing is sent; enabled again it gets what happens from then on, and what was still to be sent.
+         * @description What it wants counts from then on: what happened before is sent as it was wanted when it happened. While it is disabled nothing is sent; enabled again it gets what happens from then on, and what was still to be sent, and its failures so far no longer count.
          */
         patch: operations["update_webhook_endpoint"];
         trace?: never;
@@ -2199,6 +2199,11 @@ export interface components {
             max_retries?: unknown;
             /** @default true */
             enabled: boolean;
+            /**
+             * @description Whether `data` carries the sandbox's `metadata` as well, as it is moments after the event: null where the event has no sandbox, it was deleted, or its metadata takes more than 16,384 bytes, which `metadata_omitted` says
+             * @default false
+             */
+            include_metadata: boolean;
         };
         /** WebhookEndpointChange */
         WebhookEndpointChange: {
@@ -2210,6 +2215,7 @@ export interface components {
             timeout_seconds?: unknown;
             max_retries?: unknown;
             enabled?: boolean;
+            include_metadata?: boolean;
         };
         /** WebhookEndpoint */
         WebhookEndpoint: {
@@ -2218,6 +2224,12 @@ export interface components {
             event_patterns: string[];
             description: string | null;
             enabled: boolean;
+            include_metadata: boolean;
+            /**
+             * Format: date-time
+             * @description When the first attempt failed since one succeeded; null where none has
+             */
+            failing_since: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -2256,7 +2268,7 @@ export interface components {
              * @description Null when there will be none
              */
             next_attempt_at: string | null;
-            /** @description What is sent, `type`, `timestamp` and `data`, an event as `/v1/audit/events` shows it */
+            /** @description What is sent, `type`, `timestamp` and `data`, an event as `/v1/audit/events` shows it, with `metadata` and `metadata_omitted` where the endpoint has `include_metadata` */
             payload: {
                 [key: string]: unknown;
             };

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Collector } from '../app/webhooks/collector.ts';
+import { MessageMaker } from '../app/webhooks/messages.ts';
 import { createUser } from '../db/accounts.ts';
 import { type EventKind, matchesKind } from '../db/event-kinds.ts';
 import { cli, recordEvent } from '../db/events.ts';
 import { openStore } from '../db/open.ts';
 import { type Trx, write } from '../db/sqlite.ts';
-import { createEndpoint, disableEndpoint, endpointsBehind, updateEndpoint } from '../db/webhooks.ts';
+import { createEndpoint, disableEndpoint, updateEndpoint } from '../db/webhooks.ts';
 import { itHere, startApp, startTime } from './helpers.ts';
 import { local, useHooks } from './webhook-client.ts';
 
@@ -38,8 +38,8 @@ class Model {
   readonly store = openStore(':memory:');
   readonly expected: string[] = [];
   readonly #wants: Wants = { eventPatterns: ['vm.*'], isEnabled: true };
-  readonly #given = { url: 'http://x', description: null, secret: '' };
-  #collector = new Collector(this.store.db, () => startTime);
+  readonly #given = { url: 'http://x', description: null, includesMetadata: false, secret: '' };
+  #maker = new MessageMaker(this.store.db, () => startTime);
   #by = { ...cli, ownerId: 0 };
   #id = '';
 
@@ -65,24 +65,20 @@ class Model {
   }
 
   async gone(): Promise<void> {
-    const endpoint = { ...this.#given, id: this.#id, ownerId: this.#by.ownerId };
-    await this.#write((trx) => disableEndpoint(trx, startTime, endpoint));
-    this.#expect('webhook.disabled');
+    await this.#write((trx) => disableEndpoint(trx, startTime, { ...this.#given, id: this.#id }));
     this.#wants.isEnabled = false;
   }
 
   async look(): Promise<void> {
-    this.#collector.readAnew();
-    const behind = (await endpointsBehind(this.store.db)).filter((endpoint) => this.#collector.isBehind(endpoint));
-    for (const { id } of behind) while (await this.#collector.step(id));
+    while ((await this.#maker.step()).length > 0);
   }
 
   async step(): Promise<void> {
-    await this.#collector.step(this.#id);
+    await this.#maker.step();
   }
 
   restart(): void {
-    this.#collector = new Collector(this.store.db, () => startTime);
+    this.#maker = new MessageMaker(this.store.db, () => startTime);
   }
 
   #expect(kind: EventKind): void {
@@ -109,22 +105,6 @@ describe('what webhooks are wanted for', () => {
       }),
       { numRuns: 100 },
     );
-  });
-
-  it('is told apart for the last changes only where they are many, and nothing is left out', async () => {
-    const model = new Model();
-    await model.begin();
-    for (let n = 0; n < 30; n++) {
-      await model.change({ change: { eventPatterns: [n % 2 ? 'vm.created' : 'vm.killed'] } });
-      await model.happen({ kind: 'vm.created', times: 1 });
-    }
-    const { sqlite } = model.store;
-    const kept = sqlite.prepare('select json_array_length(old_patterns) from webhook_endpoints').pluck().get();
-    await model.look();
-    const sent = sqlite.prepare('select count(*) from webhook_deliveries').pluck().get();
-    await model.store.close();
-    expect(kept).to.equal(20);
-    expect(sent).to.be.within(model.expected.length, 30);
   });
 });
 

@@ -79,7 +79,7 @@ describe('webhooks', () => {
     let now = startTime;
     let attempts = 0;
     for (;;) {
-      const { status, nextAttemptAt } = afterAttempt(now, ++attempts, { status: 503, retryAfterSeconds: 1 });
+      const { status, nextAttemptAt } = afterAttempt(now, ++attempts, { status: 503, retryAfter: '1' });
       if (nextAttemptAt === null) {
         expect(status).to.equal('failed');
         break;
@@ -89,9 +89,9 @@ describe('webhooks', () => {
     expect([attempts, (now - startTime) / 3_600_000]).to.satisfy(
       ([n, hours]: number[]) => n === 10 && (hours ?? 0) > 75,
     );
-    const asked = afterAttempt(startTime, 1, { status: 429, retryAfterSeconds: 60 });
+    const asked = afterAttempt(startTime, 1, { status: 429, retryAfter: '60' });
     expect(asked.nextAttemptAt).to.equal(startTime + 60 * second);
-    expect(afterAttempt(startTime, 1, { status: 429, retryAfterSeconds: 10 ** 9 }).nextAttemptAt).to.equal(
+    expect(afterAttempt(startTime, 1, { status: 429, retryAfter: '1000000000' }).nextAttemptAt).to.equal(
       startTime + 86_400 * second,
     );
   });

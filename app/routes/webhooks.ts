@@ -1,6 +1,7 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { addDelivery, type Delivery, getDelivery, listDeliveries, resendDelivery } from '../../db/deliveries.ts';
 import { eventKinds, matchesKind } from '../../db/event-kinds.ts';
+import { maxDepth, parseJson } from '../../db/json.ts';
 import { write } from '../../db/sqlite.ts';
 import {
   createEndpoint,
@@ -51,10 +52,14 @@ function list({ store }: Context): RequestHandler {
 function create(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
-    const { url, event_patterns: eventPatterns, description = null, enabled }: Schemas['NewWebhookEndpoint'] = req.body;
+    const body: Schemas['NewWebhookEndpoint'] = req.body;
+    const { url, event_patterns: eventPatterns, description = null } = body;
     requireUrl(context, url);
     requireKinds(eventPatterns);
-    const wanted = { url, eventPatterns, description, isEnabled: enabled, secret: newSecret() };
+    const wanted = {
+      ...{ url, eventPatterns, description, secret: newSecret() },
+      ...{ isEnabled: body.enabled, includesMetadata: body.include_metadata },
+    };
     const endpoint = await write(store.db, (trx) => createEndpoint(trx, now(), actorOf(req), wanted));
     res.status(201).json(withSecret(endpoint));
   };
@@ -69,7 +74,8 @@ function read({ store }: Context): RequestHandler {
 function update(context: Context): RequestHandler {
   const { store, now, webhooks } = context;
   return async (req, res) => {
-    const { url, event_patterns: eventPatterns, description, enabled }: Schemas['WebhookEndpointChange'] = req.body;
+    const body: Schemas['WebhookEndpointChange'] = req.body;
+    const { url, event_patterns: eventPatterns, description, enabled, include_metadata: includesMetadata } = body;
     if (url !== undefined) requireUrl(context, url);
     requireKinds(eventPatterns ?? []);
     const change = {
@@ -77,9 +83,10 @@ function update(context: Context): RequestHandler {
       ...(eventPatterns && { eventPatterns }),
       ...(description !== undefined && { description }),
       ...(enabled !== undefined && { isEnabled: enabled }),
+      ...(includesMetadata !== undefined && { includesMetadata }),
     };
     const endpoint = await write(store.db, (trx) => updateEndpoint(trx, now(), actorOf(req), endpointId(req), change));
-    webhooks.wake();
+    webhooks.wake(endpoint);
     res.json(shown(endpoint));
   };
 }
@@ -103,12 +110,13 @@ function test({ store, now, webhooks }: Context): RequestHandler {
   return async (req, res) => {
     const kind = 'webhook.test';
     const body = JSON.stringify({ type: kind, timestamp: isoTime(now()), data: { endpoint_id: endpointId(req) } });
+    const ownerId = ownerOf(req);
     const delivery = await write(store.db, async (trx) => {
-      const { id } = await getEnabledEndpoint(trx, ownerOf(req), endpointId(req));
+      const { id } = await getEnabledEndpoint(trx, ownerId, endpointId(req));
       const deliveryId = await addDelivery(trx, now(), id, { eventSeq: null, kind, body });
-      return getDelivery(trx, ownerOf(req), deliveryId);
+      return getDelivery(trx, ownerId, deliveryId);
     });
-    webhooks.wake();
+    webhooks.wake({ id: delivery.endpointId, ownerId });
     res.status(202).json(shownDelivery(delivery));
   };
 }
@@ -138,8 +146,9 @@ function readDelivery({ store }: Context): RequestHandler {
 
 function resend({ store, now, webhooks }: Context): RequestHandler {
   return async (req, res) => {
-    const delivery = await write(store.db, (trx) => resendDelivery(trx, now(), ownerOf(req), deliveryId(req)));
-    webhooks.wake();
+    const ownerId = ownerOf(req);
+    const delivery = await write(store.db, (trx) => resendDelivery(trx, now(), ownerId, deliveryId(req)));
+    webhooks.wake({ id: delivery.endpointId, ownerId });
     res.status(202).json(shownDelivery(delivery));
   };
 }
@@ -163,9 +172,10 @@ function requireKinds(patterns: string[]): void {
 }
 
 function shown(endpoint: Endpoint): Schemas['WebhookEndpoint'] {
-  const { id, url, eventPatterns, description, isEnabled, createdAt, updatedAt } = endpoint;
+  const { id, url, eventPatterns, description, isEnabled, includesMetadata, createdAt, updatedAt } = endpoint;
   return {
-    ...{ id, url, event_patterns: eventPatterns, description, enabled: isEnabled },
+    ...{ id, url, event_patterns: eventPatterns, description, enabled: isEnabled, include_metadata: includesMetadata },
+    failing_since: isoTimeOrNull(endpoint.failingSince),
     ...{ created_at: isoTime(createdAt), updated_at: isoTime(updatedAt) },
   };
 }
@@ -181,7 +191,7 @@ function shownDelivery(delivery: Delivery): Schemas['WebhookDelivery'] {
     ...{ response_status: responseStatus, error, created_at: isoTime(createdAt) },
     last_attempt_at: isoTimeOrNull(delivery.lastAttemptAt),
     next_attempt_at: isoTimeOrNull(delivery.nextAttemptAt),
-    payload: JSON.parse(delivery.body),
+    payload: parseJson(delivery.body, maxDepth + 2) as Schemas['WebhookDelivery']['payload'],
   };
 }
 

@@ -1,71 +1,70 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { type Delivery, dueDeliveries, recordAttempt } from '../../db/deliveries.ts';
-import { write } from '../../db/sqlite.ts';
-import { disableEndpoint, type Endpoint, endpointsBehind, endpointsDue, secretsOf } from '../../db/webhooks.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { dueDeliveries, nextDue } from '../../db/deliveries.ts';
+import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks.ts';
 import type { Context } from '../server.ts';
-import { Collector } from './collector.ts';
-import { afterAttempt, isGone } from './retry.ts';
-import { send } from './send.ts';
-import { signedHeaders } from './signature.ts';
+import { Attempts } from './attempts.ts';
+import type { Lane } from './lane.ts';
+import { Lanes } from './lanes.ts';
+import { MessageMaker } from './messages.ts';
+import { Recorder } from './recorder.ts';
 
-/** Messages under way: in all, of one owner, and to one endpoint. */
-const maxUnderWay = 32;
-const maxUnderWayOfOne = 8;
-const maxUnderWayToOne = 4;
-
-/** How often it looks for what is due, and how long it rests between two looks at the least, in milliseconds. */
+/** How often it looks for what is due, and how long it rests between two looks at most, in milliseconds. */
 const interval = 1000;
-const pause = 50;
+const pause = 20;
 
-/** How long it leaves a message alone of which it can't note what came of it, the disk being full, say. */
-const putOffMilliseconds = 60_000;
-
-/** What an attempt comes to, by what the message is after it. */
-const outcomes = { succeeded: 'succeeded', pending: 'failed', failed: 'given_up' } as const;
-
-type Sending = { endpoint: Endpoint; stop: AbortController; done: Promise<void> };
+/** So many results end a rest. */
+const manyResults = 16;
 
 /**
- * Makes messages of events, for every endpoint that wants them, and sends what is due. Each step is on disk before the
- * next: a message is made once, and sent until its receiver has said yes or it has failed for good.
+ * Makes deliveries of queued events, and sends what is due. Each step is on disk before the next: a delivery is made
+ * once, and sent until its receiver has said yes or it has failed for good.
  */
 export class Dispatcher {
   readonly #context: Context;
-  readonly #collector: Collector;
-  readonly #stopping = new AbortController();
-  readonly #underWay = new Map<string, Sending>();
+  readonly #maker: MessageMaker;
+  readonly #recorder: Recorder;
+  readonly #attempts: Attempts;
+  readonly #lanes = new Lanes();
   readonly #timer: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   #pass: Promise<void> | null = null;
   #isWanted = false;
   #isHeld = false;
-  /** The endpoint that was served last: others are served before it is again. */
-  #lastServed = '';
+  /** Whether the lanes of all messages that an earlier process left are there. */
+  #isLoaded = false;
+  #endRest = () => {};
 
   constructor(context: Context) {
     this.#context = context;
-    this.#collector = new Collector(context.store.db, context.now);
+    this.#maker = new MessageMaker(context.store.db, context.now);
+    this.#recorder = new Recorder(context);
+    this.#attempts = new Attempts(context, (result) => {
+      this.#recorder.add(result);
+      if (this.#recorder.waiting >= manyResults) this.#endRest();
+      this.wake();
+    });
     this.#timer = setInterval(() => this.wake(), interval);
     this.#timer.unref();
     this.#unsubscribe = context.feed.subscribe(null, () => this.wake());
   }
 
-  /** Says that there may be something to send. */
-  wake(): void {
-    if (this.#isStopped) return;
+  /** Says that there may be something to send; with an endpoint, that it is to be sent there at once. */
+  wake(endpoint?: Pick<Endpoint, 'id' | 'ownerId'>): void {
+    if (this.#isHeld) return;
+    if (endpoint) this.#lanes.of(endpoint).lookNow();
     this.#isWanted = true;
     this.#pass ??= this.#run().finally(() => {
       this.#pass = null;
+      if (this.#isWanted) this.wake();
     });
   }
 
-  /** Gives up what is under way, forgets what it has seen, and sends nothing until the store has become another by `change`. */
+  /** Gives up what is under way, forgets all it knows, and sends nothing until `change` has put another store in place. */
   async startOver(change: () => Promise<void>): Promise<void> {
-    this.#isHeld = true;
+    await this.#hold();
+    this.#recorder.forget();
+    this.#isLoaded = false;
     try {
-      await this.#pass;
-      await this.#giveUp();
-      this.#collector.forget();
       await change();
     } finally {
       this.#isHeld = false;
@@ -77,109 +76,92 @@ export class Dispatcher {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#unsubscribe();
-    this.#stopping.abort();
+    await this.#hold();
+    const { log } = this.#context;
+    await this.#recorder.finish().catch((error) => log.error({ err: error }, 'results of webhooks are lost'));
+  }
+
+  async #hold(): Promise<void> {
+    this.#isHeld = true;
+    this.#endRest();
     await this.#pass;
-    await this.#giveUp();
-  }
-
-  get #isStopped(): boolean {
-    return this.#isHeld || this.#stopping.signal.aborted;
-  }
-
-  async #giveUp(): Promise<void> {
-    const sendings = [...this.#underWay.values()];
-    for (const { stop } of sendings) stop.abort();
-    await Promise.all(sendings.map(({ done }) => done));
+    await this.#attempts.giveUp();
+    this.#lanes.clear();
   }
 
   async #run(): Promise<void> {
     const { log } = this.#context;
-    const { signal } = this.#stopping;
-    while (this.#isWanted && !this.#isStopped) {
+    while (this.#isWanted && !this.#isHeld) {
       this.#isWanted = false;
-      const isBehind = await this.#look().catch((error) => log.error({ err: error }, 'webhooks are put off'));
-      if (isBehind) this.#isWanted = true;
-      // Of events that come one by one all but the first are taken up together.
-      else await delay(pause, undefined, { signal }).catch(() => {});
+      try {
+        if (await this.#look()) this.#isWanted = true;
+        else await this.#rest(pause);
+      } catch (error) {
+        log.error({ err: error }, 'webhooks are put off');
+        await this.#rest(interval);
+      }
     }
   }
 
-  /** Has what happened become messages, some of it, and sends some. Returns whether there may be more that happened. */
-  async #look(): Promise<boolean> {
-    const isBehind = await this.#collect();
-    await this.#send();
-    return isBehind;
-  }
-
-  /** One step for each endpoint: nobody waits until another's are all done. Requests get their turn between any two. */
-  async #collect(): Promise<boolean> {
-    this.#collector.readAnew();
-    const behindLog = (await endpointsBehind(this.#context.store.db)).filter((each) => this.#collector.isBehind(each));
-    let isBehind = false;
-    for (const { id } of behindLog) {
-      if (this.#isStopped) return false;
-      if (await this.#collector.step(id)) isBehind = true;
-      await nextTurn();
-    }
-    return isBehind;
-  }
-
-  async #send(): Promise<void> {
-    const { store, now } = this.#context;
-    const due = await endpointsDue(store.db, now());
-    const behind = due.findIndex(({ id }) => id > this.#lastServed);
-    const inTurn = behind < 0 ? due : [...due.slice(behind), ...due.slice(0, behind)];
-    for (const endpoint of inTurn) {
-      if (this.#isStopped) return;
-      await this.#sendDue(endpoint);
-      await nextTurn();
-    }
-  }
-
-  async #sendDue(endpoint: Endpoint): Promise<void> {
-    const sendings = [...this.#underWay.values()];
-    const ofOwner = sendings.filter(({ endpoint: { ownerId } }) => ownerId === endpoint.ownerId);
-    const toOne = ofOwner.filter(({ endpoint: { id } }) => id === endpoint.id);
-    const free = Math.min(
-      maxUnderWay - sendings.length,
-      maxUnderWayOfOne - ofOwner.length,
-      maxUnderWayToOne - toOne.length,
-    );
-    if (free <= 0) return;
-    const { store, now } = this.#context;
-    const due = await dueDeliveries(store.db, now(), endpoint.id, toOne.length + free);
-    for (const delivery of due) if (!this.#underWay.has(delivery.id)) this.#start(delivery, endpoint);
-    this.#lastServed = endpoint.id;
-  }
-
-  #start(delivery: Delivery, endpoint: Endpoint): void {
-    const { log } = this.#context;
-    const stop = new AbortController();
-    const done = this.#deliver(delivery, endpoint, stop.signal)
-      .catch(async (error) => {
-        log.error({ err: error, delivery: delivery.id }, 'webhook delivery failed');
-        await delay(putOffMilliseconds, undefined, { ref: false, signal: stop.signal }).catch(() => {});
-      })
-      .finally(() => {
-        this.#underWay.delete(delivery.id);
-        this.wake();
-      });
-    this.#underWay.set(delivery.id, { endpoint, stop, done });
-  }
-
-  async #deliver(delivery: Delivery, endpoint: Endpoint, stop: AbortSignal): Promise<void> {
-    const { store, now, log, config } = this.#context;
-    const { id, body, attempts } = delivery;
-    const headers = signedHeaders(id, now(), body, secretsOf(endpoint, now()));
-    const outcome = await send({ url: endpoint.url, headers, body }, config.webhookAllow ?? [], stop);
-    if (stop.aborted) return;
-    const attempt = afterAttempt(now(), attempts + 1, outcome);
-    await write(store.db, async (trx) => {
-      await recordAttempt(trx, now(), delivery, attempt);
-      if (isGone(outcome)) await disableEndpoint(trx, now(), endpoint);
+  /** What comes one by one meanwhile is taken up together. */
+  #rest(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isHeld) return resolve();
+      const timer = setTimeout(resolve, milliseconds);
+      this.#endRest = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
-    this.#context.metrics?.webhookSent(outcomes[attempt.status]);
-    if (attempt.status !== 'succeeded')
-      log.warn({ delivery: id, endpoint: endpoint.id, ...outcome }, 'webhook not taken');
+  }
+
+  /** Records a batch of results, turns a batch of events into deliveries, and sends a batch. Returns whether there is more to do at once. */
+  async #look(): Promise<boolean> {
+    if (!this.#isLoaded) await this.#load();
+    const lanes = await this.#recorder.step();
+    for (const lane of lanes) lane.lookAt(this.#context.now());
+    const endpoints = await this.#maker.step();
+    for (const endpoint of endpoints) this.#lanes.of(endpoint).lookAt(this.#context.now());
+    const hasMore = await this.#send();
+    return hasMore || endpoints.length > 0 || this.#recorder.waiting >= manyResults;
+  }
+
+  async #load(): Promise<void> {
+    for (const endpoint of await endpointsPending(this.#context.store.db))
+      this.#lanes.of(endpoint).lookAt(endpoint.nextAttemptAt);
+    this.#isLoaded = true;
+  }
+
+  async #send(): Promise<boolean> {
+    this.#lanes.tidy();
+    const { lanes, hasMore } = this.#lanes.ready(this.#context.now());
+    for (const lane of lanes) {
+      if (this.#isHeld) return false;
+      await this.#sendDue(lane).catch((error) => {
+        lane.lookAt(this.#context.now());
+        throw error;
+      });
+      // Requests get their turn.
+      await nextTurn();
+    }
+    return hasMore;
+  }
+
+  /** Sends an endpoint's due messages as far as it has places, and notes when to look again. */
+  async #sendDue(lane: Lane): Promise<void> {
+    const { store, now } = this.#context;
+    const free = this.#lanes.freeFor(lane);
+    if (free === 0) return;
+    this.#lanes.putLast(lane);
+    // First, as it may be said meanwhile that there is more.
+    lane.nextLook = Number.POSITIVE_INFINITY;
+    const endpoint = await findEndpoint(store.db, lane.id);
+    if (!endpoint?.isEnabled) return;
+    const limit = lane.underWay.size + free;
+    const due = await dueDeliveries(store.db, now(), lane.id, limit);
+    const fresh = due.filter(({ id }) => !lane.underWay.has(id)).slice(0, free);
+    const areStarted = fresh.every((delivery) => this.#attempts.start(lane, endpoint, delivery));
+    const isAll = areStarted && due.length < limit;
+    lane.lookAt(isAll ? await nextDue(store.db, now(), lane.id) : now());
   }
 }

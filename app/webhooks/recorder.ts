@@ -1,0 +1,83 @@
+import { type Attempt, type Delivery, recordAttempt } from '../../db/deliveries.ts';
+import { type Trx, write } from '../../db/sqlite.ts';
+import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks.ts';
+import type { Context } from '../server.ts';
+import type { Lane } from './lane.ts';
+import { isGone } from './retry.ts';
+import type { Outcome } from './send.ts';
+
+/** Attempts whose results one transaction takes. */
+const maxInStep = 200;
+
+/** What an attempt comes to, by what the message is after it. */
+const outcomes = { succeeded: 'succeeded', pending: 'failed', failed: 'given_up' } as const;
+
+export type Result = {
+  lane: Lane;
+  delivery: Delivery;
+  endpoint: Endpoint;
+  outcome: Outcome;
+  attempt: Attempt;
+  at: number;
+};
+
+/** Puts the results of attempts on disk, those that came about the same time in one transaction. */
+export class Recorder {
+  readonly #context: Context;
+  #results: Result[] = [];
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  add(result: Result): void {
+    this.#results.push(result);
+  }
+
+  get waiting(): number {
+    return this.#results.length;
+  }
+
+  forget(): void {
+    this.#results = [];
+  }
+
+  /** Records some of the results; where that fails they wait for the next time. Returns the lanes that they are of. */
+  async step(): Promise<Set<Lane>> {
+    const results = this.#results.slice(0, maxInStep);
+    if (results.length === 0) return new Set();
+    await write(this.#context.store.db, (trx) => recordAll(trx, results));
+    this.#results = this.#results.slice(results.length);
+    for (const result of results) this.#tell(result);
+    return new Set(results.map(({ lane }) => lane));
+  }
+
+  /** Records all of the results. */
+  async finish(): Promise<void> {
+    while (this.waiting > 0) await this.step();
+  }
+
+  #tell({ lane, delivery, endpoint, outcome, attempt }: Result): void {
+    const { log, metrics } = this.#context;
+    lane.underWay.delete(delivery.id);
+    if (attempt.nextAttemptAt !== null) lane.lookAt(attempt.nextAttemptAt);
+    metrics?.webhookSent(outcomes[attempt.status]);
+    if (attempt.status === 'succeeded') return;
+    log.warn({ delivery: delivery.id, endpoint: endpoint.id, ...outcome }, 'webhook not taken');
+  }
+}
+
+async function recordAll(trx: Trx, results: Result[]): Promise<void> {
+  const taken = new Set<string>();
+  for (const { delivery, endpoint, outcome, attempt, at } of results) {
+    await recordAttempt(trx, at, delivery, attempt);
+    if (attempt.status === 'succeeded') {
+      if (!taken.has(endpoint.id)) await noteSuccess(trx, endpoint.id);
+      taken.add(endpoint.id);
+      continue;
+    }
+    taken.delete(endpoint.id);
+    if (isGone(outcome)) await disableEndpoint(trx, at, endpoint);
+    else await noteFailure(trx, at, endpoint);
+  }
+}
