@@ -70,11 +70,11 @@ class Model {
   }
 
   async look(): Promise<void> {
-    while ((await this.#maker.step()).length > 0);
+    while (await this.#maker.hasWork()) await this.step();
   }
 
   async step(): Promise<void> {
-    await this.#maker.step();
+    await this.#write((trx) => this.#maker.make(trx));
   }
 
   restart(): void {

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { dueDeliveries, nextDue } from '../../db/deliveries.ts';
+import { write } from '../../db/sqlite.ts';
 import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks.ts';
 import type { Context } from '../server.ts';
 import { Attempts } from './attempts.ts';
@@ -10,7 +11,7 @@ import { Recorder } from './recorder.ts';
 
 /** How often it looks for what is due, and how long it rests between two looks at most, in milliseconds. */
 const interval = 1000;
-const pause = 20;
+const pause = 50;
 
 /** So many results end a rest. */
 const manyResults = 16;
@@ -48,10 +49,10 @@ export class Dispatcher {
     this.#unsubscribe = context.feed.subscribe(null, () => this.wake());
   }
 
-  /** Says that there may be something to send; with an endpoint, that it is to be sent there at once. */
+  /** Says that there may be something to send; with an endpoint, that its owner wants it sent there at once. */
   wake(endpoint?: Pick<Endpoint, 'id' | 'ownerId'>): void {
     if (this.#isHeld) return;
-    if (endpoint) this.#lanes.of(endpoint).lookNow();
+    if (endpoint) this.#lanes.of(endpoint).beginAfresh();
     this.#isWanted = true;
     this.#pass ??= this.#run().finally(() => {
       this.#pass = null;
@@ -118,12 +119,20 @@ export class Dispatcher {
   /** Records a batch of results, turns a batch of events into deliveries, and sends a batch. Returns whether there is more to do at once. */
   async #look(): Promise<boolean> {
     if (!this.#isLoaded) await this.#load();
-    const lanes = await this.#recorder.step();
-    for (const lane of lanes) lane.lookAt(this.#context.now());
-    const endpoints = await this.#maker.step();
-    for (const endpoint of endpoints) this.#lanes.of(endpoint).lookAt(this.#context.now());
+    const isChanged = this.#recorder.waiting > 0 || (await this.#maker.hasWork());
+    if (isChanged) await this.#write();
     const hasMore = await this.#send();
-    return hasMore || endpoints.length > 0 || this.#recorder.waiting >= manyResults;
+    return hasMore || this.#recorder.waiting >= manyResults || (isChanged && (await this.#maker.hasWork()));
+  }
+
+  /** One transaction for both: what a commit costs is the disk. */
+  async #write(): Promise<void> {
+    const { store, now } = this.#context;
+    const { recorded, endpoints } = await write(store.db, async (trx) => ({
+      recorded: await this.#recorder.record(trx),
+      endpoints: await this.#maker.make(trx),
+    }));
+    for (const lane of [...recorded(), ...endpoints.map((endpoint) => this.#lanes.of(endpoint))]) lane.lookAt(now());
   }
 
   async #load(): Promise<void> {

@@ -12,7 +12,8 @@ const firstRest = 5000;
 const maxRest = 300_000;
 
 /**
- * One endpoint's sending. Prompt answers let more messages be under way at once, slow ones fewer; an endpoint that doesn't answer gets one at a time, with ever longer rests in between, until it answers again.
+ * One endpoint's sending. Prompt answers let more messages be under way at once, slow ones fewer. An endpoint that
+ * doesn't answer gets one at a time, with ever longer rests in between, until it answers again.
  */
 export class Lane {
   readonly id: string;
@@ -44,14 +45,16 @@ export class Lane {
     return this.nextLook <= now && this.free > 0 && !this.#isResting(now);
   }
 
-  /** Has it looked at again at this time, or earlier if that was said before. */
+  /** Says that it is to be looked at again at this time, or earlier if that was said before. */
   lookAt(time: number): void {
     this.nextLook = Math.min(this.nextLook, time);
   }
 
-  /** Has it looked at at once, whether it rests or not: somebody asks for a message to be sent. */
-  lookNow(): void {
+  /** Lets it begin afresh, at once: its owner has changed it, or asks for a message to be sent. */
+  beginAfresh(): void {
     this.nextLook = 0;
+    this.#width = Math.max(this.#width, firstWidth);
+    this.#failures = 0;
     this.#rest = { untilTime: 0, untilTick: 0 };
   }
 
@@ -64,13 +67,14 @@ export class Lane {
   note(now: number, outcome: Outcome, milliseconds: number): void {
     this.lastUsed = performance.now();
     if (isOverloaded(outcome)) this.#noteOverload(now, outcome);
-    else this.#noteAnswer(isTaken(outcome) && milliseconds <= promptMilliseconds);
+    else this.#noteAnswer(outcome, milliseconds);
   }
 
-  #noteAnswer(isPrompt: boolean): void {
+  #noteAnswer(outcome: Outcome, milliseconds: number): void {
     this.answers = true;
     this.#failures = 0;
-    this.#width = isPrompt ? Math.min(this.#width + 1, maxWidth) : Math.max(1, this.#width >> 1);
+    if (milliseconds > promptMilliseconds) this.#width = Math.max(1, this.#width >> 1);
+    else if (isTaken(outcome)) this.#width = Math.min(this.#width + 1, maxWidth);
   }
 
   #noteOverload(now: number, outcome: Outcome): void {

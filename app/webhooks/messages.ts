@@ -1,14 +1,14 @@
 import { addDelivery } from '../../db/deliveries.ts';
 import { type JsonObject, parseJson } from '../../db/json.ts';
 import { nextQueuedOwner, type QueuedEvent, queuedEvents, removeQueued } from '../../db/outbox.ts';
-import { type Db, type Trx, write } from '../../db/sqlite.ts';
+import type { Db, Trx } from '../../db/sqlite.ts';
 import { type Endpoint, listEndpoints } from '../../db/webhooks.ts';
 import { eventOf } from '../events.ts';
 
 /** A step makes about so many deliveries for all owners together, in so many turns, and so many in one owner's turn. */
-const maxInStep = 300;
+const maxInStep = 100;
 const maxTurns = 30;
-const maxInTurn = 100;
+const maxInTurn = 50;
 
 /** A message carries metadata of at most so many bytes. */
 const maxMetadataBytes = 16_384;
@@ -25,19 +25,21 @@ export class MessageMaker {
     this.#now = now;
   }
 
-  /** Makes some deliveries in one transaction; returns the endpoints that they are for, none where nothing is queued. */
-  async step(): Promise<Pick<Endpoint, 'id' | 'ownerId'>[]> {
-    if ((await nextQueuedOwner(this.#db, 0)) === undefined) return [];
-    return write(this.#db, async (trx) => {
-      const endpoints = new Map<string, Endpoint>();
-      for (let made = 0, turns = 0; made < maxInStep && turns < maxTurns; turns++) {
-        const owner = (await nextQueuedOwner(trx, this.#owner)) ?? (await nextQueuedOwner(trx, 0));
-        if (owner === undefined) break;
-        this.#owner = owner;
-        made += await this.#makeOf(trx, owner, endpoints);
-      }
-      return [...endpoints.values()];
-    });
+  /** Whether events are queued. */
+  async hasWork(): Promise<boolean> {
+    return (await nextQueuedOwner(this.#db, 0)) !== undefined;
+  }
+
+  /** Makes some deliveries; returns the endpoints that they are for. */
+  async make(trx: Trx): Promise<Endpoint[]> {
+    const endpoints = new Map<string, Endpoint>();
+    for (let made = 0, turns = 0; made < maxInStep && turns < maxTurns; turns++) {
+      const owner = (await nextQueuedOwner(trx, this.#owner)) ?? (await nextQueuedOwner(trx, 0));
+      if (owner === undefined) break;
+      this.#owner = owner;
+      made += await this.#makeOf(trx, owner, endpoints);
+    }
+    return [...endpoints.values()];
   }
 
   /** Makes deliveries of one owner's oldest queued events; adds to `served` whom they are for. Returns how many. */

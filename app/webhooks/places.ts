@@ -1,8 +1,8 @@
 /** So many attempts are under way at once at most, to all endpoints of all owners. */
-const maxUnderWay = 512;
+export const maxUnderWay = 512;
 
 /** An attempt is cut off for another owner's after so many milliseconds at the earliest. */
-const minAge = 1000;
+export const minAge = 1000;
 
 export type Place = {
   ownerId: number;
@@ -18,11 +18,17 @@ export class Places {
   /** In the order in which they were taken, with the time of that. */
   readonly #taken = new Map<Place, number>();
   readonly #ofOwner = new Map<number, number>();
+  readonly #tick: () => number;
+
+  /** `tick` returns milliseconds that only ever grow. */
+  constructor(tick = () => performance.now()) {
+    this.#tick = tick;
+  }
 
   /** Returns whether the place is taken now. */
   take(place: Place): boolean {
     if (this.#taken.size >= maxUnderWay && !this.#cutOffFor(place.ownerId)) return false;
-    this.#taken.set(place, performance.now());
+    this.#taken.set(place, this.#tick());
     this.#ofOwner.set(place.ownerId, this.#countOf(place.ownerId) + 1);
     return true;
   }
@@ -43,7 +49,7 @@ export class Places {
     const most = Math.max(...this.#ofOwner.values());
     if (this.#countOf(ownerId) >= most) return false;
     const oldest = this.#taken.entries().find(([place]) => this.#countOf(place.ownerId) === most);
-    if (!oldest || performance.now() - oldest[1] < minAge) return false;
+    if (!oldest || this.#tick() - oldest[1] < minAge) return false;
     const [place] = oldest;
     this.release(place);
     place.cutOff();

@@ -7,7 +7,7 @@ import { isGone } from './retry.ts';
 import type { Outcome } from './send.ts';
 
 /** Attempts whose results one transaction takes. */
-const maxInStep = 200;
+const maxInStep = 64;
 
 /** What an attempt comes to, by what the message is after it. */
 const outcomes = { succeeded: 'succeeded', pending: 'failed', failed: 'given_up' } as const;
@@ -42,19 +42,20 @@ export class Recorder {
     this.#results = [];
   }
 
-  /** Records some of the results; where that fails they wait for the next time. Returns the lanes that they are of. */
-  async step(): Promise<Set<Lane>> {
+  /** Records some of the results. Returns what is to be called once the transaction is on disk, which returns their lanes. */
+  async record(trx: Trx): Promise<() => Set<Lane>> {
     const results = this.#results.slice(0, maxInStep);
-    if (results.length === 0) return new Set();
-    await write(this.#context.store.db, (trx) => recordAll(trx, results));
-    this.#results = this.#results.slice(results.length);
-    for (const result of results) this.#tell(result);
-    return new Set(results.map(({ lane }) => lane));
+    await recordAll(trx, results);
+    return () => {
+      this.#results = this.#results.slice(results.length);
+      for (const result of results) this.#tell(result);
+      return new Set(results.map(({ lane }) => lane));
+    };
   }
 
   /** Records all of the results. */
   async finish(): Promise<void> {
-    while (this.waiting > 0) await this.step();
+    while (this.waiting > 0) (await write(this.#context.store.db, (trx) => this.record(trx)))();
   }
 
   #tell({ lane, delivery, endpoint, outcome, attempt }: Result): void {
