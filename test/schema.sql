@@ -20,5 +20,7 @@ CREATE TABLE webhook_deliveries ( seq integer primary key autoincrement, id text
 CREATE INDEX webhook_deliveries_by_age on webhook_deliveries (created_at);
 CREATE INDEX webhook_deliveries_by_endpoint on webhook_deliveries (endpoint_id, seq);
 CREATE INDEX webhook_deliveries_due on webhook_deliveries (endpoint_id, next_attempt_at) where status = 'pending';
-CREATE TABLE webhook_endpoints ( id text primary key, owner_id integer not null references users (id), url text not null, event_patterns text not null, description text, enabled integer not null check (enabled in (0, 1)), secret text not null, old_secret text, old_secret_until integer, seen_seq integer not null, created_at integer not null, updated_at integer not null , old_patterns text not null default '[]') strict;
+CREATE TABLE webhook_endpoints ( id text primary key, owner_id integer not null references users (id), url text not null, event_patterns text not null, description text, enabled integer not null check (enabled in (0, 1)), secret text not null, old_secret text, old_secret_until integer, created_at integer not null, updated_at integer not null , include_metadata integer not null default 0 check (include_metadata in (0, 1)), failing_since integer) strict;
 CREATE INDEX webhook_endpoints_by_owner on webhook_endpoints (owner_id, created_at, id);
+CREATE TABLE webhook_outbox ( event_seq integer primary key references events (seq) on delete cascade, owner_id integer not null references users (id) on delete cascade, endpoints text not null ) strict;
+CREATE INDEX webhook_outbox_by_owner on webhook_outbox (owner_id, event_seq);
