@@ -13,6 +13,7 @@ import type { Terminal } from './cli/terminal.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
 import { Output } from './output.ts';
+import { printable } from './printable.ts';
 import { versionText } from './version.ts';
 
 function createProgram(terminal: Terminal): Command {
@@ -21,8 +22,10 @@ function createProgram(terminal: Terminal): Command {
     .option('--version', 'print the versions of this program, of Node and of SQLite')
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
-      writeErr: (text) => terminal.stderr.write(text),
+      writeErr: (text) => terminal.stderr.write(printable(text, { lines: true })),
+      outputError: (text, write) => write(text.replace(/^error: /, 'sandpit: ')),
     })
+    .showHelpAfterError('sandpit COMMAND --help says what it takes.')
     .exitOverride();
   program.on('option:version', () => {
     terminal.stdout.write(`${versionText()}\n`);
@@ -104,7 +107,7 @@ async function run(argv: string[], terminal: Terminal, stop: AbortSignal): Promi
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode;
     if (stop.aborted) return 130;
-    terminal.stderr.write(`sandpit: ${error instanceof Error ? error.message : error}\n`);
+    terminal.stderr.write(`sandpit: ${printable(error instanceof Error ? error.message : String(error))}\n`);
     return 1;
   }
 }

@@ -3436,7 +3436,7 @@ export interface operations {
                 last_event_id?: string;
             };
             header?: {
-                /** @description The `id` that was last received */
+                /** @description The `id` that was last received, or its event's own `event_id` */
                 "Last-Event-ID"?: string;
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -5,7 +6,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { commandsOn, importLine } from './commands.ts';
 import { temporaryDirectory } from './helpers.ts';
-import { sandpit, serve } from './process.ts';
+import { program, sandpit, serve } from './process.ts';
 
 const givenKey = `e2b_${'5'.repeat(40)}`;
 
@@ -141,7 +142,7 @@ describe('sandpit', () => {
     expect(await status()).to.equal(200);
     expect(await runs('keys', 'list')).to.match(/PREFIX +NAME +USER +MAY +CREATED.*\n.*admin.*\n.*laptop +alice/);
     const [row] = JSON.parse(await runs('keys', 'list', '--user', 'alice', '--json'));
-    expect(row).to.include({ prefix: key.slice(0, 16), name: 'laptop', owner: 'alice', revokedAt: null });
+    expect(row).to.include({ prefix: key.slice(0, 16), name: 'laptop', owner: 'alice', revoked_at: null });
     await runs('keys', 'revoke', row.prefix);
     expect(await status()).to.equal(401);
 
@@ -165,19 +166,86 @@ describe('sandpit', () => {
     const made = JSON.parse(
       await runs('keys', 'create', '--user', 'alice', '--expires', '30d', '--read-only', '--json'),
     );
-    expect(Date.parse(made.expiresAt)).to.be.within(before + 30 * 86_400_000, Date.now() + 30 * 86_400_000);
+    expect(Date.parse(made.expires_at)).to.be.within(before + 30 * 86_400_000, Date.now() + 30 * 86_400_000);
     expect(made.permissions).to.deep.equal(['read']);
     const [row] = JSON.parse(await runs('keys', 'list', '--json'));
-    expect(row).to.deep.include({ expiresAt: made.expiresAt, permissions: ['read'] });
+    expect(row).to.deep.include({ expires_at: made.expires_at, permissions: ['read'] });
     expect(await runs('keys', 'list'))
       .to.contain('EXPIRES')
-      .and.to.contain(made.expiresAt);
+      .and.to.contain(made.expires_at);
     const server = await serve(['--db', db]);
     const status = async (method: string) =>
       (await fetch(`${server.url}/v1/vms`, { method, headers: { 'X-API-Key': made.key } })).status;
     expect([await status('GET'), await status('POST')]).to.deep.equal([200, 403]);
     await server.stop();
     expect((await run('keys', 'create', '--user', 'alice', '--expires', 'soon')).stderr).to.contain('soon');
+  });
+
+  it('--json spells times as the API spells them', async () => {
+    await runs('users', 'create', 'alice');
+    await runs('keys', 'create', '--user', 'alice');
+    const members = async (...args: string[]) => Object.keys(JSON.parse(await runs(...args, '--json'))[0]);
+    expect(await members('users', 'list')).to.have.members(['name', 'created_at', 'sandboxes']);
+    expect(await members('keys', 'list'))
+      .to.include.members(['created_at', 'last_used_at', 'expires_at', 'revoked_at'])
+      .and.not.include('createdAt');
+  });
+
+  it('what users named cannot steer the terminal: in tables, JSON and messages', async () => {
+    const steering = ['\u001b[2J', '\u009b31m', '\u007f', '\r', '\n', '\u202e', '\u2066', '\u2028'];
+    const few = ['\u001b[2J', '\u202e'];
+    await runs('users', 'create', 'alice');
+    for (const text of steering) await runs('keys', 'create', '--user', 'alice', '--name', `a${text}b`);
+    const shown = [
+      await runs('keys', 'list'),
+      await runs('keys', 'list', '--json'),
+      ...(await Promise.all(few.map((text) => fails('keys', 'create', '--user', `a${text}b`)))),
+      ...(await Promise.all(few.map((text) => fails('users', 'create', `a${text}b`)))),
+      ...(await Promise.all(few.map((text) => sandpit(['keys', `a${text}b`])))).map(({ stderr }) => stderr),
+      ...(await Promise.all(few.map((text) => sandpit(['kill', '--metadata', `{"a${text}b`])))).map(
+        ({ stderr }) => stderr,
+      ),
+      (await sandpit(['serve', '--port', 'a\u001b[2Jb'])).stderr,
+    ];
+    for (const text of shown) expect(text).not.to.match(/(?!\n)[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u);
+    expect(shown[0]?.trim().split('\n')).to.have.length(steering.length + 1);
+    expect(shown[0]).to.contain('a\\u001b[2Jb').and.contain('a\\u202eb');
+    const names = JSON.parse(shown[1] as string).map(({ name }: { name: string }) => name);
+    expect(names).to.have.members(steering.map((text) => `a${text}b`));
+  });
+
+  it('fails in one style, with a hint', async () => {
+    for (const args of [['keys', 'lst'], ['users', 'create'], ['serve', '--prt', '1'], ['nope']]) {
+      const { code, stderr } = await sandpit(args);
+      expect([args, code]).to.deep.equal([args, 1]);
+      expect(stderr)
+        .to.match(/^sandpit: /)
+        .and.contain('--help says what it takes')
+        .and.not.contain('error:');
+    }
+    await runs('users', 'create', 'alice');
+    expect(await fails('keys', 'list', '--user', 'bob')).to.match(
+      /^sandpit: there is no .* bob: see sandpit users list/,
+    );
+  });
+
+  it('asks on a terminal before it deletes a user or ends everything, and without --yes only there', async function () {
+    if (spawnSync('python3', ['-c', 'import pty']).status !== 0) this.skip();
+    const onTerminal = (answer: string, ...args: string[]) => {
+      const { stdout, status } = spawnSync('python3', ['-c', answering, answer, ...program, ...args, '--db', db]);
+      expect(status, String(stdout)).to.equal(0);
+      return String(stdout);
+    };
+    await runs('users', 'create', 'alice');
+    await runs('users', 'create', 'bob');
+    expect(onTerminal('n', 'users', 'delete', 'alice')).to.match(
+      /Delete alice with their keys\? \[y\/N\][\s\S]*nothing was changed[\s\S]*exit 1/,
+    );
+    expect(onTerminal('y', 'users', 'delete', 'alice')).to.match(/Deleted alice[\s\S]*exit 0/);
+    expect(onTerminal('', 'kill', '--all')).to.match(/End all sandboxes of all users\?[\s\S]*exit 1/);
+    expect(onTerminal('', 'kill', '--all', '--yes')).to.match(/Ended 0 sandboxes[\s\S]*exit 0/);
+    expect(onTerminal('', 'kill', '--all', '--dry-run')).to.match(/Would end 0 sandboxes[\s\S]*exit 0/);
+    expect(await runs('users', 'delete', 'bob')).to.equal('Deleted bob.\n');
   });
 
   it('says what was wrong: a name taken or unknown, a password too short, a user with sandboxes', async () => {
@@ -203,3 +271,18 @@ describe('sandpit', () => {
     expect(await runs('export')).to.equal('');
   });
 });
+
+/** Runs a program on a terminal of its own and answers its first question; prints what it said and its exit status. */
+const answering = `
+import os, pty, sys
+pid, master = pty.fork()
+if pid == 0: os.execvp(sys.argv[2], sys.argv[2:])
+os.write(master, (sys.argv[1] + chr(10)).encode())
+said = b''
+while True:
+    try: part = os.read(master, 10000)
+    except OSError: break
+    if not part: break
+    said += part
+print(said.decode(), 'exit', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;

@@ -117,6 +117,11 @@ describe('GET /v1/events', () => {
     expect((await pruned.next()).id).to.equal('7');
     const whole = await open(alice, '', { 'Last-Event-ID': '6' });
     expect(await whole.next()).to.include({ event: 'vm.updated', id: '7' });
+    // An event's own id will do as well.
+    const own = await open(alice, '', { 'Last-Event-ID': 'evt_6' });
+    expect(await own.next()).to.include({ event: 'vm.updated', id: '7' });
+    const inQuery = await open(alice, '?last_event_id=evt_7');
+    expect(await inQuery.next()).to.include({ event: 'vm.updated', id: '8' });
     const ahead = await open(alice, '', { 'Last-Event-ID': '999' });
     expect(await ahead.next()).to.include({ event: 'stream.gap', id: '12' });
     await record(1);
@@ -219,7 +224,7 @@ describe('GET /v1/events', () => {
   });
 
   it('refuses what is no place, no kind and nobody', async () => {
-    for (const place of ['x', '-1', '1.5', '9'.repeat(400), 'evt_1']) {
+    for (const place of ['x', '-1', '1.5', '9'.repeat(400), 'evt_', 'evt_x', 'EVT_1']) {
       const { status, body } = await app.http.get('/v1/events').set(apiKey(alice)).query({ last_event_id: place });
       expect(status, place).to.equal(422);
       expect(body.detail[0]).to.include({ type: 'string_pattern_mismatch', input: place });

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { examine, type Finding } from '../../db/doctor.ts';
 import { openUnmigrated } from '../../db/open.ts';
 import { repair } from '../../db/repair.ts';
+import { jsonLine, printable } from '../printable.ts';
 import { addSettings, withStore } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -15,11 +16,11 @@ export function doctorCommand(program: Command, { stdout, stderr }: Terminal): v
         const found = await examine(store);
         if (!flags.repair) return found;
         const repairs = await repair(store, found);
-        stderr.write(repairs.map((done) => `Repair: ${done}.\n`).join(''));
+        stderr.write(repairs.map((done) => `Repair: ${printable(done)}.\n`).join(''));
         return repairs.length > 0 ? examine(store) : found;
       };
       const findings = await withStore(flags, work, { open: openUnmigrated });
-      stdout.write(flags.json ? `${JSON.stringify(findings)}\n` : findings.map(lineOf).join(''));
+      stdout.write(flags.json ? jsonLine(findings) : findings.map(lineOf).join(''));
       const wrong = findings.filter((finding) => !isFine(finding)).map(({ check }) => check);
       if (wrong.length > 0) throw new Error(verdict(wrong, flags.repair));
     });
@@ -30,7 +31,7 @@ function isFine({ problems }: Finding): boolean {
 }
 
 function lineOf({ check, problems, note }: Finding): string {
-  return `${`${check}:`.padEnd(16)}${problems.length === 0 ? `ok, ${note}` : `WRONG, ${problems.join('; ')}`}\n`;
+  return `${`${check}:`.padEnd(16)}${problems.length === 0 ? `ok, ${note}` : `WRONG, ${printable(problems.join('; '))}`}\n`;
 }
 
 function verdict(wrong: string[], repaired: boolean): string {

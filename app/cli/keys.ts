@@ -4,6 +4,7 @@ import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } f
 import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
+import { jsonLine } from '../printable.ts';
 import { duration } from '../setting.ts';
 import { addSettings, asFlag, withStore } from './options.ts';
 import { shownTime, type Terminal, table } from './terminal.ts';
@@ -29,8 +30,9 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
           const { id } = await getUser(trx, user);
           return createApiKey(trx, time, { ...cli, ownerId: id }, name, { expiresAt, isReadOnly });
         });
-        const made = { key, user, name, expiresAt: shownTime(expiresAt), permissions: permissionsOf({ isReadOnly }) };
-        stdout.write(flags.json ? `${JSON.stringify(made)}\n` : `${key}\n`);
+        const permissions = permissionsOf({ isReadOnly });
+        const made = { key, user, name, expires_at: shownTime(expiresAt), permissions };
+        stdout.write(flags.json ? jsonLine(made) : `${key}\n`);
       }),
     );
 
@@ -51,22 +53,21 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
 async function listing({ db }: Store, flags: { user?: string; json?: boolean }): Promise<string> {
   const user = flags.user === undefined ? undefined : await getUser(db, flags.user);
   const rows = (await listApiKeys(db, user?.id)).map(shown);
-  if (flags.json) return `${JSON.stringify(rows)}\n`;
+  if (flags.json) return jsonLine(rows);
   const cells = rows.map((row) => [
     ...[row.prefix, row.name, row.owner, row.permissions.join(', ')],
-    ...[row.createdAt, row.lastUsedAt, row.expiresAt, row.revokedAt],
+    ...[row.created_at, row.last_used_at, row.expires_at, row.revoked_at],
   ]);
   return table(['PREFIX', 'NAME', 'USER', 'MAY', 'CREATED', 'LAST USED', 'EXPIRES', 'REVOKED'], cells);
 }
 
-function shown({ id: _, isReadOnly, ...key }: ApiKey) {
-  const { createdAt, lastUsedAt, expiresAt, revokedAt } = key;
+/** Spelled as the API spells them. */
+function shown({ prefix, name, owner, isReadOnly, createdAt, lastUsedAt, expiresAt, revokedAt }: ApiKey) {
   return {
-    ...key,
-    createdAt: shownTime(createdAt),
-    lastUsedAt: shownTime(lastUsedAt),
-    expiresAt: shownTime(expiresAt),
-    revokedAt: shownTime(revokedAt),
-    permissions: permissionsOf({ isReadOnly }),
+    ...{ prefix, name, owner, permissions: permissionsOf({ isReadOnly }) },
+    created_at: shownTime(createdAt),
+    last_used_at: shownTime(lastUsedAt),
+    expires_at: shownTime(expiresAt),
+    revoked_at: shownTime(revokedAt),
   };
 }

@@ -5,9 +5,10 @@ import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.t
 import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
 import type { Sandbox } from '../../db/sandboxes.ts';
 import { read, type Trx, write } from '../../db/sqlite.ts';
+import { jsonLine } from '../printable.ts';
 import { duration } from '../setting.ts';
 import { addSettings, asFlag, withStore } from './options.ts';
-import { shownTime, type Terminal, table } from './terminal.ts';
+import { confirm, shownTime, type Terminal, table } from './terminal.ts';
 
 type Flags = {
   metadata?: JsonObject;
@@ -17,6 +18,7 @@ type Flags = {
   limit?: number;
   all?: boolean;
   dryRun?: boolean;
+  yes?: boolean;
   json?: boolean;
 };
 
@@ -32,10 +34,13 @@ export function killCommand(program: Command, terminal: Terminal): void {
     .option('--limit <number>', 'no more than so many, the oldest of each user', asFlag(readLimit))
     .option('--all', 'whatever they are')
     .option('--dry-run', 'say which, and end none')
+    .option('--yes', 'with --all: without asking; in a script, where nobody could answer, it never asks')
     .option('--json', 'as JSON')
     .action((flags: Flags) =>
       withStore(flags, async ({ db }) => {
         const criteria = criteriaOf(flags);
+        const whose = flags.user === undefined ? 'of all users' : `of ${flags.user}`;
+        if (flags.all && !flags.dryRun) await confirm(terminal, `End all sandboxes ${whose}?`, flags.yes);
         const work = (trx: Trx) => killAll(trx, terminal.now(), criteria, flags);
         const found = await (flags.dryRun ? read(db, work) : write(db, work));
         terminal.stdout.write(flags.json ? asJson(found, flags) : asTable(found));
@@ -77,7 +82,7 @@ function asTable(found: Found[]): string {
 }
 
 function asJson(found: Found[], { dryRun = false }: Flags): string {
-  return `${JSON.stringify({ ids: found.map(({ id }) => id), count: found.length, dry_run: dryRun })}\n`;
+  return jsonLine({ ids: found.map(({ id }) => id), count: found.length, dry_run: dryRun });
 }
 
 function readFilter(text: string): JsonObject {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { StoreError } from '../../db/errors.ts';
 import { openStore, type Store } from '../../db/open.ts';
 import { type Config, readConfig, settings } from '../config.ts';
 
@@ -40,9 +41,18 @@ export async function withStore<T>(
   process.stderr.write(upgradeNotice(store));
   try {
     return await work(store);
+  } catch (error) {
+    throw withHint(error);
   } finally {
     await store.close();
   }
+}
+
+/** Returns the error; of a user or key that is not there, one that says where to look. */
+function withHint(error: unknown): unknown {
+  if (!(error instanceof StoreError) || error.code !== 'not_found') return error;
+  const command = error.message.includes('API key') ? 'keys list' : 'users list';
+  return new Error(`${error.message}: see sandpit ${command}`, { cause: error });
 }
 
 /** Returns what to say of an opened store: where the copies are that were made before it was upgraded. */

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { isLoopback } from '../loopback.ts';
 import { hostOf } from '../networks.ts';
+import { jsonLine } from '../printable.ts';
 import type { Summary } from '../proxy/report.ts';
 import { address, integer } from '../setting.ts';
 import { asFlag } from './options.ts';
@@ -36,7 +37,7 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   if (!stop.aborted) await once(stop, 'abort');
   await close();
   const summary = report.summary();
-  stdout.write(json ? `${JSON.stringify({ kind: 'summary', ...summary })}\n` : `\n${summaryText(summary)}`);
+  stdout.write(json ? jsonLine({ kind: 'summary', ...summary }) : `\n${summaryText(summary)}`);
   if (!strict) return;
   const failed = failureOf(summary);
   if (failed) {

@@ -3,8 +3,9 @@ import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from 
 import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
+import { jsonLine } from '../printable.ts';
 import { addSettings, withStore } from './options.ts';
-import { readPassword, shownTime, type Terminal, table } from './terminal.ts';
+import { confirm, readPassword, shownTime, type Terminal, table } from './terminal.ts';
 
 export function usersCommand(program: Command, terminal: Terminal): void {
   const users = program.command('users').description('add, list and delete users');
@@ -27,13 +28,17 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     .option('--json', 'as JSON')
     .action((flags) =>
       withStore(flags, async ({ db }) => {
-        const rows = (await listUsers(db)).map((user) => ({ ...user, createdAt: shownTime(user.createdAt) }));
+        const rows = (await listUsers(db)).map((user) => ({
+          name: user.name,
+          created_at: shownTime(user.createdAt),
+          sandboxes: user.sandboxes,
+        }));
         const asTable = () =>
           table(
             ['NAME', 'CREATED', 'SANDBOXES'],
-            rows.map((r) => [r.name, r.createdAt, r.sandboxes]),
+            rows.map((r) => [r.name, r.created_at, r.sandboxes]),
           );
-        terminal.stdout.write(flags.json ? `${JSON.stringify(rows)}\n` : asTable());
+        terminal.stdout.write(flags.json ? jsonLine(rows) : asTable());
       }),
     );
 
@@ -48,7 +53,10 @@ export function usersCommand(program: Command, terminal: Terminal): void {
   addSettings(users.command('delete <name>'), ['db'])
     .description('delete a user with their keys, tokens, events and webhooks')
     .option('--with-sandboxes', 'and with their sandboxes')
+    .option('--yes', 'without asking; in a script, where nobody could answer, it never asks')
     .action(async (name, flags) => {
+      const all = flags.withSandboxes ? 'their keys and sandboxes' : 'their keys';
+      await confirm(terminal, `Delete ${name} with ${all}?`, flags.yes);
       await withStore(flags, ({ db }) => deleteUser(db, name, { withSandboxes: Boolean(flags.withSandboxes) }));
       terminal.stdout.write(`Deleted ${name}.\n`);
     });

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { Terminal } from '../cli/terminal.ts';
 import { type ConformTarget, readConformTarget } from '../config.ts';
+import { jsonLine } from '../printable.ts';
 import { junitXml } from './junit.ts';
 import { painter, resultText, summaryText } from './report.ts';
 import { isDocumented, type Rule, sourceText } from './rule.ts';
@@ -34,7 +35,7 @@ export async function conform(flags: Flags, { stdout, stderr, stop }: Terminal):
   };
   const tellEnding = (count: number) => void stderr.write(`ending ${count} sandboxes, for a minute at most...\n`);
   const report = hide(await runSuite(options, chosen, tell, tellEnding));
-  const end = flags.json ? `${JSON.stringify({ passed: isPassed(report), ...report })}\n` : summaryText(report, paint);
+  const end = flags.json ? jsonLine({ passed: isPassed(report), ...report }) : summaryText(report, paint);
   stdout.write(end);
   if (flags.junit !== undefined) await writeFile(flags.junit, junitXml(report));
   if (!isPassed(report)) throw new Error(verdict(report));
@@ -78,7 +79,7 @@ function choose(rules: Rule[], { rule: ids = [], documentedOnly }: Flags): Rule[
 
 function listing(rules: Rule[], asJson = false): string {
   const rows = rules.map(({ id, title, source }) => ({ id, title, source: sourceText(source) }));
-  if (asJson) return `${JSON.stringify(rows)}\n`;
+  if (asJson) return jsonLine(rows);
   return rows.map(({ id, title, source }) => `${id}\n    ${title}\n    ${source}\n`).join('');
 }
 

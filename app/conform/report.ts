@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { printable } from '../printable.ts';
 import type { Outcome, Report, Result } from './run.ts';
 
 type Paint = (color: 'green' | 'red' | 'yellow' | 'dim', text: string) => string;
@@ -29,17 +30,12 @@ export function resultText(
     ['contract', source],
     ['got', failure.got],
   ];
-  return line + parts.map(([name, text]) => indented(name, printable(text))).join('');
+  return line + parts.map(([name, text]) => indented(name, printable(text, { lines: true }))).join('');
 }
 
 function indented(name: string, text: string): string {
   const [first, ...rest] = text.split('\n');
   return [`      ${name.padEnd(9)} ${first}\n`, ...rest.map((line) => `${' '.repeat(16)}${line}\n`)].join('');
-}
-
-/** What a server sends must not steer the terminal. */
-function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n]/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Returns the last lines: what could not be run or ended, and the counts. */

@@ -1,5 +1,6 @@
 import { table } from '../cli/terminal.ts';
-import { printable } from './lines.ts';
+import { jsonLine } from '../printable.ts';
+import { excerpt } from './lines.ts';
 
 export type Breach = {
   /** Which request it was, counted from 1. */
@@ -64,7 +65,7 @@ export function createReport(stdout: Out, stderr: Out, { json = false } = {}): R
     breach: (breach) => {
       byOperation[breach.operation] ??= { request: 0, response: 0 };
       (byOperation[breach.operation] as { request: number; response: number })[breach.side]++;
-      stdout.write(json ? `${JSON.stringify({ kind: 'breach', ...breach })}\n` : lineOf(breach));
+      stdout.write(json ? jsonLine({ kind: 'breach', ...breach }) : lineOf(breach));
     },
     notDescribed: (method, path) => {
       const asked = `${method} ${path}`;
@@ -72,7 +73,7 @@ export function createReport(stdout: Out, stderr: Out, { json = false } = {}): R
       const name = isKnown ? asked : others;
       notDescribed[name] = (notDescribed[name] ?? 0) + 1;
     },
-    failed: (error) => void stderr.write(`sandpit: not judged: ${printable(String(error))}\n`),
+    failed: (error) => void stderr.write(`sandpit: not judged: ${excerpt(String(error))}\n`),
     summary: () => ({
       ...tally,
       breaches: sum(Object.values(byOperation).flatMap(({ request, response }) => [request, response])),
@@ -83,8 +84,8 @@ export function createReport(stdout: Out, stderr: Out, { json = false } = {}): R
 }
 
 function lineOf({ request, side, method, url, status, problem }: Breach): string {
-  const asked = printable(`${method} ${url}`, 160);
-  return `#${request} ${asked}  ${side}${status === undefined ? '' : ` ${status}`}  ${printable(problem)}\n`;
+  const asked = excerpt(`${method} ${url}`, 160);
+  return `#${request} ${asked}  ${side}${status === undefined ? '' : ` ${status}`}  ${excerpt(problem)}\n`;
 }
 
 /** Returns the summary for a person. */

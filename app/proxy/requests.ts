@@ -9,7 +9,7 @@ import { filterProblems } from '../filter.ts';
 import { queryParser } from '../query.ts';
 import type { Problem } from '../validation.ts';
 import { requestValidator } from '../validator.ts';
-import { printable } from './lines.ts';
+import { excerpt } from './lines.ts';
 
 /** A request as it came, and as much of its body as is needed to judge it. */
 export type Asked = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer };
@@ -73,5 +73,5 @@ function passThrough(app: express.Express, asked: Asked): Promise<{ req: Request
 /** Of a body nothing is shown: it may hold keys and passwords. */
 function faultOf({ loc, type, msg, input }: Problem): Fault {
   const isShown = (loc[0] === 'query' || loc[0] === 'path') && (typeof input === 'string' || typeof input === 'number');
-  return { loc, type, msg, ...(isShown && { input: printable(String(input), maxShownInput) }) };
+  return { loc, type, msg, ...(isShown && { input: excerpt(String(input), maxShownInput) }) };
 }

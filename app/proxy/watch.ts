@@ -3,7 +3,7 @@ import { type Contract, type Operation, parametersOf } from '../../spec/load.ts'
 import { operationFinder } from '../../spec/responses.ts';
 import { originForm, type Passage } from './forward.ts';
 import { answerJudge, requestJudge } from './judge.ts';
-import { printable } from './lines.ts';
+import { excerpt } from './lines.ts';
 import type { Report } from './report.ts';
 
 export type Watcher = {
@@ -33,7 +33,7 @@ export function createWatcher(contract: Contract, report: Report): Watcher {
     const unanswered = () => void report.count('unanswered');
     const operation = find(method, path)?.operation;
     if (!operation) {
-      report.notDescribed(method, printable(path, 100));
+      report.notDescribed(method, excerpt(path, 100));
       return { answered: () => {}, unreachable, unanswered };
     }
     const shown = shownUrl(contract, operation, url);
