@@ -1,11 +1,13 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { commandsOn, importLine } from './commands.ts';
-import { temporaryDirectory } from './helpers.ts';
+import { itHere, temporaryDirectory } from './helpers.ts';
 import { program, sandpit, serve } from './process.ts';
 
 const givenKey = `e2b_${'5'.repeat(40)}`;
@@ -88,6 +90,45 @@ describe('sandpit', () => {
       expect((await created).status).to.equal(201);
       expect(await stopped).to.equal(0);
     }).timeout(10_000);
+
+    it('ends at once on a second signal, whatever it still waits for', async () => {
+      const server = await serve(['--db', db, '--shutdown-seconds', '3600'], { env: { SANDPIT_API_KEY: givenKey } });
+      // Half a request: the server waits for the rest.
+      const slow = connect(Number(new URL(server.url).port), '127.0.0.1');
+      slow.on('error', () => {});
+      slow.write(`POST /v1/vms HTTP/1.1\r\nHost: x\r\nX-API-Key: ${givenKey}\r\nContent-Length: 2\r\n\r\n`);
+      await fetch(`${server.url}/health`);
+      server.signal('SIGINT');
+      while (!server.output.stderr.includes('Stopping.')) await nextTurn();
+      expect(await server.stop('SIGINT'), 'ended by the signal').to.equal(null);
+      slow.destroy();
+    });
+
+    itHere('npm start ends with npm, and leaves no server behind', async () => {
+      const args = ['start', '--', '--port', '0', '--db', db];
+      const npm = spawn('npm', args, {
+        cwd: new URL('..', import.meta.url),
+        detached: true,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      try {
+        let stderr = '';
+        npm.stderr.on('data', (chunk) => {
+          stderr += chunk;
+        });
+        while (!/answers on \S+\n/.test(stderr)) await once(npm.stderr, 'data');
+        const [, url = ''] = /answers on (\S+)/.exec(stderr) ?? [];
+        npm.kill();
+        await once(npm, 'exit');
+        expect(await fetch(url).catch(() => 'gone')).to.equal('gone');
+      } finally {
+        try {
+          process.kill(-(npm.pid as number), 'SIGKILL');
+        } catch {
+          // All of them have ended.
+        }
+      }
+    });
 
     it('stops on SIGTERM and on SIGINT, and what was created is there afterwards', async () => {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
