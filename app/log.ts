@@ -2,7 +2,7 @@ import type { Request, RequestHandler } from 'express';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { randomUuid } from '../db/random.ts';
 import type { Config } from './config.ts';
-import { LogOutput } from './log-output.ts';
+import { LineOutput } from './line-output.ts';
 import { statusOf } from './metrics.ts';
 import { Output } from './output.ts';
 import { clientAddress } from './rate-limit.ts';
@@ -27,7 +27,7 @@ export async function openLog({ logLevel, logFormat }: Config, descriptor: 1 | 2
   const output = new Output(descriptor);
   const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && output.isTTY);
   const shape = isPretty ? (await import('./log-pretty.ts')).prettyLines(output.isTTY) : undefined;
-  const destination = new LogOutput(output, shape);
+  const destination = new LineOutput(output, shape);
   const log = createLog(logLevel, destination);
   destination.onRecovery = (lost) => log.error({ lost }, 'log lines were lost because they could not be written');
   return { log, lostLogLines: () => destination.lost, close: (giveUp) => output.finish(giveUp) };

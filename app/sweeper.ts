@@ -38,7 +38,7 @@ export function startSweeper(context: Context): Sweeper {
   };
   const shrink = walShrinker(context);
   const timer = setInterval(() => {
-    begin('sweep', () => sweep(context));
+    begin('sweep', () => sweep(context, stopping.signal));
     // Beside it: what is due is not to wait until all is deleted that ended long ago.
     begin('prune', () => prune(context, stopping.signal));
     begin('shrink', shrink);
@@ -50,20 +50,21 @@ export function startSweeper(context: Context): Sweeper {
       clearInterval(timer);
       stopping.abort();
       await Promise.all(underWay.values());
-      await sweep(context);
+      await sweep(context, stopping.signal);
     },
   };
 }
 
-/** Marks and writes down. A failure is logged: the next pass makes up for it. */
-export async function sweep(context: Context): Promise<void> {
+/** Marks and writes down, a batch at most once told to stop. A failure is logged: the next pass makes up for it. */
+export async function sweep(context: Context, stop?: AbortSignal): Promise<void> {
   const { store, now, keyUse } = context;
   const used = new Map(keyUse);
   await watched(context, 'sweep', async () => {
     await write(store.db, (trx) => recordKeyUse(trx, used));
     for (const [id, time] of used) if (keyUse.get(id) === time) keyUse.delete(id);
     // A few at a time: requests get their turn in between.
-    while ((await write(store.db, (trx) => endDueSandboxes(trx, now(), batchSize))) === batchSize) await nextTurn();
+    const isMore = async () => (await write(store.db, (trx) => endDueSandboxes(trx, now(), batchSize))) === batchSize;
+    while ((await isMore()) && !stop?.aborted) await nextTurn();
   });
 }
 

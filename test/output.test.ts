@@ -1,10 +1,11 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, constants, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { expect } from 'chai';
+import { LineOutput } from '../app/line-output.ts';
 import { createLog } from '../app/log.ts';
-import { LogOutput } from '../app/log-output.ts';
 import type { Output } from '../app/output.ts';
 import { importLine } from './commands.ts';
 import { temporaryDirectory } from './helpers.ts';
@@ -81,6 +82,19 @@ describe('standard output that fails', function () {
       expect(await stop()).to.equal(0);
     });
 
+    it('takes no first API key along: the log says what to do where standard error is lost', async () => {
+      const full = openSync('/dev/full', 'w');
+      const [file = '', ...args] = [...program, 'serve', '--port', '0', '--db', db];
+      const child = spawn(file, args, { stdio: ['ignore', 'pipe', full] });
+      closeSync(full);
+      const [line] = await once(child.stdout as Readable, 'data');
+      expect(JSON.parse(String(line)).msg).to.equal(
+        'the first API key could not be shown: make one with sandpit keys create --user admin',
+      );
+      child.kill();
+      expect(await once(child, 'exit')).to.deep.equal([0, null]);
+    });
+
     it('keeps nobody from being answered when the terminal is stopped', async () => {
       const script = join(dir, 'terminal.py');
       writeFileSync(script, stoppedTerminal);
@@ -144,7 +158,7 @@ describe('standard output that fails', function () {
         taken += chunk.length;
       },
     });
-    const output = new LogOutput(stalled as Output);
+    const output = new LineOutput(stalled as Output);
     const log = createLog('info', output);
     for (let n = 0; n < 100; n++) log.info({ text: 'x'.repeat(100_000) }, 'large');
     expect(stalled.writableLength).to.be.lessThan(2 ** 20 + 200_000);

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { prune, sweep } from '../app/sweeper.ts';
 import { checkIndex } from '../db/reindex.ts';
-import { apiKey, clientOf, startApp, startTime } from './helpers.ts';
+import { apiKey, clientOf, itHere, startApp, startTime } from './helpers.ts';
 
 const hour = 3_600_000;
 const killed = { status: 'killed' as const };
@@ -37,6 +37,19 @@ describe('retention', () => {
     expect(ids()).not.to.include('just-now');
     await app.insert(bob, { metadata });
     expect((await checkIndex(context.store.db)).errors).to.deep.equal([]);
+  });
+
+  itHere('the sweeper, told to stop, marks one batch more however many are due', async () => {
+    const app = await startApp({ sweepSeconds: 3600 });
+    const alice = await app.addUser('alice');
+    for (let n = 0; n < 600; n++) await app.insert(alice, { endAt: startTime - 1 });
+    const { context } = app.server;
+    const active = () =>
+      context.store.sqlite.prepare("select count(*) from sandboxes where status = 'active'").pluck().get();
+    await sweep(context, AbortSignal.abort());
+    expect(active()).to.equal(100);
+    await sweep(context);
+    expect(active()).to.equal(0);
   });
 
   it('keeps everything unless told', async () => {

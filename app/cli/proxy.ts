@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import { LineOutput } from '../line-output.ts';
 import { isLoopback } from '../loopback.ts';
 import { hostOf } from '../networks.ts';
 import { jsonLine } from '../printable.ts';
@@ -28,7 +29,8 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   if (isItself(target, host, port)) {
     throw new Error(`${target.href} is where the proxy itself would listen: name another --port`);
   }
-  const report = createReport(stdout, stderr, { json: json === true });
+  const lines = new LineOutput(stdout);
+  const report = createReport(lines, stderr, { json: json === true });
   const { url, close } = await startProxy(target, host, port, report).catch((error) => {
     throw new Error(`can't listen on ${host}:${port}: ${error.message}`, { cause: error });
   });
@@ -36,6 +38,7 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   stderr.write('Point your client at it. Ctrl-C stops it and shows a summary.\n');
   if (!stop.aborted) await once(stop, 'abort');
   await close();
+  if (lines.lost > 0) stderr.write(`Not printed, since nobody read them: ${lines.lost} lines.\n`);
   const summary = report.summary();
   stdout.write(json ? jsonLine({ kind: 'summary', ...summary }) : `\n${summaryText(summary)}`);
   if (!strict) return;

@@ -53,7 +53,8 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
     reloadWhenTold(server, config, terminal);
     if (config.tlsCert === undefined && !isLoopback(hostOf(new URL(url)))) stderr.write(plainWarning(url));
     const firstKey = await createFirstUser(server.context);
-    if (firstKey) stderr.write(welcome(url, config.apiKey ? null : firstKey));
+    if (firstKey && config.apiKey) stderr.write(welcome(url, null));
+    else if (firstKey) showOnce(welcome(url, firstKey), stderr, log);
     if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) stderr.write(metricsWarning);
     stderr.write(greeting(server, url));
     if (!stop.aborted) await once(stop, 'abort');
@@ -61,6 +62,14 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
   } finally {
     await shutDown(server, closeLog, stderr);
   }
+}
+
+/** Writes a new key, which is shown once only. Where it is lost the log says what to do. */
+function showOnce(text: string, stderr: Writable, { log }: Pick<OpenLog, 'log'>): void {
+  const onLost = () =>
+    log.error('the first API key could not be shown: make one with sandpit keys create --user admin');
+  stderr.once('lost', onLost);
+  stderr.write(text, () => stderr.off('lost', onLost));
 }
 
 /**

@@ -7,7 +7,7 @@ const maxWaitingBytes = 2 ** 20;
  * Writes lines and never waits: a line that can't be written, or for which there is no room, is lost and counted. Once
  * writing works again, `onRecovery` is called with how many were lost since it was last told.
  */
-export class LogOutput {
+export class LineOutput {
   /** Lines lost since the start. */
   lost = 0;
   onRecovery: (lost: number) => void = () => {};
