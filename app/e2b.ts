@@ -34,7 +34,7 @@ const domain = 'sandpit.invalid';
 const never = '9999-12-31T23:59:59.999Z';
 
 /** Returns E2B's `Sandbox`. */
-export function startedSandbox({ id, templateId }: Sandbox): Schemas['StartedSandbox'] {
+export function startedSandbox({ id, templateId }: Pick<Sandbox, 'id' | 'templateId'>): Schemas['StartedSandbox'] {
   const templateID = templateId ?? noTemplate;
   return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain };
 }
@@ -68,13 +68,13 @@ export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
 }
 
 /** Returns E2B's `SnapshotInfo`. */
-export function snapshotInfo({ id, name }: Snapshot, namespace: string): Schemas['SnapshotInfo'] {
+export function snapshotInfo({ id, name }: Pick<Snapshot, 'id' | 'name'>, namespace: string): Schemas['SnapshotInfo'] {
   const reference = qualified(name, namespace);
   return { snapshotID: reference?.withTag ?? `${id}:default`, names: reference ? [reference.name] : [] };
 }
 
 /** Returns E2B's `Template`. There are no builds: a snapshot counts as one. */
-export function template(snapshot: Snapshot, namespace: string): Schemas['Template'] {
+export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string): Schemas['Template'] {
   const { id, name, vcpuCount, memoryMb, createdAt, updatedAt, spawnCount, lastSpawnedAt } = snapshot;
   const reference = qualified(name, namespace);
   return {

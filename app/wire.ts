@@ -4,9 +4,9 @@ import type { ListedSandbox, Sandbox } from '../db/sandboxes.ts';
 import type { Config } from './config.ts';
 import { sessionIdOf } from './session-id.ts';
 
-/** Returns an array of the contract's `VMSandboxInfo` as JSON text; metadata goes in as it was stored. */
-export function sandboxInfos(sandboxes: ListedSandbox[]): string {
-  return jsonArray(sandboxes, (sandbox) => `{${infoMembers(sandbox)}}`);
+/** Returns the contract's `VMSandboxInfo` as JSON text; metadata goes in as it was stored. */
+export function sandboxInfo(sandbox: ListedSandbox): string {
+  return `{${infoMembers(sandbox)}}`;
 }
 
 /** Returns a JSON array of the texts that `write` makes of the items. */

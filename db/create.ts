@@ -6,6 +6,7 @@ import type { Clock } from './lifecycle.ts';
 import { getLiveSandbox, getSandbox, type Sandbox } from './sandboxes.ts';
 import { spawnFrom } from './snapshots.ts';
 import { type Db, type Trx, write } from './sqlite.ts';
+import { Turns } from './turns.ts';
 
 export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
   lifetimeSeconds: number;
@@ -40,8 +41,12 @@ export async function createSandbox(db: Db, clock: Clock, by: Actor, request: Sa
   });
 }
 
+/** How much text one transaction of a fork copies, in UTF-16 units: all others wait for it. */
+const maxCopiedLength = 2 ** 20;
+
 /**
- * Starts `count` sandboxes like the owner's running one, env and settings included, and returns them.
+ * Starts `count` sandboxes like the owner's running one as it is now, env and settings included, and returns them. What
+ * is more than a mebibyte takes several transactions: when one fails, the copies made before it run.
  * Throws StoreError `not_found`, `ended`, or `conflict` when it is paused.
  */
 export async function forkSandbox(
@@ -50,39 +55,75 @@ export async function forkSandbox(
   by: Actor,
   id: string,
   { count, lifetimeSeconds }: { count: number; lifetimeSeconds: number },
-): Promise<Sandbox[]> {
-  return write(db, async (trx) => {
-    const now = clock();
-    const { status } = await getLiveSandbox(trx, now, by.ownerId, id);
-    if (status === 'paused') {
-      throw new StoreError('conflict', `Sandbox '${id}' is paused and cannot be forked; resume it first`);
-    }
-    const copies = await copiesOf(trx, id, count, now, now + lifetimeSeconds * 1000);
-    const inserter = new SandboxInserter(trx);
-    for (const copy of copies) await inserter.add(copy);
-    await inserter.flush();
-    for (const { id: copyId, templateId, endAt } of copies) {
-      const details = { to: 'active', template_id: templateId, end_at: timeText(endAt), forked_from: id };
-      await recordOfSandbox(trx, now, by, copyId, { kind: 'vm.created', details });
-    }
-    return Promise.all(copies.map((copy) => getSandbox(trx, now, by.ownerId, copy.id)));
-  });
+): Promise<Started[]> {
+  const turns = new Turns();
+  const made: Started[] = [];
+  let source: Source | undefined;
+  while (made.length < count) {
+    await write(db, async (trx) => {
+      const now = clock();
+      source ??= await sourceOf(trx, now, by, id);
+      const size = Math.min(count - made.length, Math.max(1, Math.floor(maxCopiedLength / source.length)));
+      const run = { startedAt: now, endAt: now + lifetimeSeconds * 1000 };
+      made.push(...(await addCopies(trx, by, id, { ...source.copied, ...run }, size)));
+    });
+    await turns.next();
+  }
+  return made;
 }
 
-async function copiesOf(trx: Trx, id: string, count: number, startedAt: number, endAt: number): Promise<NewSandbox[]> {
+/** A sandbox that has just been started, as far as answers tell. */
+export type Started = Omit<Sandbox, 'settings'>;
+
+type Copied = Omit<NewSandbox, 'id' | 'startedAt' | 'endAt'>;
+type Source = { copied: Copied; length: number };
+
+async function sourceOf(trx: Trx, now: number, by: Actor, id: string): Promise<Source> {
+  const { status } = await getLiveSandbox(trx, now, by.ownerId, id);
+  if (status === 'paused') {
+    throw new StoreError('conflict', `Sandbox '${id}' is paused and cannot be forked; resume it first`);
+  }
   const row = await trx.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
-  return Array.from({ length: count }, () => ({
-    id: newSandboxId(),
+  const copied: Copied = {
     ownerId: row.owner_id,
     templateId: row.template_id,
     metadata: parseJson(row.metadata) as JsonObject,
     env: row.env === null ? null : JSON.parse(row.env),
     memoryMb: row.memory_mb,
     vcpuCount: row.vcpu_count,
-    startedAt,
-    endAt,
     status: 'active',
     onTimeout: row.on_timeout,
     settings: row.settings === null ? null : (parseJson(row.settings) as JsonObject),
-  }));
+  };
+  return { copied, length: row.metadata.length + (row.env ?? '').length + (row.settings ?? '').length };
+}
+
+async function addCopies(
+  trx: Trx,
+  by: Actor,
+  sourceId: string,
+  copied: Omit<NewSandbox, 'id'> & { endAt: number },
+  count: number,
+): Promise<Started[]> {
+  const ids = Array.from({ length: count }, newSandboxId);
+  const inserter = new SandboxInserter(trx);
+  for (const id of ids) await inserter.add({ ...copied, id });
+  await inserter.flush();
+  const { templateId, startedAt, endAt } = copied;
+  const details = { to: 'active', template_id: templateId, end_at: timeText(endAt), forked_from: sourceId };
+  for (const id of ids) await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
+  const metadata = JSON.stringify(copied.metadata);
+  const { memoryMb, vcpuCount, status, onTimeout = 'kill' } = copied;
+  const common = {
+    templateId,
+    metadata,
+    startedAt,
+    endAt,
+    status,
+    memoryMb,
+    vcpuCount,
+    onTimeout,
+    firstStartedAt: null,
+  };
+  return ids.map((id) => ({ id, ...common }));
 }

@@ -5,8 +5,10 @@ import { type Sandbox, statusAfterTimeout } from './sandboxes.ts';
 import type { Tables } from './schema.ts';
 import type { Trx } from './sqlite.ts';
 
+type Ending = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'>;
+
 /** Ends sandboxes of one owner that have not ended. */
-export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Sandbox[]): Promise<void> {
+export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Ending[]): Promise<void> {
   await settle(trx, now, sandboxes);
   await kill(trx, { now, ids: JSON.stringify(sandboxes.map(({ id }) => id)) });
   for (const { id, status, startedAt } of sandboxes) {
@@ -37,7 +39,7 @@ export async function endDueSandboxes(trx: Trx, now: number, limit: number): Pro
 }
 
 /** Marks those of the sandboxes, as they were read, that are paused because their end came: what is done to them next must not hide that. */
-export async function settle(trx: Trx, now: number, sandboxes: Sandbox[]): Promise<void> {
+export async function settle(trx: Trx, now: number, sandboxes: Ending[]): Promise<void> {
   const unsure = sandboxes.filter(({ status, onTimeout }) => status === 'paused' && onTimeout === 'pause');
   if (unsure.length === 0) return;
   const ids = sql<string>`(select value from json_each(${JSON.stringify(unsure.map(({ id }) => id))}))`;

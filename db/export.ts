@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { furtherColumns, listedColumns, type Sandbox } from './sandboxes.ts';
+import { furtherColumns, listedColumns, type Sandbox, textColumns } from './sandboxes.ts';
 import type { Db } from './sqlite.ts';
 
 /** How many sandboxes are read in one step. */
@@ -28,6 +28,7 @@ function readPage(db: Db, now: number, after: number): Promise<ExportedSandbox[]
     .innerJoin('users', 'users.id', 'sandboxes.owner_id')
     .select(listedColumns(now))
     .select(furtherColumns)
+    .select(textColumns)
     .select(['sandboxes.env', 'users.name as owner'])
     .where('exported.rowid', '>', after)
     .where('exported.rowid', '<=', after + pageSize)

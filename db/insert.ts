@@ -3,7 +3,7 @@ import { StoreError } from './errors.ts';
 import type { JsonObject } from './json.ts';
 import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
-import { PairCollector } from './pairs.ts';
+import { indexedPairs, PairCollector } from './pairs.ts';
 import { positionOf } from './positions.ts';
 import { query } from './query.ts';
 import { randomBytes } from './random.ts';
@@ -55,6 +55,12 @@ export class SandboxInserter {
   readonly #trx: Trx;
   readonly #ordinals: OrdinalCounters;
   readonly #pairs = new PairCollector();
+  readonly #texts = {
+    metadata: rememberingLast(metadataText),
+    settings: rememberingLast(settingsText),
+    env: rememberingLast((env: object) => JSON.stringify(env)),
+  };
+  readonly #pairsOf = rememberingLast(indexedPairs);
 
   constructor(trx: Trx) {
     this.#trx = trx;
@@ -68,11 +74,11 @@ export class SandboxInserter {
   async add(sandbox: NewSandbox): Promise<void> {
     const { ownerId, metadata, startedAt } = sandbox;
     const ordinal = await this.#ordinals.claim(ownerId, startedAt);
-    await insertRow(this.#trx, rowOf(sandbox, positionOf(ownerId, ordinal))).catch((error) => {
+    await insertRow(this.#trx, this.#rowOf(sandbox, positionOf(ownerId, ordinal))).catch((error) => {
       if (!isUniqueViolation(error)) throw error;
       throw new StoreError('conflict', `a sandbox ${sandbox.id} exists already`, { cause: error });
     });
-    this.#pairs.add(ownerId, ordinal, metadata);
+    this.#pairs.add(ownerId, ordinal, this.#pairsOf(metadata));
   }
 
   /** How many entries of the index wait for `flush`. */
@@ -84,26 +90,35 @@ export class SandboxInserter {
     await this.#ordinals.save();
     await this.#pairs.save(this.#trx);
   }
+
+  #rowOf(sandbox: NewSandbox, position: number): Row {
+    return {
+      position,
+      id: sandbox.id,
+      owner_id: sandbox.ownerId,
+      template_id: sandbox.templateId,
+      metadata: this.#texts.metadata(sandbox.metadata),
+      env: sandbox.env && this.#texts.env(sandbox.env),
+      memory_mb: sandbox.memoryMb,
+      vcpu_count: sandbox.vcpuCount,
+      started_at: sandbox.startedAt,
+      end_at: sandbox.endAt,
+      status: sandbox.status,
+      on_timeout: sandbox.onTimeout ?? 'kill',
+      first_started_at: sandbox.firstStartedAt ?? null,
+      settings: sandbox.settings ? this.#texts.settings(sandbox.settings) : null,
+    };
+  }
 }
 
 type Row = Required<Insertable<Tables['sandboxes']>>;
 
-function rowOf(sandbox: NewSandbox, position: number): Row {
-  return {
-    position,
-    id: sandbox.id,
-    owner_id: sandbox.ownerId,
-    template_id: sandbox.templateId,
-    metadata: metadataText(sandbox.metadata),
-    env: sandbox.env && JSON.stringify(sandbox.env),
-    memory_mb: sandbox.memoryMb,
-    vcpu_count: sandbox.vcpuCount,
-    started_at: sandbox.startedAt,
-    end_at: sandbox.endAt,
-    status: sandbox.status,
-    on_timeout: sandbox.onTimeout ?? 'kill',
-    first_started_at: sandbox.firstStartedAt ?? null,
-    settings: sandbox.settings ? settingsText(sandbox.settings) : null,
+/** Returns `make`, but called again with the same object it returns what it has returned: copies share their texts. */
+function rememberingLast<A extends object, R>(make: (value: A) => R): (value: A) => R {
+  let last: { value: A; result: R } | undefined;
+  return (value) => {
+    if (last?.value !== value) last = { value, result: make(value) };
+    return last.result;
   };
 }
 

@@ -5,7 +5,7 @@ import { type Actor, recordOfSandbox, type SandboxEvent, timeText } from './even
 import { type JsonObject, parseJson } from './json.ts';
 import { metadataText, settingsText } from './metadata.ts';
 import { OrdinalCounters } from './ordinals.ts';
-import { PairCollector } from './pairs.ts';
+import { indexedPairs, PairCollector } from './pairs.ts';
 import { ordinalOf, positionOf } from './positions.ts';
 import { getLiveSandbox, getSandbox, requireRunning, type Sandbox } from './sandboxes.ts';
 import type { OnTimeout, SandboxesTable } from './schema.ts';
@@ -218,10 +218,14 @@ async function placeOf(trx: Trx, id: string): Promise<Place> {
   return { ordinal: ordinalOf(position), metadata: parseJson(metadata) as JsonObject };
 }
 
+/** Writes what differs between the pairs of two places. */
 async function reindex(trx: Trx, ownerId: number, from: Place, to: Place): Promise<void> {
+  const [old, wanted] = [indexedPairs(from.metadata), indexedPairs(to.metadata)];
+  const kept = from.ordinal === to.ordinal ? new Set(old).intersection(new Set(wanted)) : new Set<string>();
+  const differing = (pairs: string[]) => pairs.filter((pair) => !kept.has(pair));
   const pairs = new PairCollector();
-  pairs.add(ownerId, from.ordinal, from.metadata);
+  pairs.add(ownerId, from.ordinal, differing(old));
   await pairs.remove(trx);
-  pairs.add(ownerId, to.ordinal, to.metadata);
+  pairs.add(ownerId, to.ordinal, differing(wanted));
   await pairs.save(trx);
 }

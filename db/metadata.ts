@@ -9,18 +9,22 @@ import { canonicalNumber, isObject, type Json, JsonError, type JsonObject, parse
  * several: a filter with objects or arrays in an array is checked against the document once more.
  */
 export type Filter = {
+  document: JsonObject;
   /** Every matching document has all of these. */
   pairs: string[];
-  /** What candidates are checked against; null where having the pairs is enough. */
-  recheck: JsonObject | null;
+  /** Whether a document that has the pairs matches; otherwise it is checked against the filter's document. */
+  isPairwise: boolean;
 };
+
+/** Matches every document. */
+export const noFilter: Filter = { document: {}, pairs: [], isPairwise: true };
 
 /** In UTF-16 units of JSON text; the contract's description names it. */
 const maxMetadataLength = 65_536;
 
 export function compileFilter(filter: JsonObject): Filter {
   // What holds something is an object or an array: only the empty ones need saying so.
-  return { pairs: collectPairs(filter, isEmpty), recheck: isPairwise(filter) ? null : filter };
+  return { document: filter, pairs: collectPairs(filter, isEmpty), isPairwise: isPairwise(filter) };
 }
 
 /** Returns the metadata as the text to be stored. Throws JsonError when that is longer than allowed. */
@@ -50,15 +54,31 @@ export function settingsText(settings: JsonObject): string {
   return text;
 }
 
-/** Returns the document's pairs, each once. Throws JsonError on a number beyond PostgreSQL's range. */
-export function pairsOf(document: JsonObject): string[] {
+/** Documents with more pairs than this are not taken apart: writing them would hold others up. */
+export const maxIndexedPairs = 256;
+
+/**
+ * Returns the document's pairs, each once, or null when there are more than the index takes.
+ * Throws JsonError on a number beyond PostgreSQL's range.
+ */
+export function pairsOf(document: JsonObject): string[] | null {
+  const pairs = collectPairs(document, () => true, maxIndexedPairs);
+  return pairs.length > maxIndexedPairs ? null : pairs;
+}
+
+/** Returns the document's pairs, each once, however many. */
+export function allPairsOf(document: JsonObject): string[] {
   return collectPairs(document, () => true);
 }
 
-/** Returns the pairs below a value; of the objects and arrays in it, those that `isTold` is true of have a pair as well. */
-function collectPairs(whole: JsonObject, isTold: (value: Json) => boolean): string[] {
+/**
+ * Returns the pairs below a value, not many more than `most` of them; of the objects and arrays in it, those that
+ * `isTold` is true of have a pair as well.
+ */
+function collectPairs(whole: JsonObject, isTold: (value: Json) => boolean, most = Number.POSITIVE_INFINITY): string[] {
   const pairs = new Set<string>();
   const collect = (value: Json, path: string): void => {
+    if (pairs.size > most) return;
     if (isScalar(value)) return void pairs.add(`${path}=${scalarText(value)}`);
     const isArray = Array.isArray(value);
     if (path !== '' && isTold(value)) pairs.add(`${path}=${isArray ? '[]' : '{}'}`);

@@ -11,12 +11,15 @@ import { webhookPatterns } from './migrations/006-webhook-patterns.ts';
 import { webhookRetention } from './migrations/007-webhook-retention.ts';
 import { keyLimits } from './migrations/008-key-limits.ts';
 import { webhookOutbox } from './migrations/009-webhook-outbox.ts';
+import { living } from './migrations/010-living.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
   id: number;
   name: string;
   sql: string;
+  /** what SQL can't do, after the SQL and in its transaction */
+  apply?: (sqlite: Database) => void;
   /** it changes rows that there are, so that a mistake in it would lose something */
   rewrites?: boolean;
 };
@@ -32,6 +35,7 @@ export const migrations: Migration[] = [
   webhookRetention,
   keyLimits,
   webhookOutbox,
+  living,
 ];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
@@ -59,6 +63,7 @@ export function migrate(sqlite: Database, list = migrations): string[] {
           'create table if not exists migrations (id integer primary key, name text, applied_at text) strict',
         );
         sqlite.exec(migration.sql);
+        migration.apply?.(sqlite);
         sqlite
           .prepare('insert into migrations (id, name, applied_at) values (?, ?, ?)')
           .run(migration.id, migration.name, new Date().toISOString());

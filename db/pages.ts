@@ -1,109 +1,245 @@
-import { type SelectQueryBuilder, sql } from 'kysely';
-import { chunkSize } from './members.ts';
-import { pairKey } from './pairs.ts';
-import { ordinalsPerOwner } from './positions.ts';
+import { type RawBuilder, sql } from 'kysely';
+import type { Order } from './chunks.ts';
+import { countActive } from './living.ts';
+import { type Filter, noFilter } from './metadata.ts';
+import { query } from './query.ts';
 import { furtherColumns, listedColumns, type Sandbox, statusAt } from './sandboxes.ts';
-import type { SandboxStatus, Tables } from './schema.ts';
-import type { Db } from './sqlite.ts';
+import type { SandboxStatus } from './schema.ts';
+import { countMatches, inOrder, type Reader, type Search, search } from './search.ts';
+import { type Db, read } from './sqlite.ts';
+import { metadataOf, smallMetadata, smallSettings, type Unread } from './texts.ts';
+import { Turns } from './turns.ts';
 
 /** Where a page ended: the next one begins with what comes after. */
 export type Cursor = { startedAt: number; id: string };
 
 /** What to list of an owner's sandboxes. Those that have ended are many: without them it is faster. */
 export type SandboxQuery = {
+  /** all of them, or some without `killed` */
   statuses: SandboxStatus[];
-  /** pairs of metadata.ts: every sandbox listed has all of them */
-  pairs: string[];
-  /** at this time or later */
-  startedSince: number | null;
+  filter: Filter;
+  /** When their current run began, in milliseconds since 1970, both included. */
+  since: number | null;
+  until: number | null;
   /** with or without a tag behind a colon */
   templateId: string | null;
   /** newest first, ties by id; or the exact reverse */
-  order: 'desc' | 'asc';
+  order: Order;
   after: Cursor | null;
-  /** null: all */
-  limit: number | null;
+  limit: number;
 };
 
 /** What a query asks for unless it says otherwise. */
 export const everything: SandboxQuery = {
   statuses: ['active', 'paused', 'killed'],
-  pairs: [],
-  startedSince: null,
+  filter: noFilter,
+  since: null,
+  until: null,
   templateId: null,
   order: 'desc',
   after: null,
-  limit: null,
+  limit: 1000,
 };
 
-export type Page = { sandboxes: Sandbox[]; hasMore: boolean };
+export type Listed = Omit<Sandbox, 'metadata'> & Unread & { position: number };
+
+export type Page = { sandboxes: Listed[]; hasMore: boolean };
 
 /** The name of the template of a sandbox that was started from none. */
 export const noTemplate = 'default';
 
+/** How many entries of an index are passed over in one step. */
+const maxStep = 1024;
+
 /** Returns a page of an owner's sandboxes. */
-export async function listPage(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Promise<Page> {
-  const page = matching(db, now, ownerId, wanted).select(listedColumns(now)).select(furtherColumns);
-  const rows = await paged(page, wanted).execute();
-  const sandboxes = wanted.limit === null ? rows : rows.slice(0, wanted.limit);
-  return { sandboxes, hasMore: rows.length > sandboxes.length };
+export async function listPage(
+  db: Db,
+  now: number,
+  ownerId: number,
+  wanted: SandboxQuery,
+  turns = new Turns(),
+): Promise<Page> {
+  const more = { ...wanted, limit: wanted.limit + 1 };
+  const found =
+    wanted.filter.pairs.length > 0
+      ? await search(db, searchOf(ownerId, now, more, turns), readerOf(now, more))
+      : await walk(db, now, ownerId, more, turns);
+  return { sandboxes: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
 }
 
 /** Returns how many of the sandboxes that a query is for run, whatever the page. */
-export async function countRunning(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Promise<number> {
-  const { running } = await matching(db, now, ownerId, { ...wanted, statuses: ['active'] })
-    .select(({ fn }) => fn.countAll<number>().as('running'))
-    .executeTakeFirstOrThrow();
-  return running;
+export async function countRunning(
+  db: Db,
+  now: number,
+  ownerId: number,
+  wanted: SandboxQuery,
+  turns = new Turns(),
+): Promise<number> {
+  const running: SandboxQuery = { ...wanted, statuses: ['active'], after: null };
+  const isByStatus = wanted.since === null && wanted.until === null && wanted.templateId === null;
+  if (wanted.filter.pairs.length > 0) {
+    const reader = readerOf(now, running);
+    return countMatches(db, searchOf(ownerId, now, running, turns), isByStatus, reader);
+  }
+  if (isByStatus) return countActive(db, ownerId, now, turns);
+  let count = 0;
+  await inSteps(db, { now, ownerId, wanted: running, size: maxStep, turns }, async (_trx, positions) => {
+    count += positions.length;
+    return true;
+  });
+  return count;
 }
 
-type Found<Row> = SelectQueryBuilder<Tables, 'sandboxes', Row>;
+async function walk(db: Db, now: number, ownerId: number, wanted: SandboxQuery, turns: Turns): Promise<Listed[]> {
+  const { select } = readerOf(now, wanted);
+  const found: Listed[] = [];
+  await inSteps(db, { now, ownerId, wanted, size: wanted.limit, turns }, async (trx, positions) => {
+    const rows = await select(trx, positions.slice(0, wanted.limit - found.length));
+    found.push(...rows.sort(inOrder(wanted.order)));
+    return found.length < wanted.limit;
+  });
+  return found;
+}
 
-function matching(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Found<object> {
-  const { statuses, startedSince, templateId, pairs } = wanted;
-  const template = sql<string>`coalesce(template_id, ${sql.lit(noTemplate)})`;
-  return (
+type Walk = { now: number; ownerId: number; wanted: SandboxQuery; size: number; turns: Turns };
+
+/**
+ * Calls `take` with the positions of those that are wanted, in order, a few and then more at a time, until it returns
+ * false. Each call is in the transaction that found them: nothing has moved yet.
+ */
+async function inSteps(
+  db: Db,
+  { now, ownerId, wanted, size: first, turns }: Walk,
+  take: (trx: Db, positions: number[]) => Promise<boolean>,
+): Promise<void> {
+  const select = wanted.statuses.includes('killed') ? selectAny : selectLiving;
+  const values = { ownerId, now, ...valuesOf(wanted), size: first };
+  for (;;) {
+    const isMore = await read(db, async (trx) => {
+      const rows = await select[wanted.order](trx, values);
+      const { startedAt, id } = rows.at(-1) ?? { startedAt: null, id: '' };
+      Object.assign(values, {
+        cursorAt: startedAt,
+        cursorId: id,
+        [wanted.order === 'desc' ? 'until' : 'since']: startedAt,
+      });
+      const matching = rows.filter(({ matches }) => matches === 1).map(({ position }) => position);
+      return (await take(trx, matching)) && rows.length === values.size;
+    });
+    if (!isMore) return;
+    values.size = Math.min(values.size * 4, maxStep);
+    await turns.next();
+  }
+}
+
+function searchOf(ownerId: number, now: number, wanted: SandboxQuery, turns: Turns): Search {
+  const { filter, order, limit, statuses } = wanted;
+  const living = statuses.includes('killed') ? null : { statuses, now };
+  const { since, until } = boundsOf(wanted);
+  return { ownerId, filter, order, limit, since, until, living, turns };
+}
+
+function readerOf(now: number, wanted: SandboxQuery): Reader<Listed> {
+  const values = { now, ...valuesOf(wanted) };
+  return {
+    select: (db, positions) => selectAt[wanted.order](db, { ...values, positions: JSON.stringify(positions) }),
+    metadata: metadataOf,
+  };
+}
+
+/** Returns when those started that come behind the cursor, too. */
+function boundsOf({ since, until, order, after }: SandboxQuery): Pick<SandboxQuery, 'since' | 'until'> {
+  if (!after) return { since, until };
+  const { startedAt } = after;
+  return order === 'desc'
+    ? { since, until: Math.min(startedAt, until ?? startedAt) }
+    : { since: Math.max(startedAt, since ?? startedAt), until };
+}
+
+type Values = {
+  statuses: string;
+  since: number;
+  until: number;
+  cursorAt: number | null;
+  cursorId: string;
+  templateId: string | null;
+};
+
+/** The furthest times that there are (ECMA-262, 21.4.1.1). */
+const lastTime = 8.64e15;
+
+function valuesOf(wanted: SandboxQuery): Values {
+  const { since, until } = boundsOf(wanted);
+  const { statuses, after, templateId } = wanted;
+  return {
+    statuses: JSON.stringify(statuses),
+    since: since ?? -lastTime,
+    until: until ?? lastTime,
+    cursorAt: after?.startedAt ?? null,
+    cursorId: after?.id ?? '',
+    templateId,
+  };
+}
+
+type Value = <Name extends keyof Values & string>(name: Name) => Values[Name];
+
+const hasStatus = (value: Value, status: RawBuilder<SandboxStatus>) =>
+  sql<number>`${status} in (select value from json_each(${value('statuses')}))`;
+
+const hasTemplate = (value: Value) => sql<number>`(
+  ${value('templateId')} is null
+  or substr(coalesce(template_id, ${sql.lit(noTemplate)}) || ':', 1, length(${value('templateId')}) + 1) = ${value('templateId')} || ':'
+)`;
+
+/** With the bounds on the start this is a range of the index: what lies before a cursor costs nothing. */
+const isBehindCursor = (value: Value, order: Order) =>
+  sql<boolean>`(started_at is not ${value('cursorAt')} or id ${sql.raw(order === 'desc' ? '>' : '<')} ${value('cursorId')})`;
+
+type StepValues = Values & { ownerId: number; now: number; size: number };
+type Step = { position: number; startedAt: number; id: string; matches: number };
+
+const selectLiving = { desc: stepsOf('desc', true), asc: stepsOf('asc', true) };
+const selectAny = { desc: stepsOf('desc', false), asc: stepsOf('asc', false) };
+
+/** The next entries of an index, and which of them are wanted. The index of living ones holds all that this asks for. */
+function stepsOf(order: Order, isLiving: boolean) {
+  return query<StepValues, Step>((db, value) =>
     db
       .selectFrom('sandboxes')
-      .where('owner_id', '=', ownerId)
-      // What the index `sandboxes_live` is for.
-      .$if(!statuses.includes('killed'), (query) => query.where('status', '<>', sql.lit('killed')))
-      .where((eb) => eb(statusAt(eb, now), 'in', statuses))
-      .$if(startedSince !== null, (query) => query.where('started_at', '>=', startedSince))
-      .$if(templateId !== null, (query) =>
-        query.where(sql<boolean>`substr(${template} || ':', 1, length(${templateId}) + 1) = ${templateId} || ':'`),
-      )
-      .$if(pairs.length > 0, (query) => query.where(hasAll(ownerId, pairs)))
+      .select((eb) => [
+        'position',
+        'started_at as startedAt',
+        'id',
+        sql<number>`(${hasStatus(value, statusAt(eb, value('now')) as never)} and ${hasTemplate(value)})`.as('matches'),
+      ])
+      .where('owner_id', '=', value('ownerId'))
+      .$if(isLiving, (rows) => rows.where('status', '<>', sql.lit('killed' as const)))
+      .where('started_at', '>=', value('since'))
+      .where('started_at', '<=', value('until'))
+      .where(isBehindCursor(value, order))
+      .orderBy('started_at', order)
+      .orderBy('id', order === 'desc' ? 'asc' : 'desc')
+      .limit(value('size')),
   );
 }
 
-/** However many there are: SQLite bounds how deep an expression may be. */
-function hasAll(ownerId: number, pairs: string[]) {
-  const keys = JSON.stringify(pairs.map((pair) => pairKey(ownerId, pair)));
-  const ordinal = sql`(position % ${sql.lit(ordinalsPerOwner)})`;
-  const size = sql.lit(chunkSize);
-  return sql<boolean>`not exists (
-    select 1 from json_each(${keys}) as wanted where not exists (
-      select 1 from sandbox_metadata
-      where pair = unhex(wanted.value) and chunk = ${ordinal} / ${size} and members_has(members, ${ordinal} % ${size})
-    )
-  )`;
-}
+type AtValues = Values & { now: number; positions: string };
 
-function paged<Row>(found: Found<Row>, { order, after, limit }: SandboxQuery): Found<Row> {
-  const [later, ids] = order === 'desc' ? (['<', 'asc'] as const) : (['>', 'desc'] as const);
-  const idLater = order === 'desc' ? '>' : '<';
-  return found
-    .$if(after !== null, (query) =>
-      query.where((eb) => {
-        const { startedAt, id } = after as Cursor;
-        return eb.or([
-          eb('started_at', later, startedAt),
-          eb.and([eb('started_at', '=', startedAt), eb('id', idLater, id)]),
-        ]);
-      }),
-    )
-    .orderBy('started_at', order)
-    .orderBy('id', ids)
-    .$if(limit !== null, (query) => query.limit((limit as number) + 1)) as Found<Row>;
+const selectAt = { desc: rowsAt('desc'), asc: rowsAt('asc') };
+
+function rowsAt(order: Order) {
+  return query<AtValues, Listed>(
+    (db, value) =>
+      db
+        .selectFrom('sandboxes')
+        .select(listedColumns(value('now')))
+        .select(furtherColumns)
+        .select(['position', smallMetadata, smallSettings])
+        .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`)
+        // The positions are an owner's. With the plus no other index than the rows' own is considered.
+        .where((eb) => sql<boolean>`${hasStatus(value, statusAt(eb, value('now')) as never)}`)
+        .where(sql<boolean>`+started_at between ${value('since')} and ${value('until')}`)
+        .where(isBehindCursor(value, order))
+        .where(sql<boolean>`${hasTemplate(value)}`) as never,
+  );
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import { sql } from 'kysely';
 import type { JsonObject } from './json.ts';
-import { difference, has, type Members, membersOf, union } from './members.ts';
+import { difference, type Members, membersOf, union } from './members.ts';
 import { pairsOf } from './metadata.ts';
 import { chunkOf, offsetOf } from './positions.ts';
 import { query } from './query.ts';
@@ -17,11 +17,23 @@ export function pairKey(ownerId: number, pair: string): string {
   return hash('sha256', `${ownerId} ${pair}`, 'hex').slice(0, 32);
 }
 
+/** Returns the key under which an owner's sandboxes are whose documents have too many pairs to have them in the index. */
+export function largeKey(ownerId: number): string {
+  return pairKey(ownerId, largeDocument);
+}
+
+/** A pair of no document: those have an equals sign. */
+const largeDocument = 'large';
+
+/** Returns the pairs that the index has of a document: its own, or the one that says that it has too many. */
+export function indexedPairs(metadata: JsonObject): string[] {
+  return pairsOf(metadata) ?? [largeDocument];
+}
+
 /** Makes known to SQL what the index does with sets. */
 export function installMembers(sqlite: Database): void {
   const options = { deterministic: true, directOnly: true };
   sqlite.function('members_union', options, (a, b) => asBuffer(union(a as Members, b as Members)));
-  sqlite.function('members_has', options, (members, offset) => Number(has(members as Members, offset as number)));
   sqlite.function('members_difference', options, (a, b) => asBuffer(difference(a as Members, b as Members)));
 }
 
@@ -34,10 +46,11 @@ export class PairCollector {
 
   #size = 0;
 
-  add(ownerId: number, ordinal: number, metadata: JsonObject): void {
+  /** Takes the pairs of a document; `indexedPairs` returns them. */
+  add(ownerId: number, ordinal: number, documentPairs: string[]): void {
     const pairs = this.#pairsOf(ownerId, chunkOf(ordinal));
     const offset = offsetOf(ordinal);
-    for (const pair of pairsOf(metadata)) {
+    for (const pair of documentPairs) {
       const offsets = pairs.get(pair);
       if (offsets) offsets.push(offset);
       else {

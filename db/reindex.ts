@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type JsonObject, parseJson } from './json.ts';
 import { chunkSize, descending, type Members } from './members.ts';
 import { OrdinalCounters } from './ordinals.ts';
-import { PairCollector } from './pairs.ts';
+import { indexedPairs, PairCollector } from './pairs.ts';
 import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 import { query } from './query.ts';
 import { type Db, read, type Trx } from './sqlite.ts';
@@ -72,7 +72,7 @@ async function* pages(
     const rows = await selectRange(trx, { from: lowest.position, to, limit: size });
     const pairs = new PairCollector();
     for (const { position, metadata } of rows) {
-      pairs.add(ownerId, ordinalOf(position), parseJson(metadata) as JsonObject);
+      pairs.add(ownerId, ordinalOf(position), indexedPairs(parseJson(metadata) as JsonObject));
     }
     yield { sandboxes: rows.length, pairs };
     from = (rows.at(-1)?.position ?? to) + 1;

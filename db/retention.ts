@@ -3,7 +3,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { recordOfSandbox, sweeper, timeText } from './events.ts';
 import { type JsonObject, parseJson } from './json.ts';
 import type { Store } from './open.ts';
-import { PairCollector } from './pairs.ts';
+import { indexedPairs, PairCollector } from './pairs.ts';
 import { ordinalOf } from './positions.ts';
 import { query } from './query.ts';
 import { type Trx, write } from './sqlite.ts';
@@ -20,7 +20,7 @@ export async function deleteEnded(trx: Trx, now: number, before: number, limit: 
   if (rows.length === 0) return 0;
   const pairs = new PairCollector();
   for (const { position, ownerId, metadata } of rows) {
-    pairs.add(ownerId, ordinalOf(position), parseJson(metadata) as JsonObject);
+    pairs.add(ownerId, ordinalOf(position), indexedPairs(parseJson(metadata) as JsonObject));
   }
   await pairs.remove(trx);
   await deleteAt(trx, { positions: JSON.stringify(rows.map(({ position }) => position)) });

@@ -1,9 +1,7 @@
 import { type ExpressionBuilder, sql } from 'kysely';
 import { StoreError } from './errors.ts';
-import type { Filter } from './metadata.ts';
 import { query } from './query.ts';
 import type { OnTimeout, SandboxStatus, Tables } from './schema.ts';
-import { searchNewest } from './search.ts';
 import type { Db } from './sqlite.ts';
 
 /** A sandbox as a list shows it, at the time of asking. */
@@ -59,37 +57,25 @@ export async function getLiveSandbox(db: Db, now: number, ownerId: number, id: s
   return sandbox;
 }
 
-/** Returns at most `limit` of the owner's sandboxes whose metadata contains the filter, newest first, ties by id. */
-export async function listSandboxes(
-  db: Db,
-  now: number,
-  ownerId: number,
-  { filter, limit }: { filter: Filter; limit: number },
-): Promise<ListedSandbox[]> {
-  if (filter.pairs.length === 0) return selectNewest(db, { now, ownerId, limit });
-  return searchNewest(db, { ownerId, filter, limit }, (snapshot, positions) =>
-    selectAt(snapshot, { now, positions: JSON.stringify(positions) }),
-  );
-}
-
-/** What a list shows of a sandbox at this time. */
+/** What the contract's list shows of a sandbox at this time, but for its metadata. */
 export const listedColumns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
   [
     'sandboxes.id',
     'sandboxes.template_id as templateId',
-    'sandboxes.metadata',
     'sandboxes.started_at as startedAt',
     'sandboxes.end_at as endAt',
     statusAt(eb, now).as('status'),
   ] as const;
 
+/** What other answers show as well, but for its settings. */
 export const furtherColumns = [
   'sandboxes.memory_mb as memoryMb',
   'sandboxes.vcpu_count as vcpuCount',
   'sandboxes.on_timeout as onTimeout',
   'sandboxes.first_started_at as firstStartedAt',
-  'sandboxes.settings',
 ] as const;
+
+export const textColumns = ['sandboxes.metadata', 'sandboxes.settings'] as const;
 
 /** The rule of expiry, in SQL: what a sandbox's status is at this time. */
 export function statusAt(eb: ExpressionBuilder<Tables, 'sandboxes'>, now: number) {
@@ -115,6 +101,7 @@ const selectOne = query<{ now: number; ownerId: number; id: string }, Sandbox>((
     .selectFrom('sandboxes')
     .select(listedColumns(value('now')))
     .select(furtherColumns)
+    .select(textColumns)
     .where('id', '=', value('id'))
     .where('owner_id', '=', value('ownerId')),
 );
@@ -124,22 +111,6 @@ const selectAnyones = query<{ now: number; id: string }, Sandbox>((db, value) =>
     .selectFrom('sandboxes')
     .select(listedColumns(value('now')))
     .select(furtherColumns)
+    .select(textColumns)
     .where('id', '=', value('id')),
-);
-
-const selectNewest = query<{ now: number; ownerId: number; limit: number }, ListedSandbox>((db, value) =>
-  db
-    .selectFrom('sandboxes')
-    .select(listedColumns(value('now')))
-    .where('owner_id', '=', value('ownerId'))
-    .orderBy('started_at', 'desc')
-    .orderBy('id')
-    .limit(value('limit')),
-);
-
-const selectAt = query<{ now: number; positions: string }, ListedSandbox>((db, value) =>
-  db
-    .selectFrom('sandboxes')
-    .select(listedColumns(value('now')))
-    .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`),
 );

@@ -1,223 +1,273 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { type JsonObject, parseJson } from './json.ts';
-import { chunkSize, descending, intersection, type Members } from './members.ts';
+import { candidatesOf, matchingChunks, type Order, type Plan, planOf } from './chunks.ts';
+import { parseJson } from './json.ts';
+import { type Living, livingIn } from './living.ts';
+import { chunkSize, descending, has, intersection, type Members } from './members.ts';
 import { contains, type Filter } from './metadata.ts';
-import { pairKey } from './pairs.ts';
-import { positionOf } from './positions.ts';
+import { largeKey, pairKey } from './pairs.ts';
+import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 import { query } from './query.ts';
-import { type Db, read } from './sqlite.ts';
+import type { Db } from './sqlite.ts';
+import type { Turns } from './turns.ts';
 
-type Row = { id: string; metadata: string; startedAt: number };
-type Search = { ownerId: number; filter: Filter; limit: number };
+/** How many candidates are looked at in one step at most; the first step takes what may do, each further one four times as many. */
+const maxCandidates = 256;
+
+/** Up to so many candidates of a chunk are looked up one by one; of more the ended ones are first left out by an index. */
+const fewCandidates = 32;
+
+export type FoundRow = { position: number; id: string; startedAt: number };
+
+/** What to search among an owner's sandboxes: the filter has pairs. */
+export type Search = {
+  ownerId: number;
+  filter: Filter;
+  order: Order;
+  limit: number;
+  /** When those that can be meant started, in milliseconds since 1970, both included. */
+  since: number | null;
+  until: number | null;
+  /** Null: also those that have ended. */
+  living: Living | null;
+  turns: Turns;
+};
+
+/** How a search reads rows. */
+export type Reader<R extends FoundRow> = {
+  /** Returns the rows at these positions that are meant, whatever their metadata, in any order. */
+  select: (db: Db, positions: number[]) => Promise<R[]>;
+  /** Returns a row's metadata as JSON text. */
+  metadata: (db: Db, row: R) => Promise<string>;
+};
 
 /**
- * How many chunks are looked at in one go at most; the first go takes one, each further one four times as many. A pair
- * in fewer chunks than `fewChunks` has them looked at all at once.
+ * Returns the first `limit` rows that match, newest first, ties by id, or in the exact reverse. Others have their turn
+ * meanwhile, so there is no common snapshot. What could upset the search is that sandboxes are moved: resumed ones are
+ * looked for once more, and when all of an owner's were put in order the search begins anew.
  */
-const maxChunks = 64;
-const fewChunks = 16;
-
-/** How many candidates are looked at in one go at most; the first go takes what may do, each further one four times as many. */
-const maxCandidates = 1024;
-
-/** How long documents are checked before other requests get their turn. */
-const turnMilliseconds = 10;
-
-/**
- * Returns the newest `limit` rows that match the filter, newest first, ties by id. `select` returns the rows at the
- * positions it is given, in any order.
- */
-export async function searchNewest<R extends Row>(
-  db: Db,
-  search: Search,
-  select: (db: Db, positions: number[]) => Promise<R[]>,
-): Promise<R[]> {
-  if (!search.filter.recheck)
-    return read(db, (trx) => collectNewest(trx, search, (positions) => select(trx, positions)));
-  // Checking documents may take long and must not hold others up, so there is no common snapshot. What could upset it
-  // is that sandboxes are moved meanwhile; that old ones are deleted does not.
+export async function search<R extends FoundRow>(db: Db, wanted: Search, reader: Reader<R>): Promise<R[]> {
+  const { ownerId, filter, order, limit } = wanted;
+  const keys = filter.pairs.map((pair) => pairKey(ownerId, pair));
   for (;;) {
-    const before = await stateOf(db, search.ownerId);
-    const rows = await collectNewest(db, search, (positions) => select(db, positions));
-    if (await wasReordered(db, before)) continue;
-    const resumed = await resumedSince(db, search, before, (positions) => select(db, positions));
-    return newest([...resumed, ...rows], search.limit);
+    const state = await stateOf(db, ownerId);
+    const plan = await planOf(db, keys, largeKey(ownerId));
+    const rows = await collect(db, wanted, plan, state.disorder, reader);
+    const { isReordered, resumed } = await changesSince(db, ownerId, state);
+    if (isReordered) continue;
+    if (resumed.length === 0) return rows;
+    const moved = await reader.select(db, resumed);
+    const matching = await matchingOf(db, wanted, moved, () => true, reader);
+    return firstOf([...rows, ...matching], order, limit);
   }
 }
 
-type State = { version: number; highest: { position: number; id: string } | undefined };
-
-async function stateOf(db: Db, ownerId: number): Promise<State> {
-  const [version] = await selectVersion(db, {});
-  const [highest] = await selectHighest(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
-  return { version: version?.data_version ?? 0, highest };
-}
-
-/** Putting an owner's sandboxes in order moves all of them. Only other processes do: an import, the doctor. */
-async function wasReordered(db: Db, { version, highest }: State): Promise<boolean> {
-  const [now] = await selectVersion(db, {});
-  if (now?.data_version === version || !highest) return false;
-  return (await selectId(db, highest))[0]?.id !== highest.id;
-}
-
-/** Returns what matches of those that were resumed meanwhile: that moves them above all, where the search has been. */
-async function resumedSince<R extends Row>(
+/**
+ * Returns how many match. `isDecided` says that the index tells all that is meant: then no rows are read but those
+ * of which it does not know enough.
+ */
+export async function countMatches<R extends FoundRow>(
   db: Db,
-  { ownerId, filter: { recheck } }: Search,
-  { highest }: State,
-  select: (positions: number[]) => Promise<R[]>,
-): Promise<R[]> {
-  const above = highest?.position ?? positionOf(ownerId, 0);
-  const moved = await selectResumed(db, { above, to: positionOf(ownerId + 1, 0) });
-  if (moved.length === 0 || !recheck) return [];
-  return checked(await select(moved.map(({ position }) => position)), recheck);
+  wanted: Search,
+  isDecided: boolean,
+  reader: Reader<R>,
+): Promise<number> {
+  const keys = wanted.filter.pairs.map((pair) => pairKey(wanted.ownerId, pair));
+  const plan = await planOf(db, keys, largeKey(wanted.ownerId));
+  const { disorder } = await stateOf(db, wanted.ownerId);
+  let count = 0;
+  for await (const { positions, isUnsure } of candidates(db, { ...wanted, limit: maxCandidates }, plan, disorder, 0)) {
+    const unsure = isDecided && wanted.filter.isPairwise ? positions.filter(isUnsure) : positions;
+    count += positions.length - unsure.length;
+    if (unsure.length === 0) continue;
+    const rows = await reader.select(db, unsure);
+    count += (await matchingOf(db, wanted, rows, isUnsure, reader)).length;
+  }
+  return count;
 }
 
-/** Returns the newest, each once: of two with one id the first. */
-function newest<R extends Row>(rows: R[], limit: number): R[] {
-  const seen = new Set<string>();
-  const once = rows.filter(({ id }) => !seen.has(id) && seen.add(id));
-  return once.sort(newestFirst).slice(0, limit);
-}
-
-const selectVersion = query<Record<string, never>, { data_version: number }>((db) =>
-  sql<{ data_version: number }>`pragma data_version`.compile(db),
-);
-
-const selectHighest = query<{ from: number; to: number }, { position: number; id: string }>((db, value) =>
-  db
-    .selectFrom('sandboxes')
-    .select(['position', 'id'])
-    .where('position', '>=', value('from'))
-    .where('position', '<', value('to'))
-    .orderBy('position', 'desc')
-    .limit(1),
-);
-
-const selectId = query<{ position: number }, { id: string }>((db, value) =>
-  db.selectFrom('sandboxes').select('id').where('position', '=', value('position')),
-);
-
-const selectResumed = query<{ above: number; to: number }, { position: number }>((db, value) =>
-  db
-    .selectFrom('sandboxes')
-    .select('position')
-    .where('position', '>', value('above'))
-    .where('position', '<', value('to'))
-    .where('first_started_at', 'is not', null),
-);
+type Batch = { positions: number[]; isUnsure: (position: number) => boolean };
 
 /**
  * Ordinals follow the start but for the owner's disorder: of two, the lower started at most that much after the
- * higher. So candidates are taken from the highest ordinal down until all that is left is older than what was found.
+ * higher. So candidates are taken in the order of ordinals until all that is left comes behind what was found.
  */
-async function collectNewest<R extends Row>(
+async function collect<R extends FoundRow>(
   db: Db,
-  { ownerId, filter, limit }: Search,
-  select: (positions: number[]) => Promise<R[]>,
+  wanted: Search,
+  plan: Plan,
+  disorder: number,
+  reader: Reader<R>,
 ): Promise<R[]> {
-  const { pairs, recheck } = filter;
-  const keys = JSON.stringify(pairs.map((pair) => pairKey(ownerId, pair)));
-  const plan = await selectPlan(db, { ownerId, keys });
-  const disorder = plan[0]?.disorder ?? 0;
+  const { order, limit, turns } = wanted;
+  const rank = ({ startedAt }: FoundRow) => (order === 'desc' ? startedAt : -startedAt);
   let found: R[] = [];
-  let oldestSeen = Number.POSITIVE_INFINITY;
-  for await (const positions of candidates(db, ownerId, plan, limit + 1)) {
-    const rows = await select(positions);
-    for (const { startedAt } of rows) oldestSeen = Math.min(oldestSeen, startedAt);
-    const matching = recheck ? await checked(rows, recheck) : rows;
-    found = found.concat(matching).sort(newestFirst).slice(0, limit);
+  let lowest = Number.POSITIVE_INFINITY;
+  for await (const { positions, isUnsure } of candidates(db, wanted, plan, disorder)) {
+    const rows = await reader.select(db, positions);
+    for (const row of rows) lowest = Math.min(lowest, rank(row));
+    const matching = await matchingOf(db, wanted, rows, isUnsure, reader);
+    found = firstOf(found.concat(matching), order, limit);
     const last = found[limit - 1];
-    if (last && last.startedAt > oldestSeen + disorder) break;
+    if (last && rank(last) > lowest + disorder) break;
+    await turns.next();
   }
   return found;
 }
 
-async function checked<R extends Row>(rows: R[], filter: JsonObject): Promise<R[]> {
+/** Returns the rows whose metadata matches. Those are read of which the index does not know enough. */
+async function matchingOf<R extends FoundRow>(
+  db: Db,
+  { filter, turns }: Search,
+  rows: R[],
+  isUnsure: (position: number) => boolean,
+  { metadata }: Reader<R>,
+): Promise<R[]> {
   const matching: R[] = [];
-  let turn = performance.now();
   for (const row of rows) {
-    if (contains(parseJson(row.metadata), filter)) matching.push(row);
-    if (performance.now() - turn < turnMilliseconds) continue;
-    await nextTurn();
-    turn = performance.now();
+    const isKnown = filter.isPairwise && !isUnsure(row.position);
+    if (isKnown || contains(parseJson(await metadata(db, row)), filter.document)) matching.push(row);
+    if (!isKnown) await turns.next();
   }
   return matching;
 }
 
-function newestFirst(a: Row, b: Row): number {
-  return b.startedAt - a.startedAt || (a.id < b.id ? -1 : 1);
+/** Returns the first rows in this order, each once: of two with one id the second. */
+function firstOf<R extends FoundRow>(rows: R[], order: Order, limit: number): R[] {
+  const once = [...new Map(rows.map((row) => [row.id, row])).values()];
+  return once.sort(inOrder(order)).slice(0, limit);
 }
 
-/** Yields the positions of the owner's sandboxes that have every pair, highest first, `first` of them and then more at a time. */
-async function* candidates(db: Db, ownerId: number, plan: Plan[], first: number): AsyncGenerator<number[]> {
-  let batch: number[] = [];
-  let size = first;
-  for await (const { chunk, members } of commonChunks(db, plan)) {
-    for (const offset of descending(members)) {
-      batch.push(positionOf(ownerId, chunk * chunkSize + offset));
-      if (batch.length < size) continue;
-      yield batch;
-      batch = [];
-      size = Math.max(first, Math.min(size * 4, maxCandidates));
+/** Returns the comparison of rows for this order. */
+export function inOrder(order: Order): (a: Omit<FoundRow, 'position'>, b: Omit<FoundRow, 'position'>) => number {
+  const sign = order === 'desc' ? 1 : -1;
+  return (a, b) => sign * (b.startedAt - a.startedAt || (a.id < b.id ? -1 : 1));
+}
+
+/** Yields the positions of the owner's sandboxes that may match, in the order of ordinals, few and then more at a time. */
+async function* candidates(
+  db: Db,
+  wanted: Search,
+  plan: Plan,
+  disorder: number,
+  few = fewCandidates,
+): AsyncGenerator<Batch> {
+  const { ownerId, order, limit, living, turns } = wanted;
+  const range = await rangeOf(db, wanted, disorder);
+  const [low, high] = [chunkOf(ordinalOf(range.low)), chunkOf(ordinalOf(range.high))];
+  let positions: number[] = [];
+  let unsure = new Set<number>();
+  let size = Math.min(limit + 1, maxCandidates);
+  for await (const found of matchingChunks(db, plan, { low, high, order, turns })) {
+    let members = candidatesOf(found);
+    if (living && isMore(members, few)) {
+      members = intersection(members, await livingIn(db, ownerId, found.chunk, living));
     }
-  }
-  if (batch.length > 0) yield batch;
-}
-
-type Chunk = { chunk: number; members: Members };
-
-/** Yields what the pairs have in common, chunk by chunk, highest first. */
-async function* commonChunks(db: Db, [rarest, ...rest]: Plan[]): AsyncGenerator<Chunk> {
-  if (!rarest || rarest.count === 0) return;
-  const driver = rarest.key;
-  const others = rest.map(({ key }) => key);
-  let below = Number.MAX_SAFE_INTEGER;
-  // Every pair of the filter is read in each of them.
-  const most = Math.max(1, Math.min(maxChunks, Math.floor(2048 / (others.length + 1))));
-  for (let count = rarest.count < fewChunks ? Math.min(fewChunks, most) : 1; ; count = Math.min(count * 4, most)) {
-    const rows = await selectChunks(db, { driver, others: JSON.stringify(others), below, count });
-    const chunks = new Map<number, Members>();
-    for (const { chunk, members, other } of rows) {
-      const common = chunks.get(chunk) ?? members;
-      chunks.set(chunk, others.length === 0 ? common : intersection(common, other ?? none));
+    for (const offset of inDirection(members, order)) {
+      const position = positionOf(ownerId, found.chunk * chunkSize + offset);
+      if (position < range.low || position > range.high) continue;
+      positions.push(position);
+      if (!has(found.sure, offset)) unsure.add(position);
+      if (positions.length < size) continue;
+      const isUnsure = unsure.has.bind(unsure);
+      yield { positions, isUnsure };
+      [positions, unsure] = [[], new Set()];
+      size = Math.min(size * 4, maxCandidates);
     }
-    for (const [chunk, members] of chunks) yield { chunk, members };
-    if (chunks.size < count) return;
-    below = Math.min(...chunks.keys());
+    await turns.next();
   }
+  if (positions.length > 0) yield { positions, isUnsure: (position) => unsure.has(position) };
 }
 
-const none: Members = new Uint8Array(0);
+function isMore(members: Members, few: number): boolean {
+  let count = 0;
+  for (const _ of descending(members)) if (++count > few) return true;
+  return false;
+}
 
-type Plan = { key: string; count: number; disorder: number };
+function inDirection(members: Members, order: Order): Iterable<number> {
+  return order === 'desc' ? descending(members) : [...descending(members)].reverse();
+}
+
+type PositionRange = { low: number; high: number };
 
 /**
- * For each pair in how many chunks it is, counted up to `fewChunks`, and the owner's disorder. The pair in the fewest leads, the
- * others are looked up only where it is; between common pairs it makes no difference which.
+ * Returns between which positions those are that started in time. One that started more than the disorder after `until`
+ * lies above all that are meant, and one that started more than that before `since` below.
  */
-const selectPlan = query<{ ownerId: number; keys: string }, Plan>((db, value) =>
-  sql<Plan>`
-    select wanted.value as key, (
-      select count(*) from (select 1 from sandbox_metadata where pair = unhex(wanted.value) limit ${sql.lit(fewChunks)})
-    ) as count, (select disorder_milliseconds from users where id = ${value('ownerId')}) as disorder
-    from json_each(${value('keys')}) as wanted
-    order by count
+async function rangeOf(db: Db, { ownerId, since, until }: Search, disorder: number): Promise<PositionRange> {
+  const [above] = until === null ? [] : await selectAbove(db, { ownerId, after: until + disorder });
+  const [below] = since === null ? [] : await selectBelow(db, { ownerId, before: since - disorder });
+  return {
+    low: below?.position ?? positionOf(ownerId, 0),
+    high: above?.position ?? positionOf(ownerId + 1, 0) - 1,
+  };
+}
+
+type State = { version: number; disorder: number; position: number | null; id: string | null };
+
+async function stateOf(db: Db, ownerId: number): Promise<State> {
+  const values = { ownerId, from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) };
+  const [state] = await selectState(db, values);
+  return state ?? { version: 0, disorder: 0, position: null, id: null };
+}
+
+type Changes = { isReordered: boolean; resumed: number[] };
+
+/**
+ * Returns what happened since: whether the owner's sandboxes were put in order, which moves all of them and is done by
+ * other processes only (an import, the doctor), and where those are that were resumed, which moves them above all others.
+ */
+async function changesSince(db: Db, ownerId: number, { version, position, id }: State): Promise<Changes> {
+  const above = position ?? positionOf(ownerId, 0) - 1;
+  const [now] = await selectChanges(db, { above, to: positionOf(ownerId + 1, 0) });
+  const isReordered = now?.version !== version && id !== null && now?.id !== id;
+  return { isReordered, resumed: JSON.parse(now?.resumed ?? '[]') };
+}
+
+const selectState = query<{ ownerId: number; from: number; to: number }, State>((db, value) =>
+  sql<State>`
+    select (select data_version from pragma_data_version) as version,
+      (select disorder_milliseconds from users where id = ${value('ownerId')}) as disorder, highest.position, highest.id
+    from (select 1) left join (
+      select position, id from sandboxes
+      where position >= ${value('from')} and position < ${value('to')} order by position desc limit 1
+    ) as highest
   `.compile(db),
 );
 
-type ChunkValues = { driver: string; others: string; below: number; count: number };
+type Now = { version: number; id: string | null; resumed: string };
 
-const selectChunks = query<ChunkValues, Chunk & { other: Members | null }>((db, value) =>
-  sql<Chunk & { other: Members | null }>`
-    select driver.chunk, driver.members, held.members as other
-    from (
-      select chunk, members from sandbox_metadata
-      where pair = unhex(${value('driver')}) and chunk < ${value('below')} order by chunk desc limit ${value('count')}
-    ) as driver
-    left join json_each(${value('others')}) as wanted
-    left join sandbox_metadata as held on held.pair = unhex(wanted.value) and held.chunk = driver.chunk
-    order by driver.chunk desc
+const selectChanges = query<{ above: number; to: number }, Now>((db, value) =>
+  sql<Now>`
+    select (select data_version from pragma_data_version) as version,
+      (select id from sandboxes where position = ${value('above')}) as id,
+      (
+        select json_group_array(position) from sandboxes
+        where position > ${value('above')} and position < ${value('to')} and first_started_at is not null
+      ) as resumed
   `.compile(db),
+);
+
+type Place = { position: number };
+
+const selectAbove = query<{ ownerId: number; after: number }, Place>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select('position')
+    .where('owner_id', '=', value('ownerId'))
+    .where('started_at', '>', value('after'))
+    .orderBy('started_at')
+    .orderBy('id', 'desc')
+    .limit(sql.lit(1)),
+);
+
+const selectBelow = query<{ ownerId: number; before: number }, Place>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select('position')
+    .where('owner_id', '=', value('ownerId'))
+    .where('started_at', '<', value('before'))
+    .orderBy('started_at', 'desc')
+    .orderBy('id')
+    .limit(sql.lit(1)),
 );

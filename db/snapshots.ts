@@ -1,12 +1,14 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { StoreError } from './errors.ts';
 import type { EventKind } from './event-kinds.ts';
 import { type Actor, recordEvent } from './events.ts';
 import { randomDigits } from './insert.ts';
 import type { Cursor } from './pages.ts';
+import { query } from './query.ts';
 import { getLiveSandbox, requireRunning } from './sandboxes.ts';
 import type { SnapshotsTable } from './schema.ts';
 import { type Db, isUniqueViolation, type Trx, write } from './sqlite.ts';
+import { smallText, type Unread } from './texts.ts';
 
 /** A record of what sandboxes can be started from. */
 export type Snapshot = {
@@ -62,10 +64,22 @@ export async function createSnapshot(
   return insertSnapshot(trx, now, by, { ...taken, name });
 }
 
-/** Returns the owner's snapshot of this id or name, or null. */
+/** Returns the owner's snapshot of this id or name, or null: of two, one's id and another's name, the newer. */
 export async function findSnapshot(db: Db, ownerId: number, idOrName: string): Promise<Snapshot | null> {
-  const [found] = await listSnapshots(db, ownerId, { idOrName, limit: 1 });
-  return found ?? null;
+  const found = await db
+    .selectFrom('snapshots')
+    .selectAll()
+    .where('owner_id', '=', ownerId)
+    .where(hasIdOrName(idOrName))
+    .orderBy('created_at', 'desc')
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  return found ? snapshotOf(found) : null;
+}
+
+function hasIdOrName(idOrName: string) {
+  return sql<boolean>`(id = ${idOrName} or name = ${idOrName})`;
 }
 
 async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id: string } | undefined> {
@@ -73,39 +87,58 @@ async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id
   return named.executeTakeFirst();
 }
 
-/** Returns the owner's snapshots, `limit` at most if given, newest first, ties by id. */
-export async function listSnapshots(
-  db: Db,
-  ownerId: number,
-  { sandboxId, idOrName, after, limit }: SnapshotQuery,
-): Promise<Snapshot[]> {
-  const rows = await db
-    .selectFrom('snapshots')
-    .selectAll()
-    .where('owner_id', '=', ownerId)
-    .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
-    .$if(idOrName !== undefined, (query) =>
-      query.where((eb) => eb.or([eb('id', '=', idOrName as string), eb('name', '=', idOrName as string)])),
-    )
-    .$if(after != null, (query) =>
-      query.where((eb) => {
-        const { startedAt, id } = after as Cursor;
-        return eb.or([eb('created_at', '<', startedAt), eb.and([eb('created_at', '=', startedAt), eb('id', '>', id)])]);
-      }),
-    )
-    .orderBy('created_at', 'desc')
-    .orderBy('id')
-    .$if(limit !== undefined, (query) => query.limit(limit as number))
-    .execute();
-  return rows.map(snapshotOf);
-}
+/** A snapshot of a list, whose metadata may not have been read. */
+export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
 
 export type SnapshotQuery = {
   sandboxId?: string | undefined;
   idOrName?: string | undefined;
   after?: Cursor | null;
-  limit?: number;
+  limit: number;
 };
+
+/** Returns the owner's snapshots, newest first, ties by id. */
+export async function listSnapshots(
+  db: Db,
+  ownerId: number,
+  { sandboxId, idOrName, after, limit }: SnapshotQuery,
+): Promise<ListedSnapshot[]> {
+  const rows = await db
+    .selectFrom('snapshots')
+    .select(listedColumns)
+    .select(smallText('metadata', ['metadata']))
+    .where('owner_id', '=', ownerId)
+    .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
+    .$if(idOrName !== undefined, (query) => query.where(hasIdOrName(idOrName as string)))
+    .$if(after != null, (query) => query.where(isBehind(after as Cursor, idOrName !== undefined)))
+    .orderBy('created_at', 'desc')
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(snapshotOf);
+}
+
+/**
+ * A range of the index: what lies before the cursor costs nothing. Of those with a name there are two at most: the plus
+ * keeps SQLite from going through the index for them.
+ */
+function isBehind({ startedAt, id }: Cursor, isNamed: boolean) {
+  const createdAt = isNamed ? sql`+created_at` : sql.ref('created_at');
+  return sql<boolean>`(${createdAt} <= ${startedAt} and (${createdAt} < ${startedAt} or id > ${id}))`;
+}
+
+/** Yields the snapshots of a list whole, one after another. Those that were deleted meanwhile are left out. */
+export async function* wholeSnapshots(db: Db, listed: ListedSnapshot[]): AsyncGenerator<Snapshot> {
+  for (const snapshot of listed) {
+    const { metadata } = snapshot;
+    const texts = metadata === null ? (await selectMetadata(db, { id: snapshot.id }))[0] : { metadata };
+    if (texts) yield { ...snapshot, ...texts };
+  }
+}
+
+const selectMetadata = query<{ id: string }, { metadata: string }>((db, value) =>
+  db.selectFrom('snapshots').select('metadata').where('id', '=', value('id')),
+);
 
 /** Deletes the owner's snapshot of this id or name, and returns it; sandboxes started from it stay. Throws StoreError `not_found`. */
 export async function deleteSnapshot(trx: Trx, now: number, by: Actor, idOrName: string): Promise<Snapshot> {
@@ -169,8 +202,8 @@ async function insertSnapshot(
 }
 
 async function replaceSnapshot(trx: Trx, id: string, values: Partial<SnapshotsTable>): Promise<Snapshot> {
-  const query = trx.updateTable('snapshots').set(values as object);
-  return snapshotOf(await query.where('id', '=', id).returningAll().executeTakeFirstOrThrow());
+  const update = trx.updateTable('snapshots').set(values as object);
+  return snapshotOf(await update.where('id', '=', id).returningAll().executeTakeFirstOrThrow());
 }
 
 type SnapshotEventKind = EventKind & `snapshot.${string}`;
@@ -181,7 +214,14 @@ async function record(trx: Trx, now: number, by: Actor, kind: SnapshotEventKind,
   await recordEvent(trx, now, by, { kind, subject: id, sandboxId, details });
 }
 
-function snapshotOf(row: Selectable<SnapshotsTable>): Snapshot {
+const listedColumns = [
+  ...(['id', 'name', 'sandbox_id', 'template_id', 'oci_image', 'memory_mb', 'vcpu_count', 'created_at'] as const),
+  ...(['updated_at', 'spawn_count', 'last_spawned_at'] as const),
+] as const;
+
+type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]>;
+
+function snapshotOf<Metadata extends string | null>(row: ListedColumns & { metadata: Metadata }) {
   return {
     id: row.id,
     name: row.name,

@@ -160,10 +160,11 @@ class ImmediateDriver extends SqliteDriver {
 
 /**
  * Runs `change` in one transaction and returns what it returns. Inside, use the `trx` it is given and nothing else:
- * the outer `db` would wait for this very transaction.
+ * the outer `db` would wait for this very transaction. Given a transaction, it runs in that one.
  * Throws StoreError `busy` when another process keeps the write lock, `full` or `inaccessible` when the disk fails.
  */
 export async function write<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
+  if (db.isTransaction) return change(db as Trx);
   const deadline = performance.now() + maxWriteWaitMilliseconds;
   for (;;) {
     try {
@@ -178,8 +179,12 @@ export async function write<T>(db: Db, change: (trx: Trx) => Promise<T>): Promis
   }
 }
 
-/** Runs `ask` on one state of the database, whatever is written meanwhile, and returns what it returns. */
+/**
+ * Runs `ask` on one state of the database, whatever is written meanwhile, and returns what it returns. Given a
+ * transaction, it runs in that one.
+ */
 export async function read<T>(db: Db, ask: (trx: Trx) => Promise<T>): Promise<T> {
+  if (db.isTransaction) return ask(db as Trx);
   return db.transaction().setAccessMode('read only').execute(ask);
 }
 

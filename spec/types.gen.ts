@@ -273,7 +273,7 @@ export interface paths {
         put?: never;
         /**
          * End many sandboxes
-         * @description Ends those of the caller's sandboxes that have not ended and match everything that is given, the oldest first, all in one transaction, and answers their ids. With `dry_run` it only says which. Without `metadata`, `status` or `older_than_seconds` it takes `"all": true`. Members that are not listed here are refused: a misspelt one would end more than was meant.
+         * @description Ends those of the caller's sandboxes that have not ended and match everything that is given, the oldest first, a few hundred in each transaction, and answers their ids. If it fails midway, those that it has ended stay ended, and asking again ends the rest. With `dry_run` it only says which. Without `metadata`, `status` or `older_than_seconds` it takes `"all": true`. Members that are not listed here are refused: a misspelt one would end more than was meant.
          */
         post: operations["kill_sandboxes"];
         delete?: never;
@@ -2544,7 +2544,7 @@ export interface components {
         DeliveryId: string;
         /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
         SandboxID: string;
-        /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more */
+        /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length */
         MetadataPairs: string;
         PageSize: number;
         /** @description What `X-Next-Token` said */
@@ -3510,7 +3510,7 @@ export interface operations {
     e2b_list_running: {
         parameters: {
             query?: {
-                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more */
+                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length */
                 metadata?: components["parameters"]["MetadataPairs"];
             };
             header?: {
@@ -3570,7 +3570,7 @@ export interface operations {
     e2b_list_v2: {
         parameters: {
             query?: {
-                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more */
+                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length */
                 metadata?: components["parameters"]["MetadataPairs"];
                 /** @description One or more of the states, joined by commas */
                 state?: components["schemas"]["SandboxState"][];

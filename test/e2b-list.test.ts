@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type E2b, shareE2b, timeAt } from './e2b-client.ts';
+import { type E2b, metadataQuery, shareE2b, timeAt } from './e2b-client.ts';
 import type { TestApp } from './helpers.ts';
 
 describe("listing E2B's sandboxes", () => {
@@ -65,12 +65,20 @@ describe("listing E2B's sandboxes", () => {
   });
 
   it('200: takes a filter of more pairs than an expression of SQLite may have', async () => {
-    const many = Object.fromEntries(Array.from({ length: 1200 }, (_, n) => [`k${n}`, `${n % 10}`]));
+    const many = Object.fromEntries(Array.from({ length: 1100 }, (_, n) => [`k${n}`, `${n % 10}`]));
     const match = await e2b.create({ metadata: many });
-    await e2b.create({ metadata: { ...many, k1199: '0' } });
+    await e2b.create({ metadata: { ...many, k1099: '0' } });
     const query = `metadata=${encodeURIComponent(new URLSearchParams(many).toString())}`;
     expect(await e2b.listed(query)).to.deep.equal([match]);
     expect((await e2b.list(query)).headers).to.include({ 'x-total-running': '1' });
+  });
+
+  it('400: a filter that is longer than 8,192 characters', async () => {
+    const value = 'x'.repeat(8190);
+    const id = await e2b.create({ metadata: { a: value } });
+    for (const list of [e2b.listed, e2b.running]) expect(await list(metadataQuery({ a: value }))).to.deep.equal([id]);
+    for (const path of ['/v2/sandboxes', '/sandboxes'])
+      await e2b.refused(metadataQuery({ aa: value }), /metadata/, path);
   });
 
   it('400: states, orders and limits that there are not', async () => {

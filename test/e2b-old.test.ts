@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { Kysely } from 'kysely';
 import { createApiKey } from '../db/credentials.ts';
 import { cli } from '../db/events.ts';
+import { allPairsOf } from '../db/metadata.ts';
 import { migrate, migrations } from '../db/migrate.ts';
 import { installMembers, PairCollector } from '../db/pairs.ts';
 import { positionOf } from '../db/positions.ts';
@@ -39,7 +40,7 @@ async function firstVersion(
         values (1, '{"A":"b"}', 512, 2, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(...values);
-    pairs.add(1, n, metadata as Record<string, string>);
+    pairs.add(1, n, allPairsOf(metadata as Record<string, string>));
   }
   const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite) });
   await write(db, (trx) => pairs.save(trx));

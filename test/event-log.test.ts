@@ -80,7 +80,7 @@ describe('the event log', () => {
           else if (each.kind === 'wait') app.clock.now += each.seconds * 1000;
           else if (each.kind === 'kill all') {
             const criteria = { metadata: {}, statuses: ['active', 'paused'] as const, olderThanSeconds: 30, limit: 2 };
-            await write(db, (trx) => killMatching(trx, now(), by, { ...criteria, statuses: [...criteria.statuses] }));
+            await write(db, (trx) => killMatching(trx, now, by, { ...criteria, statuses: [...criteria.statuses] }));
           }
         }
         const told = await replayed(owner.id);

@@ -1,14 +1,15 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { deleteUser } from '../db/accounts.ts';
 import { insertSandbox, SandboxInserter } from '../db/insert.ts';
 import type { JsonObject } from '../db/json.ts';
 import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../db/lifecycle.ts';
+import { listSandboxes } from '../db/list.ts';
 import { compileFilter } from '../db/metadata.ts';
 import { openStore } from '../db/open.ts';
 import { disorderOf } from '../db/ordinals.ts';
 import { checkIndex, reorder } from '../db/reindex.ts';
-import { listSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
 import { actor, type Caller, startApp, type TestApp } from './helpers.ts';
 
@@ -163,6 +164,8 @@ describe('the metadata index', () => {
     while (!found) {
       await pauseSandbox(db, clock, actor(alice), 's5');
       await resumeSandbox(db, clock, actor(alice), 's5', 60);
+      // As between two requests.
+      await nextTurn();
     }
     await listing;
     expect(new Set(found)).to.deep.equal(new Set(Array.from({ length: 600 }, (_, n) => `s${n * 10 + 5}`)));

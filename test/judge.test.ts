@@ -5,9 +5,9 @@ import { createUser } from '../db/accounts.ts';
 import { cli } from '../db/events.ts';
 import { insertSandbox } from '../db/insert.ts';
 import { type JsonObject, parseJson } from '../db/json.ts';
+import { listSandboxes } from '../db/list.ts';
 import { compileFilter, contains } from '../db/metadata.ts';
 import { openStore, type Store } from '../db/open.ts';
-import { listSandboxes } from '../db/sandboxes.ts';
 import { write } from '../db/sqlite.ts';
 
 /** `JUDGE_PAIRS=200000 npx mocha --grep judge` compares more. */

@@ -107,6 +107,7 @@ describe('POST /v1/sandboxes/kill', () => {
   });
 
   it('waits for another process, and asks to come again when that takes too long', async () => {
+    await insert({});
     await withWriteLock(app(), async () => {
       const { status, headers } = await kill({ all: true });
       expect(status).to.equal(503);

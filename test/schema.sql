@@ -11,9 +11,11 @@ CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, memb
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text) strict;
 CREATE INDEX sandboxes_due on sandboxes (end_at) where status = 'active';
 CREATE INDEX sandboxes_ended on sandboxes (coalesce(end_at, started_at)) where status = 'killed';
-CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at desc, id) where status <> 'killed';
+CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at desc, id, status, end_at, on_timeout, template_id) where status <> 'killed';
+CREATE INDEX sandboxes_living on sandboxes (position, status, end_at, on_timeout) where status <> 'killed';
 CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
 CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, unique (owner_id, name) ) strict;
+CREATE INDEX snapshots_by_sandbox on snapshots (owner_id, sandbox_id, created_at desc, id);
 CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id);
 CREATE TABLE users ( id integer primary key autoincrement, name text not null unique, password_hash text, created_at integer not null, disorder_milliseconds integer not null default 0 ) strict;
 CREATE TABLE webhook_deliveries ( seq integer primary key autoincrement, id text not null unique, endpoint_id text not null references webhook_endpoints (id) on delete cascade, event_seq integer, kind text not null, body text not null, status text not null check (status in ('pending', 'succeeded', 'failed')), attempts integer not null, round integer not null, next_attempt_at integer, last_attempt_at integer, response_status integer, error text, created_at integer not null ) strict;

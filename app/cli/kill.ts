@@ -2,8 +2,7 @@ import { type Command, Option } from 'commander';
 import { getUser } from '../../db/accounts.ts';
 import { cli } from '../../db/events.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
-import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
-import type { Sandbox } from '../../db/sandboxes.ts';
+import { findMatching, type KillCriteria, killMatching, type Match } from '../../db/kill.ts';
 import { read, type Trx, write } from '../../db/sqlite.ts';
 import { jsonLine } from '../printable.ts';
 import { duration } from '../setting.ts';
@@ -50,7 +49,7 @@ export function killCommand(program: Command, terminal: Terminal): void {
     );
 }
 
-type Found = Sandbox & { owner: string };
+type Found = Match & { owner: string };
 
 async function killAll(trx: Trx, now: number, criteria: KillCriteria, { user, dryRun }: Flags): Promise<Found[]> {
   const everybody = trx.selectFrom('users').select(['id', 'name']).orderBy('name');
@@ -61,7 +60,7 @@ async function killAll(trx: Trx, now: number, criteria: KillCriteria, { user, dr
     if (limit === 0) break;
     const { sandboxes } = await (dryRun
       ? findMatching(trx, now, ownerId, { ...criteria, limit })
-      : killMatching(trx, now, { ...cli, ownerId }, { ...criteria, limit }));
+      : killMatching(trx, () => now, { ...cli, ownerId }, { ...criteria, limit }));
     found.push(...sandboxes.map((sandbox) => ({ ...sandbox, owner })));
   }
   return found;

@@ -1,7 +1,6 @@
 import { type RequestHandler, Router } from 'express';
 import { JsonError, type JsonObject } from '../../db/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts';
-import { read, write } from '../../db/sqlite.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf, requireWriter } from '../auth.ts';
 import type { Context } from '../server.ts';
@@ -25,8 +24,8 @@ function kill({ store, now }: Context): RequestHandler {
     const by = actorOf(req);
     const criteria = criteriaOf(body);
     const { sandboxes, hasMore } = await (body.dry_run
-      ? read(store.db, (trx) => findMatching(trx, now(), by.ownerId, criteria))
-      : write(store.db, (trx) => killMatching(trx, now(), by, criteria)));
+      ? findMatching(store.db, now(), by.ownerId, criteria)
+      : killMatching(store.db, now, by, criteria));
     const ids = sandboxes.map(({ id }) => id);
     const killed = { ids, count: ids.length, has_more: hasMore, dry_run: body.dry_run };
     res.json(killed satisfies Schemas['KilledSandboxes']);

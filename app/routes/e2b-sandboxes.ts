@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type RequestHandler, Router } from 'express';
 import { createSandbox } from '../../db/create.ts';
 import { StoreError } from '../../db/errors.ts';
@@ -13,8 +12,11 @@ import {
 } from '../../db/lifecycle.ts';
 import { compileFilter } from '../../db/metadata.ts';
 import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../db/pages.ts';
-import { getLiveSandbox } from '../../db/sandboxes.ts';
+import { getLiveSandbox, type Sandbox } from '../../db/sandboxes.ts';
+import { wholeSandboxes } from '../../db/texts.ts';
+import { Turns } from '../../db/turns.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { sendArray } from '../array.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from '../e2b.ts';
@@ -35,6 +37,9 @@ import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
 
 type Schemas = components['schemas'];
+
+/** How many sandboxes of a whole list are read at a time. */
+const pageOfWhole = 250;
 
 const statusOf = { running: 'active', paused: 'paused' } as const;
 
@@ -84,29 +89,35 @@ function create({ store, now }: Context): RequestHandler {
   };
 }
 
-function list({ store, now }: Context): RequestHandler {
+function list({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const query = req.query as unknown as ListQuery;
     const states = query.state ?? ['running', 'paused'];
     const wanted: SandboxQuery = {
       statuses: states.map((state) => statusOf[state]),
-      pairs: compileFilter(metadataFilter(query.metadata)).pairs,
-      startedSince: query.startedAfter === undefined ? null : wholeMilliseconds(query.startedAfter),
+      filter: compileFilter(metadataFilter(query.metadata)),
+      since: query.startedAfter === undefined ? null : wholeMilliseconds(query.startedAfter),
+      until: null,
       templateId: query.template === undefined ? null : untagged(query.template, namespaceOf(user.name)),
       order: query.order,
       after: readToken(query.nextToken, query.order),
       limit: Number(query.limit),
     };
     const time = now();
-    const { sandboxes, hasMore } = await listPage(store.db, time, user.id, wanted);
+    const turns = new Turns();
+    const { sandboxes, hasMore } = await listPage(store.db, time, user.id, wanted, turns);
     const last = sandboxes.at(-1);
     if (hasMore && last) res.set('X-Next-Token', nextToken(last, query.order));
     if (states.includes('running')) {
-      res.set('X-Total-Running', String(await countRunning(store.db, time, user.id, wanted)));
+      res.set('X-Total-Running', String(await countRunning(store.db, time, user.id, wanted, turns)));
     }
-    res.json(sandboxes.map(listedSandbox));
+    await sendArray(res, config, wholeSandboxes(store.db, sandboxes), listedText, turns);
   };
+}
+
+function listedText(sandbox: Sandbox): string {
+  return JSON.stringify(listedSandbox(sandbox));
 }
 
 type ListQuery = {
@@ -119,18 +130,21 @@ type ListQuery = {
   nextToken?: string;
 };
 
-function listRunning({ store, now }: Context): RequestHandler {
+function listRunning({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { pairs } = compileFilter(metadataFilter(req.query.metadata as string | undefined));
-    const wanted: SandboxQuery = { ...everything, statuses: ['active'], pairs, limit: 1000 };
-    const found: Schemas['ListedSandbox'][] = [];
-    for (let after: Cursor | null = null; ; await nextTurn()) {
-      const { sandboxes, hasMore } = await listPage(store.db, now(), principalOf(req).user.id, { ...wanted, after });
-      found.push(...sandboxes.map(listedSandbox));
-      after = sandboxes.at(-1) ?? null;
-      if (!hasMore) break;
+    const { user } = principalOf(req);
+    const filter = compileFilter(metadataFilter(req.query.metadata as string | undefined));
+    const wanted: SandboxQuery = { ...everything, statuses: ['active'], filter, limit: pageOfWhole };
+    const turns = new Turns();
+    async function* running(): AsyncGenerator<Sandbox> {
+      for (let after: Cursor | null = null; ; ) {
+        const { sandboxes, hasMore } = await listPage(store.db, now(), user.id, { ...wanted, after }, turns);
+        yield* wholeSandboxes(store.db, sandboxes);
+        after = sandboxes.at(-1) ?? null;
+        if (!hasMore) return;
+      }
     }
-    res.json(found);
+    await sendArray(res, config, running(), listedText, turns);
   };
 }
 

@@ -1,9 +1,12 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import { forkSandbox } from '../../db/create.ts';
 import { StoreError } from '../../db/errors.ts';
-import { deleteSnapshot, listSnapshots, snapshotSandbox } from '../../db/snapshots.ts';
+import type { Cursor } from '../../db/pages.ts';
+import { deleteSnapshot, type ListedSnapshot, listSnapshots, snapshotSandbox } from '../../db/snapshots.ts';
 import { write } from '../../db/sqlite.ts';
+import { Turns } from '../../db/turns.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { sendArray } from '../array.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { snapshotInfo, startedSandbox, template } from '../e2b.ts';
@@ -13,6 +16,9 @@ import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
 
 type Schemas = components['schemas'];
+
+/** How many snapshots of the whole list are read at a time. */
+const pageOfWhole = 250;
 
 export function e2bSnapshotsRoutes(context: Context): Router {
   const router = Router();
@@ -70,11 +76,20 @@ function list({ store }: Context): RequestHandler {
   };
 }
 
-function listTemplates({ store }: Context): RequestHandler {
+function listTemplates({ store, config }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
-    const snapshots = await listSnapshots(store.db, user.id, {});
-    res.json(snapshots.map((snapshot) => template(snapshot, namespaceOf(user.name))));
+    const namespace = namespaceOf(user.name);
+    async function* all(): AsyncGenerator<ListedSnapshot> {
+      for (let after: Cursor | null = null; ; ) {
+        const page: ListedSnapshot[] = await listSnapshots(store.db, user.id, { after, limit: pageOfWhole });
+        yield* page;
+        const last = page.at(-1);
+        if (!last || page.length < pageOfWhole) return;
+        after = { startedAt: last.createdAt, id: last.id };
+      }
+    }
+    await sendArray(res, config, all(), (snapshot) => JSON.stringify(template(snapshot, namespace)), new Turns());
   };
 }
 

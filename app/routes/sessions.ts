@@ -3,8 +3,12 @@ import { createSandbox } from '../../db/create.ts';
 import { findByApiKey } from '../../db/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
 import { endSandbox } from '../../db/lifecycle.ts';
-import { findAnyonesSandbox, findSandbox, getSandbox, listSandboxes } from '../../db/sandboxes.ts';
+import { listSandboxes } from '../../db/list.ts';
+import { findAnyonesSandbox, findSandbox, getSandbox } from '../../db/sandboxes.ts';
+import { areWhole, wholeSandboxes } from '../../db/texts.ts';
+import { Turns } from '../../db/turns.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { sendArray } from '../array.ts';
 import { actorOf, admit, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import { filterProblems, readFilter } from '../filter.ts';
@@ -12,7 +16,7 @@ import { session, sessionStatus, sessionUsage, wantedSandbox } from '../instavm.
 import type { Context } from '../server.ts';
 import { isUuid, sandboxOfSession, sessionIdOf } from '../session-id.ts';
 import { isBreach, isValidatorError, problemsOf, ValidationFailure } from '../validation.ts';
-import { sandboxInfos, sendJson } from '../wire.ts';
+import { jsonArray, sandboxInfo, sendJson } from '../wire.ts';
 
 export function sessionsRoutes(context: Context): Router {
   const router = Router();
@@ -30,8 +34,10 @@ function list({ store, now, config }: Context): RequestHandler {
     const { user } = principalOf(req);
     const filter = readFilter(req.query.metadata as string | null | undefined);
     const limit = Number(req.query.limit);
-    const sandboxes = await listSandboxes(store.db, now(), user.id, { filter, limit });
-    sendJson(res, config, sandboxInfos(sandboxes));
+    const turns = new Turns();
+    const found = await listSandboxes(store.db, now(), user.id, { filter, limit }, turns);
+    if (areWhole(found)) sendJson(res, config, jsonArray(found, sandboxInfo));
+    else await sendArray(res, config, wholeSandboxes(store.db, found), sandboxInfo, turns);
   };
 }
 

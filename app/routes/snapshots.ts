@@ -1,14 +1,16 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../db/errors.ts';
 import { defaultSize } from '../../db/insert.ts';
-import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from '../../db/snapshots.ts';
+import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots, wholeSnapshots } from '../../db/snapshots.ts';
 import { write } from '../../db/sqlite.ts';
+import { Turns } from '../../db/turns.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { sendArray } from '../array.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import { snapshot } from '../instavm.ts';
 import type { Context } from '../server.ts';
-import { jsonArray, sendJson } from '../wire.ts';
+import { sendJson } from '../wire.ts';
 
 export function snapshotsRoutes(context: Context): Router {
   const router = Router();
@@ -24,7 +26,7 @@ function list({ store, config }: Context): RequestHandler {
     const { limit, type } = req.query;
     const ownerId = principalOf(req).user.id;
     const found = type === 'system' ? [] : await listSnapshots(store.db, ownerId, { limit: Number(limit) });
-    sendJson(res, config, jsonArray(found, snapshot));
+    await sendArray(res, config, wholeSnapshots(store.db, found), snapshot, new Turns());
   };
 }
 

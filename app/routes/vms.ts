@@ -5,11 +5,14 @@ import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../db
 import { everything, listPage } from '../../db/pages.ts';
 import { getSandbox, type Sandbox } from '../../db/sandboxes.ts';
 import { snapshotSandbox } from '../../db/snapshots.ts';
+import { wholeSandboxes } from '../../db/texts.ts';
+import { Turns } from '../../db/turns.ts';
 import type { components } from '../../spec/types.gen.ts';
+import { sendArray } from '../array.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { defaultLifetimeSeconds, snapshot, timeoutActionOf, wantedSandbox } from '../instavm.ts';
 import type { Context } from '../server.ts';
-import { jsonArray, sendJson, vm } from '../wire.ts';
+import { sendJson, vm } from '../wire.ts';
 
 type Schemas = components['schemas'];
 
@@ -33,8 +36,9 @@ function list({ store, now, config }: Context): RequestHandler {
     const isAll = all === '' || all === 'true' || all === '1';
     const statuses = isAll ? everything.statuses : ['active' as const];
     const wanted = { ...everything, statuses, limit: Number(limit) };
-    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted);
-    sendJson(res, config, jsonArray(sandboxes, vm));
+    const turns = new Turns();
+    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted, turns);
+    await sendArray(res, config, wholeSandboxes(store.db, sandboxes), vm, turns);
   };
 }
 

@@ -8,7 +8,7 @@ import type { Target } from './target.ts';
 
 const calmMilliseconds = 1500;
 const rounds = 5;
-const path = '/v1/sessions/sandboxes?limit=10';
+const path = '/v1/sessions/sandboxes?limit=1';
 
 /**
  * Runs a flood while somebody else goes on asking; returns what the flood says, or how the other one fared where they were

@@ -5,17 +5,22 @@ import { throwBreaches } from '../contract.ts';
 import { closeApps, removeDirectories } from '../helpers.ts';
 import AbuseTable from './table.ts';
 
-const usage = `npm run abuse -- [--full]
+const usage = `npm run abuse -- [--full] [--grep=TEXT]
 
-  --full   10,000 half-open connections instead of 3,000: the limit of open files must be above that (ulimit -n)
+  --full        10,000 half-open connections instead of 3,000: the limit of open files must be above that (ulimit -n);
+                and an owner of 100,000 sandboxes instead of 20,000
+  --grep=TEXT   only the cases with this in their name
 `;
 
-const unknown = process.argv.slice(2).find((argument) => argument !== '--full');
+const isKnown = (argument: string) => argument === '--full' || argument.startsWith('--grep=');
+const unknown = process.argv.slice(2).find((argument) => !isKnown(argument));
 if (unknown !== undefined) {
   process.stderr.write(unknown === '--help' ? usage : `${unknown} is no option\n\n${usage}`);
   process.exit(unknown === '--help' ? 0 : 1);
 }
-const mocha = new Mocha({ reporter: AbuseTable, timeout: 120_000 });
+const mocha = new Mocha({ reporter: AbuseTable, timeout: 600_000 });
+const wanted = process.argv.find((argument) => argument.startsWith('--grep='));
+if (wanted) mocha.grep(wanted.slice('--grep='.length));
 mocha.rootHooks({
   async afterEach() {
     await closeApps();

@@ -7,3 +7,10 @@ const isFull = process.argv.includes('--full');
 export const halfOpen = isFull ? 10_000 : isMeasured ? 3000 : 400;
 export const slowClients = isMeasured ? 500 : 40;
 export const repeats = isMeasured ? 200 : 20;
+
+/** What the owner has whose heavy requests are tried. */
+export const owned = isFull
+  ? { sandboxes: 100_000, large: 1000, snapshots: 20_000, events: 100_000, atOnce: 64 }
+  : isMeasured
+    ? { sandboxes: 20_000, large: 200, snapshots: 2000, events: 20_000, atOnce: 16 }
+    : { sandboxes: 400, large: 5, snapshots: 20, events: 200, atOnce: 4 };
