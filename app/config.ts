@@ -222,3 +222,14 @@ export function readConformTarget(flags: ConformTarget, env: NodeJS.ProcessEnv =
   ]);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined && value !== ''));
 }
+
+/** Every variable that the program reads. */
+export const variables: string[] = [
+  ...Object.values(settings).map(({ variable }) => variable),
+  ...Object.values(conformVariables),
+];
+
+/** Returns the names of all variables that are set. */
+export function setVariables(env: NodeJS.ProcessEnv = process.env): string[] {
+  return Object.keys(env);
+}

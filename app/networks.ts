@@ -20,9 +20,18 @@ function wholeAddress(address: ipaddr.IPv4 | ipaddr.IPv6): AllowedNetworks[numbe
   return [address, address.kind() === 'ipv4' ? 32 : 128];
 }
 
-/** Returns the URL of a server that listens at an address. */
+/** What stands for every address of a machine, and the one at which the machine itself reaches it. */
+const wildcards: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+/** Returns whether a server that listens at an address listens at all addresses of the machine. */
+export function isWildcard(address: string): boolean {
+  return Object.hasOwn(wildcards, address);
+}
+
+/** Returns the URL of a server that listens at an address: one that works on its own machine, in every client. */
 export function urlOf(scheme: 'http' | 'https', { address, family, port }: AddressInfo): string {
-  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  const reached = wildcards[address] ?? address;
+  return `${scheme}://${family === 'IPv6' ? `[${reached}]` : reached}:${port}`;
 }
 
 /** Returns a URL's host as an address is written, without the brackets that a URL has around it. */

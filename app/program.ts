@@ -4,6 +4,7 @@ import { completionCommand } from './cli/completion.ts';
 import { conformCommand } from './cli/conform.ts';
 import { deployCommands } from './cli/deploy.ts';
 import { doctorCommand } from './cli/doctor.ts';
+import { healthCommand } from './cli/health.ts';
 import { keysCommand } from './cli/keys.ts';
 import { killCommand } from './cli/kill.ts';
 import { openapiCommand } from './cli/openapi.ts';
@@ -12,6 +13,8 @@ import { serveCommand } from './cli/serve.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
+import { setVariables } from './config.ts';
+import { misspeltWarnings } from './misspelt.ts';
 import { Output } from './output.ts';
 import { printable } from './printable.ts';
 import { versionText } from './version.ts';
@@ -31,6 +34,9 @@ function createProgram(terminal: Terminal): Command {
     terminal.stdout.write(`${versionText()}\n`);
     throw new CommanderError(0, 'sandpit.version', '');
   });
+  program.hook('preAction', () => {
+    for (const warning of misspeltWarnings(setVariables())) terminal.stderr.write(`${printable(warning)}\n`);
+  });
   serveCommand(program, terminal);
   usersCommand(program, terminal);
   keysCommand(program, terminal);
@@ -38,6 +44,7 @@ function createProgram(terminal: Terminal): Command {
   transferCommands(program, terminal);
   backupCommands(program, terminal);
   doctorCommand(program, terminal);
+  healthCommand(program, terminal);
   openapiCommand(program, terminal);
   proxyCommand(program, terminal);
   conformCommand(program, terminal);

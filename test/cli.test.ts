@@ -255,6 +255,26 @@ describe('sandpit', () => {
     expect(names).to.have.members(steering.map((text) => `a${text}b`));
   });
 
+  it('warns of a variable that is no setting, and names the nearest that is', async () => {
+    await runs('users', 'create', 'alice');
+    const env = {
+      SANDPIT_DB: db,
+      SANDPIT_PROT: '1',
+      SANDPIT_CONFROM_URL: 'x',
+      SANDPIT_LOG_LEVEL: 'info',
+      SANDPITS: 'x',
+    };
+    const { code, stderr } = await sandpit(['users', 'list'], { env });
+    expect([code, stderr.split('\n').sort()]).to.deep.equal([
+      0,
+      [
+        '',
+        'Warning: SANDPIT_CONFROM_URL is no setting and is ignored. Is SANDPIT_CONFORM_URL meant?',
+        'Warning: SANDPIT_PROT is no setting and is ignored. Is SANDPIT_PORT meant?',
+      ],
+    ]);
+  });
+
   it('fails in one style, with a hint', async () => {
     for (const args of [['keys', 'lst'], ['users', 'create'], ['serve', '--prt', '1'], ['nope']]) {
       const { code, stderr } = await sandpit(args);

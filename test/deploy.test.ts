@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import { executable, sandpit } from './process.ts';
+import { temporaryDirectory } from './helpers.ts';
+import { executable, sandpit, serve } from './process.ts';
 
 describe('what a deployment needs', () => {
   it('service prints a unit that keeps the database and locks the rest away', async () => {
@@ -18,11 +21,31 @@ describe('what a deployment needs', () => {
     }
   });
 
+  it('the README names one database, the one of the unit: a command word for word makes no other', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+    const named = [...readme.matchAll(/\/var\/lib\/[\w./-]+\.db/g)].map(([file]) => file);
+    expect(named).to.have.length.above(1);
+    expect(new Set(named)).to.deep.equal(new Set(['/var/lib/sandpit/sandpit.db']));
+  });
+
   it('dockerfile prints one that starts the executable as nobody in particular', async () => {
     const { stdout } = await sandpit(['dockerfile']);
     expect(stdout)
-      .to.match(/^COPY sandpit-\S+ \/usr\/local\/bin\/sandpit$/m)
+      .to.match(/^ARG EXECUTABLE=sandpit-linux-(x64|arm64)\nCOPY \$\{EXECUTABLE\} \/usr\/local\/bin\/sandpit$/m)
+      .and.match(/^HEALTHCHECK .*CMD \["\/usr\/local\/bin\/sandpit", "health"\]$/m)
       .and.match(/^USER 65532:65532$/m);
+  });
+
+  it('health says whether the server of these settings is well', async () => {
+    const server = await serve(['--db', join(temporaryDirectory(), 'sandpit.db'), '--host', '0.0.0.0']);
+    const { port } = new URL(server.url);
+    const asked = await sandpit(['health'], { env: { SANDPIT_HOST: '0.0.0.0', SANDPIT_PORT: port } });
+    expect(asked).to.include({ code: 0, stdout: `http://127.0.0.1:${port}/health answers 200\n` });
+    expect((await sandpit(['health', '--port', port, '--ready'])).code).to.equal(0);
+    await server.stop();
+    const gone = await sandpit(['health', '--port', port]);
+    expect(gone.code).to.equal(1);
+    expect(gone.stderr).to.match(/^sandpit: .*\/health does not answer: .*ECONNREFUSED/);
   });
 
   it('completion completes commands, their commands and their flags', async function () {

@@ -114,7 +114,9 @@ describe('serve without a certificate', () => {
     await open.stop();
     expect(open.output.stderr.match(/without TLS/g)).to.have.length(1);
     expect(open.output.stderr).to.match(/ http:\/\/127\.0\.0\.1:\d+\/v1\/sessions\/sandboxes\n/);
-    expect(open.output.stderr).to.match(/ answers on http:\/\/0\.0\.0\.0:\d+\n/);
+    expect(open.output.stderr).to.match(
+      / answers on http:\/\/127\.0\.0\.1:\d+ and at this machine's other addresses\n/,
+    );
     const local = await start();
     await local.stop();
     expect(local.output.stderr).not.to.contain('TLS');

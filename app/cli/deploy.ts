@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { isExecutable } from '../../spec/assets.ts';
 import type { Terminal } from './terminal.ts';
@@ -13,10 +12,7 @@ export function deployCommands(program: Command, { stdout }: Terminal): void {
     .command('dockerfile')
     .description('print a Dockerfile around the executable')
     .action(
-      () =>
-        void stdout.write(
-          dockerfile(isExecutable() && process.platform === 'linux' ? basename(process.execPath) : 'sandpit-linux-x64'),
-        ),
+      () => void stdout.write(dockerfile(`sandpit-linux-${process.platform === 'linux' ? process.arch : 'x64'}`)),
     );
 }
 
@@ -80,16 +76,19 @@ function quoted(path: string): string {
 }
 
 function dockerfile(executable: string): string {
-  return `# docker build -t sandpit . && docker run -p 127.0.0.1:3000:3000 -v sandpit:/data sandpit
+  return `# Beside the executable as npm run package makes it; another name goes into --build-arg EXECUTABLE=...
+# docker build -t sandpit . && docker run -p 127.0.0.1:3000:3000 -v sandpit:/data sandpit
 # Before it goes on a network: -e SANDPIT_TLS_CERT=... -e SANDPIT_TLS_KEY=..., or a proxy with TLS and SANDPIT_TRUST_PROXY.
 # docker kill --signal HUP has it read a renewed certificate.
 FROM debian:12-slim
-COPY ${executable} /usr/local/bin/sandpit
+ARG EXECUTABLE=${executable}
+COPY \${EXECUTABLE} /usr/local/bin/sandpit
 RUN install -d -o 65532 -g 65532 -m 700 /data
 USER 65532:65532
 ENV SANDPIT_HOST=0.0.0.0 SANDPIT_DB=/data/sandpit.db
 VOLUME /data
 EXPOSE 3000
+HEALTHCHECK --start-period=10s --timeout=5s CMD ["/usr/local/bin/sandpit", "health"]
 ENTRYPOINT ["/usr/local/bin/sandpit"]
 CMD ["serve"]
 `;

@@ -6,7 +6,7 @@ import { createFirstUser } from '../bootstrap.ts';
 import { type Config, ConfigError, readConfig, settings } from '../config.ts';
 import { type OpenLog, openLog } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
-import { hostOf } from '../networks.ts';
+import { isWildcard } from '../networks.ts';
 import { createServer, type SandpitServer } from '../server.ts';
 import { addSettings, upgradeNotice } from './options.ts';
 import type { Terminal } from './terminal.ts';
@@ -51,7 +51,7 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
     reloadWhenTold(server, config, terminal);
-    if (config.tlsCert === undefined && !isLoopback(hostOf(new URL(url)))) stderr.write(plainWarning(url));
+    if (config.tlsCert === undefined && !isLoopback(config.host)) stderr.write(plainWarning(config.host));
     const firstKey = await createFirstUser(server.context);
     if (firstKey && config.apiKey) stderr.write(welcome(url, null));
     else if (firstKey) showOnce(welcome(url, firstKey), stderr, log);
@@ -100,8 +100,8 @@ function reloadWhenTold(server: SandpitServer, { tlsCert }: Config, { stdin, std
   });
 }
 
-function plainWarning(url: string): string {
-  return `Warning: ${url} is open to the network without TLS, so API keys can be read on the way. \
+function plainWarning(host: string): string {
+  return `Warning: ${isWildcard(host) ? 'this server' : host} is open to the network without TLS, so API keys can be read on the way. \
 Give --tls-cert and --tls-key, or listen on 127.0.0.1 with a TLS proxy before it.\n`;
 }
 
@@ -124,7 +124,7 @@ const metricsWarning = 'Warning: metrics are open to the network without TLS, so
 function greeting({ context: { config, contract }, metricsUrl }: SandpitServer, url: string): string {
   const metrics = metricsUrl();
   const lines = [
-    `Sandpit ${contract.info.version} answers on ${url}`,
+    `Sandpit ${contract.info.version} answers on ${url}${isWildcard(config.host) ? " and at this machine's other addresses" : ''}`,
     `API reference: ${url}/docs   database: ${config.db}`,
     ...(metrics ? [`Metrics: ${metrics}${config.metricsToken ? ', with the token' : ''}`] : []),
   ];
@@ -133,15 +133,13 @@ function greeting({ context: { config, contract }, metricsUrl }: SandpitServer, 
 
 /** A key that was given is known already, and has no business in a container's log. */
 function welcome(url: string, key: string | null): string {
-  // Not every client takes the address that stands for all for one to go to.
-  const here = url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const shown = key ? `this API key, which is not shown again:\n\n  ${key}` : 'the API key that was given.';
   return `
 This database is new. User admin was made, with ${shown}
 
 Try it:
 
-  curl -H 'X-API-Key: ${key ?? '...'}' ${here}/v1/sessions/sandboxes
+  curl -H 'X-API-Key: ${key ?? '...'}' ${url}/v1/sessions/sandboxes
 
 `;
 }

@@ -1,7 +1,8 @@
+import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { bundle } from './bundle.ts';
 import { buildExecutable } from './executable.ts';
-import { hostPlatform, platforms } from './platforms.ts';
+import { hostPlatform, platforms, work } from './platforms.ts';
 
 const help = `Usage: npm run package [-- options]
 
@@ -26,9 +27,15 @@ else await buildAll(values.all ? platforms : (values.platform ?? [hostPlatform])
 async function buildAll(wanted: readonly string[]): Promise<void> {
   const unknown = wanted.find((name) => !platforms.includes(name));
   if (unknown !== undefined) throw new Error(`there is no platform ${unknown}: choose from ${platforms.join(', ')}`);
-  await bundle();
-  for (const platform of wanted) {
-    const { file, bytes } = buildExecutable(platform);
-    process.stdout.write(`${file}  ${(bytes / 2 ** 20).toFixed(1)} MiB\n`);
+  try {
+    process.stderr.write('Bundling the program...\n');
+    await bundle();
+    for (const platform of wanted) {
+      process.stderr.write(`Building for ${platform}...\n`);
+      const { file, bytes } = buildExecutable(platform);
+      process.stdout.write(`${file}  ${(bytes / 2 ** 20).toFixed(1)} MiB\n`);
+    }
+  } finally {
+    rmSync(work, { recursive: true, force: true });
   }
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const dist = join(root, 'dist');
-/** What goes into the executables, and may be deleted. */
+/** What goes into the executables; deleted when they are built. */
 export const work = join(dist, 'work');
 
 /** The packages that hold Node's own binary, by platform; their versions are those of package.json. */
