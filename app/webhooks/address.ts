@@ -1,7 +1,8 @@
-import { lookup as resolve } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { type AllowedNetworks, hostOf } from '../networks.ts';
+import { addressesOf, type NameServers, nameServers } from './resolve.ts';
 
 /** What is given out of IPv6 (IANA, "IPv6 Global Unicast Address Assignments"); the rest leads nowhere, or where nobody meant it to. */
 const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
@@ -46,18 +47,21 @@ export function requireSendable(text: string, allowed: AllowedNetworks): URL {
 }
 
 /** Returns what a connection asks for the addresses of a name: it gets all or, where one is refused, AddressRefused. */
-export function guardedLookup(allowed: AllowedNetworks): LookupFunction {
+export function guardedLookup(allowed: AllowedNetworks, servers = nameServers): LookupFunction {
   return (name, options, answer) => {
-    resolve(name, { ...options, all: true }, (error, addresses) => {
-      if (error) return answer(error, []);
-      try {
-        for (const { address } of addresses) requireReachable(address, allowed);
-      } catch (refused) {
-        return answer(refused as Error, []);
-      }
-      const [first] = addresses;
-      if (options.all || !first) answer(null, addresses);
-      else answer(null, first.address, first.family);
-    });
+    reachableOf(name, allowed, servers).then(
+      (addresses) => {
+        const [first] = addresses;
+        if (options.all || !first) answer(null, addresses);
+        else answer(null, first.address, first.family);
+      },
+      (error) => answer(error, []),
+    );
   };
+}
+
+async function reachableOf(name: string, allowed: AllowedNetworks, servers: NameServers): Promise<LookupAddress[]> {
+  const addresses = await addressesOf(name, servers);
+  for (const { address } of addresses) requireReachable(address, allowed);
+  return addresses;
 }
