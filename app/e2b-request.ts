@@ -3,7 +3,6 @@ import { StoreError } from '../db/errors.ts';
 import type { JsonObject } from '../db/json.ts';
 import { readTime, type Time } from '../spec/time.ts';
 import { HttpError } from './errors.ts';
-import { parseReference } from './references.ts';
 
 /** The contract's bound, for what is cut down to it instead of refused. */
 export const maxLifetimeSeconds = 86_400;
@@ -11,11 +10,9 @@ export const maxLifetimeSeconds = 86_400;
 /** A refresh is never for less. */
 export const minRefreshSeconds = 15;
 
-/** Returns the id in the path. What E2B's older clients put behind it is dropped. Throws HttpError 400 when it can't be one. */
+/** Returns the id in the path. What E2B's older clients put behind it is dropped. */
 export function sandboxIdOf(req: Request): string {
-  const id = withoutClient(req.params.sandboxID as string);
-  if (!/^[a-z0-9-]+$/.test(id)) throw new HttpError(400, 'Invalid sandbox ID');
-  return id;
+  return withoutClient(req.params.sandboxID as string);
 }
 
 /** Returns a sandbox's id without what E2B's older clients put behind it, a dash and a client's id. */
@@ -32,19 +29,6 @@ export const unknownSandbox: ErrorRequestHandler = (error, req, _res, next) => {
   }
   next(error.code === 'paused' ? new HttpError(404, `Sandbox "${sandboxID}" is paused: resume it first`) : error);
 };
-
-/** Returns the timeout of a run that begins, in seconds. Throws HttpError 400 when it would be over at once. */
-export function positive(timeout: number | undefined): number {
-  if (timeout === undefined || timeout <= 0) throw new HttpError(400, 'Timeout must be greater than 0');
-  return timeout;
-}
-
-/** Returns the template to filter by as it is kept. Throws HttpError 400 when it isn't one or has a tag. */
-export function untagged(template: string, ownNamespace: string): string {
-  const reference = parseReference(template, ownNamespace);
-  if (template.includes(':')) throw new HttpError(400, 'Invalid template: tags are not supported here');
-  return reference;
-}
 
 /** Returns the first whole millisecond since 1970 at or after a time in the contract's format. */
 export function wholeMilliseconds(text: string): number {

@@ -15,7 +15,7 @@ import { docsRoutes } from './routes/docs.ts';
 import { e2bEnvdRoutes } from './routes/e2b-envd.ts';
 import { e2bSandboxesRoutes } from './routes/e2b-sandboxes.ts';
 import { e2bSnapshotsRoutes } from './routes/e2b-snapshots.ts';
-import { refuseFilterToo, sessionsRoutes } from './routes/sessions.ts';
+import { refuseBadId, refuseFilterToo, sessionsRoutes } from './routes/sessions.ts';
 import { snapshotsRoutes } from './routes/snapshots.ts';
 import { systemRoutes } from './routes/system.ts';
 import { testRoutes } from './routes/test.ts';
@@ -64,6 +64,7 @@ export function createApp(context: Context): Express {
   app.use(docsRoutes());
   app.use(notFound);
   app.use(refuseFilterToo(context));
+  app.use('/kill', refuseBadId);
   // Twice: what the first answers may break the contract, too.
   app.use(errorHandler(context), errorHandler(context));
   return app;

@@ -1,5 +1,3 @@
-import { HttpError } from './errors.ts';
-
 /**
  * E2B names templates and snapshots `[namespace/]name[:tag]`, in lower case; the tag `default` goes without saying.
  * A namespace is an owner's.
@@ -11,14 +9,9 @@ export function namespaceOf(userName: string): string {
   return userName.toLowerCase().replace(/[^a-z0-9_-]/g, '-');
 }
 
-/**
- * Returns a reference as it is kept: without the owner's namespace and the tag `default`, in lower case.
- * Throws HttpError 400 when it isn't one.
- */
+/** Returns a reference as it is kept: without the owner's namespace and the tag `default`, in lower case. */
 export function parseReference(text: string, ownNamespace: string): string {
-  const parts = partsOf(text);
-  if (!parts) throw new HttpError(400, `Invalid template reference: ${text}`);
-  const { namespace, name, tag } = parts;
+  const { namespace, name, tag } = partsOf(text) as Parts;
   const isOwn = namespace === undefined || namespace === ownNamespace;
   return `${isOwn ? '' : `${namespace}/`}${name}${tag === undefined || tag === 'default' ? '' : `:${tag}`}`;
 }
@@ -36,7 +29,8 @@ export function aliasOf(reference: string): string {
   return partsOf(reference)?.name ?? reference;
 }
 
-function partsOf(text: string): { namespace?: string; name: string; tag?: string } | null {
-  const groups = pattern.exec(text.toLowerCase())?.groups;
-  return groups ? (groups as { name: string }) : null;
+type Parts = { namespace?: string; name: string; tag?: string };
+
+function partsOf(text: string): Parts | null {
+  return (pattern.exec(text.toLowerCase())?.groups as Parts | undefined) ?? null;
 }

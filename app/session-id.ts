@@ -24,8 +24,3 @@ export function sandboxOfSession(sessionId: string): string | null {
       .padStart(20, '0');
   return digits?.length === 20 ? `i${digits}` : null;
 }
-
-/** Returns whether a text is a UUID, a session's or not. */
-export function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
-}

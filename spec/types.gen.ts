@@ -1521,6 +1521,10 @@ export interface components {
         };
         /** Kill */
         Kill: {
+            /**
+             * Format: uuid
+             * @description Anything else than a UUID is answered 400
+             */
             session_id: string;
         };
         /** Killed */
@@ -1715,10 +1719,10 @@ export interface components {
         };
         /** NewSandbox */
         NewSandbox: {
-            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]` in lower case */
+            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]`, in any case, kept in lower case */
             templateID: string;
             /**
-             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @description Seconds from now until the sandbox expires
              * @default 15
              */
             timeout: number;
@@ -1751,10 +1755,10 @@ export interface components {
         };
         /** NewSandboxV2 */
         NewSandboxV2: {
-            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]` in lower case */
+            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]`, in any case, kept in lower case */
             templateID: string;
             /**
-             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @description Seconds from now until the sandbox expires
              * @default 300
              */
             timeout: number;
@@ -1787,7 +1791,7 @@ export interface components {
         };
         /** ConnectSandbox */
         ConnectSandbox: {
-            /** @description Seconds from now that the sandbox is to run at least */
+            /** @description Seconds from now that the sandbox is to run at least; a paused one takes 1 or more */
             timeout: number;
             /** @description Whether memory is restored; there is none */
             memory?: boolean;
@@ -1795,7 +1799,7 @@ export interface components {
         /** ConnectSandboxV2 */
         ConnectSandboxV2: {
             /**
-             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @description Seconds from now that the sandbox is to run at least; a paused one takes 1 or more
              * @default 300
              */
             timeout: number;
@@ -1805,7 +1809,7 @@ export interface components {
         /** ResumedSandbox */
         ResumedSandbox: {
             /**
-             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @description Seconds from now until the sandbox expires
              * @default 15
              */
             timeout: number;
@@ -1839,7 +1843,7 @@ export interface components {
         /** SandboxForkRequest */
         SandboxForkRequest: {
             /**
-             * @description Seconds from now until the sandbox expires; 0 is refused where a sandbox starts
+             * @description Seconds from now until the sandbox expires
              * @default 15
              */
             timeout: number;
@@ -2544,10 +2548,10 @@ export interface components {
         DeliveryId: string;
         /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
         SandboxID: string;
-        /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length */
+        /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length. What can't be decoded to such pairs is refused */
         MetadataPairs: string;
         PageSize: number;
-        /** @description What `X-Next-Token` said */
+        /** @description What `X-Next-Token` said for the same order; anything else is refused */
         NextToken: string;
         EnvdMethod: string;
         EnvdSandboxID: string;
@@ -3510,7 +3514,7 @@ export interface operations {
     e2b_list_running: {
         parameters: {
             query?: {
-                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length */
+                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length. What can't be decoded to such pairs is refused */
                 metadata?: components["parameters"]["MetadataPairs"];
             };
             header?: {
@@ -3570,7 +3574,7 @@ export interface operations {
     e2b_list_v2: {
         parameters: {
             query?: {
-                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length */
+                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length. What can't be decoded to such pairs is refused */
                 metadata?: components["parameters"]["MetadataPairs"];
                 /** @description One or more of the states, joined by commas */
                 state?: components["schemas"]["SandboxState"][];
@@ -3581,7 +3585,7 @@ export interface operations {
                 /** @description By the start */
                 order?: "asc" | "desc";
                 limit?: components["parameters"]["PageSize"];
-                /** @description What `X-Next-Token` said */
+                /** @description What `X-Next-Token` said for the same order; anything else is refused */
                 nextToken?: components["parameters"]["NextToken"];
             };
             header?: {
@@ -4134,7 +4138,7 @@ export interface operations {
                 /** @description Only the snapshot of this name or id, with or without a tag */
                 name?: string;
                 limit?: components["parameters"]["PageSize"];
-                /** @description What `X-Next-Token` said */
+                /** @description What `X-Next-Token` said for the same order; anything else is refused */
                 nextToken?: components["parameters"]["NextToken"];
             };
             header?: {

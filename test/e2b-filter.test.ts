@@ -116,8 +116,7 @@ describe("filtering E2B's sandboxes", () => {
     expect(await e2b.listed('template=default')).to.deep.equal([native]);
     const { body, headers } = await e2b.list('template=nope');
     expect([body, headers['x-total-running']]).to.deep.equal([[], '0']);
-    await e2b.refused('template=base:v1', 'Invalid template: tags are not supported here');
-    for (const text of ['', 'a%20b', 'a/b/c', 'a%25'])
-      await e2b.refused(`template=${text}`, /^Invalid template reference: /);
+    for (const text of ['base:v1', '', 'a%20b', 'a/b/c', 'a%25'])
+      await e2b.refused(`template=${text}`, /^validation error: query.template: String should match pattern/);
   });
 });

@@ -63,7 +63,7 @@ describe("forking E2B's sandboxes", () => {
     }
     expect((await fork(id, { timeout: 0 })).body).to.deep.equal({
       code: 400,
-      message: 'Timeout must be greater than 0',
+      message: 'validation error: body.timeout: Input should be greater than or equal to 1',
     });
     expect(await e2b.listed()).to.deep.equal([id]);
     await e2b.does(id, 'pause');

@@ -87,7 +87,7 @@ describe("the life of E2B's sandboxes", () => {
       const create = (body: object) => e2b.post('/v2/sandboxes', { templateID: 'base', ...body });
       expect((await create({ timeout: 0 })).body).to.deep.equal({
         code: 400,
-        message: 'Timeout must be greater than 0',
+        message: 'validation error: body.timeout: Input should be greater than or equal to 1',
       });
       for (const timeout of [-1, 86_401, 1.5, '60', null]) expect((await create({ timeout })).status).to.equal(400);
       expect((await create({ autoPauseMemory: false })).status).to.equal(400);

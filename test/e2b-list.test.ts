@@ -109,7 +109,7 @@ describe("listing E2B's sandboxes", () => {
     ];
     const times = ['2025-01-18', '2025-13-18T10:30:00Z', '2025-01-18T10:30:00', '2025-01-18T10:30:00+00:00', '0', 'x'];
     for (const text of [...wrong, ...times.map((t) => `${t}__a`)])
-      await e2b.refused(`nextToken=${tokenOf(text)}`, 'Invalid next token');
+      await e2b.refused(`nextToken=${tokenOf(text)}`, notAToken);
     for (const query of [
       `nextToken=${up}`,
       `nextToken=${down}&order=asc`,
@@ -117,13 +117,12 @@ describe("listing E2B's sandboxes", () => {
       'nextToken=%00',
       'nextToken=null',
     ]) {
-      await e2b.refused(query, 'Invalid next token');
+      await e2b.refused(query, notAToken);
     }
   });
 
   it('400: a token with something before or behind it that is not base64url', async () => {
     const token = tokenOf('2025-01-18T10:30:00.000Z__a');
-    for (const text of [`${token}!`, `%20${token}`, `!${token}`])
-      await e2b.refused(`nextToken=${text}`, 'Invalid next token');
+    for (const text of [`${token}!`, `%20${token}`, `!${token}`]) await e2b.refused(`nextToken=${text}`, notAToken);
   });
 });

@@ -126,7 +126,10 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
     it('400: resumes for no time, or more than a day', async () => {
       const id = await paused();
       const { body } = await e2b.post(`/sandboxes/${id}/resume`, { timeout: 0 });
-      expect(body).to.deep.equal({ code: 400, message: 'Timeout must be greater than 0' });
+      expect(body).to.deep.equal({
+        code: 400,
+        message: 'validation error: body.timeout: Input should be greater than or equal to 1',
+      });
       expect(await e2b.does(id, 'resume', { timeout: 86_401 })).to.equal(400);
       expect(await e2b.read(id)).to.include({ state: 'paused', endAt: timeAt(0) });
     });

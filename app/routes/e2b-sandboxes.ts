@@ -25,10 +25,8 @@ import {
   maxLifetimeSeconds,
   metadataFilter,
   minRefreshSeconds,
-  positive,
   sandboxIdOf,
   unknownSandbox,
-  untagged,
   wholeMilliseconds,
 } from '../e2b-request.ts';
 import { HttpError } from '../errors.ts';
@@ -80,7 +78,7 @@ function create({ store, now }: Context): RequestHandler {
       templateId: parseReference(body.templateID, namespaceOf(user.name)),
       metadata: body.metadata ?? {},
       env: body.envVars ?? null,
-      lifetimeSeconds: positive(body.timeout),
+      lifetimeSeconds: body.timeout as number,
       onTimeout: timeoutActionOf(body.autoPause),
       settings: isSet ? (settings as JsonObject) : null,
     });
@@ -99,7 +97,7 @@ function list({ store, now, config }: Context): RequestHandler {
       filter: compileFilter(metadataFilter(query.metadata)),
       since: query.startedAfter === undefined ? null : wholeMilliseconds(query.startedAfter),
       until: null,
-      templateId: query.template === undefined ? null : untagged(query.template, namespaceOf(user.name)),
+      templateId: query.template === undefined ? null : parseReference(query.template, namespaceOf(user.name)),
       order: query.order,
       after: readToken(query.nextToken, query.order),
       limit: Number(query.limit),
@@ -202,7 +200,7 @@ function resume({ store, now }: Context): RequestHandler {
     const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const id = sandboxIdOf(req);
     const onTimeout = timeoutActionOf(autoPause);
-    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, positive(timeout), onTimeout);
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, timeout as number, onTimeout);
     res.status(201).json(startedSandbox(sandbox));
   };
 }

@@ -10,7 +10,7 @@ import { sendArray } from '../array.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { snapshotInfo, startedSandbox, template } from '../e2b.ts';
-import { positive, sandboxIdOf, unknownSandbox, withoutClient } from '../e2b-request.ts';
+import { sandboxIdOf, unknownSandbox, withoutClient } from '../e2b-request.ts';
 import { HttpError } from '../errors.ts';
 import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
@@ -38,8 +38,6 @@ function create({ store, now }: Context): RequestHandler {
     const namespace = namespaceOf(user.name);
     const { name }: NonNullable<Schemas['SandboxSnapshotRequest']> = req.body;
     const reference = name === undefined ? null : parseReference(name, namespace);
-    if (reference && /^s[a-z0-9]{20}(:|$)/.test(reference))
-      throw new HttpError(400, `Invalid name: ${name} looks like an id`);
     if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
     const wanted = { name: reference, replace: true };
     const snapshot = await snapshotSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
@@ -50,7 +48,7 @@ function create({ store, now }: Context): RequestHandler {
 function fork({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
-    const wanted = { count, lifetimeSeconds: positive(timeout) };
+    const wanted = { count, lifetimeSeconds: timeout };
     const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
     const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));
     res.status(201).json(results);

@@ -14,7 +14,7 @@ import { HttpError } from '../errors.ts';
 import { filterProblems, readFilter } from '../filter.ts';
 import { session, sessionStatus, sessionUsage, wantedSandbox } from '../instavm.ts';
 import type { Context } from '../server.ts';
-import { isUuid, sandboxOfSession, sessionIdOf } from '../session-id.ts';
+import { sandboxOfSession, sessionIdOf } from '../session-id.ts';
 import { isBreach, isValidatorError, problemsOf, ValidationFailure } from '../validation.ts';
 import { jsonArray, sandboxInfo, sendJson } from '../wire.ts';
 
@@ -84,13 +84,20 @@ function usage({ store, now }: Context): RequestHandler {
 function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
-    if (!isUuid(sessionId)) throw new HttpError(400, 'Invalid session id');
     const { sandbox, hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(sessionId));
     req.sandboxId = sandbox.id;
     if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
     res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
   };
 }
+
+/** InstaVM documents 400 for an id that is no UUID. */
+export const refuseBadId: ErrorRequestHandler = (error, _req, _res, next) => {
+  const isBadId =
+    isValidatorError(error) &&
+    error.errors.some(({ path, errorCode }) => path === '/body/session_id' && errorCode?.startsWith('format'));
+  next(isBadId ? new HttpError(400, 'Invalid session id') : error);
+};
 
 /** Throws StoreError `not_found` for what is no session's id. */
 function sandboxIdOf(sessionId: unknown): string {

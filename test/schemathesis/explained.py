@@ -1,0 +1,93 @@
+"""Every kind of finding that stays, and why. What isn't here fails the run."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A finding is explained by the first entry whose three expressions all match it."""
+
+    finding: str
+    """The name of Schemathesis's failure class, e.g. RejectedPositiveData."""
+    operation: str
+    """The method and path of the operation, as in the contract."""
+    answer: str
+    """The status and body of the answer, with a blank between."""
+    reason: str
+
+    def covers(self, finding: str, operation: str, answer: str) -> bool:
+        return (
+            re.fullmatch(self.finding, finding) is not None
+            and re.fullmatch(self.operation, operation) is not None
+            and re.match(self.answer, answer, re.DOTALL) is not None
+        )
+
+
+REFUSED = "RejectedPositiveData"
+ANY = ".*"
+
+EXPLAINED = [
+    Explained(
+        "ServerError",
+        r"(GET|POST) /(files|execute|process\.Process/\{method\}|filesystem\.Filesystem/\{method\})|(GET|HEAD) /health",
+        "50[12] ",
+        "501 and 502 are what E2B's clients know as 'not offered' and 'this sandbox does not run'; both are declared.",
+    ),
+    Explained(
+        "UseAfterFree",
+        r"GET /v1/(vms/\{vm_id\}|api-keys/\{item_id\}|sessions/.*)",
+        "200 ",
+        "A sandbox that was ended and a key that was revoked can still be read, as `killed` and with `revoked_at`.",
+    ),
+    Explained(
+        "JsonSchemaError",
+        "GET /openapi.yaml",
+        "200 ",
+        "The body is text, as declared; Schemathesis parses YAML before it checks the type.",
+    ),
+    Explained(
+        REFUSED,
+        "GET /v1/sessions/sandboxes",
+        r'422 .*"query","metadata"',
+        "The documented contract declares `metadata` as any string; one that is not a JSON object is refused.",
+    ),
+    Explained(
+        REFUSED,
+        "GET /(v2/)?sandboxes",
+        "400 .*Error parsing metadata",
+        "No pattern can say that text, decoded twice, is `key=value` pairs; the parameter's description does.",
+    ),
+    Explained(
+        REFUSED,
+        "GET /(v2/sandboxes|snapshots)",
+        "400 .*Invalid next token",
+        "Only what the server gave as `X-Next-Token` is one; the parameter's description says so.",
+    ),
+    Explained(
+        REFUSED,
+        ANY,
+        r"4(00|22) .*a string contains (the NUL character|half of a surrogate pair)",
+        "Inside free-form JSON no schema can forbid NUL without describing all JSON; the contract's description does.",
+    ),
+    Explained(
+        REFUSED,
+        r"POST /sandboxes/\{sandboxID\}/snapshots",
+        "400 .*The namespace of a snapshot can only be",
+        "Which namespace is the caller's own depends on the caller; the member's description says so.",
+    ),
+    Explained(
+        REFUSED,
+        r"(POST|PATCH) /v1/webhooks/endpoints(/\{endpoint_id\})?",
+        "422 .*its address is not public",
+        "Which addresses are refused depends on the operator's SANDPIT_WEBHOOK_ALLOW; the description says so.",
+    ),
+]
+
+
+def reason_for(finding: str, operation: str, answer: str) -> str | None:
+    """Returns why a finding stays, or None for one that is not explained."""
+    for entry in EXPLAINED:
+        if entry.covers(finding, operation, answer):
+            return entry.reason
+    return None

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+
+/** What came of a run of Schemathesis. */
+export type Tally = {
+  operations: number;
+  /** Operations with a finding that nothing explains; at least one where the run itself failed. */
+  failed: number;
+  cases: number;
+  /** Findings that are explained, by the reason. */
+  explained: Record<string, number>;
+};
+
+type Check = { status: string };
+type Recorder = { label: string; interactions: Record<string, unknown>; checks: Record<string, Check[]> };
+type Scenario = { status: string; recorder: Recorder };
+
+/** Reads the events that Schemathesis writes, one JSON document a line. `code` is the run's exit code. */
+export function readReport(report: string, explained: string, code: number): Tally {
+  const scenarios = readFileSync(report, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as { ScenarioFinished?: Scenario }).ScenarioFinished)
+    .filter((scenario) => scenario !== undefined);
+  const labels = new Set(scenarios.map(({ recorder }) => recorder.label));
+  const wrong = new Set(scenarios.filter(isWrong).map(({ recorder }) => recorder.label));
+  const cases = scenarios.reduce((sum, { recorder }) => sum + Object.keys(recorder.interactions).length, 0);
+  const failed = Math.max(wrong.size, code === 0 ? 0 : 1);
+  return { operations: labels.size, failed, cases, explained: JSON.parse(readFileSync(explained, 'utf8')) };
+}
+
+function isWrong({ status, recorder }: Scenario): boolean {
+  const checks = Object.values(recorder.checks).flat();
+  return status === 'error' || checks.some((check) => check.status === 'failure');
+}
