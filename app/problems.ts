@@ -57,8 +57,10 @@ export class ProblemList {
     if (error) this.#addFound(error, value);
   }
 
-  #addFound({ instancePath, message = 'not allowed' }: ErrorObject, value: Sent): void {
+  /** What a `not` forbids, its description says. */
+  #addFound({ instancePath, keyword, schema, message: found = 'not allowed' }: ErrorObject, value: Sent): void {
     const keys = instancePath.split('/').slice(1).map(unescapePointer);
+    const message = keyword === 'not' ? ((schema as Schema).description ?? found) : found;
     this.#loc.push(...keys);
     this.#add(valueErrorOf(message), valueAt(value, keys) ?? null);
     this.#loc.length -= keys.length;
@@ -182,7 +184,7 @@ function restOf(contract: Contract, schema: Schema): Shape['checkRest'] {
 
 function ajvOf(): Ajv2020 {
   if (ajv) return ajv;
-  ajv = new Ajv2020({ strict: false });
+  ajv = new Ajv2020({ strict: false, verbose: true });
   addFormats.default(ajv, { mode: 'fast' });
   ajv.addFormat('date-time', dateTimeFormat);
   return ajv;

@@ -5,6 +5,7 @@ import { remembered } from './cache.ts';
 /** What Sandpit reads of an OpenAPI 3.1 schema object. */
 export type Schema = {
   $ref?: string;
+  description?: string;
   type?: string | string[];
   allOf?: Schema[];
   anyOf?: Schema[];

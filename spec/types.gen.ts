@@ -2187,9 +2187,15 @@ export interface components {
                 at: string;
             }[];
         };
+        /**
+         * EventPattern
+         * @description A kind of event, `vm.*` for all that begin with `vm.`, or `*` for all
+         * @enum {string}
+         */
+        EventPattern: "*" | "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
         /** NewWebhookEndpoint */
         NewWebhookEndpoint: {
-            /** @description http or https, without a user name or password */
+            /** @description http or https, without a user name or password, in ASCII; its address has to be public unless the operator allows others */
             url: string;
             /**
              * @description Kinds of events, `vm.*` for all that begin with `vm.`, `*` for all there are
@@ -2197,7 +2203,7 @@ export interface components {
              *       "*"
              *     ]
              */
-            event_patterns: string[];
+            event_patterns: components["schemas"]["EventPattern"][];
             description?: string | null;
             timeout_seconds?: unknown;
             max_retries?: unknown;
@@ -2211,10 +2217,10 @@ export interface components {
         };
         /** WebhookEndpointChange */
         WebhookEndpointChange: {
-            /** @description http or https, without a user name or password */
+            /** @description http or https, without a user name or password, in ASCII; its address has to be public unless the operator allows others */
             url?: string;
             /** @description Kinds of events, `vm.*` for all that begin with `vm.`, `*` for all there are */
-            event_patterns?: string[];
+            event_patterns?: components["schemas"]["EventPattern"][];
             description?: string | null;
             timeout_seconds?: unknown;
             max_retries?: unknown;

@@ -46,7 +46,12 @@ describe("errors of E2B's operations", () => {
       }
       if (!row.isOfSandbox) continue;
       for (const id of ['A', `${sandbox}_`, '%20', 'é', '%00', "'--"]) {
-        hold(await call(row, id).send(row.body), `${row.id} ${id}`, 400, 'Invalid sandbox ID');
+        hold(
+          await call(row, id).send(row.body),
+          `${row.id} ${id}`,
+          400,
+          /^validation error: path.sandboxID: String should match/,
+        );
       }
     }
     expect((await app.http.get('/v2/sandboxes').set(apiKey(alice))).body).to.have.length(1);
@@ -65,7 +70,12 @@ describe("errors of E2B's operations", () => {
       if (row.needsBody) {
         for (const text of ['', 'null']) hold(await send(text), row.id, 400, 'validation error: body: Field required');
       }
-      hold(await call(row, sandbox).set('Content-Encoding', 'gzip').type('json').send('a'), row.id, 400, 'Bad Request');
+      hold(
+        await call(row, sandbox).set('Content-Encoding', 'gzip').type('json').send('a'),
+        row.id,
+        400,
+        /is not gzip, its Content-Encoding$/,
+      );
     }
   });
 
@@ -130,7 +140,7 @@ describe("errors of E2B's operations", () => {
       `/v2/sandboxes/${anyId}/pause`,
       '/v3/templates',
     ];
-    const rest = [`/sandboxes/${anyId}/nope`, '/sandboxes/%', '/sandboxes/a/b/c', '/snapshots/a', '/templates/a/b'];
+    const rest = [`/sandboxes/${anyId}/nope`, '/sandboxes/a/b/c', '/snapshots/a', '/templates/a/b'];
     const others = [
       '/teams',
       '/volumes',

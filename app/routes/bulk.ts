@@ -4,7 +4,6 @@ import { findMatching, type KillCriteria, killMatching } from '../../db/kill.ts'
 import type { components } from '../../spec/types.gen.ts';
 import { actorOf, requireWriter } from '../auth.ts';
 import type { Context } from '../server.ts';
-import { ValidationFailure, valueError } from '../validation.ts';
 
 type Schemas = components['schemas'];
 
@@ -32,14 +31,10 @@ function kill({ store, now }: Context): RequestHandler {
   };
 }
 
-/** Throws ValidationFailure when nothing says which, JsonError when the filter is too large. */
+/** Throws JsonError when the filter is too large. */
 function criteriaOf(body: Schemas['KillSandboxes']): KillCriteria {
   const metadata = (body.metadata as JsonObject | null | undefined) ?? {};
-  const { status = null, older_than_seconds: olderThanSeconds = null, limit, all } = body;
-  if (Object.keys(metadata).length === 0 && status === null && olderThanSeconds === null && !all) {
-    const error = 'say which by metadata, status or older_than_seconds, or that it is all of them: "all": true';
-    throw new ValidationFailure([{ ...valueError(['body'], error, body), ctx: { error } }]);
-  }
+  const { status = null, older_than_seconds: olderThanSeconds = null, limit } = body;
   const { length } = JSON.stringify(metadata);
   if (length > maxFilterLength) {
     throw new JsonError('value', `the filter takes ${length} characters, at most ${maxFilterLength} are allowed`);

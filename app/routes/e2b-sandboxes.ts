@@ -29,7 +29,6 @@ import {
   unknownSandbox,
   wholeMilliseconds,
 } from '../e2b-request.ts';
-import { HttpError } from '../errors.ts';
 import { timeoutActionOf } from '../instavm.ts';
 import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
@@ -71,9 +70,6 @@ function create({ store, now }: Context): RequestHandler {
       network: body.network,
     };
     const isSet = Object.values(settings).some((value) => value !== undefined);
-    if (!body.autoPauseMemory && (!body.autoPause || settings.autoResume)) {
-      throw new HttpError(400, 'autoPauseMemory can only be false with autoPause and without autoResume');
-    }
     const sandbox = await createSandbox(store.db, now, actorOf(req), {
       templateId: parseReference(body.templateID, namespaceOf(user.name)),
       metadata: body.metadata ?? {},

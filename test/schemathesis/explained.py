@@ -82,6 +82,36 @@ EXPLAINED = [
         "422 .*its address is not public",
         "Which addresses are refused depends on the operator's SANDPIT_WEBHOOK_ALLOW; the description says so.",
     ),
+    Explained(
+        REFUSED,
+        r"POST /v1/api-keys/",
+        "422 .*expires_at has to be a time to come",
+        "What time it is no schema knows; the member's description says that it is to come.",
+    ),
+    Explained(
+        REFUSED,
+        "POST /sandboxes/.*/connect|POST /v2/sandboxes/.*/connect",
+        "400 .*Timeout must be greater than 0",
+        "0 is refused of a paused sandbox only, which is resumed; the member's description says so.",
+    ),
+    Explained(
+        "JsonSchemaError",
+        "GET /v1/events",
+        "200 ",
+        "The body is text, as declared; Schemathesis checks each event of the stream in its place.",
+    ),
+    Explained(
+        REFUSED,
+        "POST /_test/clock",
+        "422 .*the clock ends with the year 9999",
+        "How far the clock can be moved depends on where it is.",
+    ),
+    Explained(
+        REFUSED,
+        "POST /_test/faults",
+        "422 .*(the contract has no operation|no answer to these requests has such a member)",
+        "A fault that can't happen is refused, which depends on the whole contract; the description says so.",
+    ),
 ]
 
 

@@ -11,7 +11,7 @@ export type Tally = {
 };
 
 type Check = { status: string };
-type Recorder = { label: string; interactions: Record<string, unknown>; checks: Record<string, Check[]> };
+type Recorder = { label: string; interactions?: Record<string, unknown>; checks?: Record<string, Check[]> };
 type Scenario = { status: string; recorder: Recorder };
 
 /** Reads the events that Schemathesis writes, one JSON document a line. `code` is the run's exit code. */
@@ -23,12 +23,12 @@ export function readReport(report: string, explained: string, code: number): Tal
     .filter((scenario) => scenario !== undefined);
   const labels = new Set(scenarios.map(({ recorder }) => recorder.label));
   const wrong = new Set(scenarios.filter(isWrong).map(({ recorder }) => recorder.label));
-  const cases = scenarios.reduce((sum, { recorder }) => sum + Object.keys(recorder.interactions).length, 0);
+  const cases = scenarios.reduce((sum, { recorder }) => sum + Object.keys(recorder.interactions ?? {}).length, 0);
   const failed = Math.max(wrong.size, code === 0 ? 0 : 1);
   return { operations: labels.size, failed, cases, explained: JSON.parse(readFileSync(explained, 'utf8')) };
 }
 
 function isWrong({ status, recorder }: Scenario): boolean {
-  const checks = Object.values(recorder.checks).flat();
+  const checks = Object.values(recorder.checks ?? {}).flat();
   return status === 'error' || checks.some((check) => check.status === 'failure');
 }
