@@ -3352,9 +3352,9 @@ export interface operations {
                 kind?: components["parameters"]["EventKind"];
                 /** @description Only of this sandbox, snapshots of it included */
                 sandbox_id?: components["parameters"]["EventSandbox"];
-                /** @description At this time or later; ISO 8601, in UTC unless it says otherwise */
+                /** @description At this time or later: a date, or a date and a time of ISO 8601, where seconds and zone may be left out; in UTC unless it says otherwise */
                 since?: string;
-                /** @description Before this time */
+                /** @description Before this time, in the same forms */
                 until?: string;
                 /** @description InstaVM's clients send it. What is in the log has happened, so all of it is `success` */
                 status?: string;

@@ -151,6 +151,8 @@ describe('GET /v1/audit/events', () => {
     const kinds = body.events.map(({ kind }: { kind: string }) => kind);
     expect(kinds).to.deep.equal(Object.keys(eventKinds));
     expect(contract.components.schemas.Event?.properties?.kind?.enum).to.deep.equal(kinds);
+    const families = new Set(kinds.map((kind: string) => kind.replace(/\..*/, '.*')));
+    expect(contract.components.schemas.EventPattern?.enum).to.have.members(['*', ...families, ...kinds]);
     for (const { description } of body.events) expect(description).to.match(/\.$/);
     expect((await app().http.get('/v1/audit/catalog')).status).to.equal(401);
   });

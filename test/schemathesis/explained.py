@@ -35,6 +35,18 @@ EXPLAINED = [
         "501 and 502 are what E2B's clients know as 'not offered' and 'this sandbox does not run'; both are declared.",
     ),
     Explained(
+        "ServerError",
+        ANY,
+        "501 .* is not offered: ",
+        "What a known client sends and Sandpit can't do is answered 501 in words, which is declared.",
+    ),
+    Explained(
+        REFUSED,
+        "GET /v1/audit/events",
+        r'422 .*"datetime_from_date_parsing"',
+        "`since` and `until` are times as pydantic reads them, in more forms than a format names; the description lists them.",
+    ),
+    Explained(
         "UseAfterFree",
         r"GET /v1/(vms/\{vm_id\}|api-keys/\{item_id\}|sessions/.*)",
         "200 ",
@@ -109,7 +121,8 @@ EXPLAINED = [
     Explained(
         REFUSED,
         "POST /_test/faults",
-        "422 .*(the contract has no operation|no answer to these requests has such a member)",
+        "422 .*(the contract has no operation|no answer to these requests has such a member|headers and a body are sent with"
+        "|a status below 400 is sent with a body|an answer [0-9]+ has no body|can not be sent)",
         "A fault that can't happen is refused, which depends on the whole contract; the description says so.",
     ),
 ]
