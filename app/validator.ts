@@ -40,10 +40,10 @@ export function validator(context: Context): RequestHandler {
     ...security,
     limitAnonymous(context),
     ...bodyReader(contract),
+    refuseNotOffered(contract),
     ...request,
     ...response,
     requireBody(contract),
-    refuseNotOffered(contract),
   ]);
   const everyTime = inTurn([...security, limitAnonymous(context), ...response]);
   const verdicts = new Map<string, Verdict>();

@@ -1444,17 +1444,23 @@ export interface components {
             snapshot_id?: string | null;
             /** @description Pauses the sandbox at its end instead of killing it */
             auto_suspend?: boolean | null;
-            auto_resume?: unknown;
+            auto_resume?: components["schemas"]["Nothing"];
             egress_policy?: unknown;
-            session_id?: unknown;
+            session_id?: components["schemas"]["Nothing"];
             share?: unknown;
-            custom_domain?: unknown;
+            custom_domain?: components["schemas"]["Nothing"];
             volumes?: unknown;
-            vault_ids?: unknown;
+            vault_ids?: components["schemas"]["Nothing"];
             image_variant?: unknown;
-            snapshot_on_terminate?: unknown;
+            snapshot_on_terminate?: components["schemas"]["Nothing"];
             snapshot_name?: unknown;
         } | null;
+        /**
+         * Nothing
+         * @description What asks for nothing. Anything else is answered 501, with the reason in `x-not-offered`.
+         * @enum {unknown}
+         */
+        Nothing: null | false | "" | never[] | Record<string, never>;
         /** CreateSession */
         CreateSession: {
             api_key: string;
@@ -1547,7 +1553,7 @@ export interface components {
              * @default 300
              */
             vm_lifetime_seconds: number | null;
-            snapshot_name?: unknown;
+            snapshot_name?: components["schemas"]["Nothing"];
         } | null;
         /** SnapshotRequest */
         SnapshotRequest: {
@@ -1569,9 +1575,9 @@ export interface components {
              * @enum {string|null}
              */
             type: "user" | "system" | null;
-            build_args?: unknown;
+            build_args?: components["schemas"]["Nothing"];
             template_app_cmd?: unknown;
-            template_app_cwd?: unknown;
+            template_app_cwd?: components["schemas"]["Nothing"];
         };
         /** Snapshot */
         Snapshot: {
@@ -1611,7 +1617,7 @@ export interface components {
         /** ApiKeyDescription */
         ApiKeyDescription: {
             description: string;
-            expires_at?: unknown;
+            expires_at?: components["schemas"]["Nothing"];
             permissions?: unknown;
         };
         /** ApiKey */
@@ -1642,9 +1648,9 @@ export interface components {
             memory_mb?: number;
             /** @description Pauses the sandbox at its end instead of killing it */
             auto_suspend?: boolean | null;
-            auto_resume?: unknown;
-            vault_ids?: unknown;
-            snapshot_on_terminate?: unknown;
+            auto_resume?: components["schemas"]["Nothing"];
+            vault_ids?: components["schemas"]["Nothing"];
+            snapshot_on_terminate?: components["schemas"]["Nothing"];
             snapshot_name?: unknown;
         };
         /**
@@ -1749,9 +1755,9 @@ export interface components {
             envVars?: {
                 [key: string]: string;
             };
-            mcp?: Record<string, never> | null;
-            iam?: Record<string, never>;
-            volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+            mcp?: components["schemas"]["Nothing"];
+            iam?: unknown;
+            volumeMounts?: components["schemas"]["Nothing"];
         };
         /** NewSandboxV2 */
         NewSandboxV2: {
@@ -1785,9 +1791,9 @@ export interface components {
             envVars?: {
                 [key: string]: string;
             };
-            mcp?: Record<string, never> | null;
-            iam?: Record<string, never>;
-            volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+            mcp?: components["schemas"]["Nothing"];
+            iam?: unknown;
+            volumeMounts?: components["schemas"]["Nothing"];
         };
         /** ConnectSandbox */
         ConnectSandbox: {
@@ -1838,7 +1844,7 @@ export interface components {
              * @default true
              */
             memory: boolean;
-            requireHealthyGuest?: boolean;
+            requireHealthyGuest?: components["schemas"]["Nothing"];
         } | null;
         /** SandboxForkRequest */
         SandboxForkRequest: {
@@ -2205,7 +2211,7 @@ export interface components {
              */
             event_patterns: components["schemas"]["EventPattern"][];
             description?: string | null;
-            timeout_seconds?: unknown;
+            timeout_seconds?: components["schemas"]["Nothing"];
             max_retries?: unknown;
             /** @default true */
             enabled: boolean;
@@ -2222,7 +2228,7 @@ export interface components {
             /** @description Kinds of events, `vm.*` for all that begin with `vm.`, `*` for all there are */
             event_patterns?: components["schemas"]["EventPattern"][];
             description?: string | null;
-            timeout_seconds?: unknown;
+            timeout_seconds?: components["schemas"]["Nothing"];
             max_retries?: unknown;
             enabled?: boolean;
             include_metadata?: boolean;
@@ -3358,11 +3364,11 @@ export interface operations {
                 until?: string;
                 /** @description InstaVM's clients send it. What is in the log has happened, so all of it is `success` */
                 status?: string;
-                event_type?: unknown;
-                event_group?: unknown;
-                vm_id?: unknown;
-                session_id?: unknown;
-                user_id?: unknown;
+                event_type?: string;
+                event_group?: string;
+                vm_id?: string;
+                session_id?: string;
+                user_id?: string;
             };
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
@@ -4708,7 +4714,7 @@ export interface operations {
                 limit?: number;
                 /** @description What `next_cursor` said */
                 cursor?: string;
-                event_type?: unknown;
+                event_type?: string;
             };
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];

@@ -6,9 +6,9 @@ const tooLong = [{ timeout: 86_401 }, { timeout: -1 }, { timeout: 1.5 }, { timeo
 const creating = [
   ...[{ templateID: '' }, { templateID: 'x'.repeat(257) }, { templateID: 5 }, { templateID: 'a b' }, { timeout: 0 }],
   ...[{ metadata: [] }, { metadata: { a: 1 } }, { metadata: null }, { metadata: { a: 'x'.repeat(65_536) } }],
-  ...[{ envVars: { A: null } }, { autoPause: 'yes' }, { autoPauseMemory: false }, { autoResume: {} }, { mcp: 'a' }],
-  ...[{ network: { allowOut: 'a' } }, { network: { httpsPorts: ['a'] } }, { volumeMounts: [{ name: 'a' }] }],
-  ...[{ allow_internet_access: 'no' }, { iam: null }],
+  ...[{ envVars: { A: null } }, { autoPause: 'yes' }, { autoPauseMemory: false }, { autoResume: {} }],
+  ...[{ network: { allowOut: 'a' } }, { network: { httpsPorts: ['a'] } }],
+  ...[{ allow_internet_access: 'no' }],
 ].map((given) => ({ templateID: 'base', ...given }));
 const range = ['limit=0', 'limit=101', 'limit=a', 'nextToken=a'];
 
