@@ -69,6 +69,7 @@ const shownBy: Record<string, string[]> = {
   'webhooks-endpoints.test.ts': [
     ...['url', 'event_patterns', 'enabled'].flatMap((n) => [`NewWebhookEndpoint.${n}`, `WebhookEndpointChange.${n}`]),
   ],
+  'webhooks-health.test.ts': ['NewWebhookEndpoint.include_metadata', 'WebhookEndpointChange.include_metadata'],
   'webhooks.test.ts': ['NewWebhookEndpoint.description', 'WebhookEndpointChange.description'],
 };
 

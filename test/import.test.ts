@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { commandsOn, importLine } from './commands.ts';
 import { temporaryDirectory } from './helpers.ts';
@@ -55,6 +56,26 @@ describe('import and export', () => {
       .map((entries) => Object.fromEntries(entries));
     expect(paused).to.deep.include({ ...resumed, status: 'paused', end_at: '2025-01-01T00:05:00.000Z' });
     expect(running).to.deep.include({ ...resumed, status: 'active', end_at: '2099-01-01T00:00:00.000Z' });
+  });
+
+  it('export leaves out of network rules what an earlier version kept unread, so that an import takes them', async () => {
+    const rules = { a: [{ transform: { headers: { b: 'c' } } }] };
+    const proxy = { address: 'proxy:1080', password: 'hush', tls: { enabled: true, caCert: 'pem' } };
+    const line = importLine({ settings: { autoResume: true, network: { rules, egressProxy: proxy } } });
+    await sandpit(['import', '-', '--db', db], { input: line });
+    const spoilt = {
+      autoResume: true,
+      network: { rules: { ...rules, k: null }, egressProxy: { ...proxy, x: 1 }, foo: 1 },
+    };
+    const sqlite = new Database(db);
+    sqlite.prepare('update sandboxes set settings = ?').run(JSON.stringify(spoilt));
+    sqlite.close();
+    const exported = await runs('export', '--include-env');
+    const expected = { autoResume: true, network: { rules, egressProxy: proxy } };
+    expect(JSON.parse(exported).settings).to.deep.equal(expected);
+    const back = join(dir, 'back.db');
+    await sandpit(['users', 'create', 'alice', '--db', back]);
+    expect((await sandpit(['import', '-', '--db', back], { input: exported })).stderr).to.contain('Imported 1 sandbox');
   });
 
   it('doctor finds the index right after an import of old sandboxes behind new ones', async () => {
