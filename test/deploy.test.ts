@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { temporaryDirectory } from './helpers.ts';
 import { executable, sandpit, serve } from './process.ts';
@@ -19,6 +20,19 @@ describe('what a deployment needs', () => {
     ]) {
       expect(stdout).to.contain(`${line}\n`);
     }
+  });
+
+  it('npm ci fails in one line where the scripts would run on an old Node', () => {
+    const file = fileURLToPath(new URL('../app/package/check-node.cjs', import.meta.url));
+    const on = (version: string) => {
+      const pretend = `Object.defineProperty(process, 'versions', { value: { node: '${version}' } }); require('${file}')`;
+      const { status, stderr } = spawnSync('node', ['-e', pretend]);
+      return [status, String(stderr)];
+    };
+    expect(on('24.0.0')).to.deep.equal([0, '']);
+    const [status, said] = on('20.20.2');
+    expect(status).to.equal(1);
+    expect(said).to.match(/^Sandpit runs on Node 24, .*20\.20\.2.*without --omit=optional.*\n$/);
   });
 
   it('the README names one database, the one of the unit: a command word for word makes no other', () => {
