@@ -1,5 +1,5 @@
 import { duration, ratio } from './report.ts';
-import type { Bar, HttpRow, Results, StoreRow } from './results.ts';
+import type { Bar, HttpRow, Results, StoreRow, WebhookRow } from './results.ts';
 
 type Measured = Omit<Results, 'machine' | 'bars'>;
 
@@ -36,6 +36,7 @@ export function measureBars(measured: Measured): Bar[] {
     ...sizes.map((size) => tailBar(store, size)),
     ...writeBars(measured),
     ...httpBars(measured.http),
+    webhookBar(measured.webhooks),
   ];
 }
 
@@ -128,6 +129,12 @@ function writeBars({ creates, imports }: Measured): Bar[] {
       met: million ? million.bytes <= 500e6 : null,
     },
   ];
+}
+
+function webhookBar([row]: WebhookRow[]): Bar {
+  const what = 'webhooks a second to a receiver that answers at once';
+  const measured = row ? row.perSecond.toFixed(0) : '';
+  return { what, bar: 'at least 1000', measured, met: row ? row.perSecond >= 1000 : null };
 }
 
 function httpBars(rows: HttpRow[]): Bar[] {

@@ -13,6 +13,7 @@ import { markdown } from './report.ts';
 import type { Results } from './results.ts';
 import { findPython } from './servers.ts';
 import { measureStore } from './store.ts';
+import { measureWebhooks } from './webhooks.ts';
 
 async function main(args: string[]): Promise<void> {
   const { help, ...options } = readOptions(args);
@@ -59,6 +60,7 @@ async function measure(bench: Bench, machine: Record<string, string>, args: stri
     imports: wanted('create') ? await measureImports(bench) : [],
     http: wanted('http') ? await measureHttp(bench) : [],
     fairness: wanted('fairness') ? await measureFairness(bench) : [],
+    webhooks: wanted('webhooks') ? await measureWebhooks(bench) : [],
   };
   return { ...measured, bars: measureBars(measured) };
 }

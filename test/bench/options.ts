@@ -1,7 +1,7 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 
-export const parts = ['store', 'create', 'http', 'fairness'] as const;
+export const parts = ['store', 'create', 'http', 'fairness', 'webhooks'] as const;
 export type Part = (typeof parts)[number];
 
 export type Options = {

@@ -1,4 +1,4 @@
-import type { CreateRow, FairnessRow, HttpRow, ImportRow, LoadRow, Results, StoreRow } from './results.ts';
+import type { CreateRow, FairnessRow, HttpRow, ImportRow, LoadRow, Results, StoreRow, WebhookRow } from './results.ts';
 
 /** Returns the results as Markdown. */
 export function markdown(results: Results): string {
@@ -10,6 +10,7 @@ export function markdown(results: Results): string {
     ['Creating one sandbox at a time, each on disk before the next', createTable(results.creates)],
     ['Requests, 16 connections, the server on one core', httpTable(results.http)],
     ['Limit 1 while another client asks for 1000 in a loop', fairnessTable(results.fairness)],
+    ['Webhooks to a receiver that answers at once, after one bulk kill', webhookTable(results.webhooks)],
     ['Bars', barsTable(results)],
   ];
   return sections
@@ -102,6 +103,16 @@ function fairnessTable(rows: FairnessRow[]): string {
     rows.map(({ server, beside, p50, p99, max }) => [
       ...[server, beside],
       ...[p50, p99, max].map((value) => value.toFixed(2)),
+    ]),
+  );
+}
+
+function webhookTable(rows: WebhookRow[]): string {
+  return table(
+    ['messages', 'a second', 'a bare loop of posts', 'of that'],
+    rows.map(({ messages, perSecond, bare }) => [
+      ...[`${messages}`, perSecond.toFixed(0), bare.toFixed(0)],
+      ratio(perSecond / bare),
     ]),
   );
 }

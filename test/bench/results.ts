@@ -32,6 +32,9 @@ export type HttpRow = {
 };
 export type FairnessRow = Summary & { server: string; beside: string };
 
+/** Messages a second from a kill to the last, and those of a bare loop of posts. */
+export type WebhookRow = { messages: number; perSecond: number; bare: number };
+
 export type Bar = { what: string; bar: string; measured: string; met: boolean | null };
 
 export type Results = {
@@ -42,5 +45,6 @@ export type Results = {
   imports: ImportRow[];
   http: HttpRow[];
   fairness: FairnessRow[];
+  webhooks: WebhookRow[];
   bars: Bar[];
 };
