@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { Kysely } from 'kysely';
 import { createApiKey } from '../db/credentials.ts';
 import { cli } from '../db/events.ts';
-import { allPairsOf } from '../db/metadata.ts';
+import { allPairsOf, maxIndexedPairs } from '../db/metadata.ts';
 import { migrate, migrations } from '../db/migrate.ts';
 import { installMembers, PairCollector } from '../db/pairs.ts';
 import { positionOf } from '../db/positions.ts';
@@ -51,11 +51,13 @@ describe('a database of the first version', () => {
   it('is migrated when it is opened, and both dialects list and go on with what is in it', async () => {
     const file = join(temporaryDirectory(), 'old.db');
     const later = startTime + 60_000;
+    const many = Array.from({ length: 2 * maxIndexedPairs }, (_, n) => n);
     await firstVersion(file, [
       { id: 'running', metadata: { a: '1' }, status: 'active', endAt: later },
       { id: 'paused', metadata: { a: '1', deep: [1] }, status: 'paused', endAt: null },
       { id: 'killed', metadata: { a: '1' }, status: 'killed', endAt: startTime },
       { id: 'expired', metadata: { a: '2' }, status: 'active', endAt: startTime },
+      { id: 'large', metadata: { b: '1', list: many }, status: 'killed', endAt: startTime - 2000 },
     ]);
     const app = await startApp({ db: file });
     const { db, sqlite } = app.server.context.store;
@@ -68,7 +70,15 @@ describe('a database of the first version', () => {
       const { body } = await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice)).query({ metadata: filter });
       return body.map((s: { sandbox_id: string; status: string }) => `${s.sandbox_id} ${s.status}`);
     };
-    expect(await native()).to.deep.equal(['expired killed', 'killed killed', 'paused paused', 'running active']);
+    expect(await native()).to.deep.equal([
+      'large killed',
+      'expired killed',
+      'killed killed',
+      'paused paused',
+      'running active',
+    ]);
+    expect(await native('{"b":"1","list":[7,8]}')).to.deep.equal(['large killed']);
+    expect((await checkIndex(db)).errors).to.deep.equal([]);
     expect(await native('{"a":"1"}')).to.deep.equal(['killed killed', 'paused paused', 'running active']);
     expect(await e2b.listed()).to.deep.equal(['paused', 'running']);
     expect(await e2b.listed('metadata=a%3D1&state=running&template=default')).to.deep.equal(['running']);

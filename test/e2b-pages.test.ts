@@ -85,6 +85,27 @@ describe("paging through E2B's sandboxes", () => {
     );
   }).timeout(60_000);
 
+  it('shows what a sort of all shows of more sandboxes than are looked up one by one, most of them ended', async () => {
+    const many = fc.array(sandbox, { minLength: 100, maxLength: 200 });
+    const wanted = query.filter(({ metadata: pairs }) => pairs !== undefined);
+    await fc.assert(
+      fc.asyncProperty(many, fc.array(wanted, { minLength: 2, maxLength: 4 }), async (sandboxes, queries) => {
+        const owner = await newOwner();
+        const e2b = e2bOf(app, owner);
+        const rows: Row[] = [];
+        for (const [n, s] of sandboxes.entries())
+          rows.push(await insert(owner, n % 3 ? { ...s, status: 'killed' } : s));
+        for (const q of queries) {
+          const { pages, totals } = await allPages(e2b, urlOf({ ...q, limit: 40 + q.limit }));
+          expect(pages.flat()).to.deep.equal(expected(rows, q).map(({ id }) => id));
+          const running = expected(rows, { ...q, state: 'running' });
+          expect(totals[0]).to.equal(q.state === 'paused' ? undefined : String(running.length));
+        }
+      }),
+      { numRuns: 5 },
+    );
+  }).timeout(60_000);
+
   const event = fc.oneof(
     fc.record({ kind: fc.constant('create' as const), sandbox }),
     fc.record({ kind: fc.constant('kill' as const), which: fc.nat(20) }),

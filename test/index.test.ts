@@ -6,7 +6,7 @@ import { insertSandbox, SandboxInserter } from '../db/insert.ts';
 import type { JsonObject } from '../db/json.ts';
 import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../db/lifecycle.ts';
 import { listSandboxes } from '../db/list.ts';
-import { compileFilter } from '../db/metadata.ts';
+import { compileFilter, maxIndexedPairs } from '../db/metadata.ts';
 import { openStore } from '../db/open.ts';
 import { disorderOf } from '../db/ordinals.ts';
 import { checkIndex, reorder } from '../db/reindex.ts';
@@ -187,6 +187,50 @@ describe('the metadata index', () => {
     await deleteUser(db, 'alice', { withSandboxes: true });
     expect(await check()).to.deep.equal({ sandboxes: 1, errors: [] });
     expect(sqlite.prepare('select count(*) from sandbox_metadata').pluck().get()).to.equal(1);
+  });
+
+  it('finds documents with too many pairs among the others, in order, whatever becomes of them', async () => {
+    const { db, sqlite } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    const many = (kind: string): JsonObject => ({ kind, list: Array.from({ length: maxIndexedPairs }, (_, n) => n) });
+    const isLarge = (n: number) => n % 3 === 0;
+    await write(db, async (trx) => {
+      const inserter = new SandboxInserter(trx);
+      for (let n = 0; n < 300; n++) await inserter.add(row(alice, `s${n}`, isLarge(n) ? many('a') : { kind: 'a' }, n));
+      await inserter.flush();
+    });
+    const found = async (filter: object) =>
+      (await listSandboxes(db, 10, alice.id, { filter: compileFilter(filter as JsonObject), limit: 1000 })).map(
+        ({ id }) => id,
+      );
+    const newestFirst = (wanted: (n: number) => boolean) =>
+      Array.from({ length: 300 }, (_, n) => 299 - n)
+        .filter(wanted)
+        .map((n) => `s${n}`);
+    expect(await found({ kind: 'a' })).to.deep.equal(newestFirst(() => true));
+    expect(await found({ list: [7, 255] })).to.deep.equal(newestFirst(isLarge));
+    expect(await found({ kind: 'a', list: [maxIndexedPairs] })).to.deep.equal([]);
+    // In one chunk, one for the kind of the small ones and one for all that are large.
+    const entries = () => sqlite.prepare('select count(*) from sandbox_metadata').pluck().get();
+    expect(entries()).to.equal(2);
+    await updateSandbox(db, () => 400, actor(alice), 's0', { metadata: { kind: 'b' } });
+    await updateSandbox(db, () => 400, actor(alice), 's1', { metadata: many('b') });
+    expect(await found({ kind: 'b' })).to.deep.equal(['s1', 's0']);
+    expect(await found({ kind: 'a' })).to.deep.equal(newestFirst((n) => n > 1));
+    expect((await check()).errors).to.deep.equal([]);
+  });
+
+  it('writes what differs when metadata changes', async () => {
+    const { db, sqlite } = app.server.context.store;
+    const alice = await app.addUser('alice');
+    const pairs = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`k${n}`, n]));
+    const id = await app.insert(alice, { metadata: pairs });
+    const changes = () => sqlite.prepare('select total_changes()').pluck().get() as number;
+    const before = changes();
+    await updateSandbox(db, () => app.clock.now, actor(alice), id, { metadata: { ...pairs, k7: 'other' } });
+    // One pair goes, one comes; the row and the event.
+    expect(changes() - before).to.be.below(10);
+    expect((await check()).errors).to.deep.equal([]);
   });
 
   it('is found out when it disagrees', async () => {

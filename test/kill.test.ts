@@ -1,10 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { SandboxInserter } from '../db/insert.ts';
 import type { JsonObject } from '../db/json.ts';
 import { findMatching } from '../db/kill.ts';
 import { contains } from '../db/metadata.ts';
+import { write } from '../db/sqlite.ts';
 import { withWriteLock } from './busy.ts';
-import { apiKey, type Caller, clientOf, shareApp, startApp, startTime } from './helpers.ts';
+import { apiKey, type Caller, clientOf, itHere, shareApp, startApp, startTime } from './helpers.ts';
 import { sandpit } from './process.ts';
 
 const minute = 60_000;
@@ -114,6 +116,36 @@ describe('POST /v1/sandboxes/kill', () => {
       expect(headers['retry-after']).to.equal('1');
       await kill({ all: true, dry_run: true }).expect(200);
     });
+  });
+
+  itHere('ends more than one transaction does, oldest first, and lets others ask in between', async () => {
+    const { db, sqlite } = app().server.context.store;
+    const ids = Array.from({ length: 600 }, (_, n) => `many-${String(n).padStart(3, '0')}`);
+    await write(db, async (trx) => {
+      const inserter = new SandboxInserter(trx);
+      const common = {
+        ownerId: alice.id,
+        templateId: null,
+        metadata: { a: 1 },
+        env: null,
+        memoryMb: 512,
+        vcpuCount: 2,
+      };
+      for (const [n, id] of ids.entries()) {
+        await inserter.add({ ...common, id, startedAt: startTime - 1000 + n, endAt: null, status: 'active' });
+      }
+      await inserter.flush();
+    });
+    const commits: unknown[] = [];
+    const stop = app().server.context.store.onCommit(() => {
+      commits.push(
+        sqlite.prepare("select count(*) from sandboxes where status = 'killed' and id like 'many-%'").pluck().get(),
+      );
+    });
+    const { body } = await kill({ metadata: { a: 1 }, limit: 550 });
+    stop();
+    expect(body).to.deep.equal({ ids: ids.slice(0, 550), count: 550, has_more: true, dry_run: false });
+    expect(commits).to.include.members([256, 512, 550]);
   });
 
   it('means by metadata what the list means', async () => {
