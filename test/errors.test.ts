@@ -237,20 +237,20 @@ describe('errors', () => {
   it('a caller who has nothing sees nothing: another owner’s sandbox is as if it were not there, on every route', async () => {
     const app = await startApp();
     const [alice, mallory] = [await app.addUser('alice'), await app.addUser('mallory')];
-    const id = await app.insert(alice, { metadata: { secret: 'hers' } });
+    const id = await app.insert(alice, { metadata: { secret: 'only-alices' } });
     const before = await app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
     // A stream doesn't end; its own tests look at what is in it.
     for (const { method, path } of operations.filter((each) => each.path !== '/v1/events')) {
       const call = (vmId: string, query: object = {}) =>
         app.http[method as 'get'](path.replace('{vm_id}', vmId)).query(query).set(apiKey(mallory));
       const [hers, nobodys] = [await call(id), await call('i00000000000000000000')];
-      expect(hers.text, `${method} ${path}`).not.to.match(new RegExp(`${id}|hers`));
+      expect(hers.text, `${method} ${path}`).not.to.match(new RegExp(`${id}|only-alices`));
       if (path.includes('{vm_id}')) {
         const body = method === 'patch' ? { metadata: {} } : undefined;
         const answer = await app.http[method as 'get'](path.replace('{vm_id}', id)).set(apiKey(mallory)).send(body);
         expect(answer.status, `${method} ${path}`).to.equal(404);
       } else if (path === '/v1/sessions/sandboxes') {
-        expect((await call(id, { metadata: '{"secret":"hers"}' })).body).to.deep.equal([]);
+        expect((await call(id, { metadata: '{"secret":"only-alices"}' })).body).to.deep.equal([]);
       }
       expect(hers.status).to.equal(nobodys.status);
     }
