@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Express, Request } from 'express';
 import type { Logger } from 'pino';
 import { EventFeed } from '../db/feed.ts';
-import { openStore, type Store } from '../db/open.ts';
+import { openAlone, type Store } from '../db/open.ts';
 import { type Contract, loadContract, withoutTests } from '../spec/load.ts';
 import { expressClasses } from './classes.ts';
 import { closeGently } from './closing.ts';
@@ -61,7 +61,7 @@ export type SandpitServer = {
 
 /**
  * Puts the program together: store, rules, HTTP. Overrides are for tests.
- * Throws StoreError `unusable` when the database can't be opened, ConfigError when metrics would be open to all,
+ * Throws StoreError `unusable` when the database can't be opened, `busy` when another server has it, ConfigError when metrics would be open to all,
  * CertificateError when the certificate can't be used.
  */
 export function createServer(
@@ -70,7 +70,7 @@ export function createServer(
 ): SandpitServer {
   refuseOpenMetrics(config);
   const certificate = readCertificate(config);
-  const store = overrides.store ?? openStore(config.db);
+  const store = overrides.store ?? openAlone(config.db);
   const now = overrides.now ?? Date.now;
   const context: Context = {
     config,

@@ -3,6 +3,7 @@ import type Database from 'better-sqlite3';
 import { StoreError } from './errors.ts';
 import { companions, createPrivate, partialName, putInPlace, removeDatabase, requireReplaceable } from './files.ts';
 import { applicationId } from './migrate.ts';
+import { markClosed } from './open-mark.ts';
 import { connect, damageOf, reasonOf } from './sqlite.ts';
 
 /** How many pages are copied before others, a signal say, get their turn. */
@@ -69,6 +70,7 @@ function requireSound(file: string): void {
   try {
     // A file by itself, which can be read where nothing may be written.
     copy.pragma('journal_mode = delete');
+    markClosed(copy);
     const [damage] = damageOf(copy, 'quick_check', 1);
     if (damage) throw new StoreError('unusable', `the database is damaged: ${damage}`);
     if (copy.pragma('application_id', { simple: true }) !== applicationId) {

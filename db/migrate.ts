@@ -12,6 +12,7 @@ import { webhookRetention } from './migrations/007-webhook-retention.ts';
 import { keyLimits } from './migrations/008-key-limits.ts';
 import { webhookOutbox } from './migrations/009-webhook-outbox.ts';
 import { living } from './migrations/010-living.ts';
+import { markClosed } from './open-mark.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
 export type Migration = {
@@ -87,6 +88,7 @@ function backUpBefore(sqlite: Database, { id }: Migration): string {
   try {
     createPrivate(partial);
     reader.prepare('vacuum into ?').run(partial);
+    markWhole(partial);
     putInPlace(partial, file);
     return file;
   } catch (error) {
@@ -96,6 +98,12 @@ function backUpBefore(sqlite: Database, { id }: Migration): string {
   } finally {
     reader.close();
   }
+}
+
+function markWhole(file: string): void {
+  const copy = connect(file);
+  markClosed(copy);
+  copy.close();
 }
 
 /** An earlier upgrade's copy, of another state, is not this one's to replace. */

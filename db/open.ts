@@ -2,8 +2,10 @@ import type { Database } from 'better-sqlite3';
 import { Kysely } from 'kysely';
 import { StoreError } from './errors.ts';
 import { knownMigration, migrate } from './migrate.ts';
+import { hasLogFile, isMarkedOpen, markClosed, markOpen } from './open-mark.ts';
 import { installMembers } from './pairs.ts';
 import type { Tables } from './schema.ts';
+import { lockForServer } from './server-lock.ts';
 import { configure, type Db, ImmediateDialect, openSqlite, unusable } from './sqlite.ts';
 
 export type Store = {
@@ -13,8 +15,50 @@ export type Store = {
   onCommit: (told: () => void) => () => void;
   /** what was copied before it was upgraded: the names of the copies */
   backups: string[];
+  /** Whether the last server did not close the database and its write-ahead log is gone. Only servers look. */
+  lacksLog: boolean;
   close: () => Promise<void>;
 };
+
+/**
+ * Returns the store in `file` as `openStore` does, for the only server that may have it, and marks it as open.
+ * Throws StoreError `busy` when another server has it.
+ */
+export function openAlone(file: string): Store {
+  if (file === ':memory:') return openStore(file);
+  const lock = lockForServer(file);
+  try {
+    const hadLog = hasLogFile(file);
+    const store = openStore(file);
+    const lacksLog = !hadLog && isMarkedOpen(store.sqlite);
+    markOpen(store.sqlite);
+    const close = async () => {
+      attempt(() => markClosed(store.sqlite));
+      await store.close().finally(lock.release);
+    };
+    return { ...store, lacksLog, close };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** After a server was killed, marks as whole what this store has put together from the file and its log. */
+export function settle({ sqlite }: Store, hadLog: boolean): void {
+  if (!hadLog || !isMarkedOpen(sqlite)) return;
+  attempt(() => {
+    const lock = lockForServer(sqlite.name, 0);
+    attempt(() => markClosed(sqlite));
+    lock.release();
+  });
+}
+
+/** The mark is a help, no more: a full disk, say, is not to hide how the work itself ended. */
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch {}
+}
 
 /**
  * Returns the store in `file` (`:memory:` for one that lives as long as the process), migrated to this version.
@@ -53,5 +97,5 @@ function open(file: string, prepare: (sqlite: Database) => string[]): Store {
     return () => void listeners.delete(told);
   };
   // Kysely closes only what it has used.
-  return { db, sqlite, onCommit, backups, close: () => db.destroy().finally(() => sqlite.close()) };
+  return { db, sqlite, onCommit, backups, lacksLog: false, close: () => db.destroy().finally(() => sqlite.close()) };
 }

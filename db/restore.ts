@@ -6,6 +6,7 @@ import { type Copying, copyDatabase } from './backup.ts';
 import { StoreError } from './errors.ts';
 import { companions, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
 import { applicationId, knownMigration } from './migrate.ts';
+import { hasLogFile, isMarkedOpen } from './open-mark.ts';
 import { connect, isBusy, reasonOf } from './sqlite.ts';
 
 /**
@@ -16,13 +17,13 @@ import { connect, isBusy, reasonOf } from './sqlite.ts';
 export async function restore(
   file: string,
   target: string,
-  { force, ...copying }: Copying & { force: boolean },
+  { force, mayLackLog = false, ...copying }: Copying & { force: boolean; mayLackLog?: boolean },
 ): Promise<void> {
   requireReplaceable(file, target, force);
   const path = existsSync(target) ? realpathSync(target) : target;
   const partial = partialName(path);
   try {
-    await copyBackup(file, partial, copying);
+    await copyBackup(file, partial, mayLackLog, copying);
     requireReplaceable(file, target, force);
     await replace(partial, path);
   } catch (error) {
@@ -32,14 +33,25 @@ export async function restore(
   }
 }
 
-async function copyBackup(file: string, partial: string, copying: Copying): Promise<void> {
-  const backup = connect(file, { fileMustExist: true });
+async function copyBackup(file: string, partial: string, mayLackLog: boolean, copying: Copying): Promise<void> {
+  const hadLog = hasLogFile(file);
+  // With a log beside it, the file is to stay as it is: an ordinary connection would write the log back into it.
+  const backup = connect(file, { fileMustExist: true, readonly: hadLog });
   try {
+    if (!hadLog && !mayLackLog && isMarkedOpen(backup)) throw new StoreError('unusable', withoutLog(file));
     if (knownMigration(backup) === 0) throw new StoreError('unusable', 'it is empty');
     await copyDatabase(backup, partial, copying);
   } finally {
     backup.close();
   }
+}
+
+function withoutLog(file: string): string {
+  return (
+    `it was copied while a server had it open, or the server was killed, and its write-ahead log ${file}-wal is not ` +
+    'beside it: the latest changes are missing. Copy that file, too, or take backups with `sandpit backup`; ' +
+    '--without-log restores it as it is'
+  );
 }
 
 async function replace(partial: string, target: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, statfsSync } from 'node:fs';
+import { closeSync, existsSync, openSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {
@@ -40,7 +40,7 @@ export function connect(file: string, options: Database.Options = {}): Database.
 export function openSqlite(file: string): Database.Database {
   try {
     // It holds the environments of sandboxes: nobody else's business. SQLite gives its other files the same mode.
-    if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
+    if (file !== ':memory:' && !existsSync(file)) closeSync(openSync(file, 'a', 0o600));
     const sqlite = connect(file, { timeout: maxWriteWaitMilliseconds });
     // Reading before the first pragma that writes: a file that isn't a database stays as it is.
     sqlite.prepare('select count(*) from sqlite_master').get();
@@ -221,6 +221,11 @@ function isFull(file: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Says whether the file was removed, or another put in its place, since it was opened. */
+export function isMoved(error: unknown): boolean {
+  return codeOf(error) === 'SQLITE_READONLY_DBMOVED';
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -19,9 +19,14 @@ export function backupCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('restore <file>'), ['db'])
     .description('put a backup in place of the database; no server may be running')
     .option('--force', 'replace the database that is there')
+    .option(
+      '--without-log',
+      "take a copy of a server's file that lacks its write-ahead log: the latest changes are lost",
+    )
     .action(async (file, flags) => {
       const { db } = readConfig(flags);
-      await restore(file, db, { ...copying(terminal), force: Boolean(flags.force) });
+      const allowed = { force: Boolean(flags.force), mayLackLog: Boolean(flags.withoutLog) };
+      await restore(file, db, { ...copying(terminal), ...allowed });
       terminal.stderr.write(`Restored ${db} from ${file}.\n`);
     });
 }

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StoreError } from '../../db/errors.ts';
-import { openStore, type Store } from '../../db/open.ts';
+import { openStore, type Store, settle } from '../../db/open.ts';
+import { hasLogFile } from '../../db/open-mark.ts';
 import { type Config, readConfig, settings } from '../config.ts';
 
 /** Gives the command a flag for each of the named settings. */
@@ -37,6 +38,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const { db } = readConfig(flags);
   if (!mayCreate && !existsSync(db)) throw new Error(`there is no database ${db}: name it with --db or SANDPIT_DB`);
+  const hadLog = hasLogFile(db);
   const store = open(db);
   process.stderr.write(upgradeNotice(store));
   try {
@@ -44,6 +46,7 @@ export async function withStore<T>(
   } catch (error) {
     throw withHint(error);
   } finally {
+    settle(store, hadLog);
     await store.close();
   }
 }

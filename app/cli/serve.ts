@@ -48,6 +48,7 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
   const server = createServer(config, { now, ...log });
   try {
     stderr.write(upgradeNotice(server.context.store));
+    if (server.context.store.lacksLog) stderr.write(lostLog(config.db));
     // Listening may fail, and a key that was made before could not be shown any more.
     const url = await listen(server, config);
     reloadWhenTold(server, config, terminal);
@@ -98,6 +99,11 @@ function reloadWhenTold(server: SandpitServer, { tlsCert }: Config, { stdin, std
       stderr.write(`The old certificate stays: ${(error as Error).message}\n`);
     }
   });
+}
+
+function lostLog(file: string): string {
+  return `Warning: the last server did not close ${file}, and its write-ahead log ${file}-wal is not beside it. \
+If this is a copy of a database in use, the latest changes are missing from it.\n`;
 }
 
 function plainWarning(host: string): string {
