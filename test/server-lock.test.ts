@@ -41,7 +41,7 @@ describe('one server on a database', () => {
     await runs('users', 'create', 'alice');
     await runs('keys', 'create', '--user', 'alice');
     expect((await sandpit(['import', '-', '--db', db], { input: importLine() })).code).to.equal(0);
-    for (const args of [['export'], ['backup', join(dir, 'copy')], ['doctor'], ['kill', '--all', '--dry-run']])
+    for (const args of [['export'], ['backup', join(dir, 'copy')], ['doctor'], ['kill', '--all', '--yes']])
       await runs(...args);
     expect(await refusalOf(db)).to.contain(`(process ${server.pid})`);
     await server.stop();
