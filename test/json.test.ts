@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { plainValue, printable } from '../app/sent.ts';
 import { isoTime } from '../app/wire.ts';
 import { canonicalNumber, isObject, type JsonError, parseJson } from '../db/json.ts';
+import { readJson, type SentObject } from '../db/json-reader.ts';
 
 describe('parseJson', () => {
   it('reads what JSON.parse reads, and prints it again the same', () => {
@@ -33,15 +35,55 @@ describe('parseJson', () => {
     );
   });
 
+  it('says what is no JSON, and where, as CPython 3.11 does', () => {
+    const name = 'Expecting property name enclosed in double quotes';
+    const told: [string, string, number][] = [
+      ['', 'Expecting value', 0],
+      [' ', 'Expecting value', 1],
+      ['{', name, 1],
+      ['[', 'Expecting value', 1],
+      ['[1,]', 'Expecting value', 3],
+      ['{"a":1,}', name, 7],
+      ["{'a':1}", name, 1],
+      ['{"a"', "Expecting ':' delimiter", 4],
+      ['{"a" 1}', "Expecting ':' delimiter", 5],
+      ['{"a":', 'Expecting value', 5],
+      ['{"a":1 "b":2}', "Expecting ',' delimiter", 7],
+      ['nul', 'Expecting value', 0],
+      ['01', 'Extra data', 1],
+      ['1.', 'Extra data', 1],
+      ['{}{}', 'Extra data', 2],
+      ['-', 'Expecting value', 0],
+      ['\u00a0{}', 'Expecting value', 0],
+      ['[1,\n2,\n]', 'Expecting value', 7],
+      ['{"a":"\t"}', 'Invalid control character at', 6],
+      ['"\\x"', 'Invalid \\escape', 1],
+      ['"\\u12"', 'Invalid \\uXXXX escape', 2],
+      ['"\\u12x4"', 'Invalid \\uXXXX escape', 2],
+      ['"abc', 'Unterminated string starting at', 0],
+      ['"\\', 'Unterminated string starting at', 0],
+      ['{"😀😀😀":1,}', name, 9],
+      ['{"é":}', 'Expecting value', 5],
+    ];
+    for (const [text, message, position] of told) {
+      const error = failureOf(text);
+      expect([error.kind, error.message, error.position], text).to.deep.equal(['syntax', message, position]);
+    }
+  });
+
+  it('reads as it was sent what it reads at all: members in their order, numerals as they are', () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 5 }), (text) => {
+        expect(plainValue(readJson(text))).to.deep.equal(JSON.parse(text));
+      }),
+    );
+    const read = readJson('{"1":1.0,"a":2,"0":1e400,"a":3}') as SentObject;
+    expect([...read.keys()]).to.deep.equal(['1', 'a', '0']);
+    expect(JSON.stringify(printable(read))).to.equal('{"0":1e400,"1":1.0,"a":3}');
+  });
+
   it('says what is wrong: not JSON, too deep, or a value that jsonb refuses', () => {
-    const kindOf = (text: string) => {
-      try {
-        parseJson(text);
-        return 'fine';
-      } catch (error) {
-        return (error as JsonError).kind;
-      }
-    };
+    const kindOf = (text: string) => failureOf(text).kind ?? 'fine';
     expect(['', '{', 'nul', "'a'", '01', '\ufeff{}'].map(kindOf)).to.deep.equal(Array(6).fill('syntax'));
     expect(kindOf('['.repeat(64) + ']'.repeat(64))).to.equal('fine');
     expect(kindOf('['.repeat(65) + ']'.repeat(65))).to.equal('depth');
@@ -89,3 +131,13 @@ describe('isoTime', () => {
     );
   });
 });
+
+/** Returns why a text is refused; nothing of it where it is taken. */
+function failureOf(text: string): Partial<JsonError> {
+  try {
+    parseJson(text);
+    return {};
+  } catch (error) {
+    return error as JsonError;
+  }
+}

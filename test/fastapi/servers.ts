@@ -1,0 +1,53 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const requirements = join(here, 'requirements.txt');
+const venv = join(here, '../../dist/fastapi');
+const python = join(venv, 'bin/python');
+
+/** Makes the virtual environment with the pinned packages, unless it is there and has them. */
+export function preparePython(): void {
+  const mark = join(venv, 'requirements.txt');
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === readFileSync(requirements, 'utf8')) return;
+  execFileSync('python3', ['-m', 'venv', '--clear', venv], { stdio: 'inherit' });
+  const options = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:'];
+  execFileSync(python, ['-m', 'pip', 'install', ...options, '-r', requirements], { stdio: 'inherit' });
+  execFileSync('cp', [requirements, mark]);
+}
+
+/** Starts the FastAPI application on a free port; returns its port and what stops it. */
+export async function startFastApi(key: string): Promise<{ port: number; stop: () => void }> {
+  const port = await freePort();
+  const args = ['-m', 'uvicorn', 'app:app', '--port', String(port), '--log-level', 'critical', '--http', 'h11'];
+  const child = spawn(python, args, {
+    cwd: here,
+    env: { PATH: process.env.PATH, JUDGE_KEY: key, PYTHONDONTWRITEBYTECODE: '1' },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  await answering(child, port);
+  return { port, stop: () => void child.kill() };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function answering(child: ChildProcess, port: number): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (child.exitCode !== null) throw new Error(`uvicorn ended with ${child.exitCode}`);
+    const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => null);
+    if (answer?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error('uvicorn does not answer');
+}
