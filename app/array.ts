@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Response } from 'express';
 import type { Turns } from '../db/turns.ts';
 import type { Config } from './config.ts';
+import { jsonTypeFor } from './json-answers.ts';
 import { sendJson } from './wire.ts';
 
 /** How much of an array is written at a time, in UTF-16 units: a smaller one is sent whole, with its length. */
@@ -35,7 +36,7 @@ export async function sendArray<T>(
 
 /** Returns whether the client has taken the text, or has room for it: it may be gone. */
 async function hasTaken(res: Response, text: string): Promise<boolean> {
-  if (!res.headersSent) res.setHeader('Content-Type', 'application/json; charset=utf-8');
+  if (!res.headersSent) res.setHeader('Content-Type', jsonTypeFor(res.req));
   if (res.destroyed) return false;
   if (res.write(text)) return true;
   const closed = new AbortController();

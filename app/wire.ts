@@ -2,6 +2,7 @@ import type { Response } from 'express';
 import { maxDepth, parseJson } from '../db/json.ts';
 import type { ListedSandbox, Sandbox } from '../db/sandboxes.ts';
 import type { Config } from './config.ts';
+import { jsonTypeFor } from './json-answers.ts';
 import { sessionIdOf } from './session-id.ts';
 
 /** Returns the contract's `VMSandboxInfo` as JSON text; metadata goes in as it was stored. */
@@ -30,7 +31,7 @@ const largeText = 16_384;
 export function sendJson(res: Response, config: Config, text: string): void {
   if (config.validateResponses) res.json(parseJson(text, maxDepth + 2));
   else {
-    res.setHeader('Content-Type', 'application/json');
+    res.setHeader('Content-Type', jsonTypeFor(res.req));
     // A large text is turned into bytes once here; node would go through it twice.
     res.end(text.length > largeText ? Buffer.from(text) : text);
   }

@@ -80,7 +80,7 @@ function shown({ p50, p99 }: { p50: number; p99: number }): string {
 }
 
 /** Returns the memory that the process has, by Linux's account; 0 elsewhere. */
-function residentMebibytes(pid: number): number {
+export function residentMebibytes(pid: number): number {
   try {
     return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024);
   } catch {
