@@ -18,7 +18,7 @@ const pauseMilliseconds = 50;
 
 const batchSize = 100;
 
-type Wanted = Pick<EventQuery, 'ownerId' | 'kind' | 'sandboxId'>;
+type Wanted = Pick<EventQuery, 'ownerId' | 'kinds' | 'sandboxId'>;
 
 /**
  * Sends the events behind a place, or from now on, as server-sent events (WHATWG HTML, 9.2) until the client goes, the

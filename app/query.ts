@@ -1,6 +1,6 @@
-import { type Contract, operationsOf, parametersOf } from '../spec/load.ts';
+import { type Contract, operationsOf, type Parameter, parametersOf } from '../spec/load.ts';
 
-type Query = Record<string, string | number>;
+type Query = Record<string, string | number | string[]>;
 
 /**
  * Returns the last value of every name in a query or form, as FastAPI takes them; `+` is a space.
@@ -21,22 +21,39 @@ export function parseForm(text: string): Record<string, string> {
 
 /** Returns the last value of every parameter of a URL, as text. */
 export function parseQuery(url: string): Record<string, string> {
+  return lastValues(queryOf(url));
+}
+
+/** Returns every value of a URL's parameter, in order, as text. */
+export function valuesIn(url: string, name: string): string[] {
+  return new URLSearchParams(queryOf(url)).getAll(name);
+}
+
+function queryOf(url: string): string {
   const at = url.indexOf('?');
-  return lastValues(at < 0 ? '' : url.slice(at + 1));
+  return at < 0 ? '' : url.slice(at + 1);
+}
+
+/** Returns whether a parameter is a list that takes one value from each time it is given, as in `kind=a&kind=b`. */
+export function isExploded({ schema, explode = true }: Parameter): boolean {
+  return schema.type === 'array' && explode;
 }
 
 /**
  * Returns Express's `query parser`: it reads the contract's integer parameters the way pydantic does, so that
- * ` 5 ` is 5 while `1e2` and `0x10`, which the validator would take, are no integers (NaN).
+ * ` 5 ` is 5 while `1e2` and `0x10`, which the validator would take, are no integers (NaN). A list that the contract
+ * explodes has every value; of any other parameter the last value counts.
  */
 export function queryParser(contract: Contract): (text: string | undefined) => Query {
-  const integers = integerNames(contract);
+  const integers = queryNames(contract, ({ schema }) => schema.type === 'integer');
+  const lists = queryNames(contract, isExploded);
   return (text) => {
     const query: Query = lastValues(text ?? '');
     for (const name of integers) {
       const value = query[name];
       if (typeof value === 'string') query[name] = integerOf(value) ?? Number.NaN;
     }
+    for (const name of lists) if (name in query) query[name] = new URLSearchParams(text).getAll(name);
     return query;
   };
 }
@@ -73,9 +90,7 @@ function digitsOf(text: string): string | null {
     .replace(/^([+-]?)0+(?=\d)/, '$1');
 }
 
-function integerNames(contract: Contract): string[] {
+function queryNames(contract: Contract, isWanted: (parameter: Parameter) => boolean): string[] {
   const parameters = operationsOf(contract).flatMap(({ operation }) => parametersOf(contract, operation));
-  return [
-    ...new Set(parameters.filter((p) => p.in === 'query' && p.schema.type === 'integer').map(({ name }) => name)),
-  ];
+  return [...new Set(parameters.filter((one) => one.in === 'query' && isWanted(one)).map(({ name }) => name))];
 }

@@ -10,7 +10,7 @@ import {
   unescapePointer,
 } from '../spec/load.ts';
 import { ProblemList } from './problems.ts';
-import { formType, parseQuery } from './query.ts';
+import { formType, isExploded, parseQuery, valuesIn } from './query.ts';
 import { lengthOf, printable, sentAt } from './sent.ts';
 import { valueErrorOf } from './words.ts';
 
@@ -72,14 +72,16 @@ export function problemsOf(contract: Contract, error: ValidatorError, req: Reque
   return unlisted === 0 ? problems : [...problems, andMore(problems, unlisted)];
 }
 
-function checkParameter(list: ProblemList, { in: place, name, required, schema, explode }: Parameter, req: Request) {
+function checkParameter(list: ProblemList, parameter: Parameter, req: Request) {
+  const { in: place, name, required, schema } = parameter;
   const loc = [place, place === 'header' ? name.toLowerCase() : name];
   const text = textOf(req, place, name);
   if (text === undefined) {
     if (required) list.addMissing(loc);
+  } else if (isExploded(parameter)) {
+    list.check(loc, schema, valuesIn(req.url, name), true);
   } else if (schema.type === 'array') {
-    const texts = explode === false ? text.split(',') : [text];
-    list.check(loc, schema, text === '' ? [] : texts, true);
+    list.check(loc, schema, text === '' ? [] : text.split(','), true);
   } else list.check(loc, schema, text, true);
 }
 

@@ -12,11 +12,12 @@ import { dateTimeFormat } from '../spec/time.ts';
 import { isProbe } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
-import { HttpError } from './errors.ts';
+import { HttpError, isE2b } from './errors.ts';
 import { refuseNotOffered } from './not-offered.ts';
+import { isExploded, valuesIn } from './query.ts';
 import type { Context } from './server.ts';
 import { deferSpecCheck } from './spec-check.ts';
-import { operationOf, ValidationFailure } from './validation.ts';
+import { operationOf, ValidationFailure, valueError } from './validation.ts';
 
 /** Addresses whose validation is remembered: how many, and how long each may be. */
 const maxRemembered = 1000;
@@ -39,6 +40,7 @@ export function validator(context: Context): RequestHandler {
     countRefusals(context, inTurn(before)),
     ...security,
     limitAnonymous(context),
+    refuseRepeated(contract),
     ...bodyReader(contract),
     refuseNotOffered(contract),
     ...request,
@@ -73,7 +75,7 @@ export function validator(context: Context): RequestHandler {
 /** Returns the handler that holds a request against the contract, whoever sent it, and does nothing else. */
 export function requestValidator(contract: Contract): RequestHandler {
   const { before, request } = validatorParts(contract, {});
-  return inTurn([...before, ...bodyReader(contract), ...request, requireBody(contract)]);
+  return inTurn([...before, refuseRepeated(contract), ...bodyReader(contract), ...request, requireBody(contract)]);
 }
 
 /** Returns a handler that is these handlers one after another. */
@@ -172,6 +174,23 @@ function forValidator(contract: Contract): Contract {
     for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
   }
   return copy;
+}
+
+/** E2B's server refuses a parameter that is given twice, unless it is an exploded list; FastAPI takes the last value. */
+function refuseRepeated(contract: Contract): RequestHandler {
+  return (req, _res, next) => {
+    const operation = operationOf(contract, req);
+    if (!operation || !isE2b(req.path)) return next();
+    const problems = parametersOf(contract, operation)
+      .filter((parameter) => parameter.in === 'query' && !isExploded(parameter))
+      .flatMap(({ name, schema }) => {
+        const values = valuesIn(req.url, name);
+        const advice = schema.type === 'array' ? 'join its values by commas' : 'give one value';
+        return values.length > 1 ? [valueError(['query', name], `it is given more than once: ${advice}`, values)] : [];
+      });
+    if (problems.length > 0) throw new ValidationFailure(problems);
+    next();
+  };
 }
 
 /** The validator and the routers take a path with a slash more at its end, too; FastAPI would redirect it. */

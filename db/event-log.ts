@@ -26,8 +26,8 @@ export type Event = {
 export type EventQuery = {
   /** null: every owner's */
   ownerId: number | null;
-  /** one kind, or those that begin alike: `vm.*` */
-  kind: string | null;
+  /** any of these: a kind, or those that begin alike, as in `vm.*` */
+  kinds: string[] | null;
   sandboxId: string | null;
   /** at this time or later, and before that one */
   since: number | null;
@@ -40,7 +40,7 @@ export type EventQuery = {
 
 /** What a query asks for unless it says otherwise. */
 export const allEvents: EventQuery = {
-  ...{ ownerId: null, kind: null, sandboxId: null, since: null, until: null },
+  ...{ ownerId: null, kinds: null, sandboxId: null, since: null, until: null },
   ...{ order: 'asc', after: null, limit: 100 },
 };
 
@@ -50,7 +50,7 @@ const stepSize = 10_000;
 /** Returns the events that a query asks for, and whether there are more behind them. */
 export async function listEvents(db: Db, wanted: EventQuery): Promise<{ events: Event[]; hasMore: boolean }> {
   const found: Event[] = [];
-  const isFiltered = wanted.kind !== null || wanted.since !== null || wanted.until !== null;
+  const isFiltered = wanted.kinds !== null || wanted.since !== null || wanted.until !== null;
   for (let after = wanted.after; ; await nextTurn()) {
     const end = isFiltered ? await endOfStep(db, wanted, after) : null;
     found.push(...(await selectStep(db, wanted, after, end, wanted.limit + 1 - found.length)));
@@ -128,12 +128,12 @@ async function selectStep(
   end: number | null,
   limit: number,
 ): Promise<Event[]> {
-  const { kind, since, until, order } = wanted;
+  const { kinds, since, until, order } = wanted;
   const step = behind(db, wanted, after)
     .$if(end !== null, (step) => step.where('seq', order === 'asc' ? '<=' : '>=', end))
     .$if(since !== null, (step) => step.where('at', '>=', since))
     .$if(until !== null, (step) => step.where('at', '<', until))
-    .$if(kind !== null, (step) => step.where(isOfKind(kind as string)));
+    .$if(kinds !== null, (step) => step.where(({ or }) => or([...new Set(kinds)].map(isOfKind))));
   return selectEvents(step.orderBy('seq', order).limit(limit));
 }
 

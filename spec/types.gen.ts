@@ -2571,8 +2571,8 @@ export interface components {
         SessionId: string;
         /** @description An id or a name */
         SnapshotId: string;
-        /** @description One kind of event, or all whose names begin alike */
-        EventKind: "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+        /** @description A kind of event, or all whose names begin alike; given more than once, the events of any of them */
+        EventKind: ("vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
         /** @description Only of this sandbox, snapshots of it included */
         EventSandbox: string;
         /** @description The id of an API key */
@@ -3354,7 +3354,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Newest first, or oldest first */
                 order?: "desc" | "asc";
-                /** @description One kind of event, or all whose names begin alike */
+                /** @description A kind of event, or all whose names begin alike; given more than once, the events of any of them */
                 kind?: components["parameters"]["EventKind"];
                 /** @description Only of this sandbox, snapshots of it included */
                 sandbox_id?: components["parameters"]["EventSandbox"];
@@ -3444,7 +3444,7 @@ export interface operations {
     stream_events: {
         parameters: {
             query?: {
-                /** @description One kind of event, or all whose names begin alike */
+                /** @description A kind of event, or all whose names begin alike; given more than once, the events of any of them */
                 kind?: components["parameters"]["EventKind"];
                 /** @description Only of this sandbox, snapshots of it included */
                 sandbox_id?: components["parameters"]["EventSandbox"];

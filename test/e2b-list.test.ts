@@ -1,4 +1,7 @@
 import { expect } from 'chai';
+import { isE2b } from '../app/errors.ts';
+import { type Operation, parametersOf } from '../spec/load.ts';
+import { contract } from './contract.ts';
 import { type E2b, metadataQuery, shareE2b, timeAt } from './e2b-client.ts';
 import type { TestApp } from './helpers.ts';
 
@@ -90,6 +93,27 @@ describe("listing E2B's sandboxes", () => {
     for (const text of ['', 'ASC', 'newest']) await e2b.refused(`order=${text}`, /query\.order/);
     for (const text of ['', '0', '101', '-1', '1.5', '1e1', 'a', '99999999999999999999'])
       await e2b.refused(`limit=${text}`, /query\.limit/);
+  });
+
+  it('400: a parameter given more than once, in every operation; unknown ones are ignored', async () => {
+    await e2b.refused('state=running&state=paused', /query\.state: .*given more than once: join its values by commas/);
+    const paths = Object.entries(contract.paths).filter(([path, { get }]) => isE2b(path) && get);
+    const parameters = paths.flatMap(([path, { get }]) =>
+      parametersOf(contract, get as Operation)
+        .filter((parameter) => parameter.in === 'query')
+        .map(({ name }) => [path.replace(/\{.*?\}/, 'x'), name] as const),
+    );
+    expect(parameters).to.deep.include.members([
+      ['/v2/sandboxes', 'state'],
+      ['/sandboxes/x/logs', 'start'],
+    ]);
+    for (const [path, name] of parameters) {
+      const words = new RegExp(`query\\.${name}: .*given more than once`);
+      for (const query of [`${name}=1&${name}=1`, `${name}=1&a=&%${name.charCodeAt(0).toString(16)}${name.slice(1)}`]) {
+        await e2b.refused(query, words, path);
+      }
+    }
+    expect(await e2b.listed('state=running,paused&a=1&a=2')).to.deep.equal([]);
   });
 
   it('400: a token of the other order, or of any wrong form', async () => {

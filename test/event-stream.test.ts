@@ -93,6 +93,8 @@ describe('GET /v1/events', () => {
     const id = body.events[0].sandbox_id;
     await app.http.post(`/v1/vms/${id}/snapshot`).set(apiKey(alice)).send({});
     expect(await filtered.next()).to.include({ event: 'snapshot.created', id: '7' });
+    const both = await open(alice, '?kind=snapshot.*&kind=vm.created&last_event_id=0');
+    expect([(await both.next()).event, (await both.next()).event]).to.deep.equal(['vm.created', 'snapshot.created']);
     const ofSandbox = await open(alice, `?sandbox_id=${id}&last_event_id=0`);
     expect([(await ofSandbox.next()).event, (await ofSandbox.next()).event]).to.deep.equal([
       'vm.created',

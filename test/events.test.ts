@@ -65,6 +65,12 @@ describe('GET /v1/audit/events', () => {
     await end(id);
     expect(await kindsOf({ kind: 'vm.*' })).to.deep.equal(['vm.killed', 'vm.created', 'vm.created']);
     expect(await kindsOf({ kind: 'vm.killed' })).to.deep.equal(['vm.killed']);
+    const either = ['vm.killed', 'snapshot.created'];
+    expect(await kindsOf({ kind: either })).to.deep.equal(either);
+    expect(await kindsOf({ kind: either.toReversed() })).to.deep.equal(either);
+    expect(await kindsOf({ kind: ['user.*', 'snapshot.*'] })).to.deep.equal(['snapshot.created', 'user.created']);
+    // SQLite takes no expression of more than 1,000 levels.
+    expect(await kindsOf({ kind: Array(1200).fill('vm.*') })).to.have.length(3);
     expect(await kindsOf({ kind: 'user.*' })).to.deep.equal(['user.created']);
     expect(await kindsOf({ sandbox_id: id })).to.deep.equal(['vm.killed', 'snapshot.created', 'vm.created']);
     expect(await kindsOf({ sandbox_id: other, kind: 'vm.killed' })).to.deep.equal([]);
@@ -112,7 +118,7 @@ describe('GET /v1/audit/events', () => {
       expect(body.events).to.have.length(1);
       expect(body.next_cursor).to.equal(null);
     }
-    const everyones = await listEvents(db, { ...allEvents, limit: 1000, kind: 'vm.killed' });
+    const everyones = await listEvents(db, { ...allEvents, limit: 1000, kinds: ['vm.killed'] });
     expect(everyones.events.map(({ ownerId }) => ownerId)).to.include.members([alice.id, bob.id]);
   });
 
@@ -127,6 +133,8 @@ describe('GET /v1/audit/events', () => {
       });
     }
     expect((await refused({ kind: 'vm.' }))[0].type).to.equal('literal_error');
+    const mixed = await refused({ kind: ['vm.killed', 'vm.', 'user.*', ''] });
+    expect(mixed.map(({ loc }: { loc: unknown }) => loc)).to.deep.equal([1, 3].map((n) => ['query', 'kind', n]));
     expect((await refused({ limit: 0 }))[0].type).to.equal('greater_than_equal');
     expect((await refused({ limit: 1001 }))[0].type).to.equal('less_than_equal');
     expect((await refused({ order: 'up' }))[0].type).to.equal('literal_error');

@@ -32,7 +32,7 @@ type ListQuery = {
   limit: number;
   order: EventQuery['order'];
   cursor?: string;
-  kind?: string;
+  kind?: string[];
   sandbox_id?: string;
   since?: string;
   until?: string;
@@ -44,7 +44,7 @@ function list({ store }: Context): RequestHandler {
     const query = req.query as unknown as ListQuery;
     const wanted: EventQuery = {
       ownerId: principalOf(req).user.id,
-      kind: query.kind ?? null,
+      kinds: query.kind ?? null,
       sandboxId: query.sandbox_id ?? null,
       since: timeIn(query, 'since'),
       until: timeIn(query, 'until'),
@@ -69,14 +69,17 @@ function read({ store }: Context): RequestHandler {
   };
 }
 
+type StreamQuery = { kind?: string[]; sandbox_id?: string; last_event_id?: string };
+
 function stream(context: Context): RequestHandler {
   const readCredential = credentialReader(context);
   const open = new Map<number, number>();
   const count = (ownerId: number, change: number) => open.set(ownerId, (open.get(ownerId) ?? 0) + change);
   return async (req, res) => {
     const ownerId = principalOf(req).user.id;
-    const { kind = null, sandbox_id: sandboxId = null, last_event_id: given } = req.query as Record<string, string>;
-    const place = placeIn(req.get('last-event-id'), given);
+    const query = req.query as StreamQuery;
+    const wanted = { ownerId, kinds: query.kind ?? null, sandboxId: query.sandbox_id ?? null };
+    const place = placeIn(req.get('last-event-id'), query.last_event_id);
     if ((open.get(ownerId) ?? 0) >= maxStreamsPerOwner) {
       throw new HttpError(429, `There are ${maxStreamsPerOwner} open streams already: close one`, {
         'Retry-After': '1',
@@ -92,7 +95,7 @@ function stream(context: Context): RequestHandler {
     // It has a patience of its own, with those who take nothing.
     req.socket.setTimeout(0);
     try {
-      await streamEvents(context, res, { ownerId, kind, sandboxId }, place, isAdmitted);
+      await streamEvents(context, res, wanted, place, isAdmitted);
     } catch (error) {
       if (!res.headersSent) throw error;
       context.log.error({ id: req.id, err: error }, 'a stream of events failed');
