@@ -4,7 +4,7 @@ import { randomDigits } from './insert.ts';
 import { query } from './query.ts';
 import type { DeliveryStatus, WebhookDeliveriesTable } from './schema.ts';
 import type { Db, Trx } from './sqlite.ts';
-import { getEnabledEndpoint } from './webhooks.ts';
+import { getEnabledEndpoint, listEndpoints } from './webhooks.ts';
 
 /** A message to an endpoint, and what has become of it. */
 export type Delivery = {
@@ -64,17 +64,34 @@ export async function recordAttempt(
 
 export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; before?: number; limit: number };
 
-/** Returns the owner's messages, newest first. */
+const allStatuses: DeliveryStatus[] = ['pending', 'succeeded', 'failed'];
+
+/**
+ * Returns the owner's messages, newest first. SQLite merges ranges of an index, one for each endpoint
+ * and status, and reads no further than the limit.
+ */
 export async function listDeliveries(db: Db, ownerId: number, wanted: DeliveryQuery): Promise<Delivery[]> {
-  const { endpointId, status, before, limit } = wanted;
-  const rows = await ownDeliveries(db, ownerId)
-    .$if(endpointId !== undefined, (q) => q.where('endpoint_id', '=', endpointId as string))
-    .$if(status !== undefined, (q) => q.where('status', '=', status as DeliveryStatus))
-    .$if(before !== undefined, (q) => q.where('seq', '<', before as number))
+  const { endpointId, status, limit } = wanted;
+  const own = (await listEndpoints(db, ownerId)).map(({ id }) => id);
+  const endpoints = endpointId === undefined ? own : own.filter((id) => id === endpointId);
+  const statuses = status === undefined ? allStatuses : [status];
+  const [first, ...others] = endpoints.flatMap((id) => statuses.map((status) => placesOf(db, id, status, wanted)));
+  if (!first) return [];
+  const places = others
+    .reduce((all, range) => all.unionAll(range), first)
     .orderBy('seq', 'desc')
-    .limit(limit)
-    .execute();
-  return rows.map(deliveryOf);
+    .limit(limit);
+  const rows = db.selectFrom('webhook_deliveries').selectAll().where('seq', 'in', places);
+  return (await rows.orderBy('seq', 'desc').execute()).map(deliveryOf);
+}
+
+function placesOf(db: Db, endpointId: string, status: DeliveryStatus, { before }: DeliveryQuery) {
+  return db
+    .selectFrom('webhook_deliveries')
+    .select('seq')
+    .where('endpoint_id', '=', endpointId)
+    .where('status', '=', status)
+    .$if(before !== undefined, (q) => q.where('seq', '<', before as number));
 }
 
 /** Returns the owner's message. Throws StoreError `not_found`. */

@@ -12,6 +12,7 @@ import { webhookRetention } from './migrations/007-webhook-retention.ts';
 import { keyLimits } from './migrations/008-key-limits.ts';
 import { webhookOutbox } from './migrations/009-webhook-outbox.ts';
 import { living } from './migrations/010-living.ts';
+import { deliveryPages } from './migrations/011-delivery-pages.ts';
 import { markClosed } from './open-mark.ts';
 import { connect, reasonOf } from './sqlite.ts';
 
@@ -37,6 +38,7 @@ export const migrations: Migration[] = [
   keyLimits,
   webhookOutbox,
   living,
+  deliveryPages,
 ];
 
 /** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */

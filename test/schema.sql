@@ -20,7 +20,7 @@ CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id)
 CREATE TABLE users ( id integer primary key autoincrement, name text not null unique, password_hash text, created_at integer not null, disorder_milliseconds integer not null default 0 ) strict;
 CREATE TABLE webhook_deliveries ( seq integer primary key autoincrement, id text not null unique, endpoint_id text not null references webhook_endpoints (id) on delete cascade, event_seq integer, kind text not null, body text not null, status text not null check (status in ('pending', 'succeeded', 'failed')), attempts integer not null, round integer not null, next_attempt_at integer, last_attempt_at integer, response_status integer, error text, created_at integer not null ) strict;
 CREATE INDEX webhook_deliveries_by_age on webhook_deliveries (created_at);
-CREATE INDEX webhook_deliveries_by_endpoint on webhook_deliveries (endpoint_id, seq);
+CREATE INDEX webhook_deliveries_by_status on webhook_deliveries (endpoint_id, status, seq);
 CREATE INDEX webhook_deliveries_due on webhook_deliveries (endpoint_id, next_attempt_at) where status = 'pending';
 CREATE TABLE webhook_endpoints ( id text primary key, owner_id integer not null references users (id), url text not null, event_patterns text not null, description text, enabled integer not null check (enabled in (0, 1)), secret text not null, old_secret text, old_secret_until integer, created_at integer not null, updated_at integer not null , include_metadata integer not null default 0 check (include_metadata in (0, 1)), failing_since integer) strict;
 CREATE INDEX webhook_endpoints_by_owner on webhook_endpoints (owner_id, created_at, id);

@@ -61,6 +61,11 @@ describe(`abuse: heavy requests of an owner of ${owned.sandboxes} sandboxes`, ()
   one("E2B's snapshots by one that there is not", 'GET', '/snapshots?name=nope&limit=1');
   one('the audit log by a kind that never came', 'GET', '/v1/audit/events?kind=webhook.disabled');
   one('a page of 1000 of the audit log', 'GET', '/v1/audit/events?limit=1000&order=asc');
+  heavy('deliveries that failed, of which there is one, the oldest', '1', async () => {
+    const { text } = await sent('GET', '/v1/webhooks/deliveries?status=failed');
+    return `${JSON.parse(text).deliveries.length}`;
+  });
+  one('a page of 1000 deliveries', 'GET', '/v1/webhooks/deliveries?limit=1000');
   heavy('a stream of all events', 'the last', async () => {
     const last = target().store.sqlite.prepare('select max(seq) from events').pluck().get();
     return replayed(`${target().serving.url}/v1/events?last_event_id=0`, key, `id: ${last}\n`);

@@ -4,7 +4,7 @@ import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
 
 /** How much an owner has in the database of the cases of one owner's heavy requests. */
-export type Amount = { sandboxes: number; large: number; snapshots: number; events: number };
+export type Amount = { sandboxes: number; large: number; snapshots: number; events: number; deliveries: number };
 
 const batchSize = 5000;
 
@@ -61,4 +61,20 @@ function seedRest(sqlite: Store['sqlite'], ownerId: number, now: number, amount:
     values (?, 'vm.created', ?, 'i0', 'i0', 'api', '{"to":"active"}')`,
   );
   for (let n = 0; n < amount.events; n++) event.run(now, ownerId);
+  seedDeliveries(sqlite, ownerId, now, amount.deliveries);
+}
+
+/** The oldest has failed, all the others succeeded. */
+function seedDeliveries(sqlite: Store['sqlite'], ownerId: number, now: number, count: number): void {
+  sqlite
+    .prepare(
+      `insert into webhook_endpoints (id, owner_id, url, event_patterns, enabled, secret, created_at, updated_at)
+      values ('whe_heavy', ?, 'https://example.com/', '[]', 0, 'whsec_AAAA', ?, ?)`,
+    )
+    .run(ownerId, now, now);
+  const delivery = sqlite.prepare(
+    `insert into webhook_deliveries (id, endpoint_id, kind, body, status, attempts, round, created_at)
+    values (?, 'whe_heavy', 'vm.created', '{"type":"vm.created","timestamp":"2026-01-01T00:00:00Z","data":{}}', ?, 1, 1, ?)`,
+  );
+  for (let n = 0; n < count; n++) delivery.run(`msg_${randomDigits()}`, n === 0 ? 'failed' : 'succeeded', now);
 }
