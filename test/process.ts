@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** With this set, what runs as a process of its own, and every application that a test starts, is this file. */
-export const executable = process.env.SANDPIT_EXECUTABLE;
+export const executable = process.env.TEST_EXECUTABLE;
 
 const main = fileURLToPath(new URL('../app/main.ts', import.meta.url));
 /** The command line that starts the program. */

@@ -13,7 +13,7 @@ import { type Serving, serve } from './process.ts';
  */
 export async function startRemote(config: Partial<Config>, clock: { now: number }): Promise<Remote> {
   const serving = await serve(flagsOf(config), { withChannel: true });
-  const whole = readConfig(config, {});
+  const whole = { ...readConfig({}, {}), ...config };
   const now = () => clock.now;
   const store = openStore(whole.db);
   const agent = new Agent({ keepAlive: true });
@@ -43,11 +43,15 @@ function flagsOf(config: Partial<Config>): string[] {
   return Object.entries(config).flatMap(([name, value]) => [`--${settings[name as keyof Config].flag}`, textOf(value)]);
 }
 
-/** Networks are an address and the length of a prefix each. */
+/** Networks are an address and the length of a prefix each; a rate is a count per second or minute. */
 function textOf(value: unknown): string {
-  return Array.isArray(value)
-    ? value.map((item) => (Array.isArray(item) ? item.join('/') : item)).join(',')
-    : String(value);
+  if (Array.isArray(value)) return value.map((item) => (Array.isArray(item) ? item.join('/') : item)).join(',');
+  if (!isRate(value)) return String(value);
+  return `${value.count}/${value.milliseconds === 1000 ? 's' : 'm'}`;
+}
+
+function isRate(value: unknown): value is NonNullable<Config['rateLimit']> {
+  return typeof value === 'object' && value !== null && 'milliseconds' in value;
 }
 
 function forward(serving: Serving, clock: { now: number }, agent: Agent): RequestListener {

@@ -13,7 +13,7 @@ export const usage = `npm run torture -- [options]
   --seed N          what the moments and the writes are drawn from; printed with the result
   --dir DIRECTORY   where the database is (${tmpdir()})
 
-SANDPIT_EXECUTABLE=FILE runs that file as the server. The trials of disks mount some: they need root.
+TEST_EXECUTABLE=FILE runs that file as the server. The trials of disks mount some: they need root.
 `;
 
 /** Returns the options. Throws UsageError, or what parseArgs throws. */
