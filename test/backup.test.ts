@@ -123,6 +123,20 @@ describe('backup and restore', () => {
     expect(readdirSync(dir).sort()).to.deep.equal(['copy', 'sandpit.db']);
   });
 
+  it('is written to a file and restored from one, never through a standard stream', async () => {
+    await make('alice');
+    const refusal = async (command: string) => {
+      const { code, stdout, stderr } = await sandpit([command, '-', '--force', '--db', db], { cwd: dir });
+      expect([code, stdout]).to.deep.equal([1, '']);
+      return stderr;
+    };
+    expect(await refusal('backup')).to.contain("can't be written to standard output");
+    await runs('backup', join(dir, '-'));
+    expect(await refusal('restore')).to.contain("can't be read from standard input");
+    expect(readdirSync(dir).sort()).to.deep.equal(['-', 'sandpit.db']);
+    expect(await userNames()).to.deep.equal(['alice']);
+  });
+
   it('leaves the schema of an earlier version as it is', async () => {
     await make('alice');
     const earlier = new Database(db);

@@ -11,6 +11,7 @@ export function backupCommands(program: Command, terminal: Terminal): void {
     .description('copy the database as it is now, while the server goes on; a backup holds all that the database holds')
     .option('--force', 'replace a file of that name')
     .action(async (file, flags) => {
+      requireName(file, "a backup can't be written to standard output, it is checked before it gets its name");
       const copy = { ...copying(terminal), force: Boolean(flags.force) };
       await withStore(flags, ({ sqlite }) => backUp(sqlite, file, copy), { open: openUnmigrated });
       terminal.stderr.write(`Backed up to ${file}.\n`);
@@ -24,11 +25,17 @@ export function backupCommands(program: Command, terminal: Terminal): void {
       "take a copy of a server's file that lacks its write-ahead log: the latest changes are lost",
     )
     .action(async (file, flags) => {
+      requireName(file, "a backup can't be read from standard input, it is checked before it is put in place");
       const { db } = readConfig(flags);
       const allowed = { force: Boolean(flags.force), mayLackLog: Boolean(flags.withoutLog) };
       await restore(file, db, { ...copying(terminal), ...allowed });
       terminal.stderr.write(`Restored ${db} from ${file}.\n`);
     });
+}
+
+/** Throws an Error for `-`, by which most commands mean a standard stream. */
+function requireName(file: string, reason: string): void {
+  if (file === '-') throw new Error(`${reason}: name a file (./- for one of the name -)`);
 }
 
 function copying({ stop, stderr }: Terminal): Copying {
