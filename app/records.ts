@@ -2,21 +2,26 @@ import type { User } from '../db/accounts.ts';
 import { type Origin, recordEvent } from '../db/events.ts';
 import { defaultSize, type NewSandbox, SandboxInserter } from '../db/insert.ts';
 import { isObject, type JsonObject, maxDepth, parseJson } from '../db/json.ts';
+import { readJson } from '../db/json-reader.ts';
 import type { Clock } from '../db/lifecycle.ts';
 import { disorderOf } from '../db/ordinals.ts';
 import { reorder } from '../db/reindex.ts';
 import type { Trx } from '../db/sqlite.ts';
-import { checkerOf } from '../spec/check.ts';
-import { loadContract } from '../spec/load.ts';
+import { type Contract, loadContract, type Schema } from '../spec/load.ts';
 import { readTime, type Time } from '../spec/time.ts';
 import type { components } from '../spec/types.gen.ts';
 import { type Line, linesOf } from './json-lines.ts';
+import { ProblemList } from './problems.ts';
+import { type Problem, shortened } from './validation.ts';
 
 export type SandboxRecord = components['schemas']['SandboxRecord'];
 
 /** After so many sandboxes or entries of the index it is written, once for all of them. */
 const batchSize = 10_000;
 const maxPending = 250_000;
+
+/** So many problems of a line are told; the rest is counted. */
+const maxTold = 10;
 
 /** Adds sandboxes as they were exported, of any owners. They count once `finish` has returned. */
 export class RecordImporter {
@@ -83,18 +88,29 @@ export async function importLines(
 
 async function addLine(importer: RecordImporter, { number, text }: Line): Promise<boolean> {
   try {
-    return await importer.add(checkRecord(parseJson(text, maxDepth + 1)));
+    return await importer.add(readRecord(text));
   } catch (error) {
     throw new Error(`line ${number}: ${(error as Error).message}`, { cause: error });
   }
 }
 
-let checker: ((value: unknown) => SandboxRecord) | undefined;
+let contract: Contract | undefined;
 
-/** Made for the first record: a test server begins anew again and again, and mostly with none. */
-function checkRecord(value: unknown): SandboxRecord {
-  checker ??= checkerOf(loadContract(), '#/components/schemas/SandboxRecord');
-  return checker(value);
+/** Returns the record that a line holds. Throws an Error that says what is wrong with it, and where. */
+function readRecord(text: string): SandboxRecord {
+  const record = parseJson(text, maxDepth + 1);
+  contract ??= loadContract();
+  const list = new ProblemList(contract);
+  list.check([], contract.components.schemas.SandboxRecord as Schema, readJson(text));
+  const { problems, unlisted } = list;
+  if (problems.length === 0) return record as SandboxRecord;
+  const more = problems.length - maxTold + unlisted;
+  throw new Error(problems.slice(0, maxTold).map(toldProblem).join('; ') + (more > 0 ? `; and ${more} more` : ''));
+}
+
+function toldProblem({ loc, msg, ctx }: Problem): string {
+  const said = typeof ctx?.error === 'string' ? ctx.error : msg;
+  return loc.length === 0 ? said : `${loc.map(shortened).join('.')}: ${said}`;
 }
 
 function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {

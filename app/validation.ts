@@ -150,7 +150,8 @@ function isOfBody({ type, loc }: Problem): boolean {
   return type === 'value_error' && loc[0] === 'body';
 }
 
-function shortened(place: string | number): string | number {
+/** Returns a part of a place as it is shown: the first 1,000 characters of a longer name. */
+export function shortened(place: string | number): string | number {
   return typeof place === 'string' && place.length > maxNameLength ? `${place.slice(0, maxNameLength)}…` : place;
 }
 

@@ -89,19 +89,22 @@ describe('import and export', () => {
   it('import all lines or none, and name the line that is wrong', async () => {
     const wrong: [string, string][] = [
       ['not json', 'Expecting value'],
-      [importLine({ sandbox_id: 'A B' }), 'sandbox_id must match pattern'],
+      [importLine({ sandbox_id: 'A B' }), "sandbox_id: String should match pattern '^[a-z0-9-]{1,64}$'"],
       [importLine({ sandbox_id: 'good' }), 'a sandbox good exists already'],
       [importLine({ sandbox_id: 'x', owner: 'bob' }), 'there is no user named bob'],
-      [importLine({ sandbox_id: 'x', status: 'gone' }), 'status must be equal to one of the allowed values'],
-      [importLine({ sandbox_id: 'x', started_at: 'yesterday' }), 'started_at must match format "date-time"'],
+      [importLine({ sandbox_id: 'x', status: 'gone' }), "status: Input should be 'active',"],
+      [importLine({ sandbox_id: 'x', started_at: 'yesterday' }), 'started_at: must match format "date-time"'],
       [importLine({ sandbox_id: 'x', metadata: { a: 'x'.repeat(65_536) } }), 'metadata takes'],
-      [importLine({ sandbox_id: 'x', extra: 1 }), 'must NOT have additional properties'],
-      [importLine({ sandbox_id: 'x', end_at: '2016-12-31T23:59:60Z' }), 'end_at must match format "date-time"'],
+      [importLine({ sandbox_id: 'x', extra: 1 }), 'extra: Extra inputs are not permitted'],
+      [importLine({ sandbox_id: 'x', end_at: '2016-12-31T23:59:60Z' }), 'end_at: must match format "date-time"'],
       [
         importLine({ sandbox_id: 'x' }).replace('"metadata":{}', '"metadata":12345678901234567890'),
-        'metadata must be object',
+        'metadata: Input should be a valid dictionary',
       ],
-      [importLine({ sandbox_id: 'x', env: 5 }).replace('"env":5', '"env":12345678901234567890'), 'env must be object'],
+      [
+        importLine({ sandbox_id: 'x', env: 5 }).replace('"env":5', '"env":12345678901234567890'),
+        'env: Input should be a valid dictionary',
+      ],
     ];
     for (const [text, reason] of wrong) {
       const { code, stderr } = await sandpit(['import', '-', '--db', db], {

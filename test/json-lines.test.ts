@@ -129,6 +129,35 @@ describe('JSON lines', () => {
       expect((await run(['import', '-', '--db', db], empty)).stderr).to.equal('Imported 0 sandboxes.\n');
   });
 
+  it('that are no records are refused in the words of the API, with the place and the property', async () => {
+    const wrong: [string, string][] = [
+      [importLine({ sandbox_id: 'x', settings: { autoResume: 'yes', nope: 1 } }), 'settings.nope: Extra inputs'],
+      [
+        importLine({ sandbox_id: 'x', settings: { autoResume: 'yes' } }),
+        'settings.autoResume: Input should be a valid boolean',
+      ],
+      [importLine({ sandbox_id: 'x', env: { A: 1 } }), 'env.A: Input should be a valid string'],
+      [importLine({ sandbox_id: 'x', memory_mb: 1 }), 'memory_mb: Input should be greater than or equal to 128'],
+      [
+        importLine({ sandbox_id: 'x', owner: undefined, status: undefined }),
+        'owner: Field required; status: Field required',
+      ],
+      ['[]', 'line 2: Input should be a valid dictionary or object'],
+      [importLine({ sandbox_id: 'x', ['y'.repeat(2000)]: 1 }), `line 2: ${'y'.repeat(1000)}…: Extra inputs`],
+      [importLine({ sandbox_id: 'x' }).replace('"status"', '"a\\u001b":1,"status"'), 'a\u001b: Extra inputs'],
+      [
+        importLine({ ...Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`p${n}`, n])), sandbox_id: 'x' }),
+        'p9: Extra inputs are not permitted; and 490 more',
+      ],
+    ];
+    for (const [text, reason] of wrong) {
+      const failure = await failureOf(run(['import', '-', '--db', db], [bytes(importLine(), text)]));
+      expect(failure)
+        .to.match(/^nothing was imported: line 2: /)
+        .and.contain(reason);
+    }
+  });
+
   it('that are no UTF-8 are refused: the line is named, or the encoding of the file', async () => {
     const good = importLine();
     const utf16 = (text: string) => Buffer.from(text, 'utf16le');
