@@ -45,7 +45,7 @@ describe('sandpit serve --test', () => {
       [['--test', '--host', '0.0.0.0'], /--test listens on loopback only/],
       [['--test', '--host', '::'], /loopback only/],
       [['--test', '--host', '127.0.0.1.example.com'], /loopback only/],
-      [['--test', '--seed', wrong], /--seed .*line 2: status must be equal to one of/],
+      [['--test', '--seed', wrong], /--seed .*line 2: status: Input should be 'active'/],
       [['--test', '--seed', '/nowhere.jsonl'], /--seed \/nowhere\.jsonl: .*no such file/],
       [['--test', '--random-seed', '-1'], /whole number/],
       [['--seed', wrong], /--allow-network are for a server for tests: give --test as well/],
