@@ -78,6 +78,10 @@ export function permissionsOf({ isReadOnly }: Pick<KeyLimits, 'isReadOnly'>): ('
 
 /** Returns every API key, or one user's, oldest first. */
 export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
+  return selectApiKeys(db, { userId });
+}
+
+async function selectApiKeys(db: Db, { userId, id }: { userId?: number | undefined; id?: number }): Promise<ApiKey[]> {
   const rows = await db
     .selectFrom('api_keys')
     .innerJoin('users', 'users.id', 'api_keys.user_id')
@@ -85,6 +89,7 @@ export async function listApiKeys(db: Db, userId?: number): Promise<ApiKey[]> {
     .select(['last_used_at as lastUsedAt', 'revoked_at as revokedAt'])
     .select(['api_keys.expires_at as expiresAt', 'read_only as readOnly'])
     .$if(userId !== undefined, (query) => query.where('user_id', '=', userId as number))
+    .$if(id !== undefined, (query) => query.where('api_keys.id', '=', id as number))
     .orderBy('api_keys.id')
     .execute();
   return rows.map(({ readOnly, ...key }) => ({ ...key, isReadOnly: readOnly === 1 }));
@@ -115,7 +120,7 @@ export async function revokeApiKey(trx: Trx, now: number, by: Origin, given: str
 
 /** Returns the user's API key of this id. Throws StoreError `not_found`. */
 export async function getApiKey(db: Db, userId: number, id: number): Promise<ApiKey> {
-  const found = (await listApiKeys(db, userId)).find((key) => key.id === id);
+  const [found] = await selectApiKeys(db, { userId, id });
   if (!found) throw new StoreError('not_found', 'API key not found');
   return found;
 }
