@@ -5,7 +5,8 @@ import { type Actor, type Details, dispatcher, recordEvent, timeText } from './e
 import { randomDigits } from './insert.ts';
 import { forgetWanted } from './outbox.ts';
 import type { WebhookEndpointsTable } from './schema.ts';
-import type { Db, Trx } from './sqlite.ts';
+import { type Db, type Trx, write } from './sqlite.ts';
+import { Turns } from './turns.ts';
 
 /** Where an owner's events are sent to. */
 export type Endpoint = {
@@ -199,12 +200,36 @@ export async function getEnabledEndpoint(db: Db, ownerId: number, id: string): P
   throw new StoreError('conflict', 'The webhook endpoint is disabled: enable it first');
 }
 
-/** Deletes the owner's endpoint with all its deliveries. Throws as getEndpoint. */
-export async function deleteEndpoint(trx: Trx, now: number, by: Actor, id: string): Promise<void> {
-  await getEndpoint(trx, by.ownerId, id);
-  await record(trx, now, by, id, 'webhook.deleted');
-  forgetWanted(trx);
-  await trx.deleteFrom('webhook_endpoints').where('id', '=', id).execute();
+/** How many deliveries one transaction deletes. */
+const deletedAtOnce = 500;
+
+/**
+ * Disables an endpoint, deletes its deliveries a few hundred in each transaction, then deletes it and records that: other
+ * requests go on meanwhile. A crash in between leaves the endpoint disabled. Throws as getEndpoint.
+ */
+export async function deleteEndpoint(db: Db, now: () => number, by: Actor, id: string): Promise<void> {
+  const turns = new Turns();
+  await write(db, async (trx) => {
+    await getEndpoint(trx, by.ownerId, id);
+    await set(trx, id, { enabled: 0 });
+  });
+  while (await write(db, (trx) => deleteDeliveries(trx, id))) await turns.next();
+  await write(db, async (trx) => {
+    await getEndpoint(trx, by.ownerId, id);
+    await record(trx, now(), by, id, 'webhook.deleted');
+    forgetWanted(trx);
+    await trx.deleteFrom('webhook_endpoints').where('id', '=', id).execute();
+  });
+}
+
+/** Deletes some of an endpoint's deliveries; returns whether there may be more. */
+async function deleteDeliveries(trx: Trx, endpointId: string): Promise<boolean> {
+  const some = trx.selectFrom('webhook_deliveries').select('seq').where('endpoint_id', '=', endpointId);
+  const { numDeletedRows } = await trx
+    .deleteFrom('webhook_deliveries')
+    .where('seq', 'in', some.limit(deletedAtOnce))
+    .executeTakeFirst();
+  return numDeletedRows >= deletedAtOnce;
 }
 
 function columnsOf({ url, eventPatterns, description, isEnabled, includesMetadata }: EndpointSettings) {

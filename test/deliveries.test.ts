@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { type DeliveryQuery, listDeliveries } from '../db/deliveries.ts';
+import { cli } from '../db/events.ts';
 import { openStore } from '../db/open.ts';
+import { deleteEndpoint } from '../db/webhooks.ts';
 import { temporaryDirectory } from './helpers.ts';
 
 describe('pages of webhook deliveries', () => {
@@ -57,4 +59,26 @@ describe('pages of webhook deliveries', () => {
       expect(plans.filter((step) => /TEMP B-TREE|SCAN webhook/.test(step))).to.deep.equal([]);
     });
   }
+
+  it('go with their endpoint, a few hundred in each transaction', async () => {
+    const count = sqlite
+      .prepare<[string], number>('select count(*) from webhook_deliveries where endpoint_id = ?')
+      .pluck();
+    sqlite.exec(`insert into webhook_endpoints (id, owner_id, url, event_patterns, enabled, secret, created_at, updated_at)
+      values ('gone', 1, 'https://example.com/', '[]', 1, 's', 0, 0)`);
+    sqlite.exec(`insert into webhook_deliveries (id, endpoint_id, kind, body, status, attempts, round, created_at)
+      select 'gone' || seq, 'gone', 'vm.created', '{}', 'pending', 1, 1, 0 from webhook_deliveries`);
+    const others = count.get('e7');
+    const left: unknown[] = [];
+    const { transaction } = db;
+    db.transaction = () => {
+      left.push(count.get('gone'));
+      return transaction.call(db);
+    };
+    await deleteEndpoint(db, () => 0, { ...cli, ownerId: 1 }, 'gone');
+    db.transaction = transaction;
+    expect(left).to.deep.equal([1000, 1000, 500, 0, 0]);
+    expect([count.get('gone'), count.get('e7')]).to.deep.equal([0, others]);
+    expect(sqlite.prepare("select count(*) from webhook_endpoints where id = 'gone'").pluck().get()).to.equal(0);
+  });
 });

@@ -90,7 +90,7 @@ function update(context: Context): RequestHandler {
 
 function remove({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    await write(store.db, (trx) => deleteEndpoint(trx, now(), actorOf(req), endpointId(req)));
+    await deleteEndpoint(store.db, now, actorOf(req), endpointId(req));
     res.status(204).end();
   };
 }
