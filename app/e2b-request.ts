@@ -1,7 +1,6 @@
 import type { ErrorRequestHandler, Request } from 'express';
 import { StoreError } from '../db/errors.ts';
 import type { JsonObject } from '../db/json.ts';
-import { readTime, type Time } from '../spec/time.ts';
 import { HttpError } from './errors.ts';
 
 /** The contract's bound, for what is cut down to it instead of refused. */
@@ -29,12 +28,6 @@ export const unknownSandbox: ErrorRequestHandler = (error, req, _res, next) => {
   }
   next(error.code === 'paused' ? new HttpError(404, `Sandbox "${sandboxID}" is paused: resume it first`) : error);
 };
-
-/** Returns the first whole millisecond since 1970 at or after a time in the contract's format. */
-export function wholeMilliseconds(text: string): number {
-  const { milliseconds, microseconds } = readTime(text) as Time;
-  return milliseconds + (microseconds > 0 ? 1 : 0);
-}
 
 /**
  * Returns the filter that E2B's clients write as `key=value&key=value`, percent-encoded once by part and once whole.

@@ -1,7 +1,5 @@
 import type { Event } from '../db/event-log.ts';
-import { readTime } from '../spec/time.ts';
 import type { components } from '../spec/types.gen.ts';
-import { ValidationFailure } from './validation.ts';
 import { isoTime } from './wire.ts';
 
 type Schemas = components['schemas'];
@@ -25,29 +23,6 @@ export function eventId(seq: number): string {
 export function seqOf(id: string): number | null {
   const [, digits] = /^evt_([1-9]\d{0,14})$/.exec(id) ?? [];
   return digits === undefined ? null : Number(digits);
-}
-
-/**
- * Returns the milliseconds since 1970 of an ISO 8601 time in a query, in UTC unless it says otherwise; null for none.
- * Throws ValidationFailure in pydantic's words.
- */
-export function timeIn(query: Record<string, unknown>, name: string): number | null {
-  const text = query[name];
-  if (text === undefined) return null;
-  const time = typeof text === 'string' ? parsedTime(text) : null;
-  if (time !== null) return time;
-  const error = 'not a time as ISO 8601 has it';
-  const msg = `Input should be a valid datetime or date, ${error}`;
-  throw new ValidationFailure([
-    { type: 'datetime_from_date_parsing', loc: ['query', name], msg, input: text, ctx: { error } },
-  ]);
-}
-
-/** Returns milliseconds since 1970, or null. A day without a time is its beginning; seconds and zone may be left out. */
-function parsedTime(text: string): number | null {
-  const [, date, time = '00:00', seconds = ':00', zone = 'Z'] =
-    /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?$/.exec(text) ?? [];
-  return readTime(`${date}T${time}${seconds}${zone}`)?.milliseconds ?? null;
 }
 
 /**

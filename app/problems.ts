@@ -3,6 +3,7 @@ import addFormats from 'ajv-formats';
 import { type Sent, SentNumber, type SentObject } from '../db/json-reader.ts';
 import { type Contract, resolve, type Schema, unescapePointer, withoutReferences } from '../spec/load.ts';
 import { dateTimeFormat } from '../spec/time.ts';
+import { datetimeFormat } from './pydantic-time.ts';
 import { integerOf } from './query.ts';
 import { plainValue, valueAt } from './sent.ts';
 import type { Problem } from './validation.ts';
@@ -187,6 +188,7 @@ function ajvOf(): Ajv2020 {
   ajv = new Ajv2020({ strict: false, verbose: true });
   addFormats.default(ajv, { mode: 'fast' });
   ajv.addFormat('date-time', dateTimeFormat);
+  ajv.addFormat('pydantic-datetime', datetimeFormat);
   return ajv;
 }
 

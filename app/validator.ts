@@ -14,6 +14,7 @@ import { createAuthenticator } from './auth.ts';
 import { bodyReader } from './body.ts';
 import { HttpError, isE2b } from './errors.ts';
 import { refuseNotOffered } from './not-offered.ts';
+import { datetimeFormat } from './pydantic-time.ts';
 import { isExploded, valuesIn } from './query.ts';
 import type { Context } from './server.ts';
 import { deferSpecCheck } from './spec-check.ts';
@@ -144,7 +145,7 @@ function validatorParts(contract: Contract, wanted: Wanted): Parts {
     // The first failure is enough: ProblemList finds them all, and no more of them than are listed.
     validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
     validateResponses,
-    formats: { 'date-time': dateTimeFormat },
+    formats: { 'date-time': dateTimeFormat, 'pydantic-datetime': datetimeFormat },
     validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
     fileUploader: false,
     // What leads to the reference page, and the files that make it up.

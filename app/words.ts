@@ -1,5 +1,6 @@
 import { type Sent, SentNumber } from '../db/json-reader.ts';
 import type { Schema } from '../spec/load.ts';
+import { badDatetime, readDatetime } from './pydantic-time.ts';
 import { isTooLong } from './query.ts';
 
 /** What a problem says, apart from its place and input. */
@@ -68,7 +69,8 @@ function brokenRange({ minimum, maximum }: Schema, value: number): Words | null 
   };
 }
 
-function brokenText({ minLength = 0, maxLength, pattern }: Schema, text: string): Words | null {
+function brokenText({ minLength = 0, maxLength, pattern, format }: Schema, text: string): Words | null {
+  if (format === 'pydantic-datetime') return readDatetime(text) ? null : badDatetime(text);
   if (text.length < minLength * 2 && [...text].length < minLength) {
     return textLength('string_too_short', 'at least', 'min_length', minLength);
   }

@@ -22,6 +22,7 @@ export type Schema = {
   minItems?: number;
   maxItems?: number;
   pattern?: string;
+  format?: string;
   /** Clients know this member; Sandpit refuses what it asks for, for this reason. */
   'x-not-offered'?: string;
 };

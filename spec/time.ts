@@ -27,5 +27,10 @@ export function readTime(text: string): Time | null {
   return milliseconds < first || milliseconds > last ? null : { milliseconds, microseconds: Number(digits.slice(3)) };
 }
 
+/** Returns the first whole millisecond since 1970 at or after a moment. */
+export function wholeMilliseconds({ milliseconds, microseconds }: Time): number {
+  return milliseconds + (microseconds > 0 ? 1 : 0);
+}
+
 /** The contract's format `date-time`, as ajv takes it. */
 export const dateTimeFormat = { type: 'string' as const, validate: (text: string) => readTime(text) !== null };

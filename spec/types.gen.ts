@@ -3358,7 +3358,7 @@ export interface operations {
                 kind?: components["parameters"]["EventKind"];
                 /** @description Only of this sandbox, snapshots of it included */
                 sandbox_id?: components["parameters"]["EventSandbox"];
-                /** @description At this time or later: a date, or a date and a time of ISO 8601, where seconds and zone may be left out; in UTC unless it says otherwise */
+                /** @description At this time or later, as pydantic reads a `datetime`: a date, or a date and a time of ISO 8601, where seconds and zone may be left out, in UTC unless it says otherwise; or Unix time, in seconds up to 20000000000 and in milliseconds beyond. In the years 1 to 9999 */
                 since?: string;
                 /** @description Before this time, in the same forms */
                 until?: string;

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { readDatetime } from '../app/pydantic-time.ts';
 import { readTime } from '../spec/time.ts';
 import { importLine } from './commands.ts';
 import { e2bOf } from './e2b-client.ts';
@@ -30,6 +31,54 @@ const edges = [
   ['2025-01-18T00:30:00+23:59', '2025-01-17T00:31:00.000Z'],
 ] as const;
 
+/** What pydantic 2.10 says of these. */
+const refusedDatetimes: [string, string][] = [
+  ['', 'input is too short'],
+  ['1e5', 'input is too short'],
+  ['.5', 'input is too short'],
+  ['２０２５', 'invalid character in year'],
+  [' 2025-01-18', 'invalid character in year'],
+  ['2025/01/18', 'invalid date separator, expected `-`'],
+  ['9223372036854775808', 'invalid date separator, expected `-`'],
+  ['-9223372036854775808', 'invalid character in year'],
+  ['2025-x1x18', 'invalid character in month'],
+  ['2025-01-1é', 'invalid character in day'],
+  ['2025-13-01x', 'month value is outside expected range of 1-12'],
+  ['2025-02-29T25:00', 'day value is outside expected range'],
+  ['2025-01-18T24:00', 'unexpected extra characters at the end of the input'],
+  ['2025-01-18T10:30:00+24:00', 'unexpected extra characters at the end of the input'],
+  ['0000-01-01x', 'unexpected extra characters at the end of the input'],
+  ['253402300800000', 'dates after 9999 are not supported as unix timestamps'],
+  ['-62167219200001', 'dates before 0000 are not supported as unix timestamps'],
+  ['-62167219200000', 'year 0 is out of range'],
+  ['0000-01-01', 'year 0 is out of range'],
+  ['0001-01-01T00:00+00:01', 'year 0 is out of range'],
+  ['9999-12-31T23:59-00:01', 'year 10000 is out of range'],
+];
+
+/** What pydantic 2.10 reads in these, in UTC. */
+const readDatetimes: [string, string, number?][] = [
+  ['2025', '1970-01-01T00:33:45.000Z'],
+  ['1737196200', '2025-01-18T10:30:00.000Z'],
+  ['1737196200000', '2025-01-18T10:30:00.000Z'],
+  ['0000000000000000000001737196200', '2025-01-18T10:30:00.000Z'],
+  ['1737196200.123456789', '2025-01-18T10:30:00.123Z', 457],
+  ['5.', '1970-01-01T00:00:05.000Z'],
+  ['-1.5', '1969-12-31T23:59:58.500Z'],
+  ['-1.9999999', '1969-12-31T23:59:58.000Z'],
+  ['20000000000', '2603-10-11T11:33:20.000Z'],
+  ['20000000001', '1970-08-20T11:33:20.001Z'],
+  ['-20000000001', '1969-05-14T12:26:39.999Z'],
+  ['20000000000.5', '1970-08-20T11:33:20.000Z', 500],
+  ['253402300799999', '9999-12-31T23:59:59.999Z'],
+  ['-62135596800000', '0001-01-01T00:00:00.000Z'],
+  ['2025-01-18', '2025-01-18T00:00:00.000Z'],
+  ['2025-01-18_10:30', '2025-01-18T10:30:00.000Z'],
+  ['2025-01-18t10:30z', '2025-01-18T10:30:00.000Z'],
+  ['2025-01-18T10:30:00,1234567+0130', '2025-01-18T09:00:00.123Z', 456],
+  ['2025-01-18T10:30\u221201:00', '2025-01-18T11:30:00.000Z'],
+];
+
 describe('times', () => {
   const iso = (milliseconds: number) => new Date(milliseconds).toISOString();
   const first = Date.parse('0001-01-01T00:00:00.000Z');
@@ -50,6 +99,23 @@ describe('times', () => {
         const text = local.replace('T', between).replace('Z', `${digits}${minutes === 0 ? zone : written}`);
         const microseconds = Number(digits.slice(0, 3).padEnd(3, '0'));
         expect(readTime(text), text).to.deep.equal({ milliseconds, microseconds });
+      }),
+    );
+  });
+
+  it("a query's time is ISO 8601 or Unix time, as pydantic reads it", () => {
+    for (const [text, at, microseconds = 0] of readDatetimes) {
+      expect(readDatetime(text), text).to.deep.equal({ milliseconds: Date.parse(at), microseconds });
+    }
+  });
+
+  it('any whole number of milliseconds is the moment of these, but for the range of seconds', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: first, max: last }), (milliseconds) => {
+        fc.pre(Math.abs(milliseconds) > 20_000_000_000);
+        expect(readDatetime(String(milliseconds))).to.deep.equal({ milliseconds, microseconds: 0 });
+        const seconds = Math.trunc(milliseconds / 1e6);
+        expect(readDatetime(String(seconds))).to.deep.equal({ milliseconds: seconds * 1000, microseconds: 0 });
       }),
     );
   });
@@ -145,8 +211,40 @@ describe('times', () => {
       for (const text of unzoned) await e2b.refused(`startedAfter=${text}`, /startedAfter/);
       for (const [text] of edges) {
         await e2b.list(`startedAfter=${encodeURIComponent(text)}`);
-        for (const name of ['since', 'until']) await audit({ [name]: text }).expect(200);
+        const isTaken = !text.startsWith('0000');
+        for (const name of ['since', 'until']) await audit({ [name]: text }).expect(isTaken ? 200 : 422);
       }
+    });
+
+    it('since and until are told in the words of pydantic, with all else that is wrong', async () => {
+      const carol = await app().addUser('carol');
+      const refused = async (query: object) =>
+        (await app().http.get('/v1/audit/events').set(apiKey(carol)).query(query).expect(422)).body.detail;
+      for (const [text, error] of refusedDatetimes) {
+        const isYear = error.startsWith('year');
+        const type = isYear ? 'datetime_parsing' : 'datetime_from_date_parsing';
+        const msg = `Input should be a valid datetime${isYear ? '' : ' or date'}, ${error}`;
+        const problem = (name: string) => ({ type, loc: ['query', name], msg, input: text, ctx: { error } });
+        const problems = await refused({ limit: 'x', since: text, until: text });
+        expect(problems.map(({ loc }: { loc: string[] }) => loc[1])).to.deep.equal(['limit', 'since', 'until']);
+        expect(problems.slice(1), text).to.deep.equal([problem('since'), problem('until')]);
+      }
+    });
+
+    it('since and until include and leave out an event at their very millisecond', async () => {
+      const dave = await app().addUser('dave');
+      const audit = (query: object) => app().http.get('/v1/audit/events').set(apiKey(dave)).query(query);
+      const events = async (query: object) => (await audit({ ...query, kind: 'user.created' }).expect(200)).body.events;
+      const count = async (query: object) => (await events(query)).length;
+      const now = Date.parse((await events({}))[0].at);
+      expect(await count({ since: now })).to.equal(1);
+      expect(await count({ since: now / 1000 })).to.equal(1);
+      expect(await count({ since: `${now}.5` })).to.equal(0);
+      expect(await count({ since: new Date(now).toISOString().replace('Z', '001Z') })).to.equal(0);
+      expect(await count({ until: now })).to.equal(0);
+      expect(await count({ until: now + 1 })).to.equal(1);
+      expect(await count({ until: `${now}.5` })).to.equal(1);
+      expect(await count({ until: new Date(now).toISOString().replace('Z', '001') })).to.equal(1);
     });
   });
 });

@@ -2,12 +2,14 @@ import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../db/errors.ts';
 import { eventKinds } from '../../db/event-kinds.ts';
 import { type EventQuery, getEvent, listEvents } from '../../db/event-log.ts';
+import { wholeMilliseconds } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { releaseSlot } from '../admission.ts';
 import { credentialReader, principalOf } from '../auth.ts';
 import { HttpError } from '../errors.ts';
 import { streamEvents } from '../event-stream.ts';
-import { eventId, eventOf, placeIn, seqOf, timeIn } from '../events.ts';
+import { eventId, eventOf, placeIn, seqOf } from '../events.ts';
+import { readDatetime } from '../pydantic-time.ts';
 import type { Context } from '../server.ts';
 
 type Schemas = components['schemas'];
@@ -46,8 +48,8 @@ function list({ store }: Context): RequestHandler {
       ownerId: principalOf(req).user.id,
       kinds: query.kind ?? null,
       sandboxId: query.sandbox_id ?? null,
-      since: timeIn(query, 'since'),
-      until: timeIn(query, 'until'),
+      since: momentOf(query.since),
+      until: momentOf(query.until),
       order: query.order,
       after: query.cursor === undefined ? null : seqOf(query.cursor),
       limit: Number(query.limit),
@@ -59,6 +61,12 @@ function list({ store }: Context): RequestHandler {
     const body = { events: events.map(eventOf), next_cursor: hasMore && last ? eventId(last.seq) : null };
     res.json(body satisfies Schemas['EventPage']);
   };
+}
+
+/** Returns the first whole millisecond since 1970 at or after a time in the query; null for none. */
+function momentOf(text: string | undefined): number | null {
+  const time = text === undefined ? null : readDatetime(text);
+  return time && wholeMilliseconds(time);
 }
 
 function read({ store }: Context): RequestHandler {

@@ -15,20 +15,14 @@ import { type Cursor, countRunning, everything, listPage, type SandboxQuery } fr
 import { getLiveSandbox, type Sandbox } from '../../db/sandboxes.ts';
 import { wholeSandboxes } from '../../db/texts.ts';
 import { Turns } from '../../db/turns.ts';
+import { readTime, type Time, wholeMilliseconds } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { sendArray } from '../array.ts';
 import { actorOf, principalOf } from '../auth.ts';
 import { nextToken, readToken } from '../cursor.ts';
 import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from '../e2b.ts';
 import { knownNetwork } from '../e2b-network.ts';
-import {
-  maxLifetimeSeconds,
-  metadataFilter,
-  minRefreshSeconds,
-  sandboxIdOf,
-  unknownSandbox,
-  wholeMilliseconds,
-} from '../e2b-request.ts';
+import { maxLifetimeSeconds, metadataFilter, minRefreshSeconds, sandboxIdOf, unknownSandbox } from '../e2b-request.ts';
 import { timeoutActionOf } from '../instavm.ts';
 import { namespaceOf, parseReference } from '../references.ts';
 import type { Context } from '../server.ts';
@@ -91,7 +85,7 @@ function list({ store, now, config }: Context): RequestHandler {
     const wanted: SandboxQuery = {
       statuses: states.map((state) => statusOf[state]),
       filter: compileFilter(metadataFilter(query.metadata)),
-      since: query.startedAfter === undefined ? null : wholeMilliseconds(query.startedAfter),
+      since: query.startedAfter === undefined ? null : wholeMilliseconds(readTime(query.startedAfter) as Time),
       until: null,
       templateId: query.template === undefined ? null : parseReference(query.template, namespaceOf(user.name)),
       order: query.order,

@@ -4,6 +4,7 @@ Models are strict: Sandpit coerces nothing in a body. What an operation does is 
 """
 
 import os
+from datetime import datetime
 from typing import Annotated, Literal, Optional
 
 from fastapi import Body, Depends, FastAPI, Form, Header, HTTPException, Path, Query
@@ -95,6 +96,16 @@ def list_sandboxes(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ):
     return []
+
+
+@app.get("/v1/audit/events")
+def list_events(
+    _: Caller,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    since: Optional[datetime] = None,
+    until: Optional[datetime] = None,
+):
+    return {}
 
 
 @app.get("/v1/vms")

@@ -21,6 +21,14 @@ export function requestsFrom(seed: number, key: string): Asked[] {
         get(`/v1/sessions/sandboxes?metadata=${encodeURIComponent(filter)}${more}`, auth),
       ),
     ),
+    ...times(300, () => timeFrom(random))
+      .concat(moments)
+      .map((text) =>
+        get(
+          `/v1/audit/events?since=${encodeURIComponent(text)}&until=${encodeURIComponent(pick(random, moments))}&limit=${pick(random, ['0', '1'])}`,
+          auth,
+        ),
+      ),
     ...queries.map((query) => get(`/v1/sessions/sandboxes?${query}`, auth)),
     ...paths.map((path) => get(path, auth)),
     ...paths.flatMap((path) => methods.map((method) => ({ method, path, headers: auth }))),
@@ -81,6 +89,61 @@ function limits(random: () => number): string[] {
     ...[16, 19, 20, 309, 310, 4299, 4300, 4301].flatMap((digits) => ['9'.repeat(digits), `-${'9'.repeat(digits)}`]),
     ...times(900, () => times(1 + Math.floor(random() * 4), () => pick(random, parts)).join('')),
   ];
+}
+
+const moments = [
+  ...[
+    '',
+    'x',
+    '2025',
+    '1737196200',
+    '1737196200000',
+    '1737196200.5',
+    '5.',
+    '.5',
+    '1e5',
+    '1.5e5',
+    '-1',
+    '+1',
+    ' 5',
+    '0x10',
+  ],
+  ...['20000000000', '20000000001', '-20000000001', '253402300799999', '253402300800000', '-62135596800000', '1_000'],
+  ...[
+    '-62135596800001',
+    '-62167219200000',
+    '-62167219200001',
+    '9223372036854775807',
+    '9223372036854775808',
+    '0'.repeat(30),
+  ],
+  ...['2025-01-18', '2025-02-29', '2024-02-29', '1900-02-29', '2025-13-01', '2025-01-00', '2025-1-18', '2025/01/18'],
+  ...[
+    '0000-01-01',
+    '0000-02-30',
+    '0000-01-01T00:00',
+    '0001-01-01',
+    '9999-12-31',
+    '２０２５-01-18',
+    '2025-01-1é',
+    '😀😀😀',
+  ],
+  ...['2025-01-18T24:00', '2025-01-18T23:60', '2025-01-18T10', '2025-01-18_10:30', '2025-01-18T10:30:00,5', 'now'],
+  ...['2025-01-18T10:30:00\u22120100', '2025-01-18T10:30+24:00', '2025-01-18T10:30+01:60', '2025-02-30T25:00', '\n'],
+];
+
+/** A part of a time, or a time with a character changed. */
+function timeFrom(random: () => number): string {
+  const whole = pick(random, [
+    '2025-01-18T10:30:00.123456+01:30',
+    '2024-02-29 23:59:59Z',
+    '1737196200',
+    '0000-12-31_00:00',
+  ]);
+  const at = Math.floor(random() * whole.length);
+  return random() < 0.3
+    ? whole.slice(0, at)
+    : whole.slice(0, at) + pick(random, [...'0123459-:.,TtZz+_ x']) + whole.slice(at + 1);
 }
 
 function credentials(key: string): Asked['headers'][] {

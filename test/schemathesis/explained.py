@@ -43,8 +43,8 @@ EXPLAINED = [
     Explained(
         REFUSED,
         "GET /v1/audit/events",
-        r'422 .*"datetime_from_date_parsing"',
-        "`since` and `until` are times as pydantic reads them, in more forms than a format names; the description lists them.",
+        r'422 .*"datetime_(from_date_)?parsing"',
+        "No schema keyword names the times that pydantic reads, which `since` and `until` are; the description lists them.",
     ),
     Explained(
         "UseAfterFree",
