@@ -43,7 +43,6 @@ describe("filtering E2B's sandboxes", () => {
       ['a%3Db%25252Bc', []],
       ['a%3D', [nothing]],
       ['a%3D1%26a%3D2', [two]],
-      ['a%3D2&metadata=a%3D1', [one]],
       ['a%3D1%2500', []],
       ['%3D1', []],
     ] as const) {
