@@ -96,6 +96,12 @@ EXPLAINED = [
     ),
     Explained(
         REFUSED,
+        r"(POST|PATCH) /v1/webhooks/endpoints(/\{endpoint_id\})?",
+        r'422 .*it must be an http or https URL","input":"[^"]*(\[|[Xx][Nn]--)',
+        "No simple pattern tells an IPv6 address in brackets, or valid Punycode, from other text; a URL parser does.",
+    ),
+    Explained(
+        REFUSED,
         r"POST /v1/api-keys/",
         "422 .*expires_at has to be a time to come",
         "What time it is no schema knows; the member's description says that it is to come.",
