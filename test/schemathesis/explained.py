@@ -47,12 +47,6 @@ EXPLAINED = [
         "No schema keyword names the times that pydantic reads, which `since` and `until` are; the description lists them.",
     ),
     Explained(
-        "UseAfterFree",
-        r"GET /v1/(vms/\{vm_id\}|api-keys/\{item_id\}|sessions/.*)",
-        "200 ",
-        "A sandbox that was ended and a key that was revoked can still be read, as `killed` and with `revoked_at`.",
-    ),
-    Explained(
         "JsonSchemaError",
         "GET /openapi.yaml",
         "200 ",
