@@ -5,12 +5,12 @@ import type { Config } from './config.ts';
 import { jsonTypeFor } from './json-answers.ts';
 import { sendJson } from './wire.ts';
 
-/** How much of an array is written at a time, in UTF-16 units: a smaller one is sent whole, with its length. */
+/** An array is written in pieces of this many UTF-16 units. A smaller one is sent whole. */
 const pieceLength = 65_536;
 
 /**
- * Sends the items as a JSON array, each as the text that `write` makes of it. No more than a piece of a large one lies
- * here, however slowly the client reads: the next items are made once it has taken those before. An item that fails
+ * Sends the items as a JSON array, each as the text that `write` returns. Memory holds one piece at a time,
+ * however slowly the client reads: the next items are made once it has taken the piece before. An item that fails
  * after the first piece cuts the connection: the client sees that the array is not whole.
  */
 export async function sendArray<T>(
