@@ -3,8 +3,7 @@ import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { StoreError, type StoreErrorCode } from '../db/errors.ts';
 import { JsonError } from '../db/json.ts';
 import type { Contract } from '../spec/load.ts';
-import { jsonProblem } from './json.ts';
-import type { Context } from './server.ts';
+import { jsonProblem } from './contract/json.ts';
 import {
   breachOf,
   isBreach,
@@ -14,7 +13,8 @@ import {
   shownProblems,
   ValidationFailure,
   type ValidatorError,
-} from './validation.ts';
+} from './contract/problems.ts';
+import type { Context } from './server.ts';
 
 /** A failure with a status and a message that is fit to be shown. */
 export class HttpError extends Error {

@@ -10,13 +10,13 @@ import { killCommand } from './cli/kill.ts';
 import { openapiCommand } from './cli/openapi.ts';
 import { proxyCommand } from './cli/proxy.ts';
 import { serveCommand } from './cli/serve.ts';
-import type { Terminal } from './cli/terminal.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
-import { setVariables } from './config.ts';
-import { misspeltWarnings } from './misspelt.ts';
-import { Output } from './output.ts';
-import { printable } from './printable.ts';
+import { setVariables } from './config/config.ts';
+import { misspeltWarnings } from './config/misspelt.ts';
+import { Output } from './terminal/output.ts';
+import { printable } from './terminal/printable.ts';
+import type { Terminal } from './terminal/terminal.ts';
 import { versionText } from './version.ts';
 
 function createProgram(terminal: Terminal): Command {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { marksOf } from '../app/not-offered.ts';
+import { marksOf } from '../app/contract/not-offered.ts';
 import { parametersOf, resolve, type Schema } from '../spec/load.ts';
 import { bodyOf, type Call, encoded, filled, sampleOf } from './abuse/samples.ts';
 import { contract, operations } from './contract.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sweep } from '../app/sweeper.ts';
+import { sweep } from '../app/jobs/sweeper.ts';
 import { deleteUser, setPassword } from '../db/accounts.ts';
 import { listApiKeys, revokeApiKey } from '../db/credentials.ts';
 import { cli } from '../db/events.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { ConfigError, readConfig, settings } from '../app/config.ts';
+import { ConfigError, readConfig, settings } from '../app/config/config.ts';
 
 describe('the configuration', () => {
   it('takes flags over the environment over defaults', () => {

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { middleware } from 'express-openapi-validator';
 import { parse } from 'yaml';
-import { createTestMode } from '../app/test-mode/mode.ts';
+import { createTestMode } from '../app/api/test-mode/mode.ts';
 import { contractText, parametersOf, type Schema } from '../spec/load.ts';
 import { contract, operations } from './contract.ts';
 import { itHere, startApp, startTime, type TestApp } from './helpers.ts';

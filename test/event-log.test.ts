@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { prune, sweep } from '../app/sweeper.ts';
+import { prune, sweep } from '../app/jobs/sweeper.ts';
 import { createSandbox, forkSandbox } from '../db/create.ts';
 import { endDueSandboxes } from '../db/ending.ts';
 import { eventKinds } from '../db/event-kinds.ts';

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
-import { createLog } from '../app/log.ts';
-import { prettyLines } from '../app/log-pretty.ts';
+import { createLog } from '../app/log/log.ts';
+import { prettyLines } from '../app/log/pretty.ts';
 import { apiKey, clientOf, shareApp, temporaryDirectory } from './helpers.ts';
 import { program, serve } from './process.ts';
 

@@ -4,9 +4,9 @@ import { closeSync, constants, openSync, readFileSync, readSync, statSync, write
 import { join } from 'node:path';
 import { type Readable, Writable } from 'node:stream';
 import { expect } from 'chai';
-import { LineOutput } from '../app/line-output.ts';
-import { createLog } from '../app/log.ts';
-import type { Output } from '../app/output.ts';
+import { LineOutput } from '../app/log/line-output.ts';
+import { createLog } from '../app/log/log.ts';
+import type { Output } from '../app/terminal/output.ts';
 import { importLine } from './commands.ts';
 import { temporaryDirectory } from './helpers.ts';
 import { program, type Serving, sandpit, serve } from './process.ts';

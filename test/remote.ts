@@ -1,7 +1,7 @@
 import { Agent, type IncomingMessage, type RequestListener, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { type Config, readConfig, settings } from '../app/config.ts';
-import { createLog } from '../app/log.ts';
+import { type Config, readConfig, settings } from '../app/config/config.ts';
+import { createLog } from '../app/log/log.ts';
 import type { SandpitServer } from '../app/server.ts';
 import { openStore } from '../db/open.ts';
 import { loadContract } from '../spec/load.ts';

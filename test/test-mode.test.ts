@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { createTestMode } from '../app/api/test-mode/mode.ts';
 import { HttpError } from '../app/errors.ts';
-import { createTestMode } from '../app/test-mode/mode.ts';
 import { operations } from './contract.ts';
 import { apiKey, clientOf, itHere, shareApp, startApp, startTime, temporaryDirectory } from './helpers.ts';
 import { sandpit, serveTest } from './process.ts';

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readDatetime } from '../app/pydantic-time.ts';
+import { readDatetime } from '../app/contract/pydantic-time.ts';
 import { readTime } from '../spec/time.ts';
 import { importLine } from './commands.ts';
 import { e2bOf } from './e2b-client.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { walShrinker } from '../app/sweeper.ts';
+import { walShrinker } from '../app/jobs/sweeper.ts';
 import { exportSandboxes } from '../db/export.ts';
 import { maxIdleWalBytes } from '../db/sqlite.ts';
 import { clientOf, itHere, startApp, type TestApp } from './helpers.ts';

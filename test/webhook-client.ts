@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { readNetworks } from '../app/networks.ts';
+import { readNetworks } from '../app/http/addresses.ts';
 import { apiKey, type Caller, startApp, type TestApp } from './helpers.ts';
 
 export type Message = {

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { type AllowedNetworks, readNetworks } from '../app/networks.ts';
-import { AddressRefused, guardedLookup, requireReachable } from '../app/webhooks/address.ts';
+import { type AllowedNetworks, readNetworks } from '../app/http/addresses.ts';
+import { AddressRefused, guardedLookup, requireReachable } from '../app/webhooks/request/address.ts';
 import { operations } from './contract.ts';
 import { apiKey, startApp } from './helpers.ts';
 import { type Delivery, useHooks } from './webhook-client.ts';

@@ -2,8 +2,8 @@ import { createSocket, type RemoteInfo } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { readNetworks } from '../app/networks.ts';
-import { AddressRefused, guardedLookup } from '../app/webhooks/address.ts';
+import { readNetworks } from '../app/http/addresses.ts';
+import { AddressRefused, guardedLookup } from '../app/webhooks/request/address.ts';
 import { itHere } from './helpers.ts';
 
 /** Returns the answer to a query (RFC 1035, 4.1): this IPv4 address, or that there is no such name. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Webhook } from 'standardwebhooks';
-import { prune } from '../app/sweeper.ts';
+import { prune } from '../app/jobs/sweeper.ts';
 import { afterAttempt } from '../app/webhooks/retry.ts';
 import { itHere, startApp, startTime, temporaryDirectory } from './helpers.ts';
 import { serve } from './process.ts';

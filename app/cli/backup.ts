@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import { backUp, type Copying } from '../../db/backup.ts';
 import { openUnmigrated } from '../../db/open.ts';
 import { restore } from '../../db/restore.ts';
-import { readConfig } from '../config.ts';
+import { readConfig } from '../config/config.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
-import type { Terminal } from './terminal.ts';
 
 export function backupCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('backup <file>'), ['db'])

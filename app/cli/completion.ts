@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /** Must be given the program with all its other commands. */
 export function completionCommand(program: Command, { stdout }: Terminal): void {

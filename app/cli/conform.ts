@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
+import { integer } from '../config/readers.ts';
 import type { Flags } from '../conform/command.ts';
-import { integer } from '../setting.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { asFlag } from './options.ts';
-import type { Terminal } from './terminal.ts';
 
 const description = `test any server against the contract of GET /v1/sessions/sandboxes
 

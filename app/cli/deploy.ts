@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { isExecutable } from '../../spec/assets.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export function deployCommands(program: Command, { stdout }: Terminal): void {
   program

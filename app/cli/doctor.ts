@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import { examine, type Finding } from '../../db/doctor.ts';
 import { openUnmigrated } from '../../db/open.ts';
 import { repair } from '../../db/repair.ts';
-import { jsonLine, printable } from '../printable.ts';
+import { jsonLine, printable } from '../terminal/printable.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
-import type { Terminal } from './terminal.ts';
 
 export function doctorCommand(program: Command, { stdout, stderr }: Terminal): void {
   addSettings(program.command('doctor'), ['db'])

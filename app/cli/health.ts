@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { get as getHttp, type IncomingMessage } from 'node:http';
 import { get as getHttps } from 'node:https';
 import type { Command } from 'commander';
-import { readConfig } from '../config.ts';
-import { urlOf } from '../networks.ts';
+import { readConfig } from '../config/config.ts';
+import { urlOf } from '../http/addresses.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings } from './options.ts';
-import type { Terminal } from './terminal.ts';
 
 const patienceMilliseconds = 4000;
 

@@ -4,10 +4,10 @@ import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } f
 import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
-import { jsonLine } from '../printable.ts';
-import { duration } from '../setting.ts';
+import { duration } from '../config/readers.ts';
+import { jsonLine } from '../terminal/printable.ts';
+import { shownTime, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from './options.ts';
-import { shownTime, type Terminal, table } from './terminal.ts';
 
 type CreateFlags = { user: string; name: string; expires?: number; readOnly?: boolean; json?: boolean };
 

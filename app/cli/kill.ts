@@ -4,10 +4,10 @@ import { cli } from '../../db/events.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
 import { findMatching, type KillCriteria, killMatching, type Match } from '../../db/kill.ts';
 import { read, type Trx, write } from '../../db/sqlite.ts';
-import { jsonLine } from '../printable.ts';
-import { duration } from '../setting.ts';
+import { duration } from '../config/readers.ts';
+import { jsonLine } from '../terminal/printable.ts';
+import { confirm, shownTime, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from './options.ts';
-import { confirm, shownTime, type Terminal, table } from './terminal.ts';
 
 type Flags = {
   metadata?: JsonObject;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { contractText, loadContract } from '../../spec/load.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export function openapiCommand(program: Command, { stdout }: Terminal): void {
   program

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StoreError } from '../../db/errors.ts';
 import { openStore, type Store, settle } from '../../db/open.ts';
 import { hasLogFile } from '../../db/open-mark.ts';
-import { type Config, readConfig, settings } from '../config.ts';
+import { type Config, readConfig, settings } from '../config/config.ts';
 
 /** Gives the command a flag for each of the named settings. */
 export function addSettings(command: Command, names: (keyof Config)[]): Command {

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
-import { LineOutput } from '../line-output.ts';
-import { isLoopback } from '../loopback.ts';
-import { hostOf } from '../networks.ts';
-import { jsonLine } from '../printable.ts';
+import { address, integer } from '../config/readers.ts';
+import { hostOf } from '../http/addresses.ts';
+import { isLoopback } from '../http/loopback.ts';
+import { LineOutput } from '../log/line-output.ts';
 import type { Summary } from '../proxy/report.ts';
-import { address, integer } from '../setting.ts';
+import { jsonLine } from '../terminal/printable.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { asFlag } from './options.ts';
-import type { Terminal } from './terminal.ts';
 
 type Flags = { target: URL; host: string; port: number; strict?: boolean; json?: boolean };
 

@@ -6,18 +6,18 @@ import { emptyStore } from '../../db/empty.ts';
 import { cli } from '../../db/events.ts';
 import { repeatRandomness } from '../../db/random.ts';
 import { write } from '../../db/sqlite.ts';
-import { addFirstUser } from '../bootstrap.ts';
-import { type Config, ConfigError, readConfig } from '../config.ts';
-import { linesOf } from '../json-lines.ts';
-import { openLog } from '../log.ts';
-import { isLoopback } from '../loopback.ts';
-import { readNetworks } from '../networks.ts';
-import { importLines, RecordImporter } from '../records.ts';
-import { findOrCreateUser } from '../routes/test.ts';
+import { createTestMode } from '../api/test-mode/mode.ts';
+import { findOrCreateUser } from '../api/test-mode/routes.ts';
+import { type Config, ConfigError, readConfig } from '../config/config.ts';
+import { readNetworks } from '../http/addresses.ts';
+import { isLoopback } from '../http/loopback.ts';
+import { importLines, RecordImporter } from '../import/import.ts';
+import { linesOf } from '../import/json-lines.ts';
+import { openLog } from '../log/log.ts';
 import { createServer, type SandpitServer } from '../server.ts';
-import { createTestMode } from '../test-mode/mode.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+import { addFirstUser } from './first-user.ts';
 import { listen, shutDown } from './serve.ts';
-import type { Terminal } from './terminal.ts';
 
 /** What a test server is given beside its settings. */
 export type TestFlags = { seed?: string; randomSeed?: number };

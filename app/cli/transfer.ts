@@ -9,10 +9,10 @@ import { type ExportedSandbox, exportSandboxes } from '../../db/export.ts';
 import { createPrivate, partialName, putInPlace, requireReplaceable } from '../../db/files.ts';
 import type { Clock } from '../../db/lifecycle.ts';
 import { type Db, reasonOf, write } from '../../db/sqlite.ts';
-import { knownSettings } from '../e2b-network.ts';
-import { importLines, RecordImporter, type SandboxRecord } from '../records.ts';
+import { knownSettings } from '../api/e2b/network.ts';
+import { importLines, RecordImporter, type SandboxRecord } from '../import/import.ts';
+import { shownTime, type Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
-import { shownTime, type Terminal } from './terminal.ts';
 
 export function transferCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('import <file>'), ['db'])

@@ -3,9 +3,9 @@ import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from 
 import { cli } from '../../db/events.ts';
 import type { Store } from '../../db/open.ts';
 import { write } from '../../db/sqlite.ts';
-import { jsonLine } from '../printable.ts';
+import { jsonLine } from '../terminal/printable.ts';
+import { confirm, readPassword, shownTime, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
-import { confirm, readPassword, shownTime, type Terminal, table } from './terminal.ts';
 
 export function usersCommand(program: Command, terminal: Terminal): void {
   const users = program.command('users').description('add, list and delete users');

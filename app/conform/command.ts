@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import type { Terminal } from '../cli/terminal.ts';
-import { type ConformTarget, readConformTarget } from '../config.ts';
-import { jsonLine } from '../printable.ts';
+import { type ConformTarget, readConformTarget } from '../config/config.ts';
+import { jsonLine } from '../terminal/printable.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { junitXml } from './junit.ts';
 import { painter, resultText, summaryText } from './report.ts';
 import { isDocumented, type Rule, sourceText } from './rule.ts';

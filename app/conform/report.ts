@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { printable } from '../printable.ts';
+import { printable } from '../terminal/printable.ts';
 import type { Outcome, Report, Result } from './run.ts';
 
 type Paint = (color: 'green' | 'red' | 'yellow' | 'dim', text: string) => string;

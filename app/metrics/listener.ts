@@ -2,9 +2,9 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Config, ConfigError } from '../config.ts';
-import { isLoopback } from '../loopback.ts';
-import { hostOf, urlOf } from '../networks.ts';
+import { type Config, ConfigError } from '../config/config.ts';
+import { hostOf, urlOf } from '../http/addresses.ts';
+import { isLoopback } from '../http/loopback.ts';
 import type { Context } from '../server.ts';
 import { type Collected, collectMetrics } from './registry.ts';
 

@@ -3,10 +3,10 @@ import { countByStatus, countPendingDeliveries } from '../../db/counts.ts';
 import { eventKinds } from '../../db/event-kinds.ts';
 import { boundsOf, countEventsBehind } from '../../db/event-log.ts';
 import { walBytes } from '../../db/wal.ts';
-import type { Metrics, WebhookOutcome } from '../metrics.ts';
+import type { Metrics, WebhookOutcome } from '../http/request-metrics.ts';
+import { RequestDurations } from '../internals/request-durations.ts';
 import type { Context } from '../server.ts';
 import { versions } from '../version.ts';
-import { RequestDurations } from './durations.ts';
 
 /** From half a millisecond on: most requests take less than one. */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

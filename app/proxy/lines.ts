@@ -1,4 +1,4 @@
-import { printable } from '../printable.ts';
+import { printable } from '../terminal/printable.ts';
 
 /** Returns a text fit for a line on a terminal, cut after so many characters. */
 export function excerpt(text: string, length = 300): string {

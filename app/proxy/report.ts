@@ -1,5 +1,5 @@
-import { table } from '../cli/terminal.ts';
-import { jsonLine } from '../printable.ts';
+import { jsonLine } from '../terminal/printable.ts';
+import { table } from '../terminal/terminal.ts';
 import { excerpt } from './lines.ts';
 
 export type Breach = {

@@ -4,11 +4,11 @@ import express, { type Request } from 'express';
 import { isObject } from '../../db/json.ts';
 import { metadataText, pairsOf } from '../../db/metadata.ts';
 import type { Contract } from '../../spec/load.ts';
+import { filterProblems } from '../api/instavm/filter.ts';
+import type { Problem } from '../contract/problems.ts';
+import { queryParser } from '../contract/query.ts';
+import { requestValidator } from '../contract/validator.ts';
 import { problemsIn, toHttpError } from '../errors.ts';
-import { filterProblems } from '../filter.ts';
-import { queryParser } from '../query.ts';
-import type { Problem } from '../validation.ts';
-import { requestValidator } from '../validator.ts';
 import { excerpt } from './lines.ts';
 
 /** A request as it came, and as much of its body as is needed to judge it. */

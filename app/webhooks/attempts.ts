@@ -4,9 +4,9 @@ import type { Context } from '../server.ts';
 import type { Lane } from './lane.ts';
 import { Places } from './places.ts';
 import type { Result } from './recorder.ts';
+import { send } from './request/send.ts';
+import { signedHeaders } from './request/signature.ts';
 import { afterAttempt } from './retry.ts';
-import { send } from './send.ts';
-import { signedHeaders } from './signature.ts';
 
 /** How long a receiver may take to answer (Standard Webhooks, "Request timeout"). */
 const timeoutMilliseconds = 15_000;

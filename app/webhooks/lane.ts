@@ -1,6 +1,6 @@
-import { Connections } from './connections.ts';
+import { Connections } from './request/connections.ts';
+import type { Outcome } from './request/send.ts';
 import { isOverloaded, isTaken, waitAsked } from './retry.ts';
-import type { Outcome } from './send.ts';
 
 /** So many messages are under way to one endpoint at first, and at most if it answers within this time. */
 const firstWidth = 4;

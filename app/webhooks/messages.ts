@@ -3,7 +3,7 @@ import { type JsonObject, parseJson } from '../../db/json.ts';
 import { nextQueuedOwner, type QueuedEvent, queuedEvents, removeQueued } from '../../db/outbox.ts';
 import type { Db, Trx } from '../../db/sqlite.ts';
 import { type Endpoint, listEndpoints } from '../../db/webhooks.ts';
-import { eventOf } from '../events.ts';
+import { eventOf } from '../events/shape.ts';
 
 /** A step makes about so many deliveries for all owners together, in so many turns, and so many in one owner's turn. */
 const maxInStep = 100;

@@ -3,8 +3,8 @@ import { type Trx, write } from '../../db/sqlite.ts';
 import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks.ts';
 import type { Context } from '../server.ts';
 import type { Lane } from './lane.ts';
+import type { Outcome } from './request/send.ts';
 import { isGone } from './retry.ts';
-import type { Outcome } from './send.ts';
 
 /** Attempts whose results one transaction takes. */
 const maxInStep = 64;

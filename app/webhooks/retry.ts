@@ -1,5 +1,5 @@
 import type { Attempt } from '../../db/deliveries.ts';
-import type { Outcome } from './send.ts';
+import type { Outcome } from './request/send.ts';
 
 const [second, minute, hour] = [1000, 60_000, 3_600_000];
 

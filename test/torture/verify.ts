@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { vm } from '../../app/wire.ts';
+import { vm } from '../../app/http/json-text.ts';
 import { exportSandboxes } from '../../db/export.ts';
 import { openStore } from '../../db/open.ts';
 import { checkIndex } from '../../db/reindex.ts';

@@ -1,0 +1,218 @@
+import { type RequestHandler, Router } from 'express';
+import { createSandbox } from '../../../db/create.ts';
+import { StoreError } from '../../../db/errors.ts';
+import type { JsonObject } from '../../../db/json.ts';
+import {
+  connectSandbox,
+  endSandbox,
+  extendSandbox,
+  pauseSandbox,
+  resumeSandbox,
+  updateSandbox,
+} from '../../../db/lifecycle.ts';
+import { compileFilter } from '../../../db/metadata.ts';
+import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../../db/pages.ts';
+import { getLiveSandbox, type Sandbox } from '../../../db/sandboxes.ts';
+import { wholeSandboxes } from '../../../db/texts.ts';
+import { Turns } from '../../../db/turns.ts';
+import { readTime, type Time, wholeMilliseconds } from '../../../spec/time.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../../auth.ts';
+import { sendArray } from '../../http/json-array.ts';
+import type { Context } from '../../server.ts';
+import { timeoutActionOf } from '../instavm/shapes.ts';
+import { nextToken, readToken } from './cursor.ts';
+import { knownNetwork } from './network.ts';
+import { namespaceOf, parseReference } from './references.ts';
+import { maxLifetimeSeconds, metadataFilter, minRefreshSeconds, sandboxIdOf, unknownSandbox } from './request.ts';
+import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from './shapes.ts';
+
+type Schemas = components['schemas'];
+
+/** How many sandboxes of a whole list are read at a time. */
+const pageOfWhole = 250;
+
+const statusOf = { running: 'active', paused: 'paused' } as const;
+
+export function e2bSandboxesRoutes(context: Context): Router {
+  const router = Router();
+  router.post(['/sandboxes', '/v2/sandboxes'], create(context));
+  router.get('/sandboxes', listRunning(context));
+  router.get('/v2/sandboxes', list(context));
+  router.get('/sandboxes/metrics', (_req, res) => void res.json({ sandboxes: {} }));
+  router.get('/sandboxes/:sandboxID', read(context));
+  router.delete('/sandboxes/:sandboxID', kill(context));
+  router.post(['/sandboxes/:sandboxID/connect', '/v2/sandboxes/:sandboxID/connect'], connect(context));
+  router.post('/sandboxes/:sandboxID/timeout', setTimeout(context));
+  router.post('/sandboxes/:sandboxID/refreshes', refresh(context));
+  router.post('/sandboxes/:sandboxID/pause', pause(context));
+  router.post('/sandboxes/:sandboxID/resume', resume(context));
+  router.get('/sandboxes/:sandboxID/metrics', empty(context, []));
+  router.get('/sandboxes/:sandboxID/logs', empty(context, { logs: [], logEntries: [] }));
+  router.put('/sandboxes/:sandboxID/network', updateNetwork(context));
+  router.use(['/sandboxes/:sandboxID', '/v2/sandboxes/:sandboxID'], unknownSandbox);
+  return router;
+}
+
+function create({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const body: Schemas['NewSandbox'] = req.body;
+    const settings: Settings = {
+      autoResume: body.autoResume?.enabled,
+      allowInternetAccess: body.allow_internet_access,
+      network: body.network,
+    };
+    const isSet = Object.values(settings).some((value) => value !== undefined);
+    const sandbox = await createSandbox(store.db, now, actorOf(req), {
+      templateId: parseReference(body.templateID, namespaceOf(user.name)),
+      metadata: body.metadata ?? {},
+      env: body.envVars ?? null,
+      lifetimeSeconds: body.timeout as number,
+      onTimeout: timeoutActionOf(body.autoPause),
+      settings: isSet ? (settings as JsonObject) : null,
+    });
+    req.sandboxId = sandbox.id;
+    res.status(201).json(startedSandbox(sandbox));
+  };
+}
+
+function list({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const query = req.query as unknown as ListQuery;
+    const states = query.state ?? ['running', 'paused'];
+    const wanted: SandboxQuery = {
+      statuses: states.map((state) => statusOf[state]),
+      filter: compileFilter(metadataFilter(query.metadata)),
+      since: query.startedAfter === undefined ? null : wholeMilliseconds(readTime(query.startedAfter) as Time),
+      until: null,
+      templateId: query.template === undefined ? null : parseReference(query.template, namespaceOf(user.name)),
+      order: query.order,
+      after: readToken(query.nextToken, query.order),
+      limit: Number(query.limit),
+    };
+    const time = now();
+    const turns = new Turns();
+    const { sandboxes, hasMore } = await listPage(store.db, time, user.id, wanted, turns);
+    const last = sandboxes.at(-1);
+    if (hasMore && last) res.set('X-Next-Token', nextToken(last, query.order));
+    if (states.includes('running')) {
+      res.set('X-Total-Running', String(await countRunning(store.db, time, user.id, wanted, turns)));
+    }
+    await sendArray(res, config, wholeSandboxes(store.db, sandboxes), listedText, turns);
+  };
+}
+
+function listedText(sandbox: Sandbox): string {
+  return JSON.stringify(listedSandbox(sandbox));
+}
+
+type ListQuery = {
+  metadata?: string;
+  state?: Schemas['SandboxState'][];
+  startedAfter?: string;
+  template?: string;
+  order: SandboxQuery['order'];
+  limit: number;
+  nextToken?: string;
+};
+
+function listRunning({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const filter = compileFilter(metadataFilter(req.query.metadata as string | undefined));
+    const wanted: SandboxQuery = { ...everything, statuses: ['active'], filter, limit: pageOfWhole };
+    const turns = new Turns();
+    async function* running(): AsyncGenerator<Sandbox> {
+      for (let after: Cursor | null = null; ; ) {
+        const { sandboxes, hasMore } = await listPage(store.db, now(), user.id, { ...wanted, after }, turns);
+        yield* wholeSandboxes(store.db, sandboxes);
+        after = sandboxes.at(-1) ?? null;
+        if (!hasMore) return;
+      }
+    }
+    await sendArray(res, config, running(), listedText, turns);
+  };
+}
+
+function read({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
+    res.json(sandboxDetail(sandbox));
+  };
+}
+
+function kill({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(req));
+    if (!hasEnded) throw new StoreError('ended', 'Sandbox has ended');
+    res.status(204).end();
+  };
+}
+
+function connect({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout }: Schemas['ConnectSandbox'] = req.body;
+    const id = sandboxIdOf(req);
+    const { sandbox, hasResumed } = await connectSandbox(store.db, now, actorOf(req), id, timeout);
+    res.status(hasResumed ? 201 : 200).json(startedSandbox(sandbox));
+  };
+}
+
+function setTimeout({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout }: Schemas['SandboxTimeoutRequest'] = req.body;
+    const lifetimeSeconds = Math.min(timeout, maxLifetimeSeconds);
+    await updateSandbox(store.db, now, actorOf(req), sandboxIdOf(req), { lifetimeSeconds });
+    res.status(204).end();
+  };
+}
+
+function refresh({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { duration }: Required<NonNullable<Schemas['SandboxRefreshRequest']>> = req.body;
+    const lifetimeSeconds = Math.max(duration, minRefreshSeconds);
+    await extendSandbox(store.db, now, actorOf(req), sandboxIdOf(req), lifetimeSeconds);
+    res.status(204).end();
+  };
+}
+
+function pause({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    await pauseSandbox(store.db, now, actorOf(req), sandboxIdOf(req));
+    res.status(204).end();
+  };
+}
+
+function resume({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
+    const id = sandboxIdOf(req);
+    const onTimeout = timeoutActionOf(autoPause);
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, timeout as number, onTimeout);
+    res.status(201).json(startedSandbox(sandbox));
+  };
+}
+
+function updateNetwork({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
+    const settings = ({ network, ...others }: Settings): Settings => {
+      // What is left was set for good when the sandbox was created.
+      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...lasting } = knownNetwork(network ?? {});
+      return { ...others, allowInternetAccess, network: { ...lasting, ...rules } };
+    };
+    const change = { settings: settings as (settings: JsonObject) => JsonObject };
+    await updateSandbox(store.db, now, actorOf(req), sandboxIdOf(req), change);
+    res.status(204).end();
+  };
+}
+
+/** For what is asked of a sandbox and there is nothing of. */
+function empty({ store, now }: Context, answer: object): RequestHandler {
+  return async (req, res) => {
+    await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
+    res.json(answer);
+  };
+}

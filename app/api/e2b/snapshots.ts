@@ -1,0 +1,106 @@
+import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
+import { forkSandbox } from '../../../db/create.ts';
+import { StoreError } from '../../../db/errors.ts';
+import type { Cursor } from '../../../db/pages.ts';
+import { deleteSnapshot, type ListedSnapshot, listSnapshots, snapshotSandbox } from '../../../db/snapshots.ts';
+import { write } from '../../../db/sqlite.ts';
+import { Turns } from '../../../db/turns.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../../auth.ts';
+import { HttpError } from '../../errors.ts';
+import { sendArray } from '../../http/json-array.ts';
+import type { Context } from '../../server.ts';
+import { nextToken, readToken } from './cursor.ts';
+import { namespaceOf, parseReference } from './references.ts';
+import { sandboxIdOf, unknownSandbox, withoutClient } from './request.ts';
+import { snapshotInfo, startedSandbox, template } from './shapes.ts';
+
+type Schemas = components['schemas'];
+
+/** How many snapshots of the whole list are read at a time. */
+const pageOfWhole = 250;
+
+export function e2bSnapshotsRoutes(context: Context): Router {
+  const router = Router();
+  router.post('/sandboxes/:sandboxID/snapshots', create(context));
+  router.post('/sandboxes/:sandboxID/fork', fork(context));
+  router.get('/snapshots', list(context));
+  router.get('/templates', listTemplates(context));
+  router.delete('/templates/:templateID', remove(context));
+  router.use('/sandboxes/:sandboxID', unknownSandbox);
+  router.use('/templates/:templateID', unknownTemplate);
+  return router;
+}
+
+function create({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const namespace = namespaceOf(user.name);
+    const { name }: NonNullable<Schemas['SandboxSnapshotRequest']> = req.body;
+    const reference = name === undefined ? null : parseReference(name, namespace);
+    if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
+    const wanted = { name: reference, replace: true };
+    const snapshot = await snapshotSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
+    res.status(201).json(snapshotInfo(snapshot, namespace));
+  };
+}
+
+function fork({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
+    const wanted = { count, lifetimeSeconds: timeout };
+    const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
+    const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));
+    res.status(201).json(results);
+  };
+}
+
+function list({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const namespace = namespaceOf(user.name);
+    const { sandboxID, name, nextToken: token } = req.query as Record<string, string | undefined>;
+    const limit = Number(req.query.limit);
+    const found = await listSnapshots(store.db, user.id, {
+      sandboxId: sandboxID === undefined ? undefined : withoutClient(sandboxID),
+      idOrName: name === undefined ? undefined : parseReference(name, namespace),
+      after: readToken(token),
+      limit: limit + 1,
+    });
+    const page = found.slice(0, limit);
+    const last = page.at(-1);
+    if (found.length > limit && last) res.set('X-Next-Token', nextToken({ startedAt: last.createdAt, id: last.id }));
+    res.json(page.map((snapshot) => snapshotInfo(snapshot, namespace)));
+  };
+}
+
+function listTemplates({ store, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const namespace = namespaceOf(user.name);
+    async function* all(): AsyncGenerator<ListedSnapshot> {
+      for (let after: Cursor | null = null; ; ) {
+        const page: ListedSnapshot[] = await listSnapshots(store.db, user.id, { after, limit: pageOfWhole });
+        yield* page;
+        const last = page.at(-1);
+        if (!last || page.length < pageOfWhole) return;
+        after = { startedAt: last.createdAt, id: last.id };
+      }
+    }
+    await sendArray(res, config, all(), (snapshot) => JSON.stringify(template(snapshot, namespace)), new Turns());
+  };
+}
+
+function remove({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
+    await write(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
+    res.status(204).end();
+  };
+}
+
+const unknownTemplate: ErrorRequestHandler = (error, req, _res, next) => {
+  const isUnknown = error instanceof StoreError && error.code === 'not_found';
+  next(isUnknown ? new HttpError(404, `template '${req.params.templateID}' not found`) : error);
+};

@@ -1,0 +1,115 @@
+import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
+import { createSandbox } from '../../../db/create.ts';
+import { findByApiKey } from '../../../db/credentials.ts';
+import { StoreError } from '../../../db/errors.ts';
+import { endSandbox } from '../../../db/lifecycle.ts';
+import { listSandboxes } from '../../../db/list.ts';
+import { findAnyonesSandbox, findSandbox, getSandbox } from '../../../db/sandboxes.ts';
+import { areWhole, wholeSandboxes } from '../../../db/texts.ts';
+import { Turns } from '../../../db/turns.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { actorOf, admit, principalOf } from '../../auth.ts';
+import { isBreach, isValidatorError, problemsOf, ValidationFailure } from '../../contract/problems.ts';
+import { HttpError } from '../../errors.ts';
+import { sendArray } from '../../http/json-array.ts';
+import { jsonArray, sandboxInfo, sendJson } from '../../http/json-text.ts';
+import type { Context } from '../../server.ts';
+import { sandboxOfSession, sessionIdOf } from '../../session-id.ts';
+import { filterProblems, readFilter } from './filter.ts';
+import { session, sessionStatus, sessionUsage, wantedSandbox } from './shapes.ts';
+
+export function sessionsRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/sessions/sandboxes', list(context));
+  router.post('/v1/sessions/session', create(context));
+  router.get('/v1/sessions/session/:session_id', read(context));
+  router.get('/v1/sessions/status/:session_id', status(context));
+  router.get('/v1/sessions/usage/:session_id', usage(context));
+  router.post('/kill', kill(context));
+  return router;
+}
+
+function list({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const filter = readFilter(req.query.metadata as string | null | undefined);
+    const limit = Number(req.query.limit);
+    const turns = new Turns();
+    const found = await listSandboxes(store.db, now(), user.id, { filter, limit }, turns);
+    if (areWhole(found)) sendJson(res, config, jsonArray(found, sandboxInfo));
+    else await sendArray(res, config, wholeSandboxes(store.db, found), sandboxInfo, turns);
+  };
+}
+
+function create(context: Context): RequestHandler {
+  const { store, now } = context;
+  return async (req, res) => {
+    const { api_key: key, ...body }: components['schemas']['CreateSession'] = req.body;
+    const principal = await findByApiKey(store.db, now(), key);
+    if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
+    admit(req, principal, context);
+    const wanted = { ...wantedSandbox(body), templateId: null };
+    const { id } = await createSandbox(store.db, now, actorOf(req), wanted);
+    req.sandboxId = id;
+    res.json({ session_id: sessionIdOf(id) });
+  };
+}
+
+function read({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await getSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req.params.session_id));
+    sendJson(res, config, session(sandbox));
+  };
+}
+
+function status({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const sessionId = req.params.session_id as string;
+    const id = sandboxOfSession(sessionId);
+    const time = now();
+    const sandbox = id && (await findSandbox(store.db, time, principalOf(req).user.id, id));
+    res.json(sessionStatus(sessionId, sandbox || null, time));
+  };
+}
+
+function usage({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const time = now();
+    const sandbox = await findAnyonesSandbox(store.db, time, sandboxIdOf(req.params.session_id));
+    if (!sandbox) throw new HttpError(404, 'Sandbox not found');
+    res.json(sessionUsage(sandbox, time));
+  };
+}
+
+function kill({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
+    const { sandbox, hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(sessionId));
+    req.sandboxId = sandbox.id;
+    if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
+    res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
+  };
+}
+
+/** InstaVM documents 400 for an id that is no UUID. */
+export const refuseBadId: ErrorRequestHandler = (error, _req, _res, next) => {
+  const isBadId =
+    isValidatorError(error) &&
+    error.errors.some(({ path, errorCode }) => path === '/body/session_id' && errorCode?.startsWith('format'));
+  next(isBadId ? new HttpError(400, 'Invalid session id') : error);
+};
+
+/** Throws StoreError `not_found` for what is no session's id. */
+function sandboxIdOf(sessionId: unknown): string {
+  const id = sandboxOfSession(String(sessionId));
+  if (id === null) throw new StoreError('not_found', 'Sandbox not found');
+  return id;
+}
+
+/** The validator knows nothing of the JSON in `metadata`: when it refuses the rest, this has the filter judged as well. */
+export function refuseFilterToo({ contract }: Context): ErrorRequestHandler {
+  return (error, req, _res, next) => {
+    if (req.path !== '/v1/sessions/sandboxes' || !isValidatorError(error) || !isBreach(error)) return next(error);
+    next(new ValidationFailure([...filterProblems(req.url), ...problemsOf(contract, error, req)]));
+  };
+}

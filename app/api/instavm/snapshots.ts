@@ -1,0 +1,67 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import { StoreError } from '../../../db/errors.ts';
+import { defaultSize } from '../../../db/insert.ts';
+import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots, wholeSnapshots } from '../../../db/snapshots.ts';
+import { write } from '../../../db/sqlite.ts';
+import { Turns } from '../../../db/turns.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../../auth.ts';
+import { HttpError } from '../../errors.ts';
+import { sendArray } from '../../http/json-array.ts';
+import { sendJson } from '../../http/json-text.ts';
+import type { Context } from '../../server.ts';
+import { snapshot } from './shapes.ts';
+
+export function snapshotsRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/snapshots', list(context));
+  router.post('/v1/snapshots', create(context));
+  router.get('/v1/snapshots/:snapshot_id', read(context));
+  router.delete('/v1/snapshots/:snapshot_id', remove(context));
+  return router;
+}
+
+function list({ store, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { limit, type } = req.query;
+    const ownerId = principalOf(req).user.id;
+    const found = type === 'system' ? [] : await listSnapshots(store.db, ownerId, { limit: Number(limit) });
+    await sendArray(res, config, wholeSnapshots(store.db, found), snapshot, new Turns());
+  };
+}
+
+function create({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const body: components['schemas']['CreateSnapshot'] = req.body;
+    if (body.type === 'system') throw new HttpError(501, "type 'system' is not offered: every snapshot is a user's");
+    const made = await write(store.db, (trx) =>
+      createSnapshot(trx, now(), actorOf(req), {
+        name: body.name ?? null,
+        ociImage: body.oci_image,
+        memoryMb: body.memory_mb ?? defaultSize.memoryMb,
+        vcpuCount: body.vcpu_count ?? defaultSize.vcpuCount,
+      }),
+    );
+    res.status(201);
+    sendJson(res, config, snapshot(made));
+  };
+}
+
+function read({ store, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const found = await findSnapshot(store.db, principalOf(req).user.id, snapshotId(req));
+    if (!found) throw new StoreError('not_found', 'Snapshot not found');
+    sendJson(res, config, snapshot(found));
+  };
+}
+
+function remove({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const deleted = await write(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), snapshotId(req)));
+    sendJson(res, config, snapshot(deleted));
+  };
+}
+
+function snapshotId(req: Request): string {
+  return req.params.snapshot_id as string;
+}

@@ -1,0 +1,128 @@
+import { type Request, type RequestHandler, type Response, Router } from 'express';
+import { createSandbox, forkSandbox } from '../../../db/create.ts';
+import type { JsonObject } from '../../../db/json.ts';
+import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../../db/lifecycle.ts';
+import { everything, listPage } from '../../../db/pages.ts';
+import { getSandbox, type Sandbox } from '../../../db/sandboxes.ts';
+import { snapshotSandbox } from '../../../db/snapshots.ts';
+import { wholeSandboxes } from '../../../db/texts.ts';
+import { Turns } from '../../../db/turns.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../../auth.ts';
+import { sendArray } from '../../http/json-array.ts';
+import { sendJson, vm } from '../../http/json-text.ts';
+import type { Context } from '../../server.ts';
+import { defaultLifetimeSeconds, snapshot, timeoutActionOf, wantedSandbox } from './shapes.ts';
+
+type Schemas = components['schemas'];
+
+export function vmsRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/vms', list(context));
+  router.post('/v1/vms', create(context));
+  router.get('/v1/vms/:vm_id', read(context));
+  router.patch('/v1/vms/:vm_id', update(context));
+  router.delete('/v1/vms/:vm_id', end(context));
+  router.post('/v1/vms/:vm_id/suspend', suspend(context));
+  router.post('/v1/vms/:vm_id/resume', resume(context));
+  router.post('/v1/vms/:vm_id/clone', clone(context));
+  router.post('/v1/vms/:vm_id/snapshot', takeSnapshot(context));
+  return router;
+}
+
+function list({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { all = 'false', limit } = req.query;
+    const isAll = all === '' || all === 'true' || all === '1';
+    const statuses = isAll ? everything.statuses : ['active' as const];
+    const wanted = { ...everything, statuses, limit: Number(limit) };
+    const turns = new Turns();
+    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted, turns);
+    await sendArray(res, config, wholeSandboxes(store.db, sandboxes), vm, turns);
+  };
+}
+
+function create(context: Context): RequestHandler {
+  const { store, now } = context;
+  return async (req, res) => {
+    const body: NonNullable<Schemas['CreateVM']> = req.body;
+    const onTimeout = timeoutActionOf(body.auto_suspend);
+    const wanted = { ...wantedSandbox(body), onTimeout, templateId: body.snapshot_id ?? null };
+    const sandbox = await createSandbox(store.db, now, actorOf(req), wanted);
+    sendCreated(context, res, sandbox);
+  };
+}
+
+function sendCreated({ config }: Context, res: Response, sandbox: Sandbox): void {
+  res.req.sandboxId = sandbox.id;
+  res.status(201).location(`/v1/vms/${sandbox.id}`);
+  sendJson(res, config, vm(sandbox));
+}
+
+function read({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await getSandbox(store.db, now(), principalOf(req).user.id, vmId(req));
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function update({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const body: Schemas['UpdateVM'] = req.body;
+    const change = {
+      metadata: body.metadata as JsonObject | undefined,
+      lifetimeSeconds: body.vm_lifetime_seconds,
+      memoryMb: body.memory_mb,
+      onTimeout: timeoutActionOf(body.auto_suspend),
+    };
+    const sandbox = await updateSandbox(store.db, now, actorOf(req), vmId(req), change);
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function end({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { sandbox } = await endSandbox(store.db, now, actorOf(req), vmId(req));
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function suspend({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const sandbox = await pauseSandbox(store.db, now, actorOf(req), vmId(req));
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function resume({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
+    const lifetimeSeconds = lifetime ?? defaultLifetimeSeconds;
+    const sandbox = await resumeSandbox(store.db, now, actorOf(req), vmId(req), lifetimeSeconds);
+    sendJson(res, config, vm(sandbox));
+  };
+}
+
+function clone(context: Context): RequestHandler {
+  const { store, now } = context;
+  return async (req, res) => {
+    const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['CloneVM']> = req.body;
+    const wanted = { count: 1, lifetimeSeconds: lifetime ?? defaultLifetimeSeconds };
+    const [sandbox] = await forkSandbox(store.db, now, actorOf(req), vmId(req), wanted);
+    sendCreated(context, res, sandbox as Sandbox);
+  };
+}
+
+function takeSnapshot({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { name = null }: NonNullable<Schemas['SnapshotRequest']> = req.body;
+    const wanted = { name, replace: false };
+    const taken = await snapshotSandbox(store.db, now, actorOf(req), vmId(req), wanted);
+    res.status(201);
+    sendJson(res, config, snapshot(taken));
+  };
+}
+
+function vmId(req: Request): string {
+  return req.params.vm_id as string;
+}

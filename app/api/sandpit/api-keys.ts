@@ -1,0 +1,119 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import {
+  type ApiKey,
+  createApiKey,
+  findByApiKey,
+  getApiKey,
+  type KeyLimits,
+  listApiKeys,
+  type Principal,
+  permissionsOf,
+  renameApiKey,
+  revokeApiKey,
+} from '../../../db/credentials.ts';
+import { type Trx, write } from '../../../db/sqlite.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../../auth.ts';
+import { ValidationFailure, valueError } from '../../contract/problems.ts';
+import { HttpError } from '../../errors.ts';
+import { isoTime, isoTimeOrNull } from '../../http/json-text.ts';
+import type { Context } from '../../server.ts';
+
+type Schemas = components['schemas'];
+
+export function apiKeysRoutes(context: Context): Router {
+  const router = Router();
+  router.get('/v1/api-keys/', list(context));
+  router.post('/v1/api-keys/', create(context));
+  router.get('/v1/api-keys/:item_id', read(context));
+  router.patch('/v1/api-keys/:item_id', rename(context));
+  router.delete('/v1/api-keys/:item_id', revoke(context));
+  return router;
+}
+
+function list({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    const keys = await listApiKeys(store.db, principalOf(req).user.id);
+    res.json(keys.map(shown));
+  };
+}
+
+function create({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const maker = principalOf(req);
+    const { user } = maker;
+    const { description, ...asked }: NonNullable<Schemas['ApiKeyRequest']> = req.body;
+    const created = await write(store.db, async (trx) => {
+      const time = now();
+      const limits = limitsOf(asked, maker, time);
+      const key = await createApiKey(trx, time, actorOf(req), description ?? 'unnamed', limits);
+      const keyId = (await findByApiKey(trx, time, key))?.keyId as number;
+      return { ...shown(await getApiKey(trx, user.id, keyId)), api_key: key };
+    });
+    res.status(201).json(created satisfies Schemas['CreatedApiKey']);
+  };
+}
+
+/**
+ * Returns the limits of a key that is to be made. Unless told otherwise it expires with the key that makes it.
+ * Throws ValidationFailure for an end that has passed, HttpError 403 for one behind that of the key that makes it.
+ */
+function limitsOf(
+  asked: Omit<NonNullable<Schemas['ApiKeyRequest']>, 'description'>,
+  maker: Principal,
+  now: number,
+): KeyLimits {
+  const { expires_at: end, permissions } = asked;
+  const expiresAt = end == null ? maker.expiresAt : Date.parse(end);
+  if (expiresAt !== null && !(expiresAt > now)) {
+    throw new ValidationFailure([valueError(['body', 'expires_at'], 'expires_at has to be a time to come', end)]);
+  }
+  if (maker.expiresAt !== null && Number(expiresAt) > maker.expiresAt) {
+    throw new HttpError(
+      403,
+      `This API key expires at ${isoTime(maker.expiresAt)}: it can't make one that is valid longer`,
+    );
+  }
+  return { expiresAt, isReadOnly: permissions != null && !permissions.includes('write') };
+}
+
+function read({ store }: Context): RequestHandler {
+  return async (req, res) => {
+    res.json(shown(await getApiKey(store.db, principalOf(req).user.id, itemId(req))));
+  };
+}
+
+function rename({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { description }: Schemas['ApiKeyDescription'] = req.body;
+    const change = (trx: Trx) => renameApiKey(trx, now(), actorOf(req), itemId(req), description);
+    res.json(shown(await write(store.db, change)));
+  };
+}
+
+function revoke({ store, now }: Context): RequestHandler {
+  return async (req, res) => {
+    const { user } = principalOf(req);
+    const revoked = await write(store.db, async (trx) => {
+      const { prefix } = await getApiKey(trx, user.id, itemId(req));
+      await revokeApiKey(trx, now(), actorOf(req), prefix);
+      return getApiKey(trx, user.id, itemId(req));
+    });
+    res.json(shown(revoked));
+  };
+}
+
+function shown(key: ApiKey): Schemas['ApiKey'] {
+  const { id, prefix, name, createdAt, lastUsedAt, expiresAt, revokedAt } = key;
+  return {
+    ...{ id, prefix, description: name, permissions: permissionsOf(key), created_at: isoTime(createdAt) },
+    ...{ last_used_at: isoTimeOrNull(lastUsedAt), expires_at: isoTimeOrNull(expiresAt) },
+    revoked_at: isoTimeOrNull(revokedAt),
+  };
+}
+
+/** NaN for what is no number: no key has that. */
+function itemId(req: Request): number {
+  const text = req.params.item_id as string;
+  return /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+}

@@ -1,0 +1,70 @@
+import { type Request, type RequestHandler, Router } from 'express';
+import { MemoryStore, rateLimit } from 'express-rate-limit';
+import { findUserByPassword } from '../../../db/accounts.ts';
+import { createAccessToken } from '../../../db/credentials.ts';
+import { write } from '../../../db/sqlite.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { originOf } from '../../auth.ts';
+import { HttpError } from '../../errors.ts';
+import { addressOf } from '../../http/rate-limit.ts';
+import type { Context } from '../../server.ts';
+
+type PasswordGrant = components['schemas']['PasswordGrant'];
+type AccessToken = components['schemas']['AccessToken'];
+
+export function authRoutes(context: Context): Router {
+  const router = Router();
+  router.post(
+    '/v1/auth/token',
+    limitFailures(context, 'address', addressOf),
+    limitFailures(context, 'user', userOf),
+    createToken(context),
+  );
+  return router;
+}
+
+function createToken({ store, now, config }: Context): RequestHandler {
+  return async (req, res) => {
+    const { username, password } = grantOf(req);
+    const user = await findUserByPassword(store.db, username, password);
+    if (!user) throw new HttpError(401, 'Incorrect username or password', { 'WWW-Authenticate': 'Bearer' });
+    const token = await write(store.db, (trx) =>
+      createAccessToken(trx, now(), { ...originOf(req), user }, config.tokenSeconds),
+    );
+    const body: AccessToken = { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };
+    res.json(body);
+  };
+}
+
+/** Counts failed attempts by key, a minute at a time; answers 429 with `Retry-After` past the limit. */
+function limitFailures(
+  { config, test }: Context,
+  identifier: string,
+  keyGenerator: (req: Request) => string,
+): RequestHandler {
+  const store = new MemoryStore();
+  test?.onReset(() => store.resetAll());
+  return rateLimit({
+    windowMs: 60_000,
+    store,
+    limit: config.loginAttempts,
+    identifier,
+    keyGenerator,
+    skipSuccessfulRequests: true,
+    requestWasSuccessful: (_req, res) => res.statusCode !== 401,
+    standardHeaders: 'draft-6',
+    legacyHeaders: false,
+    handler: () => {
+      throw new HttpError(429, 'Too many failed attempts: try again later');
+    },
+  });
+}
+
+/** Nobody has a longer name: so much of it is kept and no more. */
+function userOf(req: Request): string {
+  return grantOf(req).username.slice(0, 65);
+}
+
+function grantOf(req: Request): PasswordGrant {
+  return req.body;
+}
