@@ -2,8 +2,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Request } from 'express';
 import passport from 'passport';
 import { Strategy as BearerStrategy } from 'passport-http-bearer';
-import { findByApiKey, findPrincipal, type Principal } from '../db/credentials.ts';
-import type { Actor, Origin } from '../db/events.ts';
+import { findByApiKey, findPrincipal, type Principal } from '../db/accounts/credentials.ts';
+import type { Actor, Origin } from '../db/events/record.ts';
 import { HttpError } from './errors.ts';
 import type { Context } from './server.ts';
 

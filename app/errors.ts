@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { StoreError, type StoreErrorCode } from '../db/errors.ts';
-import { JsonError } from '../db/json.ts';
+import { JsonError } from '../db/json/json.ts';
 import type { Contract } from '../spec/load.ts';
 import { jsonProblem } from './contract/json.ts';
 import {

@@ -4,8 +4,8 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import type { AddressInfo } from 'node:net';
 import type { Express, Request } from 'express';
 import type { Logger } from 'pino';
-import { EventFeed } from '../db/feed.ts';
-import { openAlone, type Store } from '../db/open.ts';
+import { EventFeed } from '../db/events/feed.ts';
+import { openAlone, type Store } from '../db/sqlite/open.ts';
 import { type Contract, loadContract, withoutTests } from '../spec/load.ts';
 import type { TestMode } from './api/test-mode/mode.ts';
 import { createApp } from './app.ts';

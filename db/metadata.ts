@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { StoreError } from './errors.ts';
-import { canonicalNumber, isObject, type Json, JsonError, type JsonObject, parseJson } from './json.ts';
+import { canonicalNumber, isObject, type Json, JsonError, type JsonObject, parseJson } from './json/json.ts';
 
 /**
  * What PostgreSQL's jsonb `@>` means (its documentation, 8.14.3, and JsonbDeepContains), for documents and filters

@@ -1,5 +1,5 @@
 import type { Generated } from 'kysely';
-import type { EventKind } from './event-kinds.ts';
+import type { EventKind } from './events/kinds.ts';
 
 /** Times are milliseconds since 1970 in UTC, as Date.now() counts them. */
 export type UsersTable = {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { createApiKey, type KeyLimits } from '../db/credentials.ts';
-import { write } from '../db/sqlite.ts';
+import { createApiKey, type KeyLimits } from '../db/accounts/credentials.ts';
+import { write } from '../db/sqlite/driver.ts';
 import { operations } from './contract.ts';
 import { actor, apiKey, type Caller, shareApp, startTime, type TestApp } from './helpers.ts';
 

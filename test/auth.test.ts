@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { sweep } from '../app/jobs/sweeper.ts';
-import { deleteUser, setPassword } from '../db/accounts.ts';
-import { listApiKeys, revokeApiKey } from '../db/credentials.ts';
-import { cli } from '../db/events.ts';
-import { write } from '../db/sqlite.ts';
+import { listApiKeys, revokeApiKey } from '../db/accounts/credentials.ts';
+import { deleteUser, setPassword } from '../db/accounts/users.ts';
+import { cli } from '../db/events/record.ts';
+import { write } from '../db/sqlite/driver.ts';
 import { operations } from './contract.ts';
 import { apiKey, itHere, startApp, type TestApp } from './helpers.ts';
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { openStore } from '../db/open.ts';
-import { restore } from '../db/restore.ts';
+import { restore } from '../db/sqlite/copies/restore.ts';
+import { openStore } from '../db/sqlite/open.ts';
 import { temporaryDirectory } from './helpers.ts';
 import { program, sandpit, serve } from './process.ts';
 

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { type Report, runSuite } from '../app/conform/run.ts';
-import type { JsonObject } from '../db/json.ts';
+import type { JsonObject } from '../db/json/json.ts';
 import { add, json, type Listed, type Oddity, type Other, otherServer } from './other-server.ts';
 import { type Result, sandpit } from './process.ts';
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { type DeliveryQuery, listDeliveries } from '../db/deliveries.ts';
-import { cli } from '../db/events.ts';
-import { openStore } from '../db/open.ts';
-import { deleteEndpoint } from '../db/webhooks.ts';
+import { cli } from '../db/events/record.ts';
+import { openStore } from '../db/sqlite/open.ts';
+import { type DeliveryQuery, listDeliveries } from '../db/webhooks/deliveries.ts';
+import { deleteEndpoint } from '../db/webhooks/endpoints.ts';
 import { temporaryDirectory } from './helpers.ts';
 
 describe('pages of webhook deliveries', () => {

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { sweep } from '../app/jobs/sweeper.ts';
-import { checkIndex } from '../db/reindex.ts';
+import { checkIndex } from '../db/sqlite/index/reindex.ts';
 import { apiKey, type Caller, clientOf, shareApp } from './helpers.ts';
 
 /** SQLite's own limits stand in for the disk here; test/torture.test.ts fills and locks real ones. */

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { examine, type Finding } from '../db/doctor.ts';
-import { openUnmigrated } from '../db/open.ts';
-import { repair } from '../db/repair.ts';
+import { examine, type Finding } from '../db/sqlite/doctor/doctor.ts';
+import { repair } from '../db/sqlite/doctor/repair.ts';
+import { openUnmigrated } from '../db/sqlite/open.ts';
 import { type Caller, startApp, temporaryDirectory } from './helpers.ts';
 import { sandpit, serve } from './process.ts';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { checkIndex } from '../db/reindex.ts';
 import type { SandboxStatus } from '../db/schema.ts';
+import { checkIndex } from '../db/sqlite/index/reindex.ts';
 import { type E2b, e2bOf, idsOf, metadataQuery, shareE2b } from './e2b-client.ts';
 import {
   type Drawn,

@@ -3,12 +3,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { prune, sweep } from '../app/jobs/sweeper.ts';
-import { createSandbox, forkSandbox } from '../db/create.ts';
-import { endDueSandboxes } from '../db/ending.ts';
-import { eventKinds } from '../db/event-kinds.ts';
-import { allEvents, deleteOldEvents, type Event, listEvents } from '../db/event-log.ts';
-import { EventFeed } from '../db/feed.ts';
-import { killMatching } from '../db/kill.ts';
+import { EventFeed } from '../db/events/feed.ts';
+import { eventKinds } from '../db/events/kinds.ts';
+import { allEvents, deleteOldEvents, type Event, listEvents } from '../db/events/log.ts';
 import {
   connectSandbox,
   endSandbox,
@@ -16,11 +13,14 @@ import {
   pauseSandbox,
   resumeSandbox,
   updateSandbox,
-} from '../db/lifecycle.ts';
-import { openStore } from '../db/open.ts';
-import { deleteEnded } from '../db/retention.ts';
-import { write } from '../db/sqlite.ts';
-import { disableEndpoint } from '../db/webhooks.ts';
+} from '../db/sandboxes/change.ts';
+import { createSandbox, forkSandbox } from '../db/sandboxes/create.ts';
+import { endDueSandboxes } from '../db/sandboxes/expire.ts';
+import { killMatching } from '../db/sandboxes/kill.ts';
+import { deleteEnded } from '../db/sandboxes/prune.ts';
+import { write } from '../db/sqlite/driver.ts';
+import { openStore } from '../db/sqlite/open.ts';
+import { disableEndpoint } from '../db/webhooks/endpoints.ts';
 import { actor, apiKey, clientOf, itHere, startApp, type TestApp } from './helpers.ts';
 import { sandpit } from './process.ts';
 

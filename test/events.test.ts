@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { eventKinds } from '../db/event-kinds.ts';
-import { allEvents, listEvents } from '../db/event-log.ts';
-import { cli, recordEvent } from '../db/events.ts';
-import { write } from '../db/sqlite.ts';
+import { eventKinds } from '../db/events/kinds.ts';
+import { allEvents, listEvents } from '../db/events/log.ts';
+import { cli, recordEvent } from '../db/events/record.ts';
+import { write } from '../db/sqlite/driver.ts';
 import type { components } from '../spec/types.gen.ts';
 import { contract } from './contract.ts';
 import { apiKey, type Caller, clientOf, shareApp, startTime } from './helpers.ts';

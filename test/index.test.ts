@@ -1,16 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { deleteUser } from '../db/accounts.ts';
-import { insertSandbox, SandboxInserter } from '../db/insert.ts';
-import type { JsonObject } from '../db/json.ts';
-import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../db/lifecycle.ts';
-import { listSandboxes } from '../db/list.ts';
+import { deleteUser } from '../db/accounts/users.ts';
+import type { JsonObject } from '../db/json/json.ts';
 import { compileFilter, maxIndexedPairs } from '../db/metadata.ts';
-import { openStore } from '../db/open.ts';
-import { disorderOf } from '../db/ordinals.ts';
-import { checkIndex, reorder } from '../db/reindex.ts';
-import { write } from '../db/sqlite.ts';
+import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../db/sandboxes/change.ts';
+import { insertSandbox, SandboxInserter } from '../db/sandboxes/insert.ts';
+import { listSandboxes } from '../db/sandboxes/list.ts';
+import { write } from '../db/sqlite/driver.ts';
+import { disorderOf } from '../db/sqlite/index/ordinals.ts';
+import { checkIndex, reorder } from '../db/sqlite/index/reindex.ts';
+import { openStore } from '../db/sqlite/open.ts';
 import { actor, type Caller, startApp, type TestApp } from './helpers.ts';
 
 const metadata = fc.record({

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { sessionIdOf } from '../app/session-id.ts';
-import { newSandboxId } from '../db/insert.ts';
+import { newSandboxId } from '../db/sandboxes/insert.ts';
 import { withWriteLock } from './busy.ts';
 import { operations } from './contract.ts';
 import { apiKey } from './helpers.ts';

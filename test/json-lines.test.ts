@@ -8,10 +8,10 @@ import fc from 'fast-check';
 import { transferCommands } from '../app/cli/transfer.ts';
 import { linesOf } from '../app/import/json-lines.ts';
 import type { Terminal } from '../app/terminal/terminal.ts';
-import { createUser } from '../db/accounts.ts';
-import { cli } from '../db/events.ts';
-import { openStore } from '../db/open.ts';
-import { write } from '../db/sqlite.ts';
+import { createUser } from '../db/accounts/users.ts';
+import { cli } from '../db/events/record.ts';
+import { write } from '../db/sqlite/driver.ts';
+import { openStore } from '../db/sqlite/open.ts';
 import { importLine } from './commands.ts';
 import { temporaryDirectory } from './helpers.ts';
 

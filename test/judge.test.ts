@@ -1,14 +1,14 @@
 import { PGlite } from '@electric-sql/pglite';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { createUser } from '../db/accounts.ts';
-import { cli } from '../db/events.ts';
-import { insertSandbox } from '../db/insert.ts';
-import { type JsonObject, parseJson } from '../db/json.ts';
-import { listSandboxes } from '../db/list.ts';
+import { createUser } from '../db/accounts/users.ts';
+import { cli } from '../db/events/record.ts';
+import { type JsonObject, parseJson } from '../db/json/json.ts';
 import { compileFilter, contains } from '../db/metadata.ts';
-import { openStore, type Store } from '../db/open.ts';
-import { write } from '../db/sqlite.ts';
+import { insertSandbox } from '../db/sandboxes/insert.ts';
+import { listSandboxes } from '../db/sandboxes/list.ts';
+import { write } from '../db/sqlite/driver.ts';
+import { openStore, type Store } from '../db/sqlite/open.ts';
 
 /** `JUDGE_PAIRS=200000 npx mocha --grep judge` compares more. */
 const pairCount = Number(process.env.JUDGE_PAIRS ?? 3000);

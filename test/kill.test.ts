@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { SandboxInserter } from '../db/insert.ts';
-import type { JsonObject } from '../db/json.ts';
-import { findMatching } from '../db/kill.ts';
+import type { JsonObject } from '../db/json/json.ts';
 import { contains } from '../db/metadata.ts';
-import { write } from '../db/sqlite.ts';
+import { SandboxInserter } from '../db/sandboxes/insert.ts';
+import { findMatching } from '../db/sandboxes/kill.ts';
+import { write } from '../db/sqlite/driver.ts';
 import { withWriteLock } from './busy.ts';
 import { apiKey, type Caller, clientOf, itHere, shareApp, startApp, startTime } from './helpers.ts';
 import { sandpit } from './process.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Json, JsonObject } from '../db/json.ts';
+import type { Json, JsonObject } from '../db/json/json.ts';
 import { apiKey, startApp, startTime } from './helpers.ts';
 
 /** PostgreSQL's `@>` for JSON values that JavaScript holds exactly. */

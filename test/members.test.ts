@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { chunkSize, descending, difference, has, intersection, membersOf, union } from '../db/members.ts';
+import { chunkSize, descending, difference, has, intersection, membersOf, union } from '../db/sqlite/index/members.ts';
 
 const offsets = fc.oneof(
   fc.array(fc.nat(chunkSize - 1), { maxLength: 20 }),

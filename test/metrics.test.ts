@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { RequestDurations } from '../app/internals/request-durations.ts';
 import { sweep } from '../app/jobs/sweeper.ts';
-import { countByStatus } from '../db/counts.ts';
+import { countByStatus } from '../db/sandboxes/counts.ts';
 import { apiKey, clientOf, itHere, startApp, temporaryDirectory } from './helpers.ts';
 import { type Serving, sandpit, serve } from './process.ts';
 import { local, Receiver } from './webhook-client.ts';

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { documents } from '../app/conform/documents.ts';
 import { rules } from '../app/conform/rules/all.ts';
 import { type Report, runSuite } from '../app/conform/run.ts';
-import { type JsonObject, parseJson } from '../db/json.ts';
+import { type JsonObject, parseJson } from '../db/json/json.ts';
 import { type Caller, shareApp, startTime } from './helpers.ts';
 import { mutants, mutantTable } from './mutants/all.ts';
 import { filterMutants, ownFilter } from './mutants/filters.ts';

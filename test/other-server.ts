@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { type JsonObject, parseJson } from '../db/json.ts';
+import { type JsonObject, parseJson } from '../db/json/json.ts';
 import { contains } from '../db/metadata.ts';
 
 export type Listed = JsonObject & { sandbox_id: string; metadata: JsonObject; status: string; end_at: string | null };

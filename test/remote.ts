@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { type Config, readConfig, settings } from '../app/config/config.ts';
 import { createLog } from '../app/log/log.ts';
 import type { SandpitServer } from '../app/server.ts';
-import { openStore } from '../db/open.ts';
+import { openStore } from '../db/sqlite/open.ts';
 import { loadContract } from '../spec/load.ts';
 import { type Serving, serve } from './process.ts';
 

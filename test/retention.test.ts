@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { prune, sweep } from '../app/jobs/sweeper.ts';
-import { checkIndex } from '../db/reindex.ts';
+import { checkIndex } from '../db/sqlite/index/reindex.ts';
 import { apiKey, clientOf, itHere, startApp, startTime } from './helpers.ts';
 
 const hour = 3_600_000;

@@ -3,9 +3,9 @@ import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { StoreError } from '../db/errors.ts';
-import { migrate, migrations } from '../db/migrate.ts';
-import { openStore } from '../db/open.ts';
-import { write } from '../db/sqlite.ts';
+import { write } from '../db/sqlite/driver.ts';
+import { migrate, migrations } from '../db/sqlite/migrations/migrate.ts';
+import { openStore } from '../db/sqlite/open.ts';
 import { startApp, temporaryDirectory } from './helpers.ts';
 
 const schemaOf = (sqlite: Database.Database) =>

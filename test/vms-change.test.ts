@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { endDueSandboxes } from '../db/ending.ts';
-import { write } from '../db/sqlite.ts';
+import { endDueSandboxes } from '../db/sandboxes/expire.ts';
+import { write } from '../db/sqlite/driver.ts';
 import { apiKey, type Caller, clientOf, itHere, startApp, startTime, type TestApp } from './helpers.ts';
 
 type Client = ReturnType<typeof clientOf>;

@@ -3,8 +3,8 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { walShrinker } from '../app/jobs/sweeper.ts';
-import { exportSandboxes } from '../db/export.ts';
-import { maxIdleWalBytes } from '../db/sqlite.ts';
+import { exportSandboxes } from '../db/sandboxes/export.ts';
+import { maxIdleWalBytes } from '../db/sqlite/driver.ts';
 import { clientOf, itHere, startApp, type TestApp } from './helpers.ts';
 import { sandpit, start } from './process.ts';
 

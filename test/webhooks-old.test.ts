@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { migrate, migrations } from '../db/migrate.ts';
+import { migrate, migrations } from '../db/sqlite/migrations/migrate.ts';
 import { itHere, startApp, startTime, temporaryDirectory } from './helpers.ts';
 import { local, useHooks } from './webhook-client.ts';
 

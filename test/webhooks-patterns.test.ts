@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { MessageMaker } from '../app/webhooks/messages.ts';
-import { createUser } from '../db/accounts.ts';
-import { type EventKind, matchesKind } from '../db/event-kinds.ts';
-import { cli, recordEvent } from '../db/events.ts';
-import { openStore } from '../db/open.ts';
-import { type Trx, write } from '../db/sqlite.ts';
-import { createEndpoint, disableEndpoint, updateEndpoint } from '../db/webhooks.ts';
+import { createUser } from '../db/accounts/users.ts';
+import { type EventKind, matchesKind } from '../db/events/kinds.ts';
+import { cli, recordEvent } from '../db/events/record.ts';
+import { type Trx, write } from '../db/sqlite/driver.ts';
+import { openStore } from '../db/sqlite/open.ts';
+import { createEndpoint, disableEndpoint, updateEndpoint } from '../db/webhooks/endpoints.ts';
 import { itHere, startApp, startTime } from './helpers.ts';
 import { local, useHooks } from './webhook-client.ts';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { recordEvent } from '../db/events.ts';
-import { write } from '../db/sqlite.ts';
+import { recordEvent } from '../db/events/record.ts';
+import { write } from '../db/sqlite/driver.ts';
 import { actor, itHere } from './helpers.ts';
 import { startTestClient } from './test-client.ts';
 import { Receiver, useHooks } from './webhook-client.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { backUp, type Copying } from '../../db/backup.ts';
-import { openUnmigrated } from '../../db/open.ts';
-import { restore } from '../../db/restore.ts';
+import { backUp, type Copying } from '../../db/sqlite/copies/backup.ts';
+import { restore } from '../../db/sqlite/copies/restore.ts';
+import { openUnmigrated } from '../../db/sqlite/open.ts';
 import { readConfig } from '../config/config.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { examine, type Finding } from '../../db/doctor.ts';
-import { openUnmigrated } from '../../db/open.ts';
-import { repair } from '../../db/repair.ts';
+import { examine, type Finding } from '../../db/sqlite/doctor/doctor.ts';
+import { repair } from '../../db/sqlite/doctor/repair.ts';
+import { openUnmigrated } from '../../db/sqlite/open.ts';
 import { jsonLine, printable } from '../terminal/printable.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';

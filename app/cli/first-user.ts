@@ -1,7 +1,7 @@
-import { createUser } from '../../db/accounts.ts';
-import { createApiKey } from '../../db/credentials.ts';
-import { cli } from '../../db/events.ts';
-import { type Trx, write } from '../../db/sqlite.ts';
+import { createApiKey } from '../../db/accounts/credentials.ts';
+import { createUser } from '../../db/accounts/users.ts';
+import { cli } from '../../db/events/record.ts';
+import { type Trx, write } from '../../db/sqlite/driver.ts';
 import type { Context } from '../server.ts';
 
 /** Gives an empty database its first user, `admin`, and one API key. Returns the key, or null when there are users already. */

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { getUser } from '../../db/accounts.ts';
-import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } from '../../db/credentials.ts';
-import { cli } from '../../db/events.ts';
-import type { Store } from '../../db/open.ts';
-import { write } from '../../db/sqlite.ts';
+import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } from '../../db/accounts/credentials.ts';
+import { getUser } from '../../db/accounts/users.ts';
+import { cli } from '../../db/events/record.ts';
+import { write } from '../../db/sqlite/driver.ts';
+import type { Store } from '../../db/sqlite/open.ts';
 import { duration } from '../config/readers.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { shownTime, type Terminal, table } from '../terminal/terminal.ts';

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
-import { getUser } from '../../db/accounts.ts';
-import { cli } from '../../db/events.ts';
-import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
-import { findMatching, type KillCriteria, killMatching, type Match } from '../../db/kill.ts';
-import { read, type Trx, write } from '../../db/sqlite.ts';
+import { getUser } from '../../db/accounts/users.ts';
+import { cli } from '../../db/events/record.ts';
+import { isObject, type Json, type JsonObject, parseJson } from '../../db/json/json.ts';
+import { findMatching, type KillCriteria, killMatching, type Match } from '../../db/sandboxes/kill.ts';
+import { read, type Trx, write } from '../../db/sqlite/driver.ts';
 import { duration } from '../config/readers.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { confirm, shownTime, type Terminal, table } from '../terminal/terminal.ts';

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StoreError } from '../../db/errors.ts';
-import { openStore, type Store, settle } from '../../db/open.ts';
-import { hasLogFile } from '../../db/open-mark.ts';
+import { openStore, type Store, settle } from '../../db/sqlite/open.ts';
+import { hasLogFile } from '../../db/sqlite/open-mark.ts';
 import { type Config, readConfig, settings } from '../config/config.ts';
 
 /** Gives the command a flag for each of the named settings. */

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { deleteBelongings, type User } from '../../db/accounts.ts';
-import { emptyStore } from '../../db/empty.ts';
-import { cli } from '../../db/events.ts';
+import { deleteBelongings, type User } from '../../db/accounts/users.ts';
+import { cli } from '../../db/events/record.ts';
 import { repeatRandomness } from '../../db/random.ts';
-import { write } from '../../db/sqlite.ts';
+import { write } from '../../db/sqlite/driver.ts';
+import { emptyStore } from '../../db/sqlite/empty.ts';
 import { createTestMode } from '../api/test-mode/mode.ts';
 import { findOrCreateUser } from '../api/test-mode/routes.ts';
 import { type Config, ConfigError, readConfig } from '../config/config.ts';

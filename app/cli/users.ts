@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts.ts';
-import { cli } from '../../db/events.ts';
-import type { Store } from '../../db/open.ts';
-import { write } from '../../db/sqlite.ts';
+import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
+import { cli } from '../../db/events/record.ts';
+import { write } from '../../db/sqlite/driver.ts';
+import type { Store } from '../../db/sqlite/open.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { confirm, readPassword, shownTime, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';

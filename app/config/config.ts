@@ -1,4 +1,4 @@
-import { apiKeyPattern } from '../../db/credentials.ts';
+import { apiKeyPattern } from '../../db/accounts/credentials.ts';
 import { isLoopback } from '../http/loopback.ts';
 import { type NetworkConfig, networkSettings } from './network.ts';
 import { address, duration, integer, matching, type Setting, text } from './readers.ts';

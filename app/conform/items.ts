@@ -1,4 +1,4 @@
-import { isObject, type JsonObject, parseJson } from '../../db/json.ts';
+import { isObject, type JsonObject, parseJson } from '../../db/json/json.ts';
 import type { Exchange } from './exchange.ts';
 import { Failure } from './rule.ts';
 

@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject } from '../../db/json.ts';
+import { isObject, type Json, type JsonObject } from '../../db/json/json.ts';
 import { contains } from '../../db/metadata.ts';
 
 /** Whether a document matches a filter, in somebody's opinion. */

@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject, parseJson } from '../../db/json.ts';
+import { isObject, type Json, type JsonObject, parseJson } from '../../db/json/json.ts';
 import { type Client, Unreachable } from './client.ts';
 import { endEach, endOne, findUnnamed } from './ending.ts';
 import { answered, type Exchange, quoted } from './exchange.ts';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type JsonObject, parseJson } from '../../db/json.ts';
+import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { type Contract, loadContract, type Parameter, parametersOf } from '../../spec/load.ts';
 import { responseChecker } from '../../spec/responses.ts';
 import { type Client, createClient, listPath, type Query } from './client.ts';

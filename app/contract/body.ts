@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
-import { isObject, type Json, JsonError, maxDepth } from '../../db/json.ts';
-import { readJson, type Sent } from '../../db/json-reader.ts';
+import { isObject, type Json, JsonError, maxDepth } from '../../db/json/json.ts';
+import { readJson, type Sent } from '../../db/json/reader.ts';
 import type { Contract } from '../../spec/load.ts';
 import { HttpError } from '../errors.ts';
 import { jsonProblem, parseOrRefuse } from './json.ts';

@@ -1,4 +1,4 @@
-import { isObject, JsonError, type JsonObject, parseJson } from '../../db/json.ts';
+import { isObject, JsonError, type JsonObject, parseJson } from '../../db/json/json.ts';
 import { type Problem, ValidationFailure, valueError } from './problems.ts';
 
 /** Returns the JSON object that a text found at `loc` holds. Throws ValidationFailure. */

@@ -1,6 +1,6 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { type Sent, SentNumber, type SentObject } from '../../db/json-reader.ts';
+import { type Sent, SentNumber, type SentObject } from '../../db/json/reader.ts';
 import { type Contract, resolve, type Schema, unescapePointer, withoutReferences } from '../../spec/load.ts';
 import { dateTimeFormat } from '../../spec/time.ts';
 import type { Problem } from './problems.ts';

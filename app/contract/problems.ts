@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import type { Sent, SentObject } from '../../db/json-reader.ts';
+import type { Sent, SentObject } from '../../db/json/reader.ts';
 import {
   type Contract,
   type Operation,

@@ -1,4 +1,4 @@
-import { type Sent, SentNumber } from '../../db/json-reader.ts';
+import { type Sent, SentNumber } from '../../db/json/reader.ts';
 import type { Schema } from '../../spec/load.ts';
 import { badDatetime, readDatetime } from './pydantic-time.ts';
 import { isTooLong } from './query.ts';

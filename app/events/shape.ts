@@ -1,4 +1,4 @@
-import type { Event } from '../../db/event-log.ts';
+import type { Event } from '../../db/events/log.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { isoTime } from '../http/json-text.ts';
 

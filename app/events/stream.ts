@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
-import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../../db/event-log.ts';
-import type { Db } from '../../db/sqlite.ts';
+import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../../db/events/log.ts';
+import type { Db } from '../../db/sqlite/driver.ts';
 import { HttpError } from '../errors.ts';
 import type { Context } from '../server.ts';
 import { eventOf } from './shape.ts';

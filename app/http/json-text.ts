@@ -1,6 +1,6 @@
 import type { Response } from 'express';
-import { maxDepth, parseJson } from '../../db/json.ts';
-import type { ListedSandbox, Sandbox } from '../../db/sandboxes.ts';
+import { maxDepth, parseJson } from '../../db/json/json.ts';
+import type { ListedSandbox, Sandbox } from '../../db/sandboxes/read.ts';
 import type { Config } from '../config/config.ts';
 import { sessionIdOf } from '../session-id.ts';
 import { jsonTypeFor } from './json-answers.ts';

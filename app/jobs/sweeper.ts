@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { recordKeyUse } from '../../db/credentials.ts';
-import { deleteDeliveries } from '../../db/deliveries.ts';
-import { endDueSandboxes } from '../../db/ending.ts';
+import { recordKeyUse } from '../../db/accounts/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
-import { deleteOldEvents } from '../../db/event-log.ts';
-import { deleteEnded, giveBackSpace } from '../../db/retention.ts';
-import { type Trx, write } from '../../db/sqlite.ts';
-import { shrinkWal, walBytes } from '../../db/wal.ts';
+import { deleteOldEvents } from '../../db/events/log.ts';
+import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
+import { deleteEnded, giveBackSpace } from '../../db/sandboxes/prune.ts';
+import { type Trx, write } from '../../db/sqlite/driver.ts';
+import { shrinkWal, walBytes } from '../../db/sqlite/wal.ts';
+import { deleteDeliveries } from '../../db/webhooks/deliveries.ts';
 import type { Context } from '../server.ts';
 
 export type Sweeper = { stop: () => Promise<void> };

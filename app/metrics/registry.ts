@@ -1,8 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { countByStatus, countPendingDeliveries } from '../../db/counts.ts';
-import { eventKinds } from '../../db/event-kinds.ts';
-import { boundsOf, countEventsBehind } from '../../db/event-log.ts';
-import { walBytes } from '../../db/wal.ts';
+import { eventKinds } from '../../db/events/kinds.ts';
+import { boundsOf, countEventsBehind } from '../../db/events/log.ts';
+import { countByStatus, countPendingDeliveries } from '../../db/sandboxes/counts.ts';
+import { walBytes } from '../../db/sqlite/wal.ts';
 import type { Metrics, WebhookOutcome } from '../http/request-metrics.ts';
 import { RequestDurations } from '../internals/request-durations.ts';
 import type { Context } from '../server.ts';

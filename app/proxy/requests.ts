@@ -1,7 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Duplex } from 'node:stream';
 import express, { type Request } from 'express';
-import { isObject } from '../../db/json.ts';
+import { isObject } from '../../db/json/json.ts';
 import { metadataText, pairsOf } from '../../db/metadata.ts';
 import type { Contract } from '../../spec/load.ts';
 import { filterProblems } from '../api/instavm/filter.ts';

@@ -1,5 +1,5 @@
-import type { Delivery } from '../../db/deliveries.ts';
-import { type Endpoint, secretsOf } from '../../db/webhooks.ts';
+import type { Delivery } from '../../db/webhooks/deliveries.ts';
+import { type Endpoint, secretsOf } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../server.ts';
 import type { Lane } from './lane.ts';
 import { Places } from './places.ts';

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { dueDeliveries, nextDue } from '../../db/deliveries.ts';
-import { write } from '../../db/sqlite.ts';
-import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks.ts';
+import { write } from '../../db/sqlite/driver.ts';
+import { dueDeliveries, nextDue } from '../../db/webhooks/deliveries.ts';
+import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../server.ts';
 import { Attempts } from './attempts.ts';
 import type { Lane } from './lane.ts';

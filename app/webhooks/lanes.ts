@@ -1,4 +1,4 @@
-import type { Endpoint } from '../../db/webhooks.ts';
+import type { Endpoint } from '../../db/webhooks/endpoints.ts';
 import { Lane } from './lane.ts';
 
 /** An owner's messages under way at most, beside one to each endpoint: only endpoints that answer get the second half. */

@@ -1,8 +1,8 @@
-import { addDelivery } from '../../db/deliveries.ts';
-import { type JsonObject, parseJson } from '../../db/json.ts';
-import { nextQueuedOwner, type QueuedEvent, queuedEvents, removeQueued } from '../../db/outbox.ts';
-import type { Db, Trx } from '../../db/sqlite.ts';
-import { type Endpoint, listEndpoints } from '../../db/webhooks.ts';
+import { type JsonObject, parseJson } from '../../db/json/json.ts';
+import type { Db, Trx } from '../../db/sqlite/driver.ts';
+import { addDelivery } from '../../db/webhooks/deliveries.ts';
+import { type Endpoint, listEndpoints } from '../../db/webhooks/endpoints.ts';
+import { nextQueuedOwner, type QueuedEvent, queuedEvents, removeQueued } from '../../db/webhooks/outbox.ts';
 import { eventOf } from '../events/shape.ts';
 
 /** A step makes about so many deliveries for all owners together, in so many turns, and so many in one owner's turn. */

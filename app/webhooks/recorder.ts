@@ -1,6 +1,6 @@
-import { type Attempt, type Delivery, recordAttempt } from '../../db/deliveries.ts';
-import { type Trx, write } from '../../db/sqlite.ts';
-import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks.ts';
+import { type Trx, write } from '../../db/sqlite/driver.ts';
+import { type Attempt, type Delivery, recordAttempt } from '../../db/webhooks/deliveries.ts';
+import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../server.ts';
 import type { Lane } from './lane.ts';
 import type { Outcome } from './request/send.ts';

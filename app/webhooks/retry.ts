@@ -1,4 +1,4 @@
-import type { Attempt } from '../../db/deliveries.ts';
+import type { Attempt } from '../../db/webhooks/deliveries.ts';
 import type { Outcome } from './request/send.ts';
 
 const [second, minute, hour] = [1000, 60_000, 3_600_000];

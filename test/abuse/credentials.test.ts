@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { createAccessToken, revokeApiKey } from '../../db/credentials.ts';
-import { cli } from '../../db/events.ts';
-import { write } from '../../db/sqlite.ts';
+import { createAccessToken, revokeApiKey } from '../../db/accounts/credentials.ts';
+import { cli } from '../../db/events/record.ts';
+import { write } from '../../db/sqlite/driver.ts';
 import { median } from '../bench/stats.ts';
 import { abuse, figures } from './record.ts';
 import { isMeasured } from './scale.ts';

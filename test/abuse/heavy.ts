@@ -1,7 +1,7 @@
-import { randomDigits, SandboxInserter } from '../../db/insert.ts';
-import type { JsonObject } from '../../db/json.ts';
-import type { Store } from '../../db/open.ts';
-import { write } from '../../db/sqlite.ts';
+import type { JsonObject } from '../../db/json/json.ts';
+import { randomDigits, SandboxInserter } from '../../db/sandboxes/insert.ts';
+import { write } from '../../db/sqlite/driver.ts';
+import type { Store } from '../../db/sqlite/open.ts';
 
 /** How much an owner has in the database of the cases of one owner's heavy requests. */
 export type Amount = { sandboxes: number; large: number; snapshots: number; events: number; deliveries: number };

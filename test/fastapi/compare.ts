@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
-import { readJson, type Sent, SentNumber } from '../../db/json-reader.ts';
+import { readJson, type Sent, SentNumber } from '../../db/json/reader.ts';
 import type { Asked } from './requests.ts';
 
 export type Answer = { status: number; headers: Record<string, string>; text: string; json: Sent | undefined };

@@ -1,4 +1,4 @@
-import { type Sent, SentNumber, type SentObject } from '../../db/json-reader.ts';
+import { type Sent, SentNumber, type SentObject } from '../../db/json/reader.ts';
 import { type Answer, canonicalText, differences } from './compare.ts';
 import type { Asked } from './requests.ts';
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { parseJson } from '../../db/json.ts';
+import { parseJson } from '../../db/json/json.ts';
 
 export type Answer = { status: number; headers: Record<string, string>; body: string };
 export type Item = Record<string, unknown> & { metadata: Record<string, unknown> };

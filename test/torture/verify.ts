@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { vm } from '../../app/http/json-text.ts';
-import { exportSandboxes } from '../../db/export.ts';
-import { openStore } from '../../db/open.ts';
-import { checkIndex } from '../../db/reindex.ts';
+import { exportSandboxes } from '../../db/sandboxes/export.ts';
+import { checkIndex } from '../../db/sqlite/index/reindex.ts';
+import { openStore } from '../../db/sqlite/open.ts';
 import { call } from './client.ts';
 import { judge, type Model, type Vm } from './model.ts';
 

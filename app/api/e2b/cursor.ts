@@ -1,4 +1,4 @@
-import type { Cursor } from '../../../db/pages.ts';
+import type { Cursor } from '../../../db/sandboxes/pages.ts';
 import { readTime } from '../../../spec/time.ts';
 import { HttpError } from '../../errors.ts';
 import { isoTime } from '../../http/json-text.ts';

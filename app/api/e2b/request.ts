@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, Request } from 'express';
 import { StoreError } from '../../../db/errors.ts';
-import type { JsonObject } from '../../../db/json.ts';
+import type { JsonObject } from '../../../db/json/json.ts';
 import { HttpError } from '../../errors.ts';
 
 /** The contract's bound, for what is cut down to it instead of refused. */

@@ -1,7 +1,7 @@
 import { type RequestHandler, Router } from 'express';
-import { createSandbox } from '../../../db/create.ts';
 import { StoreError } from '../../../db/errors.ts';
-import type { JsonObject } from '../../../db/json.ts';
+import type { JsonObject } from '../../../db/json/json.ts';
+import { compileFilter } from '../../../db/metadata.ts';
 import {
   connectSandbox,
   endSandbox,
@@ -9,11 +9,11 @@ import {
   pauseSandbox,
   resumeSandbox,
   updateSandbox,
-} from '../../../db/lifecycle.ts';
-import { compileFilter } from '../../../db/metadata.ts';
-import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../../db/pages.ts';
-import { getLiveSandbox, type Sandbox } from '../../../db/sandboxes.ts';
-import { wholeSandboxes } from '../../../db/texts.ts';
+} from '../../../db/sandboxes/change.ts';
+import { createSandbox } from '../../../db/sandboxes/create.ts';
+import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/pages.ts';
+import { getLiveSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
+import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { Turns } from '../../../db/turns.ts';
 import { readTime, type Time, wholeMilliseconds } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';

@@ -1,7 +1,7 @@
-import { type JsonObject, parseJson } from '../../../db/json.ts';
-import { noTemplate } from '../../../db/pages.ts';
-import type { Sandbox } from '../../../db/sandboxes.ts';
-import type { Snapshot } from '../../../db/snapshots.ts';
+import { type JsonObject, parseJson } from '../../../db/json/json.ts';
+import { noTemplate } from '../../../db/sandboxes/pages.ts';
+import type { Sandbox } from '../../../db/sandboxes/read.ts';
+import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { isoTime, isoTimeOrNull } from '../../http/json-text.ts';
 import { shownNetwork } from './network.ts';

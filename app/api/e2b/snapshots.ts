@@ -1,9 +1,14 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
-import { forkSandbox } from '../../../db/create.ts';
 import { StoreError } from '../../../db/errors.ts';
-import type { Cursor } from '../../../db/pages.ts';
-import { deleteSnapshot, type ListedSnapshot, listSnapshots, snapshotSandbox } from '../../../db/snapshots.ts';
-import { write } from '../../../db/sqlite.ts';
+import { forkSandbox } from '../../../db/sandboxes/create.ts';
+import type { Cursor } from '../../../db/sandboxes/pages.ts';
+import {
+  deleteSnapshot,
+  type ListedSnapshot,
+  listSnapshots,
+  snapshotSandbox,
+} from '../../../db/sandboxes/snapshots.ts';
+import { write } from '../../../db/sqlite/driver.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';

@@ -1,5 +1,5 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { findAnyonesSandbox } from '../../../db/sandboxes.ts';
+import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import type { Context } from '../../server.ts';
 
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';

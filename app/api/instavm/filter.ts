@@ -1,4 +1,4 @@
-import { JsonError } from '../../../db/json.ts';
+import { JsonError } from '../../../db/json/json.ts';
 import { compileFilter, type Filter } from '../../../db/metadata.ts';
 import { jsonProblem, readJsonObject } from '../../contract/json.ts';
 import { type Problem, ValidationFailure } from '../../contract/problems.ts';

@@ -1,11 +1,11 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
-import { createSandbox } from '../../../db/create.ts';
-import { findByApiKey } from '../../../db/credentials.ts';
+import { findByApiKey } from '../../../db/accounts/credentials.ts';
 import { StoreError } from '../../../db/errors.ts';
-import { endSandbox } from '../../../db/lifecycle.ts';
-import { listSandboxes } from '../../../db/list.ts';
-import { findAnyonesSandbox, findSandbox, getSandbox } from '../../../db/sandboxes.ts';
-import { areWhole, wholeSandboxes } from '../../../db/texts.ts';
+import { endSandbox } from '../../../db/sandboxes/change.ts';
+import { createSandbox } from '../../../db/sandboxes/create.ts';
+import { listSandboxes } from '../../../db/sandboxes/list.ts';
+import { findAnyonesSandbox, findSandbox, getSandbox } from '../../../db/sandboxes/read.ts';
+import { areWhole, wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, admit, principalOf } from '../../auth.ts';

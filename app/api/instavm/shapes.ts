@@ -1,8 +1,8 @@
-import type { SandboxRequest } from '../../../db/create.ts';
-import type { JsonObject } from '../../../db/json.ts';
-import type { Sandbox } from '../../../db/sandboxes.ts';
+import type { JsonObject } from '../../../db/json/json.ts';
+import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
+import type { Sandbox } from '../../../db/sandboxes/read.ts';
+import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
 import type { OnTimeout } from '../../../db/schema.ts';
-import type { Snapshot } from '../../../db/snapshots.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { isoTime } from '../../http/json-text.ts';
 import { sessionIdOf } from '../../session-id.ts';

@@ -1,8 +1,14 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
-import { defaultSize } from '../../../db/insert.ts';
-import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots, wholeSnapshots } from '../../../db/snapshots.ts';
-import { write } from '../../../db/sqlite.ts';
+import { defaultSize } from '../../../db/sandboxes/insert.ts';
+import {
+  createSnapshot,
+  deleteSnapshot,
+  findSnapshot,
+  listSnapshots,
+  wholeSnapshots,
+} from '../../../db/sandboxes/snapshots.ts';
+import { write } from '../../../db/sqlite/driver.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';

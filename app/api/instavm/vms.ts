@@ -1,11 +1,11 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { createSandbox, forkSandbox } from '../../../db/create.ts';
-import type { JsonObject } from '../../../db/json.ts';
-import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../../db/lifecycle.ts';
-import { everything, listPage } from '../../../db/pages.ts';
-import { getSandbox, type Sandbox } from '../../../db/sandboxes.ts';
-import { snapshotSandbox } from '../../../db/snapshots.ts';
-import { wholeSandboxes } from '../../../db/texts.ts';
+import type { JsonObject } from '../../../db/json/json.ts';
+import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
+import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
+import { everything, listPage } from '../../../db/sandboxes/pages.ts';
+import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
+import { snapshotSandbox } from '../../../db/sandboxes/snapshots.ts';
+import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';

@@ -10,8 +10,8 @@ import {
   permissionsOf,
   renameApiKey,
   revokeApiKey,
-} from '../../../db/credentials.ts';
-import { type Trx, write } from '../../../db/sqlite.ts';
+} from '../../../db/accounts/credentials.ts';
+import { type Trx, write } from '../../../db/sqlite/driver.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import { ValidationFailure, valueError } from '../../contract/problems.ts';

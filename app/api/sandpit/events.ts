@@ -1,7 +1,7 @@
 import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
-import { eventKinds } from '../../../db/event-kinds.ts';
-import { type EventQuery, getEvent, listEvents } from '../../../db/event-log.ts';
+import { eventKinds } from '../../../db/events/kinds.ts';
+import { type EventQuery, getEvent, listEvents } from '../../../db/events/log.ts';
 import { wholeMilliseconds } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { credentialReader, principalOf } from '../../auth.ts';

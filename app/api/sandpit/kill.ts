@@ -1,6 +1,6 @@
 import { type RequestHandler, Router } from 'express';
-import { JsonError, type JsonObject } from '../../../db/json.ts';
-import { findMatching, type KillCriteria, killMatching } from '../../../db/kill.ts';
+import { JsonError, type JsonObject } from '../../../db/json/json.ts';
+import { findMatching, type KillCriteria, killMatching } from '../../../db/sandboxes/kill.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, requireWriter } from '../../auth.ts';
 import type { Context } from '../../server.ts';

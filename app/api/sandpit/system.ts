@@ -1,5 +1,5 @@
 import { type RequestHandler, Router } from 'express';
-import { isMigrated } from '../../../db/migrate.ts';
+import { isMigrated } from '../../../db/sqlite/migrations/migrate.ts';
 import { contractText, textWithoutTests } from '../../../spec/load.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { HttpError } from '../../errors.ts';

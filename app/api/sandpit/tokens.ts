@@ -1,8 +1,8 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { MemoryStore, rateLimit } from 'express-rate-limit';
-import { findUserByPassword } from '../../../db/accounts.ts';
-import { createAccessToken } from '../../../db/credentials.ts';
-import { write } from '../../../db/sqlite.ts';
+import { createAccessToken } from '../../../db/accounts/credentials.ts';
+import { findUserByPassword } from '../../../db/accounts/users.ts';
+import { write } from '../../../db/sqlite/driver.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { originOf } from '../../auth.ts';
 import { HttpError } from '../../errors.ts';

@@ -1,7 +1,13 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { addDelivery, type Delivery, getDelivery, listDeliveries, resendDelivery } from '../../../db/deliveries.ts';
-import { maxDepth, parseJson } from '../../../db/json.ts';
-import { write } from '../../../db/sqlite.ts';
+import { maxDepth, parseJson } from '../../../db/json/json.ts';
+import { write } from '../../../db/sqlite/driver.ts';
+import {
+  addDelivery,
+  type Delivery,
+  getDelivery,
+  listDeliveries,
+  resendDelivery,
+} from '../../../db/webhooks/deliveries.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -11,7 +17,7 @@ import {
   listEndpoints,
   rotateSecret,
   updateEndpoint,
-} from '../../../db/webhooks.ts';
+} from '../../../db/webhooks/endpoints.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import { ValidationFailure, valueError } from '../../contract/problems.ts';

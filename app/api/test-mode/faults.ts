@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Request, Response } from 'express';
-import { isObject, parseJson } from '../../../db/json.ts';
+import { isObject, parseJson } from '../../../db/json/json.ts';
 import { patternOf } from '../../../spec/responses.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { ValidationFailure } from '../../contract/problems.ts';

@@ -1,6 +1,6 @@
 import { finished } from 'node:stream/promises';
 import type { Request, RequestHandler } from 'express';
-import type { User } from '../../../db/accounts.ts';
+import type { User } from '../../../db/accounts/users.ts';
 import { credentialReader, isPresented } from '../../auth.ts';
 import type { Context } from '../../server.ts';
 import { TestClock } from './clock.ts';

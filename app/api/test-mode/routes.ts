@@ -1,9 +1,9 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { createUser, findUser, newPasswordHash, setPasswordHash, type User } from '../../../db/accounts.ts';
-import { createApiKey } from '../../../db/credentials.ts';
+import { createApiKey } from '../../../db/accounts/credentials.ts';
+import { createUser, findUser, newPasswordHash, setPasswordHash, type User } from '../../../db/accounts/users.ts';
 import { StoreError } from '../../../db/errors.ts';
-import type { Origin } from '../../../db/events.ts';
-import { type Trx, write } from '../../../db/sqlite.ts';
+import type { Origin } from '../../../db/events/record.ts';
+import { type Trx, write } from '../../../db/sqlite/driver.ts';
 import { parametersOf } from '../../../spec/load.ts';
 import { readTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';

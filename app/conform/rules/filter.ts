@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../db/json.ts';
+import type { JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
 import { itemsOf } from '../items.ts';
 import type { Reading } from '../readings.ts';

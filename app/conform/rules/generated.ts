@@ -1,5 +1,5 @@
 import type fc from 'fast-check';
-import type { Json, JsonObject } from '../../../db/json.ts';
+import type { Json, JsonObject } from '../../../db/json/json.ts';
 import type { Query } from '../client.ts';
 import { fitting, unfitting } from '../generate.ts';
 import { itemsOf } from '../items.ts';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../db/json.ts';
+import type { JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
 import { itemsOf } from '../items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';

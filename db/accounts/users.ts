@@ -1,0 +1,145 @@
+import { StoreError } from '../errors.ts';
+import { type Origin, recordEvent } from '../events/record.ts';
+import { type Db, isUniqueViolation, type Trx, write } from '../sqlite/driver.ts';
+import { removeAllPairs } from '../sqlite/index/reindex.ts';
+import { hashPassword, verifyPassword } from './passwords.ts';
+
+export type User = { id: number; name: string };
+
+const userName = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
+const minPasswordLength = 8;
+
+/**
+ * Adds a user; without a password's hash they can use API keys only. Returns the user.
+ * Throws StoreError `invalid` for a bad name, `conflict` when the name is taken.
+ */
+export async function createUser(
+  trx: Trx,
+  now: number,
+  by: Origin,
+  name: string,
+  passwordHash: string | null,
+): Promise<User> {
+  if (!userName.test(name)) {
+    throw new StoreError(
+      'invalid',
+      'a user name is 1 to 64 letters, digits and . _ @ -, and begins with a letter or digit',
+    );
+  }
+  const values = { name, password_hash: passwordHash, created_at: now };
+  try {
+    const { id } = await trx.insertInto('users').values(values).returning('id').executeTakeFirstOrThrow();
+    await record(trx, now, by, 'user.created', { id, name });
+    return { id, name };
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new StoreError('conflict', `a user named ${name} exists already`, { cause: error });
+  }
+}
+
+/** Returns the user of that name. Throws StoreError `not_found`. */
+export async function getUser(db: Db | Trx, name: string): Promise<User> {
+  const user = await findUser(db, name);
+  if (!user) throw new StoreError('not_found', `there is no user named ${name}`);
+  return user;
+}
+
+/** Returns the user of that name, or undefined. */
+export async function findUser(db: Db | Trx, name: string): Promise<User | undefined> {
+  return db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst();
+}
+
+/** Returns every user with how many sandboxes they have, ended ones included, by name. */
+export async function listUsers(db: Db) {
+  return db
+    .selectFrom('users')
+    .leftJoin('sandboxes', 'sandboxes.owner_id', 'users.id')
+    .select(({ fn }) => [
+      'users.name',
+      'users.created_at as createdAt',
+      fn.count<number>('sandboxes.id').as('sandboxes'),
+    ])
+    .groupBy('users.id')
+    .orderBy('users.name')
+    .execute();
+}
+
+/** Sets a password and ends the user's access tokens. Throws StoreError `not_found` or `invalid`. */
+export async function setPassword(
+  db: Db,
+  clock: () => number,
+  by: Origin,
+  name: string,
+  password: string,
+): Promise<void> {
+  const hash = await newPasswordHash(password);
+  await write(db, async (trx) => setPasswordHash(trx, clock(), by, await getUser(trx, name), hash));
+}
+
+/** As setPassword, of a user that is there and in a transaction that is under way. */
+export async function setPasswordHash(trx: Trx, now: number, by: Origin, user: User, hash: string): Promise<void> {
+  await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', user.id).execute();
+  await trx.deleteFrom('access_tokens').where('user_id', '=', user.id).execute();
+  await record(trx, now, by, 'user.password_changed', user);
+}
+
+async function record(
+  trx: Trx,
+  now: number,
+  by: Origin,
+  kind: 'user.created' | 'user.password_changed',
+  { id, name }: User,
+): Promise<void> {
+  await recordEvent(trx, now, { ...by, ownerId: id }, { kind, subject: name, sandboxId: null, details: {} });
+}
+
+/**
+ * Deletes a user with their keys, tokens and events, which nobody else may read, and, if told to, their sandboxes and snapshots.
+ * Throws StoreError `not_found`, or `conflict` when they have any of these and they are to be kept.
+ */
+export async function deleteUser(db: Db, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
+  await write(db, async (trx) => {
+    const { id } = await getUser(trx, name);
+    if (!withSandboxes && (await ownsSomething(trx, id))) {
+      throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
+    }
+    await deleteBelongings(trx, id);
+    await trx.deleteFrom('users').where('id', '=', id).execute();
+  });
+}
+
+/** Deletes all that a user has but their keys and tokens: sandboxes, snapshots, events and webhooks. */
+export async function deleteBelongings(trx: Trx, ownerId: number): Promise<void> {
+  await removeAllPairs(trx, ownerId);
+  for (const table of [...owned, 'events', 'webhook_endpoints'] as const)
+    await trx.deleteFrom(table).where('owner_id', '=', ownerId).execute();
+}
+
+const owned = ['sandboxes', 'snapshots'] as const;
+
+async function ownsSomething(trx: Trx, ownerId: number): Promise<boolean> {
+  for (const table of owned) {
+    if (await trx.selectFrom(table).select('id').where('owner_id', '=', ownerId).limit(1).executeTakeFirst())
+      return true;
+  }
+  return false;
+}
+
+/** Returns the user if the password is theirs, else null; both take the same time. */
+export async function findUserByPassword(db: Db, name: string, password: string): Promise<User | null> {
+  const row = await db
+    .selectFrom('users')
+    .select(['id', 'name', 'password_hash'])
+    .where('name', '=', name)
+    .executeTakeFirst();
+  const matches = await verifyPassword(password, row?.password_hash ?? null);
+  return matches && row ? { id: row.id, name: row.name } : null;
+}
+
+/** Returns what to keep of a new password. Takes a third of a second. Throws StoreError `invalid` when it is too short. */
+export async function newPasswordHash(password: string): Promise<string> {
+  if (password.length < minPasswordLength) {
+    throw new StoreError('invalid', `a password has at least ${minPasswordLength} characters`);
+  }
+  return hashPassword(password);
+}

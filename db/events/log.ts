@@ -1,0 +1,179 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type SelectQueryBuilder, sql } from 'kysely';
+import { StoreError } from '../errors.ts';
+import { query } from '../prepared.ts';
+import type { EventsTable, Tables } from '../schema.ts';
+import type { Db, Trx } from '../sqlite/driver.ts';
+
+/** An event as it was recorded. */
+export type Event = {
+  /** where it stands in the log, which is the order of commits: 1 or more, gaps say nothing */
+  seq: number;
+  at: number;
+  kind: EventsTable['kind'];
+  ownerId: number;
+  subject: string;
+  sandboxId: string | null;
+  via: EventsTable['via'];
+  keyId: number | null;
+  keyPrefix: string | null;
+  requestId: string | null;
+  /** JSON text of an object */
+  details: string;
+};
+
+/** What to read of the log. */
+export type EventQuery = {
+  /** null: every owner's */
+  ownerId: number | null;
+  /** any of these: a kind, or those that begin alike, as in `vm.*` */
+  kinds: string[] | null;
+  sandboxId: string | null;
+  /** at this time or later, and before that one */
+  since: number | null;
+  until: number | null;
+  order: 'asc' | 'desc';
+  /** what comes behind this place, in that order */
+  after: number | null;
+  limit: number;
+};
+
+/** What a query asks for unless it says otherwise. */
+export const allEvents: EventQuery = {
+  ...{ ownerId: null, kinds: null, sandboxId: null, since: null, until: null },
+  ...{ order: 'asc', after: null, limit: 100 },
+};
+
+/** How many events are passed over in one go: other requests get their turn in between. */
+const stepSize = 10_000;
+
+/** Returns the events that a query asks for, and whether there are more behind them. */
+export async function listEvents(db: Db, wanted: EventQuery): Promise<{ events: Event[]; hasMore: boolean }> {
+  const found: Event[] = [];
+  const isFiltered = wanted.kinds !== null || wanted.since !== null || wanted.until !== null;
+  for (let after = wanted.after; ; await nextTurn()) {
+    const end = isFiltered ? await endOfStep(db, wanted, after) : null;
+    found.push(...(await selectStep(db, wanted, after, end, wanted.limit + 1 - found.length)));
+    if (end === null || found.length > wanted.limit) break;
+    after = end;
+  }
+  return { events: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
+}
+
+/** Returns the owner's event at this place. Throws StoreError `not_found`, also when it is somebody else's. */
+export async function getEvent(db: Db, ownerId: number, seq: number): Promise<Event> {
+  const found = await selectEvents(db.selectFrom('events').where('owner_id', '=', ownerId).where('seq', '=', seq));
+  if (!found[0]) throw new StoreError('not_found', 'Event not found');
+  return found[0];
+}
+
+/** Returns how many events of each kind stand behind a place, and the place of the last one. */
+export async function countEventsBehind(db: Db, place: number): Promise<{ counts: Map<string, number>; last: number }> {
+  const rows = await selectCounts(db, { place });
+  const counts = new Map(rows.map(({ kind, count }) => [kind, count]));
+  return { counts, last: Math.max(place, ...rows.map(({ last }) => last)) };
+}
+
+/** Where the log begins and where it ends, whatever was deleted: `first` is null when it is empty. */
+export type LogBounds = { first: number | null; last: number };
+
+export async function boundsOf(db: Db): Promise<LogBounds> {
+  const [bounds] = await selectBounds(db, {});
+  return bounds as LogBounds;
+}
+
+/** Returns whether what came behind this place may no longer be there, or is of another log: a backup was restored. */
+export function isLost({ first, last }: LogBounds, seq: number): boolean {
+  return seq > last || seq + 1 < (first ?? last + 1);
+}
+
+/**
+ * Deletes at most `limit` events, the first of the log, up to one recorded before a time. Returns how many. Where the clock
+ * was set back, what stands before an old one goes with it: the log stays whole behind its beginning. What is of a time
+ * still to come, the clock having been ahead, hides no old ones.
+ */
+export async function deleteOldEvents(
+  trx: Trx,
+  { now, before }: { now: number; before: number },
+  limit: number,
+): Promise<number> {
+  const first = trx.selectFrom('events').select(['seq', 'at']).orderBy('seq').limit(limit);
+  const last = (await first.where('at', '<=', now).execute()).findLast(({ at }) => at < before);
+  if (!last) return 0;
+  const { numDeletedRows } = await trx
+    .deleteFrom('events')
+    .where('seq', 'in', (eb) =>
+      eb.selectFrom('events').select('seq').where('seq', '<=', last.seq).orderBy('seq').limit(limit),
+    )
+    .executeTakeFirst();
+  return Number(numDeletedRows);
+}
+
+type Found<Row> = SelectQueryBuilder<Tables, 'events', Row>;
+
+/** Returns the place of the last event that one step looks at, or null when there are fewer left. */
+async function endOfStep(db: Db, wanted: EventQuery, after: number | null): Promise<number | null> {
+  const last = behind(db, wanted, after)
+    .select('seq')
+    .orderBy('seq', wanted.order)
+    .limit(1)
+    .offset(stepSize - 1);
+  return (await last.executeTakeFirst())?.seq ?? null;
+}
+
+async function selectStep(
+  db: Db,
+  wanted: EventQuery,
+  after: number | null,
+  end: number | null,
+  limit: number,
+): Promise<Event[]> {
+  const { kinds, since, until, order } = wanted;
+  const step = behind(db, wanted, after)
+    .$if(end !== null, (step) => step.where('seq', order === 'asc' ? '<=' : '>=', end))
+    .$if(since !== null, (step) => step.where('at', '>=', since))
+    .$if(until !== null, (step) => step.where('at', '<', until))
+    .$if(kinds !== null, (step) => step.where(({ or }) => or([...new Set(kinds)].map(isOfKind))));
+  return selectEvents(step.orderBy('seq', order).limit(limit));
+}
+
+function behind(db: Db, { ownerId, sandboxId, order }: EventQuery, after: number | null): Found<object> {
+  return db
+    .selectFrom('events')
+    .$if(ownerId !== null, (events) => events.where('owner_id', '=', ownerId))
+    .$if(sandboxId !== null, (events) => events.where('sandbox_id', '=', sandboxId))
+    .$if(after !== null, (events) => events.where('seq', order === 'asc' ? '>' : '<', after));
+}
+
+/** A range: `/` follows the full stop. */
+function isOfKind(kind: string) {
+  const [prefix = '', rest] = kind.split('.');
+  return rest === '*'
+    ? sql<boolean>`(kind > ${`${prefix}.`} and kind < ${`${prefix}/`})`
+    : sql<boolean>`kind = ${kind}`;
+}
+
+function selectEvents(events: Found<object>): Promise<Event[]> {
+  return events
+    .select(['seq', 'at', 'kind', 'owner_id as ownerId', 'subject', 'sandbox_id as sandboxId', 'via'])
+    .select(['key_id as keyId', 'request_id as requestId', 'details'])
+    .select((eb) =>
+      eb.selectFrom('api_keys').select('prefix').whereRef('api_keys.id', '=', 'events.key_id').as('keyPrefix'),
+    )
+    .execute();
+}
+
+const selectCounts = query<{ place: number }, { kind: string; count: number; last: number }>((db, value) =>
+  db
+    .selectFrom('events')
+    .select(({ fn }) => ['kind', fn.countAll<number>().as('count'), fn.max('seq').as('last')])
+    .where('seq', '>', value('place'))
+    .groupBy('kind'),
+);
+
+const selectBounds = query<Record<string, never>, LogBounds>((db) =>
+  sql<LogBounds>`
+    select (select min(seq) from events) as first,
+      coalesce((select seq from sqlite_sequence where name = 'events'), 0) as last
+  `.compile(db),
+);

@@ -1,0 +1,68 @@
+import { query } from '../prepared.ts';
+import type { EventsTable } from '../schema.ts';
+import type { Trx } from '../sqlite/driver.ts';
+import { queueEvent } from '../webhooks/outbox.ts';
+import type { EventKind } from './kinds.ts';
+
+/** How something comes to be done. `keyId` is null without an API key, `requestId` outside a request. */
+export type Origin = { via: EventsTable['via']; keyId: number | null; requestId: string | null };
+
+/** Who does something: whose things it is done to, and how. What changes them takes one, to record it. */
+export type Actor = Origin & { ownerId: number };
+
+export const cli: Origin = { via: 'cli', keyId: null, requestId: null };
+export const sweeper: Origin = { via: 'sweeper', keyId: null, requestId: null };
+export const dispatcher: Origin = { via: 'webhooks', keyId: null, requestId: null };
+
+/** What changed. It outlives what it is about: no env, settings or secret, and no metadata, which may be as bad. */
+export type Details = Record<string, string | number | string[] | null>;
+
+export type NewEvent = { kind: EventKind; subject: string; sandboxId: string | null; details: Details };
+
+/** Records what was done, and queues it for the webhook endpoints that want it, in the transaction that does it. */
+export async function recordEvent(trx: Trx, now: number, by: Actor, event: NewEvent): Promise<void> {
+  const { kind, subject, sandboxId, details } = event;
+  const { ownerId } = by;
+  const [inserted] = await insertEvent(trx, {
+    ...{ at: now, kind, owner_id: ownerId, subject, sandbox_id: sandboxId },
+    ...{ via: by.via, key_id: by.keyId, request_id: by.requestId, details: JSON.stringify(details) },
+  });
+  if (inserted) await queueEvent(trx, { seq: inserted.seq, ownerId, kind });
+}
+
+export type SandboxEvent = { kind: EventKind & `vm.${string}`; details: Details };
+
+/** As recordEvent, of something done to a sandbox. */
+export async function recordOfSandbox(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  id: string,
+  { kind, details }: SandboxEvent,
+): Promise<void> {
+  await recordEvent(trx, now, by, { kind, subject: id, sandboxId: id, details });
+}
+
+/** Returns a time as details have it. */
+export function timeText(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : new Date(milliseconds).toISOString();
+}
+
+type Row = Omit<EventsTable, 'seq'>;
+
+const insertEvent = query<Row, { seq: number }>((db, value) =>
+  db
+    .insertInto('events')
+    .values({
+      at: value('at'),
+      kind: value('kind'),
+      owner_id: value('owner_id'),
+      subject: value('subject'),
+      sandbox_id: value('sandbox_id'),
+      via: value('via'),
+      key_id: value('key_id'),
+      request_id: value('request_id'),
+      details: value('details'),
+    })
+    .returning('seq'),
+);

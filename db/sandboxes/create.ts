@@ -1,0 +1,129 @@
+import { StoreError } from '../errors.ts';
+import { type Actor, recordOfSandbox, timeText } from '../events/record.ts';
+import { type JsonObject, parseJson } from '../json/json.ts';
+import { type Db, type Trx, write } from '../sqlite/driver.ts';
+import { Turns } from '../turns.ts';
+import type { Clock } from './change.ts';
+import { defaultSize, insertSandbox, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
+import { getLiveSandbox, getSandbox, type Sandbox } from './read.ts';
+import { spawnFrom } from './snapshots.ts';
+
+export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
+  lifetimeSeconds: number;
+  /** as the snapshot has it, or the default, unless given */
+  memoryMb?: number | null | undefined;
+  vcpuCount?: number | null | undefined;
+};
+
+/** Starts a sandbox and returns it. Throws JsonError when the metadata is too large. */
+export async function createSandbox(db: Db, clock: Clock, by: Actor, request: SandboxRequest): Promise<Sandbox> {
+  const { lifetimeSeconds, memoryMb, vcpuCount, ...given } = request;
+  const { templateId } = given;
+  const { ownerId } = by;
+  const id = newSandboxId();
+  return write(db, async (trx) => {
+    const startedAt = clock();
+    const size = (templateId !== null && (await spawnFrom(trx, startedAt, ownerId, templateId))) || defaultSize;
+    const endAt = startedAt + lifetimeSeconds * 1000;
+    await insertSandbox(trx, {
+      ...given,
+      id,
+      ownerId,
+      memoryMb: memoryMb ?? size.memoryMb,
+      vcpuCount: vcpuCount ?? size.vcpuCount,
+      startedAt,
+      endAt,
+      status: 'active',
+    });
+    const details = { to: 'active', template_id: templateId, end_at: timeText(endAt) };
+    await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
+    return getSandbox(trx, startedAt, ownerId, id);
+  });
+}
+
+/** How much text one transaction of a fork copies, in UTF-16 units: all others wait for it. */
+const maxCopiedLength = 2 ** 20;
+
+/**
+ * Starts `count` sandboxes like the owner's running one as it is now, env and settings included, and returns them. What
+ * is more than a mebibyte takes several transactions: when one fails, the copies made before it run.
+ * Throws StoreError `not_found`, `ended`, or `conflict` when it is paused.
+ */
+export async function forkSandbox(
+  db: Db,
+  clock: Clock,
+  by: Actor,
+  id: string,
+  { count, lifetimeSeconds }: { count: number; lifetimeSeconds: number },
+): Promise<Started[]> {
+  const turns = new Turns();
+  const made: Started[] = [];
+  let source: Source | undefined;
+  while (made.length < count) {
+    await write(db, async (trx) => {
+      const now = clock();
+      source ??= await sourceOf(trx, now, by, id);
+      const size = Math.min(count - made.length, Math.max(1, Math.floor(maxCopiedLength / source.length)));
+      const run = { startedAt: now, endAt: now + lifetimeSeconds * 1000 };
+      made.push(...(await addCopies(trx, by, id, { ...source.copied, ...run }, size)));
+    });
+    await turns.next();
+  }
+  return made;
+}
+
+/** A sandbox that has just been started, as far as answers tell. */
+export type Started = Omit<Sandbox, 'settings'>;
+
+type Copied = Omit<NewSandbox, 'id' | 'startedAt' | 'endAt'>;
+type Source = { copied: Copied; length: number };
+
+async function sourceOf(trx: Trx, now: number, by: Actor, id: string): Promise<Source> {
+  const { status } = await getLiveSandbox(trx, now, by.ownerId, id);
+  if (status === 'paused') {
+    throw new StoreError('conflict', `Sandbox '${id}' is paused and cannot be forked; resume it first`);
+  }
+  const row = await trx.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  const copied: Copied = {
+    ownerId: row.owner_id,
+    templateId: row.template_id,
+    metadata: parseJson(row.metadata) as JsonObject,
+    env: row.env === null ? null : JSON.parse(row.env),
+    memoryMb: row.memory_mb,
+    vcpuCount: row.vcpu_count,
+    status: 'active',
+    onTimeout: row.on_timeout,
+    settings: row.settings === null ? null : (parseJson(row.settings) as JsonObject),
+  };
+  return { copied, length: row.metadata.length + (row.env ?? '').length + (row.settings ?? '').length };
+}
+
+async function addCopies(
+  trx: Trx,
+  by: Actor,
+  sourceId: string,
+  copied: Omit<NewSandbox, 'id'> & { endAt: number },
+  count: number,
+): Promise<Started[]> {
+  const ids = Array.from({ length: count }, newSandboxId);
+  const inserter = new SandboxInserter(trx);
+  for (const id of ids) await inserter.add({ ...copied, id });
+  await inserter.flush();
+  const { templateId, startedAt, endAt } = copied;
+  const details = { to: 'active', template_id: templateId, end_at: timeText(endAt), forked_from: sourceId };
+  for (const id of ids) await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
+  const metadata = JSON.stringify(copied.metadata);
+  const { memoryMb, vcpuCount, status, onTimeout = 'kill' } = copied;
+  const common = {
+    templateId,
+    metadata,
+    startedAt,
+    endAt,
+    status,
+    memoryMb,
+    vcpuCount,
+    onTimeout,
+    firstStartedAt: null,
+  };
+  return ids.map((id) => ({ id, ...common }));
+}

@@ -1,0 +1,143 @@
+import { sql } from 'kysely';
+import type { Actor } from '../events/record.ts';
+import { type JsonObject, parseJson } from '../json/json.ts';
+import { compileFilter, contains } from '../metadata.ts';
+import { query } from '../prepared.ts';
+import type { SandboxStatus } from '../schema.ts';
+import { type Db, type Trx, write } from '../sqlite/driver.ts';
+import { Turns } from '../turns.ts';
+import { endLive } from './expire.ts';
+import { type Cursor, everything, listPage, type SandboxQuery } from './pages.ts';
+import { type Sandbox, statusAt } from './read.ts';
+import { metadataOf, smallMetadata, type Unread } from './texts.ts';
+
+/** Which sandboxes to end: those that have not ended and match all of it. */
+export type KillCriteria = {
+  /** what their metadata contains */
+  metadata: JsonObject;
+  statuses: Exclude<SandboxStatus, 'killed'>[];
+  /** since their current run began */
+  olderThanSeconds: number | null;
+  /** the oldest; null: all */
+  limit: number | null;
+};
+
+export type Match = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'>;
+export type Matches = { sandboxes: Match[]; hasMore: boolean };
+
+const pageSize = 1000;
+
+/** What one transaction ends at most; a sandbox whose metadata has to be read by itself counts as `largeWeight`. */
+const maxWeight = 256;
+const largeWeight = 32;
+
+/**
+ * Ends the owner's sandboxes that match, a few in each transaction so that others get their turn, or all in the one
+ * that it is given. Returns those that it ended as they were, oldest first, and whether the limit left out more.
+ */
+export async function killMatching(
+  db: Db,
+  clock: () => number,
+  by: Actor,
+  criteria: KillCriteria,
+  turns = new Turns(),
+): Promise<Matches> {
+  const { weighed, hasMore } = await find(db, clock(), by.ownerId, criteria, turns);
+  const killed: Match[] = [];
+  for (const batch of batchesOf(weighed)) {
+    killed.push(...(await write(db, (trx) => killFound(trx, clock(), by, criteria, batch))));
+    await turns.next();
+  }
+  return { sandboxes: killed, hasMore };
+}
+
+/** Returns what `killMatching` would end. */
+export async function findMatching(
+  db: Db,
+  now: number,
+  ownerId: number,
+  criteria: KillCriteria,
+  turns = new Turns(),
+): Promise<Matches> {
+  const { weighed, hasMore } = await find(db, now, ownerId, criteria, turns);
+  return { sandboxes: weighed.map(({ match }) => match), hasMore };
+}
+
+type Weighed = { match: Match; isLarge: boolean };
+
+async function find(
+  db: Db,
+  now: number,
+  ownerId: number,
+  criteria: KillCriteria,
+  turns: Turns,
+): Promise<{ weighed: Weighed[]; hasMore: boolean }> {
+  const most = criteria.limit ?? Number.POSITIVE_INFINITY;
+  const wanted = { ...everything, ...queryOf(now, criteria), order: 'asc' as const };
+  const weighed: Weighed[] = [];
+  for (let after: Cursor | null = null; ; ) {
+    const limit = Math.min(pageSize, most - weighed.length);
+    const page = await listPage(db, now, ownerId, { ...wanted, after, limit }, turns);
+    for (const { id, status, startedAt, onTimeout, metadata } of page.sandboxes) {
+      weighed.push({ match: { id, status, startedAt, onTimeout }, isLarge: metadata === null });
+    }
+    after = page.sandboxes.at(-1) ?? null;
+    if (!page.hasMore || weighed.length >= most) return { weighed, hasMore: page.hasMore };
+    await turns.next();
+  }
+}
+
+type Wanted = Pick<SandboxQuery, 'filter' | 'statuses' | 'until'>;
+
+function queryOf(now: number, { metadata, statuses, olderThanSeconds }: KillCriteria): Wanted {
+  const until = olderThanSeconds === null ? null : now - olderThanSeconds * 1000;
+  return { filter: compileFilter(metadata), statuses, until };
+}
+
+function* batchesOf(weighed: Weighed[]): Generator<string[]> {
+  let batch: string[] = [];
+  let weight = 0;
+  for (const { match, isLarge } of weighed) {
+    batch.push(match.id);
+    weight += isLarge ? largeWeight : 1;
+    if (weight < maxWeight) continue;
+    yield batch;
+    [batch, weight] = [[], 0];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Ends those of the sandboxes that still match: others may have changed them since they were found. */
+async function killFound(trx: Trx, now: number, by: Actor, criteria: KillCriteria, ids: string[]): Promise<Match[]> {
+  const { filter, statuses, until } = queryOf(now, criteria);
+  const values = { now, statuses: JSON.stringify(statuses), until: until ?? now, ids: JSON.stringify(ids) };
+  const found = new Map((await selectStill(trx, { ...values, ownerId: by.ownerId })).map((row) => [row.id, row]));
+  const matching: Match[] = [];
+  for (const id of ids) {
+    const row = found.get(id);
+    if (!row || (until !== null && row.startedAt > until)) continue;
+    const isMatch = filter.pairs.length === 0 || contains(parseJson(await metadataOf(trx, row)), filter.document);
+    if (isMatch) matching.push(row);
+  }
+  await endLive(trx, now, by, matching);
+  return matching;
+}
+
+type StillValues = { now: number; ownerId: number; statuses: string; ids: string };
+
+const selectStill = query<StillValues, Match & Unread>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select((eb) => [
+      'id',
+      statusAt(eb, value('now')).as('status'),
+      'started_at as startedAt',
+      'on_timeout as onTimeout',
+    ])
+    .select(smallMetadata)
+    .where('id', 'in', sql<string>`(select value from json_each(${value('ids')}))`)
+    .where('owner_id', '=', value('ownerId'))
+    .where((eb) =>
+      eb(statusAt(eb, value('now')), 'in', sql<SandboxStatus>`(select value from json_each(${value('statuses')}))`),
+    ),
+);

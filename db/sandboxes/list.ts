@@ -1,0 +1,46 @@
+import { sql } from 'kysely';
+import type { Filter } from '../metadata.ts';
+import { query } from '../prepared.ts';
+import type { Db } from '../sqlite/driver.ts';
+import { search } from '../sqlite/index/search.ts';
+import { Turns } from '../turns.ts';
+import { type ListedSandbox, listedColumns } from './read.ts';
+import { metadataOf, smallMetadata, type Unread } from './texts.ts';
+
+/** A row of the contract's list. */
+export type ListedRow = Omit<ListedSandbox, 'metadata'> & Unread & { position: number };
+
+/** Returns at most `limit` of the owner's sandboxes whose metadata contains the filter, newest first, ties by id. */
+export async function listSandboxes(
+  db: Db,
+  now: number,
+  ownerId: number,
+  { filter, limit }: { filter: Filter; limit: number },
+  turns = new Turns(),
+): Promise<ListedRow[]> {
+  if (filter.pairs.length === 0) return selectNewest(db, { now, ownerId, limit });
+  const wanted = { ownerId, filter, limit, order: 'desc' as const, since: null, until: null, living: null, turns };
+  return search<ListedRow>(db, wanted, {
+    select: (snapshot, positions) => selectAt(snapshot, { now, positions: JSON.stringify(positions) }),
+    metadata: metadataOf,
+  });
+}
+
+const selectNewest = query<{ now: number; ownerId: number; limit: number }, ListedRow>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(listedColumns(value('now')))
+    .select(['position', smallMetadata])
+    .where('owner_id', '=', value('ownerId'))
+    .orderBy('started_at', 'desc')
+    .orderBy('id')
+    .limit(value('limit')),
+);
+
+const selectAt = query<{ now: number; positions: string }, ListedRow>((db, value) =>
+  db
+    .selectFrom('sandboxes')
+    .select(listedColumns(value('now')))
+    .select(['position', smallMetadata])
+    .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`),
+);

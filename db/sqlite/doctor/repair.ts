@@ -1,0 +1,55 @@
+import { sql } from 'kysely';
+import { StoreError } from '../../errors.ts';
+import { givesBackSpace } from '../../sandboxes/prune.ts';
+import { isBusy, write } from '../driver.ts';
+import { reorder } from '../index/reindex.ts';
+import type { Store } from '../open.ts';
+import { type CheckName, expectedSchema, type Finding } from './doctor.ts';
+
+/**
+ * Rebuilds what can be derived from the rest, each in one transaction, and returns what it did. Writes of other
+ * processes wait for it. Throws StoreError `busy` when one of them keeps the write lock.
+ */
+export async function repair(store: Store, findings: Finding[]): Promise<string[]> {
+  const wrong = new Set(findings.filter(({ problems }) => problems.length > 0).map(({ check }) => check));
+  const needs = (...checks: CheckName[]) => checks.some((check) => wrong.has(check));
+  const done: string[] = [];
+  if (needs('schema')) done.push(...(await addMissingIndexes(store)));
+  if (needs('integrity')) done.push(await rebuildIndexes(store));
+  if (needs('ordinals', 'metadata index')) done.push(await rebuildMetadataIndex(store));
+  if (!needs('integrity') && !givesBackSpace(store.sqlite)) done.push(layOutAnew(store));
+  return done;
+}
+
+async function addMissingIndexes(store: Store): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`select 'index ' || name as name from sqlite_schema`.execute(store.db);
+  const there = new Set(rows.map(({ name }) => name));
+  const missing = [...expectedSchema(store)].filter(([name]) => name.startsWith('index ') && !there.has(name));
+  for (const [, text] of missing) await write(store.db, (trx) => sql.raw(text).execute(trx));
+  return missing.map(([name]) => `added the ${name}`);
+}
+
+async function rebuildIndexes({ db }: Store): Promise<string> {
+  await write(db, (trx) => sql`reindex`.execute(trx));
+  return "rebuilt SQLite's indexes";
+}
+
+/** All of it goes, not each owner's: what stands for nothing is no owner's. */
+async function rebuildMetadataIndex({ db }: Store): Promise<string> {
+  await write(db, async (trx) => {
+    await trx.deleteFrom('sandbox_metadata').execute();
+    for (const { id } of await trx.selectFrom('users').select('id').execute()) await reorder(trx, id);
+  });
+  return 'put the sandboxes in order and built the metadata index anew';
+}
+
+function layOutAnew({ sqlite }: Store): string {
+  try {
+    sqlite.pragma('auto_vacuum = incremental');
+    sqlite.exec('vacuum');
+    return 'wrote the file anew: it becomes smaller by itself from now on';
+  } catch (error) {
+    if (isBusy(error)) throw new StoreError('busy', 'the database is busy with another process', { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,144 @@
+import { existsSync } from 'node:fs';
+import type { Database } from 'better-sqlite3';
+import { StoreError } from '../../errors.ts';
+import { init } from '../../migrations/001-init.ts';
+import { lifecycle } from '../../migrations/002-lifecycle.ts';
+import { retention } from '../../migrations/003-retention.ts';
+import { events } from '../../migrations/004-events.ts';
+import { webhooks } from '../../migrations/005-webhooks.ts';
+import { webhookPatterns } from '../../migrations/006-webhook-patterns.ts';
+import { webhookRetention } from '../../migrations/007-webhook-retention.ts';
+import { keyLimits } from '../../migrations/008-key-limits.ts';
+import { webhookOutbox } from '../../migrations/009-webhook-outbox.ts';
+import { living } from '../../migrations/010-living.ts';
+import { deliveryPages } from '../../migrations/011-delivery-pages.ts';
+import { createPrivate, partialName, putInPlace, removeDatabase } from '../copies/files.ts';
+import { connect, reasonOf } from '../driver.ts';
+import { markClosed } from '../open-mark.ts';
+
+export type Migration = {
+  id: number;
+  name: string;
+  sql: string;
+  /** what SQL can't do, after the SQL and in its transaction */
+  apply?: (sqlite: Database) => void;
+  /** it changes rows that there are, so that a mistake in it would lose something */
+  rewrites?: boolean;
+};
+
+/** In order; an id is never reused and a migration never changes once released. */
+export const migrations: Migration[] = [
+  init,
+  lifecycle,
+  retention,
+  events,
+  webhooks,
+  webhookPatterns,
+  webhookRetention,
+  keyLimits,
+  webhookOutbox,
+  living,
+  deliveryPages,
+];
+
+/** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
+export const applicationId = 0x53504954;
+
+/**
+ * Brings the schema up to this version, each migration atomically with its bookkeeping row. Returns the backups that it
+ * made, one before each migration that rewrites what there is.
+ * Throws StoreError `unusable`, without having written anything, when the file is another program's database or
+ * comes from a newer Sandpit.
+ */
+export function migrate(sqlite: Database, list = migrations): string[] {
+  const backups: string[] = [];
+  const applied = knownMigration(sqlite, list);
+  // So that the file can become smaller again; it has to be known before the first table.
+  if (applied === 0) sqlite.pragma('auto_vacuum = incremental');
+  for (const migration of list.filter(({ id }) => id > applied)) {
+    sqlite
+      .transaction(() => {
+        // Another process may have been faster.
+        if (appliedMigration(sqlite) >= migration.id) return;
+        if (migration.rewrites && hasRows(sqlite)) backups.push(backUpBefore(sqlite, migration));
+        sqlite.pragma(`application_id = ${applicationId}`);
+        sqlite.exec(
+          'create table if not exists migrations (id integer primary key, name text, applied_at text) strict',
+        );
+        sqlite.exec(migration.sql);
+        migration.apply?.(sqlite);
+        sqlite
+          .prepare('insert into migrations (id, name, applied_at) values (?, ?, ?)')
+          .run(migration.id, migration.name, new Date().toISOString());
+      })
+      .immediate();
+  }
+  return backups;
+}
+
+/** Without a user there is nothing to lose. */
+function hasRows(sqlite: Database): boolean {
+  return appliedMigration(sqlite) > 0 && sqlite.prepare('select 1 from users limit 1').get() !== undefined;
+}
+
+/** Returns the name of the copy: of what is about to change, since this connection keeps others from writing. */
+function backUpBefore(sqlite: Database, { id }: Migration): string {
+  const file = freeName(`${sqlite.name}.before-${id}`);
+  const partial = partialName(file);
+  // Another connection: SQLite copies no database from within a transaction.
+  const reader = connect(sqlite.name, { readonly: true });
+  try {
+    createPrivate(partial);
+    reader.prepare('vacuum into ?').run(partial);
+    markWhole(partial);
+    putInPlace(partial, file);
+    return file;
+  } catch (error) {
+    removeDatabase(partial);
+    const reason = `can't make the backup ${file}, which comes before an upgrade: ${reasonOf(error)}`;
+    throw new StoreError('unusable', reason, { cause: error });
+  } finally {
+    reader.close();
+  }
+}
+
+function markWhole(file: string): void {
+  const copy = connect(file);
+  markClosed(copy);
+  copy.close();
+}
+
+/** An earlier upgrade's copy, of another state, is not this one's to replace. */
+function freeName(wanted: string): string {
+  let name = wanted;
+  for (let count = 2; existsSync(name); count++) name = `${wanted}-${count}`;
+  return name;
+}
+
+/**
+ * Returns the id of the last migration that was applied, 0 for an empty database.
+ * Throws StoreError `unusable` when it is another program's database or comes from a newer Sandpit.
+ */
+export function knownMigration(sqlite: Database, list = migrations): number {
+  const applied = appliedMigration(sqlite);
+  const newest = list.at(-1)?.id ?? 0;
+  if (applied <= newest) return applied;
+  throw new StoreError(
+    'unusable',
+    `${sqlite.name} comes from a newer Sandpit (schema ${applied}, this one knows ${newest}): run that version`,
+  );
+}
+
+/** Returns whether the database has the schema of this version. Throws what SQLite does. */
+export function isMigrated(sqlite: Database): boolean {
+  return appliedMigration(sqlite) === migrations.at(-1)?.id;
+}
+
+function appliedMigration(sqlite: Database): number {
+  const tables = sqlite.prepare('select count(*) from sqlite_master').pluck().get() as number;
+  if (tables === 0) return 0;
+  if (sqlite.pragma('application_id', { simple: true }) !== applicationId) {
+    throw new StoreError('unusable', `${sqlite.name} is another program's database`);
+  }
+  return (sqlite.prepare('select max(id) from migrations').pluck().get() as number | null) ?? 0;
+}

@@ -1,0 +1,193 @@
+import { type Selectable, sql } from 'kysely';
+import { StoreError } from '../errors.ts';
+import { query } from '../prepared.ts';
+import { randomDigits } from '../sandboxes/insert.ts';
+import type { DeliveryStatus, WebhookDeliveriesTable } from '../schema.ts';
+import type { Db, Trx } from '../sqlite/driver.ts';
+import { getEnabledEndpoint, listEndpoints } from './endpoints.ts';
+
+/** A message to an endpoint, and what has become of it. */
+export type Delivery = {
+  seq: number;
+  /** names the message to its receiver, however often it is sent */
+  id: string;
+  endpointId: string;
+  /** null: a test */
+  eventSeq: number | null;
+  kind: string;
+  body: string;
+  status: DeliveryStatus;
+  attempts: number;
+  /** how often it was asked for: a resend begins another */
+  round: number;
+  /** null once it has succeeded or failed for good */
+  nextAttemptAt: number | null;
+  lastAttemptAt: number | null;
+  /** what the last attempt was answered, if it was */
+  responseStatus: number | null;
+  /** why the last attempt was not answered */
+  error: string | null;
+  createdAt: number;
+};
+
+export type Message = Pick<Delivery, 'eventSeq' | 'kind' | 'body'>;
+
+/** Adds a message to be sent to an endpoint at once; returns its id. */
+export async function addDelivery(trx: Trx, now: number, endpointId: string, message: Message): Promise<string> {
+  const id = `msg_${randomDigits()}`;
+  await insertDelivery(trx, { id, endpointId, now, ...message });
+  return id;
+}
+
+/** Returns messages to an endpoint that are due, those that have waited longest first. */
+export async function dueDeliveries(db: Db, now: number, endpointId: string, limit: number): Promise<Delivery[]> {
+  return (await selectDue(db, { endpointId, now, limit })).map(deliveryOf);
+}
+
+/** Returns when the next message to an endpoint will be due, behind those that are; Infinity where there is none. */
+export async function nextDue(db: Db, now: number, endpointId: string): Promise<number> {
+  const [row] = await selectNext(db, { endpointId, now });
+  return row?.time ?? Number.POSITIVE_INFINITY;
+}
+
+export type Attempt = Pick<Delivery, 'status' | 'nextAttemptAt' | 'responseStatus' | 'error'>;
+
+/** Notes an attempt and what came of it, unless the message was asked for again meanwhile: then it stays due. */
+export async function recordAttempt(
+  trx: Trx,
+  now: number,
+  { id, round }: Pick<Delivery, 'id' | 'round'>,
+  attempt: Attempt,
+): Promise<void> {
+  await updateAttempted(trx, { id, round, now, ...attempt });
+}
+
+export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; before?: number; limit: number };
+
+const allStatuses: DeliveryStatus[] = ['pending', 'succeeded', 'failed'];
+
+/**
+ * Returns the owner's messages, newest first. SQLite merges ranges of an index, one for each endpoint
+ * and status, and reads no further than the limit.
+ */
+export async function listDeliveries(db: Db, ownerId: number, wanted: DeliveryQuery): Promise<Delivery[]> {
+  const { endpointId, status, limit } = wanted;
+  const own = (await listEndpoints(db, ownerId)).map(({ id }) => id);
+  const endpoints = endpointId === undefined ? own : own.filter((id) => id === endpointId);
+  const statuses = status === undefined ? allStatuses : [status];
+  const [first, ...others] = endpoints.flatMap((id) => statuses.map((status) => placesOf(db, id, status, wanted)));
+  if (!first) return [];
+  const places = others
+    .reduce((all, range) => all.unionAll(range), first)
+    .orderBy('seq', 'desc')
+    .limit(limit);
+  const rows = db.selectFrom('webhook_deliveries').selectAll().where('seq', 'in', places);
+  return (await rows.orderBy('seq', 'desc').execute()).map(deliveryOf);
+}
+
+function placesOf(db: Db, endpointId: string, status: DeliveryStatus, { before }: DeliveryQuery) {
+  return db
+    .selectFrom('webhook_deliveries')
+    .select('seq')
+    .where('endpoint_id', '=', endpointId)
+    .where('status', '=', status)
+    .$if(before !== undefined, (q) => q.where('seq', '<', before as number));
+}
+
+/** Returns the owner's message. Throws StoreError `not_found`. */
+export async function getDelivery(db: Db, ownerId: number, id: string): Promise<Delivery> {
+  const row = await ownDeliveries(db, ownerId).where('webhook_deliveries.id', '=', id).executeTakeFirst();
+  if (!row) throw new StoreError('not_found', 'Webhook delivery not found');
+  return deliveryOf(row);
+}
+
+/**
+ * Has the owner's message sent again at once, and again as often as a new one. Returns it. Throws StoreError `not_found`, or
+ * `conflict` when nothing is sent to its endpoint.
+ */
+export async function resendDelivery(trx: Trx, now: number, ownerId: number, id: string): Promise<Delivery> {
+  await getEnabledEndpoint(trx, ownerId, (await getDelivery(trx, ownerId, id)).endpointId);
+  await trx
+    .updateTable('webhook_deliveries')
+    .set((eb) => ({ status: 'pending', attempts: 0, round: eb('round', '+', 1), next_attempt_at: now }))
+    .where('id', '=', id)
+    .execute();
+  return getDelivery(trx, ownerId, id);
+}
+
+/** Deletes at most `limit` messages made before a time, those made first, whatever has become of them. Returns how many. */
+export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
+  const { numDeletedRows } = await trx
+    .deleteFrom('webhook_deliveries')
+    .where('seq', 'in', (eb) =>
+      eb
+        .selectFrom('webhook_deliveries')
+        .select('seq')
+        .where('created_at', '<', before)
+        .orderBy('created_at')
+        .limit(limit),
+    )
+    .executeTakeFirst();
+  return Number(numDeletedRows);
+}
+
+function ownDeliveries(db: Db, ownerId: number) {
+  return db
+    .selectFrom('webhook_deliveries')
+    .innerJoin('webhook_endpoints', 'webhook_endpoints.id', 'endpoint_id')
+    .selectAll('webhook_deliveries')
+    .where('owner_id', '=', ownerId);
+}
+
+function deliveryOf(row: Selectable<WebhookDeliveriesTable>): Delivery {
+  return {
+    ...{ seq: row.seq, id: row.id, endpointId: row.endpoint_id, eventSeq: row.event_seq, kind: row.kind },
+    ...{ body: row.body, status: row.status, attempts: row.attempts, round: row.round, createdAt: row.created_at },
+    ...{ nextAttemptAt: row.next_attempt_at, lastAttemptAt: row.last_attempt_at },
+    ...{ responseStatus: row.response_status, error: row.error },
+  };
+}
+
+const insertDelivery = query<Message & { id: string; endpointId: string; now: number }, unknown>((db, value) =>
+  db.insertInto('webhook_deliveries').values({
+    ...{ id: value('id'), endpoint_id: value('endpointId'), created_at: value('now'), next_attempt_at: value('now') },
+    ...{ event_seq: value('eventSeq'), kind: value('kind'), body: value('body') },
+    ...{ status: 'pending', attempts: 0, round: 1, last_attempt_at: null, response_status: null, error: null },
+  }),
+);
+
+const selectDue = query<{ endpointId: string; now: number; limit: number }, Selectable<WebhookDeliveriesTable>>(
+  (db, value) =>
+    db
+      .selectFrom('webhook_deliveries')
+      .selectAll()
+      .where('endpoint_id', '=', value('endpointId'))
+      .where('status', '=', sql.lit('pending' as const))
+      .where('next_attempt_at', '<=', value('now'))
+      .orderBy('next_attempt_at')
+      .orderBy('seq')
+      .limit(value('limit')),
+);
+
+const selectNext = query<{ endpointId: string; now: number }, { time: number | null }>((db, value) =>
+  db
+    .selectFrom('webhook_deliveries')
+    .select('next_attempt_at as time')
+    .where('endpoint_id', '=', value('endpointId'))
+    .where('status', '=', sql.lit('pending' as const))
+    .where('next_attempt_at', '>', value('now'))
+    .orderBy('next_attempt_at')
+    .limit(1),
+);
+
+const updateAttempted = query<Attempt & { id: string; round: number; now: number }, unknown>((db, value) =>
+  db
+    .updateTable('webhook_deliveries')
+    .set((eb) => ({
+      ...{ status: value('status'), error: value('error'), response_status: value('responseStatus') },
+      ...{ next_attempt_at: value('nextAttemptAt'), last_attempt_at: value('now') },
+      attempts: eb('attempts', '+', 1),
+    }))
+    .where('id', '=', value('id'))
+    .where('round', '=', value('round')),
+);
