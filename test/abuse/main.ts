@@ -1,8 +1,8 @@
 import { globSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Mocha from 'mocha';
-import { throwBreaches } from '../contract.ts';
-import { closeApps, removeDirectories } from '../helpers.ts';
+import { throwBreaches } from '../helpers/contract.ts';
+import { closeApps, removeDirectories } from '../helpers/server.ts';
 import AbuseTable from './table.ts';
 
 const usage = `npm run abuse -- [--full] [--grep=TEXT]

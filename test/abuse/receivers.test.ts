@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { summarize } from '../bench/stats.ts';
-import { Receiver } from '../webhook-client.ts';
+import { Receiver } from '../helpers/webhook-client.ts';
 import { abuse, figures } from './record.ts';
 import { isMeasured } from './scale.ts';
 import { useTarget } from './target.ts';

@@ -1,5 +1,5 @@
 import { type Operation, parametersOf, resolve, type Schema } from '../../spec/load.ts';
-import { contract, operations } from '../contract.ts';
+import { contract, operations } from '../helpers/contract.ts';
 
 type Described = Schema & { const?: unknown; format?: string; allOf?: Schema[]; required?: string[] };
 

@@ -9,9 +9,9 @@ import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { write } from '../../db/sqlite/driver.ts';
 import { openStore, type Store } from '../../db/sqlite/open.ts';
-import { checkResponse } from '../contract.ts';
-import { temporaryDirectory } from '../helpers.ts';
-import { type Serving, serve } from '../process.ts';
+import { checkResponse } from '../helpers/contract.ts';
+import { type Serving, serve } from '../helpers/process.ts';
+import { temporaryDirectory } from '../helpers/server.ts';
 
 export type Answer = { status: number; headers: IncomingHttpHeaders; text: string };
 export type Asked = { headers?: Record<string, string>; body?: string | Buffer | undefined };

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { temporaryDirectory } from '../helpers.ts';
+import { temporaryDirectory } from '../helpers/server.ts';
 import { cli } from './clients.ts';
 import * as record from './record.ts';
 import { type Serving, sharedServer } from './server.ts';

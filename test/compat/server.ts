@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Caller, shareApp, type TestApp } from '../helpers.ts';
+import { type Caller, shareApp, type TestApp } from '../helpers/server.ts';
 
 export type Serving = {
   app: TestApp;

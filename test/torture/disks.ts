@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Serving } from '../process.ts';
+import type { Serving } from '../helpers/process.ts';
 import { type Tally, writeOn } from './client.ts';
 import { serveOn } from './kills.ts';
 import { Model } from './model.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { randomFrom } from '../bench/data.ts';
-import { type Serving, sandpit, serve, start } from '../process.ts';
+import { type Serving, sandpit, serve, start } from '../helpers/process.ts';
 import { apiKey, type Tally, writeOn } from './client.ts';
 import { Model } from './model.ts';
 import { type Findings, noFindings, verify } from './verify.ts';

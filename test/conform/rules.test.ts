@@ -1,0 +1,67 @@
+import { expect } from 'chai';
+import { documents } from '../../app/conform/documents.ts';
+import { apiKeyCredential, bearerCredential, curlLine } from '../../app/conform/exchange.ts';
+import { junitXml } from '../../app/conform/junit.ts';
+import { rules } from '../../app/conform/rules/all.ts';
+import { isTelling } from '../../app/conform/rules/filter.ts';
+import { filterCases } from '../../app/conform/rules/filter-cases.ts';
+import { filterValue } from '../../app/conform/suite.ts';
+import { contractText } from '../../spec/load.ts';
+
+const path = '/v1/sessions/sandboxes';
+
+describe("the suite's rules", () => {
+  const plain = (text: string) => text.replace(/\s+/g, ' ');
+  const section = (name: string) => new RegExp(`\\n( *)${name}:\\n(?:\\1 .*\\n|\\n)+`).exec(contractText)?.[0] ?? '';
+  const page = [path, 'VMSandboxInfo', 'HTTPValidationError', 'ValidationError'].map(section).map(plain);
+
+  for (const { id, source } of rules) {
+    if ('reading' in source) continue;
+    it(`${id} quotes what stands in openapi.yaml`, () => {
+      if ('page' in source)
+        expect(
+          page.some((text) => text.includes(source.page)),
+          source.page,
+        ).to.equal(true);
+      else expect(plain(contractText)).to.contain(source.contract);
+    });
+  }
+
+  it('have ids of their own', () => {
+    expect(new Set(rules.map(({ id }) => id)).size).to.equal(rules.length);
+  });
+
+  it('on the filter: a misreading of each would answer otherwise for the sandboxes that are made', () => {
+    const known = documents.map((text, n) => ({ id: String(n), metadata: filterValue(text) }));
+    for (const { id, filters, misreading } of filterCases) {
+      const telling = filters.filter((text) => isTelling(known, filterValue(text), misreading));
+      expect(telling, id).not.to.deep.equal([]);
+    }
+  });
+});
+
+describe("the suite's line for a shell", () => {
+  const url = 'http://x/y';
+  it('has an empty header as curl sends one, and others as variables', () => {
+    const line = (credential: ReturnType<typeof apiKeyCredential>) =>
+      curlLine({ method: 'GET', url, credentials: [credential] });
+    expect(line(apiKeyCredential('', ''))).to.equal(`curl -i -H "X-API-Key;" '${url}'`);
+    expect(line(apiKeyCredential('k'))).to.equal(`curl -i -H "X-API-Key: $API_KEY" '${url}'`);
+    expect(line(bearerCredential('t'))).to.equal(`curl -i -H "Authorization: Bearer $BEARER" '${url}'`);
+  });
+});
+
+describe("the suite's JUnit report", () => {
+  it('is XML whatever the server sends', () => {
+    const nasty = 'a\u0000b\u001b[31m<&>"\'\ud800 \uffff\u{1f642}';
+    const failure = { request: null, expected: nasty, got: nasty };
+    const xml = junitXml({
+      ...{ url: 'http://x/?a&b', seed: 1, requests: 1, seconds: 1, error: nasty },
+      results: [{ id: 'x', title: nasty, outcome: 'fail', source: nasty, seconds: 0, failure }],
+      sandboxes: { made: 0, refused: [], left: [] },
+    });
+    expect(xml).not.to.match(/[^\t\n\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u);
+    expect(xml).to.contain('a\\u0000b\\u001b[31m&lt;&amp;&gt;&quot;&apos;\ufffd \\uffff\u{1f642}');
+    expect(xml).to.contain('tests="2" failures="1" skipped="0" errors="1"');
+  });
+});

@@ -1,0 +1,47 @@
+import { expect } from 'chai';
+import { resolve, type Schema } from '../../spec/load.ts';
+import { contract, operations } from '../helpers/contract.ts';
+import { apiKey, type Caller, shareApp } from '../helpers/server.ts';
+
+describe('bodies', () => {
+  const app = shareApp();
+  let alice: Caller;
+  before(async () => {
+    alice = await app().addUser('bodies');
+  });
+
+  const withBody = operations.filter(({ path, operation }) => operation.requestBody && !path.startsWith('/_test/'));
+  const isOptional = ({ operation }: (typeof operations)[0]) => operation.requestBody?.required === false;
+  const send = async ({ method, path }: (typeof operations)[0], type: string, body: string, isChunked = false) => {
+    const request = app().http[method as 'post'](path.replace(/\{.*?\}/, 'i00000000000000000000'));
+    request.set(apiKey(alice)).set('Content-Type', type);
+    if (isChunked) request.set('Transfer-Encoding', 'chunked');
+    return (await request.send(body)).status;
+  };
+
+  for (const described of withBody.filter(isOptional)) {
+    const { operationId, requestBody } = described.operation;
+
+    it(`${operationId} takes none, an empty one of any type, and null, which it declares`, async () => {
+      const schema = resolve<Schema>(contract, requestBody?.content['application/json']?.schema ?? {});
+      expect(schema.type).to.deep.equal(['object', 'null']);
+      const status = await send(described, 'application/json', '{}');
+      expect(status).to.be.oneOf([201, 404]);
+      expect(await send(described, 'application/json', 'null'), 'null').to.equal(status);
+      for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data', 'text/plain', 'a']) {
+        expect(await send(described, type, ''), type).to.equal(status);
+        expect(await send(described, type, '', true), `${type}, chunked`).to.equal(status);
+      }
+      expect(await send(described, 'text/plain', '{}'), 'not empty').to.equal(415);
+    });
+  }
+
+  it('a required body that is empty is missing, whatever its type', async () => {
+    for (const described of withBody.filter((each) => !isOptional(each))) {
+      const missing = '422' in described.operation.responses ? 422 : 400;
+      for (const type of ['application/json', 'application/x-www-form-urlencoded', 'text/plain']) {
+        expect(await send(described, type, ''), `${described.operation.operationId} ${type}`).to.equal(missing);
+      }
+    }
+  });
+});

@@ -1,0 +1,198 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import request from 'supertest';
+import type { TestMode } from '../../app/api/test-mode/mode.ts';
+import { type Config, readConfig } from '../../app/config/config.ts';
+import { createLog } from '../../app/log/log.ts';
+import { createServer, type SandpitServer } from '../../app/server.ts';
+import { createApiKey } from '../../db/accounts/credentials.ts';
+import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
+import { type Actor, cli } from '../../db/events/record.ts';
+import { insertSandbox, type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
+import { write } from '../../db/sqlite/driver.ts';
+import { checkResponse } from './contract.ts';
+import { executable } from './process.ts';
+import { startRemote } from './remote.ts';
+
+/** The moment at which every test's clock starts: the seed's own example. */
+export const startTime = Date.parse('2025-01-18T10:30:00Z');
+
+const patienceMilliseconds = 10_000;
+
+export type Caller = { name: string; id: number; key: string };
+
+export type TestApp = {
+  server: SandpitServer;
+  clock: { now: number };
+  /** Every log line so far. */
+  log: () => string;
+  /** Waits until a line is logged: another process may answer before its line is there. */
+  logged: (pattern: RegExp) => Promise<void>;
+  /** The application behind a recorder that holds each response against the contract. */
+  http: ReturnType<typeof request>;
+  listener: RequestListener;
+  dir: string;
+  addUser: (name: string, password?: string) => Promise<Caller>;
+  /** Stores a sandbox as it is, whatever its state. */
+  insert: (owner: Caller, sandbox?: Partial<NewSandbox>) => Promise<string>;
+  close: () => Promise<void>;
+};
+
+const opened = new Set<TestApp>();
+
+/** Boots the real application on a temporary directory, responses validated, its clock standing still. */
+export async function startApp(config: Partial<Config> = {}, { test }: { test?: TestMode } = {}): Promise<TestApp> {
+  const dir = temporaryDirectory();
+  const clock = { now: startTime };
+  const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
+  const { server, log } = executable === undefined ? startHere(chosen, clock, test) : await startRemote(chosen, clock);
+  const { db } = server.context.store;
+  const listener = recorded(server.app);
+  const app: TestApp = {
+    server,
+    clock,
+    log,
+    logged: async (pattern) => {
+      for (const end = Date.now() + patienceMilliseconds; !pattern.test(log()); await nextTurn()) {
+        if (Date.now() > end) throw new Error(`${pattern} is not in the log:\n${log()}`);
+      }
+    },
+    http: request(listener),
+    listener,
+    dir,
+    addUser: async (name, password) => {
+      const hash = password === undefined ? null : await newPasswordHash(password);
+      return write(db, async (trx) => {
+        const { id } = await createUser(trx, clock.now, cli, name, hash);
+        return { name, id, key: await createApiKey(trx, clock.now, { ...cli, ownerId: id }, 'test') };
+      });
+    },
+    insert: async (owner, sandbox) => {
+      const whole = { ...plainSandbox(owner, clock.now), ...sandbox };
+      await write(db, (trx) => insertSandbox(trx, whole));
+      return whole.id;
+    },
+    close: async () => {
+      opened.delete(app);
+      await server.close();
+    },
+  };
+  opened.add(app);
+  return app;
+}
+
+function startHere(config: Partial<Config>, clock: { now: number }, test: TestMode | undefined) {
+  const lines: string[] = [];
+  const sink = new Writable({
+    write: (chunk, _encoding, done) => {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  const server = createServer(
+    { ...readConfig({}, {}), ...config },
+    { now: () => clock.now, log: createLog('info', sink), test },
+  );
+  return { server, log: () => lines.join('') };
+}
+
+/** For tests that reach into the application: the executable is a process of its own. */
+export function itHere(title: string, body: () => Promise<void>): void {
+  (executable === undefined ? it : it.skip)(title, body);
+}
+
+/**
+ * Boots one application for all tests of a `describe`, since compiling the contract takes a while, and returns what
+ * returns it. Its clock is set back before each test; every test has callers of its own.
+ */
+export function shareApp(config: Partial<Config> = {}): () => TestApp {
+  let app: TestApp;
+  before(async () => {
+    app = await startApp(config);
+    opened.delete(app);
+  });
+  beforeEach(() => {
+    app.clock.now = startTime;
+  });
+  after(() => app.close());
+  return () => app;
+}
+
+/** Called after every test. */
+export async function closeApps(): Promise<void> {
+  for (const app of [...opened]) await app.close();
+}
+
+const directories: string[] = [];
+
+export function temporaryDirectory(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sandpit-'));
+  directories.push(dir);
+  return dir;
+}
+
+/** Called after the last test. */
+export function removeDirectories(): void {
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true });
+}
+
+export function apiKey({ key }: Caller): { 'X-API-Key': string } {
+  return { 'X-API-Key': key };
+}
+
+/** Returns the caller as who does something without a request. */
+export function actor({ id }: Caller): Actor {
+  return { ...cli, ownerId: id };
+}
+
+/** Returns the calls that a caller makes to sandboxes. */
+export function clientOf(app: TestApp, caller: Caller) {
+  const key = apiKey(caller);
+  return {
+    create: (body?: object) => app.http.post('/v1/vms').set(key).send(body),
+    createText: (text: string) => app.http.post('/v1/vms').set(key).type('json').send(text),
+    read: (id: string) => app.http.get(`/v1/vms/${id}`).set(key),
+    update: (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(key).send(body),
+    end: (id: string) => app.http.delete(`/v1/vms/${id}`).set(key),
+    /** How many sandboxes match a filter. */
+    matching: async (filter: object): Promise<number> => {
+      const query = { metadata: JSON.stringify(filter) };
+      return (await app.http.get('/v1/sessions/sandboxes').set(key).query(query)).body.length;
+    },
+  };
+}
+
+function plainSandbox(owner: Caller, now: number): NewSandbox {
+  return {
+    id: newSandboxId(),
+    ownerId: owner.id,
+    templateId: null,
+    metadata: {},
+    env: null,
+    memoryMb: 512,
+    vcpuCount: 2,
+    startedAt: now,
+    endAt: now + 300_000,
+    status: 'active',
+  };
+}
+
+function recorded(app: RequestListener): RequestListener {
+  return (req: IncomingMessage, res: ServerResponse) => {
+    // As they came: a router changes the URL for what is mounted on it.
+    const { method = '', url = '' } = req;
+    const chunks: Buffer[] = [];
+    const end = res.end.bind(res);
+    res.end = ((chunk?: unknown, ...rest: unknown[]) => {
+      if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk as string));
+      const contentType = String(res.getHeader('content-type') ?? '');
+      checkResponse(method, url, res.statusCode, contentType, Buffer.concat(chunks).toString());
+      return (end as (...args: unknown[]) => ServerResponse)(chunk, ...rest);
+    }) as typeof res.end;
+    app(req, res);
+  };
+}

@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { documents } from '../../app/conform/documents.ts';
+import { rules } from '../../app/conform/rules/all.ts';
+import { type Report, runSuite } from '../../app/conform/run.ts';
+import { type JsonObject, parseJson } from '../../db/json/json.ts';
+import { type Caller, shareApp, startTime } from '../helpers/server.ts';
+import { mutants, mutantTable } from './all.ts';
+import { filterMutants, ownFilter } from './filters.ts';
+import { eachItem, type Mutant, refusing, serveMutant } from './mutant.ts';
+
+const page = new URL('../../CONTRACT-TESTING.md', import.meta.url);
+const marked = /<!-- mutants: npm run mutants -->\n(.*?)<!-- end -->/s;
+
+describe('the suite, against mutants', () => {
+  const shared = shareApp({ port: 0 });
+  let url: string;
+  let count = 0;
+  before(async () => {
+    url = await shared().server.start();
+  });
+
+  /** Every run has two accounts of its own, with a history. */
+  async function accounts(metadata: readonly string[]): Promise<{ own: Caller; other: Caller }> {
+    const app = shared();
+    const own = await app.addUser(`own-${count}`);
+    const other = await app.addUser(`other-${count++}`);
+    await app.insert(own, { templateId: 'snap2', metadata: { userId: '123' } });
+    await app.insert(own, { startedAt: startTime - 3000, endAt: startTime - 2000 });
+    for (const text of metadata) await app.insert(own, { metadata: parseJson(text) as JsonObject });
+    await app.insert(other, { metadata: { userId: '123' } });
+    return { own, other };
+  }
+
+  async function judge(only?: string, mutant?: Mutant, { isExisting = false, generated = 60 } = {}): Promise<Report> {
+    const { own, other } = await accounts(isExisting ? documents : []);
+    const keys = { own: own.key, other: other.key };
+    // So that no two sandboxes are of the same time.
+    const tick = (method: string) => {
+      if (method === 'POST') shared().clock.now++;
+    };
+    const server = await serveMutant(url, keys, tick, mutant);
+    try {
+      const options = {
+        ...{ url: server.url, apiKey: own.key, bearer: own.key, secondApiKey: other.key },
+        ...{ isExisting, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated },
+        ...{ maxRequests: 5000, maxSeconds: 60, requestSeconds: 10, settleSeconds: 0 },
+      };
+      const chosen = only === undefined ? rules : rules.filter(({ id }) => id === only);
+      return await runSuite(options, chosen, () => {});
+    } finally {
+      server.close();
+    }
+  }
+
+  it('finds nothing wrong with the right server, and leaves no rule out', async () => {
+    const { results, error, sandboxes } = await judge(undefined);
+    expect(error).to.equal(null);
+    expect(sandboxes).to.deep.equal({ made: 101, refused: [], left: [] });
+    expect(results.filter(({ outcome }) => outcome !== 'pass')).to.deep.equal([]);
+  });
+
+  it('finds nothing wrong with how the mutants are made', async () => {
+    const control = { name: '', wrong: '', rule: '', sandboxes: 101 };
+    const wrongOf = async (answer: Mutant['answer']) => {
+      const { results } = await judge(undefined, { ...control, answer });
+      return results.filter(({ outcome }) => outcome !== 'pass').map(({ id }) => id);
+    };
+    expect(await wrongOf(eachItem((item) => item))).to.deep.equal([]);
+    expect(await wrongOf(refusing(422, (answer) => answer))).to.deep.equal([]);
+    // What is made up may hit upon it as well.
+    const ofDoubles = (await wrongOf(ownFilter)).filter((id) => id !== 'generated-filters');
+    expect(ofDoubles).to.deep.equal(['filter-number-exact']);
+  });
+
+  for (const mutant of mutants) {
+    it(`${mutant.name}: ${mutant.wrong}`, async () => {
+      const { results } = await judge(mutant.rule, mutant);
+      expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal([`${mutant.rule} fail`]);
+      const { request, got } = results[0]?.failure ?? {};
+      expect(request).to.match(/^curl -i /);
+      // What a mutant's own mistake is answered with.
+      expect(got).not.to.match(/^599/m);
+    });
+  }
+
+  for (const mutant of filterMutants) {
+    it(`${mutant.name}, only reading what is there`, async () => {
+      const { results } = await judge(mutant.rule, mutant, { isExisting: true });
+      expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal([`${mutant.rule} fail`]);
+    });
+  }
+
+  it('leaves to no chance what a request in a hundred gives away', async () => {
+    for (const name of ['third pair lost', 'quotes crash']) {
+      const mutant = mutants.find((one) => one.name === name) as Mutant;
+      for (const isExisting of [false, true]) {
+        const { results } = await judge(mutant.rule, mutant, { isExisting, generated: 1 });
+        expect(results[0]?.outcome, name).to.equal('fail');
+      }
+    }
+  });
+
+  it('shrinks what it made up to the smallest request that fails', async () => {
+    const mutant = mutants.find(({ name }) => name === 'above 512 refused') as Mutant;
+    const { results } = await judge(mutant.rule, mutant);
+    expect(results[0]?.failure?.request).to.match(/sandboxes\?limit=513'$/);
+  });
+
+  it('has a mutant for every rule', () => {
+    const caught = new Set(mutants.map(({ rule }) => rule));
+    expect(rules.map(({ id }) => id).filter((id) => !caught.has(id))).to.deep.equal([]);
+    expect(new Set(mutants.map(({ name }) => name)).size).to.equal(mutants.length);
+  });
+
+  it('CONTRACT-TESTING.md carries the table of them', () => {
+    const [, carried] = marked.exec(readFileSync(page, 'utf8')) ?? [];
+    if (carried?.trim() !== mutantTable()) throw new Error(`it carries another table than this:\n\n${mutantTable()}\n`);
+  });
+});

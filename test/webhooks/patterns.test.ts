@@ -1,0 +1,128 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { MessageMaker } from '../../app/webhooks/messages.ts';
+import { createUser } from '../../db/accounts/users.ts';
+import { type EventKind, matchesKind } from '../../db/events/kinds.ts';
+import { cli, recordEvent } from '../../db/events/record.ts';
+import { type Trx, write } from '../../db/sqlite/driver.ts';
+import { openStore } from '../../db/sqlite/open.ts';
+import { createEndpoint, disableEndpoint, updateEndpoint } from '../../db/webhooks/endpoints.ts';
+import { itHere, startApp, startTime } from '../helpers/server.ts';
+import { local, useHooks } from '../helpers/webhook-client.ts';
+
+type Wants = { eventPatterns: string[]; isEnabled: boolean };
+
+const kind = fc.constantFrom<EventKind>('vm.created', 'vm.killed', 'snapshot.created');
+const eventPatterns = fc.constantFrom(
+  ['*'],
+  ['vm.*'],
+  ['snapshot.*'],
+  ['vm.created'],
+  ['vm.killed', 'webhook.updated'],
+);
+const step = fc.oneof(
+  // More than are looked at in one step, now and then.
+  { weight: 5, arbitrary: fc.record({ does: fc.constant('happen'), kind, times: fc.constantFrom(1, 2, 3, 250) }) },
+  { weight: 2, arbitrary: fc.record({ does: fc.constant('change'), change: fc.record({ eventPatterns }) }) },
+  fc.record({ does: fc.constant('change'), change: fc.record({ isEnabled: fc.boolean() }) }),
+  { weight: 4, arbitrary: fc.record({ does: fc.constantFrom('gone', 'look', 'step', 'restart') }) },
+) as fc.Arbitrary<{
+  does: Exclude<keyof Model, 'store' | 'expected' | 'begin'>;
+  kind: EventKind;
+  times: number;
+  change: Partial<Wants>;
+}>;
+
+/** An endpoint, and what should be sent to it: what it wanted when it happened. */
+class Model {
+  readonly store = openStore(':memory:');
+  readonly expected: string[] = [];
+  readonly #wants: Wants = { eventPatterns: ['vm.*'], isEnabled: true };
+  readonly #given = { url: 'http://x', description: null, includesMetadata: false, secret: '' };
+  #maker = new MessageMaker(this.store.db, () => startTime);
+  #by = { ...cli, ownerId: 0 };
+  #id = '';
+
+  async begin(): Promise<void> {
+    await this.#write(async (trx) => {
+      this.#by.ownerId = (await createUser(trx, startTime, cli, 'alice', null)).id;
+      this.#id = (await createEndpoint(trx, startTime, this.#by, { ...this.#given, ...this.#wants })).id;
+    });
+  }
+
+  async happen({ kind, times }: { kind: EventKind; times: number }): Promise<void> {
+    const event = { kind, subject: 'x', sandboxId: null, details: {} };
+    await this.#write(async (trx) => {
+      for (let n = 0; n < times; n++) await recordEvent(trx, startTime, this.#by, event);
+    });
+    for (let n = 0; n < times; n++) this.#expect(kind);
+  }
+
+  async change({ change }: { change: Partial<Wants> }): Promise<void> {
+    await this.#write((trx) => updateEndpoint(trx, startTime, this.#by, this.#id, change));
+    this.#expect('webhook.updated');
+    Object.assign(this.#wants, change);
+  }
+
+  async gone(): Promise<void> {
+    await this.#write((trx) => disableEndpoint(trx, startTime, { ...this.#given, id: this.#id }));
+    this.#wants.isEnabled = false;
+  }
+
+  async look(): Promise<void> {
+    while (await this.#maker.hasWork()) await this.step();
+  }
+
+  async step(): Promise<void> {
+    await this.#write((trx) => this.#maker.make(trx));
+  }
+
+  restart(): void {
+    this.#maker = new MessageMaker(this.store.db, () => startTime);
+  }
+
+  #expect(kind: EventKind): void {
+    const { isEnabled, eventPatterns } = this.#wants;
+    if (isEnabled && eventPatterns.some((pattern) => matchesKind(pattern, kind))) this.expected.push(kind);
+  }
+
+  #write<T>(change: (trx: Trx) => Promise<T>): Promise<T> {
+    return write(this.store.db, change);
+  }
+}
+
+describe('what webhooks are wanted for', () => {
+  it('is asked as it was when an event happened, whenever somebody looks, restarts or not', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 18 }), async (steps) => {
+        const model = new Model();
+        await model.begin();
+        for (const { does, ...given } of steps) await model[does](given);
+        await model.look();
+        const sent = model.store.sqlite.prepare('select kind from webhook_deliveries order by event_seq').pluck().all();
+        await model.store.close();
+        expect(sent).to.deep.equal(model.expected);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('webhooks, when what they are wanted for changes,', () => {
+  const hooks = useHooks();
+
+  itHere('send nothing that happened before, after a restart either', async () => {
+    const { db } = hooks().app.server.context.config;
+    const { id } = await hooks().hook({ event_patterns: ['snapshot.*'] });
+    for (let n = 0; n < 3; n++) await hooks().start();
+    await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { event_patterns: ['vm.*'] });
+    const first = await hooks().start();
+    await hooks().noted(([delivery]) => delivery?.status === 'succeeded');
+    await hooks().app.close();
+    hooks().app = await startApp({ ...local, db });
+    const second = await hooks().start();
+    await hooks().noted((all) => all.length > 1 && all.every(({ status }) => status === 'succeeded'));
+    const subjects = hooks().receiver.messages.map(({ payload }) => payload.data.subject);
+    expect(subjects).to.deep.equal([first, second]);
+  });
+});
