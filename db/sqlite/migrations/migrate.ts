@@ -1,20 +1,20 @@
 import { existsSync } from 'node:fs';
 import type { Database } from 'better-sqlite3';
 import { StoreError } from '../../errors.ts';
-import { init } from '../../migrations/001-init.ts';
-import { lifecycle } from '../../migrations/002-lifecycle.ts';
-import { retention } from '../../migrations/003-retention.ts';
-import { events } from '../../migrations/004-events.ts';
-import { webhooks } from '../../migrations/005-webhooks.ts';
-import { webhookPatterns } from '../../migrations/006-webhook-patterns.ts';
-import { webhookRetention } from '../../migrations/007-webhook-retention.ts';
-import { keyLimits } from '../../migrations/008-key-limits.ts';
-import { webhookOutbox } from '../../migrations/009-webhook-outbox.ts';
-import { living } from '../../migrations/010-living.ts';
-import { deliveryPages } from '../../migrations/011-delivery-pages.ts';
 import { createPrivate, partialName, putInPlace, removeDatabase } from '../copies/files.ts';
 import { connect, reasonOf } from '../driver.ts';
 import { markClosed } from '../open-mark.ts';
+import { init } from './001-init.ts';
+import { lifecycle } from './002-lifecycle.ts';
+import { retention } from './003-retention.ts';
+import { events } from './004-events.ts';
+import { webhooks } from './005-webhooks.ts';
+import { webhookPatterns } from './006-webhook-patterns.ts';
+import { webhookRetention } from './007-webhook-retention.ts';
+import { keyLimits } from './008-key-limits.ts';
+import { webhookOutbox } from './009-webhook-outbox.ts';
+import { living } from './010-living.ts';
+import { deliveryPages } from './011-delivery-pages.ts';
 
 export type Migration = {
   id: number;

@@ -1,9 +1,9 @@
 import type { Database } from 'better-sqlite3';
-import { type JsonObject, parseJson } from '../json/json.ts';
-import { allPairsOf, maxIndexedPairs } from '../metadata.ts';
-import { difference, type Members, membersOf, union } from '../sqlite/index/members.ts';
-import { largeKey, pairKey } from '../sqlite/index/pairs.ts';
-import { chunkOf, offsetOf, ordinalOf } from '../sqlite/index/positions.ts';
+import { type JsonObject, parseJson } from '../../json/json.ts';
+import { allPairsOf, maxIndexedPairs } from '../../metadata.ts';
+import { difference, type Members, membersOf, union } from '../index/members.ts';
+import { largeKey, pairKey } from '../index/pairs.ts';
+import { chunkOf, offsetOf, ordinalOf } from '../index/positions.ts';
 
 /**
  * So that sandboxes which have not ended are told apart and counted in indexes, whatever else their rows hold, and so
