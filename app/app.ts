@@ -12,21 +12,21 @@ import { bulkRoutes } from './api/sandpit/kill.ts';
 import { systemRoutes } from './api/sandpit/system.ts';
 import { authRoutes } from './api/sandpit/tokens.ts';
 import { webhooksRoutes } from './api/sandpit/webhooks.ts';
-import { injectFaults, recordRequests } from './api/test-mode/mode.ts';
+import { injectFaults, recordRequests, type TestMode } from './api/test-mode/mode.ts';
 import { testRoutes } from './api/test-mode/routes.ts';
+import type { Context } from './context.ts';
 import { queryParser } from './contract/query.ts';
 import { validator } from './contract/validator.ts';
-import { errorHandler, notFound } from './errors.ts';
+import { errorHandler, notFound } from './error-handler.ts';
 import { admission } from './http/admission.ts';
 import { addSecurityHeaders, crossOrigin } from './http/headers.ts';
 import { sendPlainJson } from './http/json-answers.ts';
+import { requestLog } from './http/request-log.ts';
 import { requestMetrics } from './http/request-metrics.ts';
 import { normalTarget } from './http/request-target.ts';
-import { requestLog } from './log/log.ts';
-import type { Context } from './server.ts';
 
 /** Returns the application: what every request goes through, in this order. */
-export function createApp(context: Context): Express {
+export function createApp(context: Context, test: TestMode | undefined): Express {
   const app = express();
   // Whatever else express may say, it is without a stack.
   app.set('env', 'production');
@@ -41,11 +41,11 @@ export function createApp(context: Context): Express {
   sendPlainJson(app);
 
   app.use(requestLog(context), normalTarget);
-  if (context.config.metricsPort !== undefined) app.use(requestMetrics(context));
-  if (context.test) app.use(recordRequests(context, context.test));
+  if (context.metrics) app.use(requestMetrics(context.metrics));
+  if (test) app.use(recordRequests(context, test));
   // A page is to see its refusal, too.
   for (const handler of crossOrigin(context.config, context.contract)) app.use(handler);
-  if (context.test) app.use(injectFaults(context.test));
+  if (test) app.use(injectFaults(test));
   app.use(admission(context));
   app.use(validator(context));
   app.use(sessionsRoutes(context));
@@ -60,7 +60,7 @@ export function createApp(context: Context): Express {
   app.use(e2bEnvdRoutes(context));
   app.use(webhooksRoutes(context));
   app.use(systemRoutes(context));
-  if (context.test) app.use(testRoutes(context, context.test));
+  if (test) app.use(testRoutes(context, test));
   app.use(docsRoutes());
   app.use(notFound);
   app.use(refuseFilterToo(context));

@@ -4,8 +4,8 @@ import passport from 'passport';
 import { Strategy as BearerStrategy } from 'passport-http-bearer';
 import { findByApiKey, findPrincipal, type Principal } from '../db/accounts/credentials.ts';
 import type { Actor, Origin } from '../db/events/record.ts';
+import type { Context } from './context.ts';
 import { HttpError } from './errors.ts';
-import type { Context } from './server.ts';
 
 declare global {
   namespace Express {

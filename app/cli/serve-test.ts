@@ -35,7 +35,7 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
   const { randomSeed, seed } = flags;
   const test = createTestMode(now, randomSeed === undefined ? null : repeatedStart);
   const { close: closeLog, ...log } = await openLog(config, 2);
-  const server = createServer(config, { now: test.clock.now, ...log, test });
+  const server = await createServer(config, { now: test.clock.now, ...log, test });
   const ended = AbortSignal.any([stop, endOf(terminal.stdin)]);
   try {
     const url = await listen(server, config);

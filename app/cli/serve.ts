@@ -45,7 +45,7 @@ function wholeNumber(text: string): number {
 async function serve(config: Config, terminal: Terminal): Promise<void> {
   const { stderr, stop, now } = terminal;
   const { close: closeLog, ...log } = await openLog(config, 1);
-  const server = createServer(config, { now, ...log });
+  const server = await createServer(config, { now, ...log });
   try {
     stderr.write(upgradeNotice(server.context.store));
     if (server.context.store.lacksLog) stderr.write(lostLog(config.db));

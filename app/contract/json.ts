@@ -1,5 +1,5 @@
 import { isObject, JsonError, type JsonObject, parseJson } from '../../db/json/json.ts';
-import { type Problem, ValidationFailure, valueError } from './problems.ts';
+import { type Problem, ValidationFailure, valueError } from '../errors.ts';
 
 /** Returns the JSON object that a text found at `loc` holds. Throws ValidationFailure. */
 export function readJsonObject(text: string, loc: string[], maxLength: number): JsonObject {

@@ -3,7 +3,7 @@ import addFormats from 'ajv-formats';
 import { type Sent, SentNumber, type SentObject } from '../../db/json/reader.ts';
 import { type Contract, resolve, type Schema, unescapePointer, withoutReferences } from '../../spec/load.ts';
 import { dateTimeFormat } from '../../spec/time.ts';
-import type { Problem } from './problems.ts';
+import type { Problem } from '../errors.ts';
 import {
   brokenBound,
   extraForbidden,

@@ -9,36 +9,11 @@ import {
   type Schema,
   unescapePointer,
 } from '../../spec/load.ts';
+import type { Problem } from '../errors.ts';
 import { ProblemList } from './problem-list.ts';
 import { valueErrorOf } from './pydantic.ts';
 import { formType, isExploded, parseQuery, valuesIn } from './query.ts';
 import { lengthOf, printable, sentAt } from './sent-values.ts';
-
-/** One entry of FastAPI's 422 body, in pydantic v2's words (its documentation, "Validation Errors"). */
-export type Problem = {
-  type: string;
-  loc: (string | number)[];
-  msg: string;
-  /** What was sent, unless it takes too much room. */
-  input?: unknown;
-  ctx?: Record<string, unknown>;
-};
-
-/** Returns the problem of a value that has the right shape and can't be used; the message says why. */
-export function valueError(loc: (string | number)[], message: string, input: unknown): Problem {
-  return { type: 'value_error', loc, msg: `Value error, ${message}`, input };
-}
-
-/** Thrown for a request that has the right shape but a value that can't be used. */
-export class ValidationFailure extends Error {
-  override name = 'ValidationFailure';
-  readonly problems: Problem[];
-
-  constructor(problems: Problem[]) {
-    super(problems.map(({ msg }) => msg).join('; '));
-    this.problems = problems;
-  }
-}
 
 /** What express-openapi-validator throws, as far as it is read here. */
 export type ValidatorError = Error & {

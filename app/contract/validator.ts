@@ -10,13 +10,14 @@ import {
 } from '../../spec/load.ts';
 import { dateTimeFormat } from '../../spec/time.ts';
 import { createAuthenticator } from '../auth.ts';
-import { HttpError, isE2b } from '../errors.ts';
+import type { Context } from '../context.ts';
+import { HttpError, ValidationFailure, valueError } from '../errors.ts';
 import { isProbe } from '../http/admission.ts';
+import { isE2b } from '../http/dialect.ts';
 import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
-import type { Context } from '../server.ts';
 import { bodyReader } from './body.ts';
 import { refuseNotOffered } from './not-offered.ts';
-import { operationOf, ValidationFailure, valueError } from './problems.ts';
+import { operationOf } from './problems.ts';
 import { datetimeFormat } from './pydantic-time.ts';
 import { isExploded, valuesIn } from './query.ts';
 

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
 import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../../db/events/log.ts';
 import type { Db } from '../../db/sqlite/driver.ts';
+import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
-import type { Context } from '../server.ts';
 import { eventOf } from './shape.ts';
 
 /** Some proxies cut a connection that says nothing for a minute. */

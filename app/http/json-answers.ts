@@ -1,5 +1,5 @@
 import type { Express, Request } from 'express';
-import { isE2b } from '../errors.ts';
+import { isE2b } from './dialect.ts';
 
 /**
  * Returns the Content-Type of JSON in the answer to a request. It names a charset on E2B's paths only, as E2B's server

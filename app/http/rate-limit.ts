@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import type { Request } from 'express';
 import { ipKeyGenerator } from 'express-rate-limit';
 import type { Rate } from '../config/network.ts';
+import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
-import type { Context } from '../server.ts';
 
 /** Callers that are remembered; beyond that the one that has asked nothing for the longest is forgotten. */
 const maxCallers = 10_000;
@@ -14,13 +14,17 @@ const maxCallers = 10_000;
  * period's requests at once and gets them back one by one (GCRA, the "virtual scheduling" of ITU-T I.371). The answer says
  * in `RateLimit-*` how many are left (draft-ietf-httpapi-ratelimit-headers-06, which most clients read).
  */
-export function rateLimiter({ config, now, test }: Pick<Context, 'config' | 'now' | 'test'>): (req: Request) => void {
+export function rateLimiter({
+  config,
+  now,
+  onReset,
+}: Pick<Context, 'config' | 'now' | 'onReset'>): (req: Request) => void {
   const { rateLimit } = config;
   if (!rateLimit) return () => {};
   const interval = rateLimit.milliseconds / rateLimit.count;
   /** When each caller will have all their requests back. */
   const freeAt = new Map<string, number>();
-  test?.onReset(() => freeAt.clear());
+  onReset(() => freeAt.clear());
 
   return (req) => {
     const caller = callerOf(req);

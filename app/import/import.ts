@@ -11,7 +11,8 @@ import { type Contract, loadContract, type Schema } from '../../spec/load.ts';
 import { readTime, type Time } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { ProblemList } from '../contract/problem-list.ts';
-import { type Problem, shortened } from '../contract/problems.ts';
+import { shortened } from '../contract/problems.ts';
+import type { Problem } from '../errors.ts';
 import { type Line, linesOf } from './json-lines.ts';
 
 export type SandboxRecord = components['schemas']['SandboxRecord'];

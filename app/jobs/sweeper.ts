@@ -7,7 +7,7 @@ import { deleteEnded, giveBackSpace } from '../../db/sandboxes/prune.ts';
 import { type Trx, write } from '../../db/sqlite/driver.ts';
 import { shrinkWal, walBytes } from '../../db/sqlite/wal.ts';
 import { deleteDeliveries } from '../../db/webhooks/deliveries.ts';
-import type { Context } from '../server.ts';
+import type { Context } from '../context.ts';
 
 export type Sweeper = { stop: () => Promise<void> };
 

@@ -3,21 +3,25 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Config, ConfigError } from '../config/config.ts';
+import type { Context } from '../context.ts';
 import { hostOf, urlOf } from '../http/addresses.ts';
 import { isLoopback } from '../http/loopback.ts';
-import type { Context } from '../server.ts';
-import { type Collected, collectMetrics } from './registry.ts';
+import type { Collected } from './registry.ts';
 
 /** Scrapers are few and quick. */
 const maxConnections = 20;
 const timeoutMilliseconds = 10_000;
 
-export type MetricsServer = { metrics: Collected; url: string; close: () => Promise<void> };
+export type MetricsServer = { url: string; close: () => Promise<void> };
+
+export { collectMetrics } from './registry.ts';
 
 /** Serves the metrics on their own address, and resolves once it listens. Rejects with ConfigError when it can't. */
-export async function serveMetrics(context: Context): Promise<MetricsServer> {
+export async function serveMetrics(
+  metrics: Collected,
+  context: Pick<Context, 'config' | 'log'>,
+): Promise<MetricsServer> {
   const { metricsHost, metricsPort, metricsToken } = context.config;
-  const metrics = collectMetrics(context);
   const answer = answerer(metrics, context);
   const isAllowed = tokenCheck(metricsToken);
   const timeouts = { requestTimeout: timeoutMilliseconds, headersTimeout: timeoutMilliseconds };
@@ -33,7 +37,6 @@ export async function serveMetrics(context: Context): Promise<MetricsServer> {
     throw new ConfigError(`can't serve metrics on ${metricsHost}:${metricsPort}: ${reason}`);
   });
   return {
-    metrics,
     url: `${urlOf('http', server.address() as AddressInfo)}/metrics`,
     close: async () => {
       const closed = once(server, 'close');
@@ -44,7 +47,7 @@ export async function serveMetrics(context: Context): Promise<MetricsServer> {
   };
 }
 
-function answerer(metrics: Collected, { log }: Context) {
+function answerer(metrics: Collected, { log }: Pick<Context, 'log'>) {
   return async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     if (req.url?.split('?')[0] !== '/metrics') return send(res, 404, 'Not Found: see /metrics\n');
     if (req.method !== 'GET' && req.method !== 'HEAD') {

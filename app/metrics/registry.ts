@@ -3,9 +3,8 @@ import { eventKinds } from '../../db/events/kinds.ts';
 import { boundsOf, countEventsBehind } from '../../db/events/log.ts';
 import { countByStatus, countPendingDeliveries } from '../../db/sandboxes/counts.ts';
 import { walBytes } from '../../db/sqlite/wal.ts';
-import type { Metrics, WebhookOutcome } from '../http/request-metrics.ts';
+import type { Context, Metrics, WebhookOutcome } from '../context.ts';
 import { RequestDurations } from '../internals/request-durations.ts';
-import type { Context } from '../server.ts';
 import { versions } from '../version.ts';
 
 /** From half a millisecond on: most requests take less than one. */
@@ -15,6 +14,8 @@ const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 const other = 'other';
 
+type Sources = Pick<Context, 'store' | 'now' | 'log' | 'lostLogLines' | 'onReset'>;
+
 export type Collected = Metrics & {
   contentType: string;
   /** Resolves to everything in Prometheus's text format, as it is now. */
@@ -22,7 +23,7 @@ export type Collected = Metrics & {
 };
 
 /** Returns what keeps the server's metrics. */
-export function collectMetrics(context: Context): Collected {
+export function collectMetrics(context: Sources): Collected {
   const register = new Registry();
   collectDefaultMetrics({ register });
   const refreshStore = storeMetrics(context, register);
@@ -99,7 +100,7 @@ function webhookMetricsIn(register: Registry): Pick<Metrics, 'webhookSent'> {
 }
 
 /** Returns a function that reads the store anew. Where that fails the figures are left out, and `sandpit_store_up` is 0. */
-function storeMetrics(context: Context, register: Registry): () => Promise<void> {
+function storeMetrics(context: Sources, register: Registry): () => Promise<void> {
   const { store, now, log } = context;
   const countEvents = eventMetrics(context, register);
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
@@ -140,7 +141,7 @@ function storeMetrics(context: Context, register: Registry): () => Promise<void>
 }
 
 /** Returns a function that counts what the event log has got since the last time, whoever it came from. */
-function eventMetrics({ store, test }: Context, register: Registry): () => Promise<void> {
+function eventMetrics({ store, onReset }: Pick<Context, 'store' | 'onReset'>, register: Registry): () => Promise<void> {
   const events = new Counter({
     name: 'sandpit_events_total',
     help: 'Events recorded since the start, by kind: vm.created, vm.killed, vm.expired and so on.',
@@ -152,7 +153,7 @@ function eventMetrics({ store, test }: Context, register: Registry): () => Promi
   // What is wrong with the store is told by who asks it next.
   start.catch(() => {});
   let place: number | null = null;
-  test?.onReset(() => {
+  onReset(() => {
     place = 0;
   });
   const countNew = async () => {
@@ -168,7 +169,7 @@ function eventMetrics({ store, test }: Context, register: Registry): () => Promi
   };
 }
 
-function logMetricsIn({ lostLogLines }: Context, register: Registry): void {
+function logMetricsIn({ lostLogLines }: Sources, register: Registry): void {
   new Counter({
     name: 'sandpit_log_lines_lost_total',
     help: 'Lines of the log that could not be written: the disk is full, say, or nobody reads.',

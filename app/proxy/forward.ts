@@ -1,8 +1,8 @@
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import { isE2b } from '../errors.ts';
 import { reasonOf } from '../http/addresses.ts';
 import { maxHeaderBytes } from '../http/connections.ts';
+import { isE2b } from '../http/dialect.ts';
 import { endToEnd, forTarget } from './headers.ts';
 
 /** How long a connection to the target is kept for the next request: shorter than servers keep theirs. */

@@ -5,10 +5,10 @@ import { isObject } from '../../db/json/json.ts';
 import { metadataText, pairsOf } from '../../db/metadata.ts';
 import type { Contract } from '../../spec/load.ts';
 import { filterProblems } from '../api/instavm/filter.ts';
-import type { Problem } from '../contract/problems.ts';
 import { queryParser } from '../contract/query.ts';
 import { requestValidator } from '../contract/validator.ts';
-import { problemsIn, toHttpError } from '../errors.ts';
+import { problemsIn, toHttpError } from '../error-handler.ts';
+import type { Problem } from '../errors.ts';
 import { excerpt } from './lines.ts';
 
 /** A request as it came, and as much of its body as is needed to judge it. */

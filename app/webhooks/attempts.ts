@@ -1,6 +1,6 @@
 import type { Delivery } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, secretsOf } from '../../db/webhooks/endpoints.ts';
-import type { Context } from '../server.ts';
+import type { Context } from '../context.ts';
 import type { Lane } from './lane.ts';
 import { Places } from './places.ts';
 import type { Result } from './recorder.ts';
@@ -15,14 +15,14 @@ type Underway = { stop: AbortController; done: Promise<void> };
 
 /** The attempts under way. */
 export class Attempts {
-  readonly #context: Context;
+  readonly #context: Pick<Context, 'config' | 'now'>;
   readonly #tell: (result: Result) => void;
   readonly #places = new Places();
   readonly #underWay = new Set<Underway>();
   #isGivenUp = false;
 
   /** Calls `tell` with the result of each attempt that is not given up. */
-  constructor(context: Context, tell: (result: Result) => void) {
+  constructor(context: Pick<Context, 'config' | 'now'>, tell: (result: Result) => void) {
     this.#context = context;
     this.#tell = tell;
   }

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { write } from '../../db/sqlite/driver.ts';
 import { dueDeliveries, nextDue } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks/endpoints.ts';
-import type { Context } from '../server.ts';
+import type { Context } from '../context.ts';
 import { Attempts } from './attempts.ts';
 import type { Lane } from './lane.ts';
 import { Lanes } from './lanes.ts';
@@ -16,12 +16,14 @@ const pause = 50;
 /** So many results end a rest. */
 const manyResults = 16;
 
+type Needed = Pick<Context, 'config' | 'store' | 'log' | 'now' | 'feed' | 'metrics'>;
+
 /**
  * Makes deliveries of queued events, and sends what is due. Each step is on disk before the next: a delivery is made
  * once, and sent until its receiver has said yes or it has failed for good.
  */
 export class Dispatcher {
-  readonly #context: Context;
+  readonly #context: Needed;
   readonly #maker: MessageMaker;
   readonly #recorder: Recorder;
   readonly #attempts: Attempts;
@@ -35,7 +37,7 @@ export class Dispatcher {
   #isLoaded = false;
   #endRest = () => {};
 
-  constructor(context: Context) {
+  constructor(context: Needed) {
     this.#context = context;
     this.#maker = new MessageMaker(context.store.db, context.now);
     this.#recorder = new Recorder(context);

@@ -1,7 +1,7 @@
 import { type Trx, write } from '../../db/sqlite/driver.ts';
 import { type Attempt, type Delivery, recordAttempt } from '../../db/webhooks/deliveries.ts';
 import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks/endpoints.ts';
-import type { Context } from '../server.ts';
+import type { Context } from '../context.ts';
 import type { Lane } from './lane.ts';
 import type { Outcome } from './request/send.ts';
 import { isGone } from './retry.ts';
@@ -23,10 +23,10 @@ export type Result = {
 
 /** Puts the results of attempts on disk, those that came about the same time in one transaction. */
 export class Recorder {
-  readonly #context: Context;
+  readonly #context: Pick<Context, 'store' | 'log' | 'metrics'>;
   #results: Result[] = [];
 
-  constructor(context: Context) {
+  constructor(context: Pick<Context, 'store' | 'log' | 'metrics'>) {
     this.#context = context;
   }
 

@@ -14,6 +14,11 @@ import { getLiveSandbox, getSandbox, requireRunning, type Sandbox } from './read
 /** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
 export type Clock = () => number;
 
+/** Returns what happens to a sandbox at its end; undefined when the request does not say. */
+export function timeoutActionOf(isPaused: boolean | null | undefined): OnTimeout | undefined {
+  return isPaused == null ? undefined : isPaused ? 'pause' : 'kill';
+}
+
 export type Change = {
   /** the new metadata, whole */
   metadata?: JsonObject | undefined;

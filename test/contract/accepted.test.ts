@@ -34,11 +34,11 @@ function planted(given: Schema): Planted[] {
 
 /** Where a test shows what a member does: every member that is known and not marked as not offered has to be here. */
 const shownBy: Record<string, string[]> = {
-  'accepted.test.ts': ['UpdateVM.auto_suspend', 'UpdateVM.memory_mb', 'CreateVM.auto_suspend'],
-  'api-keys.test.ts': ['ApiKeyRequest.*'],
-  'auth.test.ts': ['PasswordGrant.grant_type', 'PasswordGrant.username', 'PasswordGrant.password'],
-  'e2b-fork.test.ts': ['SandboxForkRequest.*'],
-  'e2b-life.test.ts': [
+  'contract/accepted.test.ts': ['UpdateVM.auto_suspend', 'UpdateVM.memory_mb', 'CreateVM.auto_suspend'],
+  'accounts/api-keys.test.ts': ['ApiKeyRequest.*'],
+  'accounts/auth.test.ts': ['PasswordGrant.grant_type', 'PasswordGrant.username', 'PasswordGrant.password'],
+  'e2b/fork.test.ts': ['SandboxForkRequest.*'],
+  'e2b/life.test.ts': [
     'SandboxRefreshRequest.duration',
     ...['templateID', 'timeout', 'autoPause', 'autoPauseMemory', 'autoResume', 'secure'].map((n) => `NewSandbox.${n}`),
     ...['allow_internet_access', 'network', 'metadata', 'envVars'].map((n) => `NewSandbox.${n}`),
@@ -47,30 +47,30 @@ const shownBy: Record<string, string[]> = {
     ),
     ...['allow_internet_access', 'network', 'metadata', 'envVars'].map((n) => `NewSandboxV2.${n}`),
   ],
-  'e2b-network.test.ts': ['SandboxNetworkUpdate.*'],
-  'e2b-pause.test.ts': [
+  'e2b/network.test.ts': ['SandboxNetworkUpdate.*'],
+  'e2b/pause.test.ts': [
     ...['ConnectSandbox.*', 'ConnectSandboxV2.*', 'ResumedSandbox.*', 'SandboxPauseRequest.memory'],
     'SandboxTimeoutRequest.timeout',
   ],
-  'e2b-snapshots.test.ts': ['SandboxSnapshotRequest.*'],
-  'instavm-dialect.test.ts': [
+  'e2b/snapshots.test.ts': ['SandboxSnapshotRequest.*'],
+  'instavm/dialect.test.ts': [
     ...['Lifetime.*', 'CloneVM.vm_lifetime_seconds', 'SnapshotRequest.name', 'ApiKeyDescription.description'],
     ...['oci_image', 'name', 'vcpu_count', 'memory_mb', 'type'].map((n) => `CreateSnapshot.${n}`),
   ],
-  'instavm-sessions.test.ts': ['CreateSession.*', 'Kill.session_id'],
-  'kill.test.ts': ['KillSandboxes.*'],
-  'test-faults.test.ts': ['TestFault.*'],
-  'test-steering.test.ts': ['TestClockChange.*', 'TestUserRequest.*'],
-  'vms.test.ts': [
+  'instavm/sessions.test.ts': ['CreateSession.*', 'Kill.session_id'],
+  'cli/kill.test.ts': ['KillSandboxes.*'],
+  'test-mode/faults.test.ts': ['TestFault.*'],
+  'test-mode/steering.test.ts': ['TestClockChange.*', 'TestUserRequest.*'],
+  'instavm/vms.test.ts': [
     ...['vm_lifetime_seconds', 'memory_mb', 'vcpu_count', 'metadata', 'env'].map((n) => `CreateVM.${n}`),
     'CreateVM.snapshot_id',
   ],
-  'vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
-  'webhooks-endpoints.test.ts': [
+  'instavm/vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
+  'webhooks/endpoints.test.ts': [
     ...['url', 'event_patterns', 'enabled'].flatMap((n) => [`NewWebhookEndpoint.${n}`, `WebhookEndpointChange.${n}`]),
   ],
-  'webhooks-health.test.ts': ['NewWebhookEndpoint.include_metadata', 'WebhookEndpointChange.include_metadata'],
-  'webhooks.test.ts': ['NewWebhookEndpoint.description', 'WebhookEndpointChange.description'],
+  'webhooks/health.test.ts': ['NewWebhookEndpoint.include_metadata', 'WebhookEndpointChange.include_metadata'],
+  'webhooks/webhooks.test.ts': ['NewWebhookEndpoint.description', 'WebhookEndpointChange.description'],
 };
 
 describe('what a request may hold', () => {
@@ -151,7 +151,7 @@ describe('what a request may hold', () => {
       return !files.some(
         ([file, members]) =>
           (members.includes(whole) || members.includes(`${schema}.*`)) &&
-          readFileSync(new URL(file, import.meta.url), 'utf8').includes(member),
+          readFileSync(new URL(`../${file}`, import.meta.url), 'utf8').includes(member),
       );
     });
     expect(unshown).to.deep.equal([]);

@@ -3,7 +3,7 @@ import { text as readText } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { isE2b } from '../../app/errors.ts';
+import { isE2b } from '../../app/http/dialect.ts';
 import { operations } from '../helpers/contract.ts';
 import { apiKey, itHere, startApp } from '../helpers/server.ts';
 

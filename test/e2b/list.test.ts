@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { isE2b } from '../../app/errors.ts';
+import { isE2b } from '../../app/http/dialect.ts';
 import { type Operation, parametersOf } from '../../spec/load.ts';
 import { contract } from '../helpers/contract.ts';
 import { type E2b, metadataQuery, shareE2b, timeAt } from '../helpers/e2b-client.ts';

@@ -9,7 +9,7 @@ import { program } from '../helpers/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 const run = promisify(execFile);
-const example = (name: string) => fileURLToPath(new URL(`examples/${name}`, import.meta.url));
+const example = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const has = (command: string) => spawnSync(command, ['--version']).status === 0;
 
 describe('the examples of testing a client', () => {

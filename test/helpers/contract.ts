@@ -1,4 +1,4 @@
-import { isE2b } from '../../app/errors.ts';
+import { isE2b } from '../../app/http/dialect.ts';
 import { loadContract, operationsOf } from '../../spec/load.ts';
 import { operationFinder, responseChecker, schemaChecker } from '../../spec/responses.ts';
 

@@ -49,7 +49,8 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
   const dir = temporaryDirectory();
   const clock = { now: startTime };
   const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
-  const { server, log } = executable === undefined ? startHere(chosen, clock, test) : await startRemote(chosen, clock);
+  const { server, log } =
+    executable === undefined ? await startHere(chosen, clock, test) : await startRemote(chosen, clock);
   const { db } = server.context.store;
   const listener = recorded(server.app);
   const app: TestApp = {
@@ -85,7 +86,7 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
   return app;
 }
 
-function startHere(config: Partial<Config>, clock: { now: number }, test: TestMode | undefined) {
+async function startHere(config: Partial<Config>, clock: { now: number }, test: TestMode | undefined) {
   const lines: string[] = [];
   const sink = new Writable({
     write: (chunk, _encoding, done) => {
@@ -93,7 +94,7 @@ function startHere(config: Partial<Config>, clock: { now: number }, test: TestMo
       done();
     },
   });
-  const server = createServer(
+  const server = await createServer(
     { ...readConfig({}, {}), ...config },
     { now: () => clock.now, log: createLog('info', sink), test },
   );

@@ -1,6 +1,6 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
-import type { Context } from '../../server.ts';
+import type { Context } from '../../context.ts';
 
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
 

@@ -1,8 +1,8 @@
 import { JsonError } from '../../../db/json/json.ts';
 import { compileFilter, type Filter } from '../../../db/metadata.ts';
 import { jsonProblem, readJsonObject } from '../../contract/json.ts';
-import { type Problem, ValidationFailure } from '../../contract/problems.ts';
 import { parseQuery } from '../../contract/query.ts';
+import { type Problem, ValidationFailure } from '../../errors.ts';
 
 /** The contract's description names it. */
 const maxFilterLength = 8192;

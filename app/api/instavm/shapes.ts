@@ -2,7 +2,6 @@ import type { JsonObject } from '../../../db/json/json.ts';
 import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
-import type { OnTimeout } from '../../../db/schema.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { isoTime } from '../../http/json-text.ts';
 import { sessionIdOf } from '../../session-id.ts';
@@ -13,11 +12,6 @@ type Schemas = components['schemas'];
 export const defaultLifetimeSeconds = 300;
 
 type Wanted = Omit<SandboxRequest, 'templateId'>;
-
-/** Returns what is to become of a sandbox at its end; undefined where nothing is said. */
-export function timeoutActionOf(isPaused: boolean | null | undefined): OnTimeout | undefined {
-  return isPaused == null ? undefined : isPaused ? 'pause' : 'kill';
-}
 
 /** Returns what the members that `CreateVM` and `CreateSession` have in common ask for. */
 export function wantedSandbox(body: Omit<Schemas['CreateSession'], 'api_key'>): Wanted {

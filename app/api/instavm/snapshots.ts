@@ -12,10 +12,10 @@ import { write } from '../../../db/sqlite/driver.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
+import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { sendJson } from '../../http/json-text.ts';
-import type { Context } from '../../server.ts';
 import { snapshot } from './shapes.ts';
 
 export function snapshotsRoutes(context: Context): Router {

@@ -9,10 +9,10 @@ import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
+import type { Context } from '../../context.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { sendJson, vm } from '../../http/json-text.ts';
-import type { Context } from '../../server.ts';
-import { defaultLifetimeSeconds, snapshot, timeoutActionOf, wantedSandbox } from './shapes.ts';
+import { defaultLifetimeSeconds, snapshot, wantedSandbox } from './shapes.ts';
 
 type Schemas = components['schemas'];
 

@@ -14,10 +14,9 @@ import {
 import { type Trx, write } from '../../../db/sqlite/driver.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
-import { ValidationFailure, valueError } from '../../contract/problems.ts';
-import { HttpError } from '../../errors.ts';
+import type { Context } from '../../context.ts';
+import { HttpError, ValidationFailure, valueError } from '../../errors.ts';
 import { isoTime, isoTimeOrNull } from '../../http/json-text.ts';
-import type { Context } from '../../server.ts';
 
 type Schemas = components['schemas'];
 

@@ -3,7 +3,7 @@ import { JsonError, type JsonObject } from '../../../db/json/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../../db/sandboxes/kill.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, requireWriter } from '../../auth.ts';
-import type { Context } from '../../server.ts';
+import type { Context } from '../../context.ts';
 
 type Schemas = components['schemas'];
 

@@ -2,15 +2,15 @@ import { type RequestHandler, Router } from 'express';
 import { isMigrated } from '../../../db/sqlite/migrations/migrate.ts';
 import { contractText, textWithoutTests } from '../../../spec/load.ts';
 import type { components } from '../../../spec/types.gen.ts';
+import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
-import type { Context } from '../../server.ts';
 
 type Health = components['schemas']['Health'];
 type Ready = components['schemas']['Ready'];
 
 export function systemRoutes(context: Context): Router {
   const router = Router();
-  const yaml = context.test ? contractText : textWithoutTests();
+  const yaml = context.isTest ? contractText : textWithoutTests();
   router.get('/health', health(context));
   router.get('/ready', ready(context));
   router.get('/openapi.json', (_req, res) => void res.json(context.contract));
@@ -29,7 +29,7 @@ function health({ contract }: Context): RequestHandler {
 /** The schema is asked for each time: another, newer program may have changed it meanwhile. */
 function ready(context: Context): RequestHandler {
   return async (_req, res) => {
-    if (context.isDraining) throw new HttpError(503, 'The server is stopping');
+    if (context.stopping.aborted) throw new HttpError(503, 'The server is stopping');
     const isCurrent = await askStore(context, async () => isMigrated(context.store.sqlite));
     if (!isCurrent) throw new HttpError(503, 'The database has the schema of another version');
     const body: Ready = { status: 'ready' };

@@ -5,9 +5,9 @@ import { findUserByPassword } from '../../../db/accounts/users.ts';
 import { write } from '../../../db/sqlite/driver.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { originOf } from '../../auth.ts';
+import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import { addressOf } from '../../http/rate-limit.ts';
-import type { Context } from '../../server.ts';
 
 type PasswordGrant = components['schemas']['PasswordGrant'];
 type AccessToken = components['schemas']['AccessToken'];
@@ -38,12 +38,12 @@ function createToken({ store, now, config }: Context): RequestHandler {
 
 /** Counts failed attempts by key, a minute at a time; answers 429 with `Retry-After` past the limit. */
 function limitFailures(
-  { config, test }: Context,
+  { config, onReset }: Context,
   identifier: string,
   keyGenerator: (req: Request) => string,
 ): RequestHandler {
   const store = new MemoryStore();
-  test?.onReset(() => store.resetAll());
+  onReset(() => store.resetAll());
   return rateLimit({
     windowMs: 60_000,
     store,

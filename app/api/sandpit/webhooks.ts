@@ -20,10 +20,10 @@ import {
 } from '../../../db/webhooks/endpoints.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
-import { ValidationFailure, valueError } from '../../contract/problems.ts';
+import type { Context } from '../../context.ts';
+import { ValidationFailure, valueError } from '../../errors.ts';
 import { eventId } from '../../events/shape.ts';
 import { isoTime, isoTimeOrNull } from '../../http/json-text.ts';
-import type { Context } from '../../server.ts';
 import { AddressRefused, requireSendable } from '../../webhooks/request/address.ts';
 import { newSecret } from '../../webhooks/request/signature.ts';
 

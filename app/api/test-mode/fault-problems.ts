@@ -1,5 +1,5 @@
 import { type Contract, type Operation, operationsOf, resolve, type Schema } from '../../../spec/load.ts';
-import { type Problem, valueError } from '../../contract/problems.ts';
+import { type Problem, valueError } from '../../errors.ts';
 import type { Fault } from './faults.ts';
 
 type Response = { content?: Record<string, { schema: Schema }> };

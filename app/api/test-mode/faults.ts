@@ -3,8 +3,7 @@ import type { Request, Response } from 'express';
 import { isObject, parseJson } from '../../../db/json/json.ts';
 import { patternOf } from '../../../spec/responses.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import { ValidationFailure } from '../../contract/problems.ts';
-import { HttpError } from '../../errors.ts';
+import { HttpError, ValidationFailure } from '../../errors.ts';
 
 type Schemas = components['schemas'];
 export type Fault = Schemas['TestFault'];

@@ -2,7 +2,7 @@ import { finished } from 'node:stream/promises';
 import type { Request, RequestHandler } from 'express';
 import type { User } from '../../../db/accounts/users.ts';
 import { credentialReader, isPresented } from '../../auth.ts';
-import type { Context } from '../../server.ts';
+import type { Context } from '../../context.ts';
 import { TestClock } from './clock.ts';
 import { errorOf, Faults, sendRaw, spoilAnswer } from './faults.ts';
 import { Recording } from './recording.ts';

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Express } from 'express';
+import type { Config } from '../config/config.ts';
+import { expressClasses } from '../internals/express-classes.ts';
+import { urlOf } from './addresses.ts';
+import { closeGently } from './bad-request.ts';
+import { boundConnections, maxHeaderBytes } from './connections.ts';
+import { readCertificate } from './tls.ts';
+
+export type Listener = {
+  /** Listens on the configured address; resolves to the URL. */
+  listen: () => Promise<string>;
+  /** Reads the certificate again, for new connections. Throws CertificateError and keeps the old one. */
+  reloadCertificate: () => void;
+  /** Stops listening and resolves when open requests have ended, or after this many seconds. */
+  drain: (seconds: number) => Promise<void>;
+};
+
+/**
+ * Returns the HTTP or HTTPS server of the application, with its timeouts and limits on connections.
+ * Throws CertificateError when the certificate can't be used.
+ */
+export function createListener(app: Express, config: Config): Listener {
+  const certificate = readCertificate(config);
+  const options = { ...expressClasses(app), ...limitsOf(config) };
+  const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
+  // Node's own answer to an unknown Expect header is a 417 without a body.
+  server.on('checkExpectation', (req, res) => void server.emit('request', req, res));
+  closeGently(server);
+  server.setTimeout(config.requestSeconds * 2000);
+  const drain = boundConnections(server, config.maxConnections);
+  return {
+    listen: async () => {
+      server.listen(config.port, config.host);
+      await once(server, 'listening');
+      return urlOf(certificate ? 'https' : 'http', server.address() as AddressInfo);
+    },
+    reloadCertificate: () => {
+      const renewed = readCertificate(config);
+      if (renewed) (server as HttpsServer).setSecureContext(renewed);
+    },
+    drain,
+  };
+}
+
+/**
+ * A slow client is answered 408. Idle connections are kept longer than the minute for which proxies keep theirs
+ * (nginx's keepalive_timeout, AWS's load balancers), because the side that closes first must be the proxy.
+ */
+function limitsOf({ requestSeconds }: Config) {
+  const headersTimeout = Math.min(requestSeconds, 10) * 1000;
+  return {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout,
+    handshakeTimeout: headersTimeout,
+    requestTimeout: requestSeconds * 1000,
+    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: 500,
+    // The application refuses a request without Host: Node's own 400 has no body.
+    requireHostHeader: false,
+  };
+}
