@@ -1,5 +1,5 @@
 import { type Compilable, type CompiledQuery, type RawBuilder, sql } from 'kysely';
-import type { Db } from './sqlite/driver.ts';
+import type { Db } from './store.ts';
 
 /** Stands in a query for a value that is given when it runs. */
 class Placeholder {

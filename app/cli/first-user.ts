@@ -1,12 +1,12 @@
 import { createApiKey } from '../../db/accounts/credentials.ts';
 import { createUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import { type Trx, write } from '../../db/sqlite/driver.ts';
+import { inTransaction, type Trx } from '../../db/store.ts';
 import type { Context } from '../context.ts';
 
 /** Gives an empty database its first user, `admin`, and one API key. Returns the key, or null when there are users already. */
 export async function createFirstUser(context: Context): Promise<string | null> {
-  return write(context.store.db, async (trx) => {
+  return inTransaction(context.store.db, async (trx) => {
     const someone = await trx.selectFrom('users').select('id').limit(1).executeTakeFirst();
     return someone ? null : addFirstUser(trx, context);
   });

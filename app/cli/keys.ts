@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } from '../../db/accounts/credentials.ts';
 import { getUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import type { Store } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { duration } from '../config/readers.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { shownTime, type Terminal, table } from '../terminal/terminal.ts';
@@ -26,7 +26,7 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
         const { user, name, expires, readOnly: isReadOnly = false } = flags;
         const time = now();
         const expiresAt = expires === undefined ? null : time + expires;
-        const key = await write(db, async (trx) => {
+        const key = await inTransaction(db, async (trx) => {
           const { id } = await getUser(trx, user);
           return createApiKey(trx, time, { ...cli, ownerId: id }, name, { expiresAt, isReadOnly });
         });
@@ -45,7 +45,9 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
   addSettings(keys.command('revoke <prefix>'), ['db'])
     .description('revoke the API key of this prefix, or this whole key, from the next request on')
     .action(async (given, flags) => {
-      const prefix = await withStore(flags, ({ db }) => write(db, (trx) => revokeApiKey(trx, Date.now(), cli, given)));
+      const prefix = await withStore(flags, ({ db }) =>
+        inTransaction(db, (trx) => revokeApiKey(trx, Date.now(), cli, given)),
+      );
       stdout.write(`Revoked ${prefix}.\n`);
     });
 }

@@ -3,7 +3,7 @@ import { getUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../../db/json/json.ts';
 import { findMatching, type KillCriteria, killMatching, type Match } from '../../db/sandboxes/kill.ts';
-import { read, type Trx, write } from '../../db/sqlite/driver.ts';
+import { inSnapshot, inTransaction, type Trx } from '../../db/store.ts';
 import { duration } from '../config/readers.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { confirm, shownTime, type Terminal, table } from '../terminal/terminal.ts';
@@ -41,7 +41,7 @@ export function killCommand(program: Command, terminal: Terminal): void {
         const whose = flags.user === undefined ? 'of all users' : `of ${flags.user}`;
         if (flags.all && !flags.dryRun) await confirm(terminal, `End all sandboxes ${whose}?`, flags.yes);
         const work = (trx: Trx) => killAll(trx, terminal.now(), criteria, flags);
-        const found = await (flags.dryRun ? read(db, work) : write(db, work));
+        const found = await (flags.dryRun ? inSnapshot(db, work) : inTransaction(db, work));
         terminal.stdout.write(flags.json ? asJson(found, flags) : asTable(found));
         const did = flags.dryRun ? 'Would end' : 'Ended';
         terminal.stderr.write(`${did} ${found.length} sandbox${found.length === 1 ? '' : 'es'}.\n`);

@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { deleteBelongings, type User } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { repeatRandomness } from '../../db/random.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { emptyStore } from '../../db/sqlite/empty.ts';
+import { inTransaction } from '../../db/store.ts';
 import { createTestMode } from '../api/test-mode/mode.ts';
 import { findOrCreateUser } from '../api/test-mode/routes.ts';
 import { type Config, ConfigError, readConfig } from '../config/config.ts';
@@ -101,7 +101,7 @@ async function begin(
   const { store, now } = context;
   if (randomSeed !== undefined) repeatRandomness(randomSeed);
   context.keyUse.clear();
-  return write(store.db, async (trx) => {
+  return inTransaction(store.db, async (trx) => {
     await emptyStore(trx, store);
     const key = await addFirstUser(trx, context);
     const importer = new RecordImporter(trx, now, cli, (name) => findOrCreateUser(trx, now(), cli, name));
@@ -120,7 +120,7 @@ async function beginAgainFor(
   stop: AbortSignal,
 ): Promise<void> {
   const { store, now } = context;
-  await write(store.db, async (trx) => {
+  await inTransaction(store.db, async (trx) => {
     await deleteBelongings(trx, user.id);
     const importer = new RecordImporter(trx, now, cli, async () => user);
     const theirs: Buffer[] = [];

@@ -8,7 +8,8 @@ import { cli } from '../../db/events/record.ts';
 import type { Clock } from '../../db/sandboxes/change.ts';
 import { type ExportedSandbox, exportSandboxes } from '../../db/sandboxes/export.ts';
 import { createPrivate, partialName, putInPlace, requireReplaceable } from '../../db/sqlite/copies/files.ts';
-import { type Db, reasonOf, write } from '../../db/sqlite/driver.ts';
+import { reasonOf } from '../../db/sqlite/driver.ts';
+import { type Db, inTransaction } from '../../db/store.ts';
 import { knownSettings } from '../api/e2b/network.ts';
 import { importLines, RecordImporter, type SandboxRecord } from '../import/import.ts';
 import { shownTime, type Terminal } from '../terminal/terminal.ts';
@@ -71,7 +72,7 @@ async function writeWhole(file: string, lines: AsyncIterable<string>, stop: Abor
 }
 
 async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Terminal): Promise<number> {
-  return write(db, (trx) => {
+  return inTransaction(db, (trx) => {
     const importer = new RecordImporter(trx, now, cli, (name) => getUser(trx, name));
     const onBatch = () => {
       if (stderr.isTTY) stderr.write(`\r${importer.count} sandboxes`);

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import type { Store } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { confirm, readPassword, shownTime, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
@@ -18,7 +18,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     )
     .action(async (name, flags) => {
       const hash = flags.password ? await newPasswordHash(await readPassword(terminal)) : null;
-      const create = ({ db }: Store) => write(db, (trx) => createUser(trx, Date.now(), cli, name, hash));
+      const create = ({ db }: Store) => inTransaction(db, (trx) => createUser(trx, Date.now(), cli, name, hash));
       await withStore(flags, create, { mayCreate: true });
       terminal.stdout.write(`Added ${name}.\n`);
     });

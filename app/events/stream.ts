@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
 import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../../db/events/log.ts';
-import type { Db } from '../../db/sqlite/driver.ts';
+import type { Db } from '../../db/store.ts';
 import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
 import { eventOf } from './shape.ts';

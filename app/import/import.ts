@@ -4,9 +4,9 @@ import { isObject, type JsonObject, maxDepth, parseJson } from '../../db/json/js
 import { readJson } from '../../db/json/reader.ts';
 import type { Clock } from '../../db/sandboxes/change.ts';
 import { defaultSize, type NewSandbox, SandboxInserter } from '../../db/sandboxes/insert.ts';
-import type { Trx } from '../../db/sqlite/driver.ts';
 import { disorderOf } from '../../db/sqlite/index/ordinals.ts';
 import { reorder } from '../../db/sqlite/index/reindex.ts';
+import type { Trx } from '../../db/store.ts';
 import { type Contract, loadContract, type Schema } from '../../spec/load.ts';
 import { readTime, type Time } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';

@@ -4,8 +4,8 @@ import { StoreError } from '../../db/errors.ts';
 import { deleteOldEvents } from '../../db/events/log.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
 import { deleteEnded, giveBackSpace } from '../../db/sandboxes/prune.ts';
-import { type Trx, write } from '../../db/sqlite/driver.ts';
 import { shrinkWal, walBytes } from '../../db/sqlite/wal.ts';
+import { inTransaction, type Trx } from '../../db/store.ts';
 import { deleteDeliveries } from '../../db/webhooks/deliveries.ts';
 import type { Context } from '../context.ts';
 
@@ -60,10 +60,11 @@ export async function sweep(context: Context, stop?: AbortSignal): Promise<void>
   const { store, now, keyUse } = context;
   const used = new Map(keyUse);
   await watched(context, 'sweep', async () => {
-    await write(store.db, (trx) => recordKeyUse(trx, used));
+    await inTransaction(store.db, (trx) => recordKeyUse(trx, used));
     for (const [id, time] of used) if (keyUse.get(id) === time) keyUse.delete(id);
     // A few at a time: requests get their turn in between.
-    const isMore = async () => (await write(store.db, (trx) => endDueSandboxes(trx, now(), batchSize))) === batchSize;
+    const isMore = async () =>
+      (await inTransaction(store.db, (trx) => endDueSandboxes(trx, now(), batchSize))) === batchSize;
     while ((await isMore()) && !stop?.aborted) await nextTurn();
   });
 }
@@ -75,7 +76,7 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
   const inSteps = async (what: string, step: (trx: Trx) => Promise<number>) => {
     let deleted = 0;
     for (let count = 1; count > 0 && !stop?.aborted; await nextTurn()) {
-      count = await write(store.db, step);
+      count = await inTransaction(store.db, step);
       deleted += count;
     }
     if (deleted > 0) log.info({ deleted }, `deleted ${what}`);

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { dueDeliveries, nextDue } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
@@ -122,15 +122,15 @@ export class Dispatcher {
   async #look(): Promise<boolean> {
     if (!this.#isLoaded) await this.#load();
     const isChanged = this.#recorder.waiting > 0 || (await this.#maker.hasWork());
-    if (isChanged) await this.#write();
+    if (isChanged) await this.#inTransaction();
     const hasMore = await this.#send();
     return hasMore || this.#recorder.waiting >= manyResults || (isChanged && (await this.#maker.hasWork()));
   }
 
   /** One transaction for both: what a commit costs is the disk. */
-  async #write(): Promise<void> {
+  async #inTransaction(): Promise<void> {
     const { store, now } = this.#context;
-    const { recorded, endpoints } = await write(store.db, async (trx) => ({
+    const { recorded, endpoints } = await inTransaction(store.db, async (trx) => ({
       recorded: await this.#recorder.record(trx),
       endpoints: await this.#maker.make(trx),
     }));

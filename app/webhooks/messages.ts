@@ -1,5 +1,5 @@
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
-import type { Db, Trx } from '../../db/sqlite/driver.ts';
+import type { Db, Trx } from '../../db/store.ts';
 import { addDelivery } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, listEndpoints } from '../../db/webhooks/endpoints.ts';
 import { nextQueuedOwner, type QueuedEvent, queuedEvents, removeQueued } from '../../db/webhooks/outbox.ts';

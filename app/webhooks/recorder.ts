@@ -1,4 +1,4 @@
-import { type Trx, write } from '../../db/sqlite/driver.ts';
+import { inTransaction, type Trx } from '../../db/store.ts';
 import { type Attempt, type Delivery, recordAttempt } from '../../db/webhooks/deliveries.ts';
 import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
@@ -55,7 +55,7 @@ export class Recorder {
 
   /** Records all of the results. */
   async finish(): Promise<void> {
-    while (this.waiting > 0) (await write(this.#context.store.db, (trx) => this.record(trx)))();
+    while (this.waiting > 0) (await inTransaction(this.#context.store.db, (trx) => this.record(trx)))();
   }
 
   #tell({ lane, delivery, endpoint, outcome, attempt }: Result): void {

@@ -4,7 +4,8 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, type Origin, recordEvent, timeText } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { randomBytes } from '../random.ts';
-import { type Db, isUniqueViolation, type Trx } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver.ts';
+import type { Db, Trx } from '../store.ts';
 import type { User } from './users.ts';
 
 /**

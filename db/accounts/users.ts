@@ -1,7 +1,8 @@
 import { StoreError } from '../errors.ts';
 import { type Origin, recordEvent } from '../events/record.ts';
-import { type Db, isUniqueViolation, type Trx, write } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver.ts';
 import { removeAllPairs } from '../sqlite/index/reindex.ts';
+import { type Db, inTransaction, type Trx } from '../store.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
 
 export type User = { id: number; name: string };
@@ -73,7 +74,7 @@ export async function setPassword(
   password: string,
 ): Promise<void> {
   const hash = await newPasswordHash(password);
-  await write(db, async (trx) => setPasswordHash(trx, clock(), by, await getUser(trx, name), hash));
+  await inTransaction(db, async (trx) => setPasswordHash(trx, clock(), by, await getUser(trx, name), hash));
 }
 
 /** As setPassword, of a user that is there and in a transaction that is under way. */
@@ -98,7 +99,7 @@ async function record(
  * Throws StoreError `not_found`, or `conflict` when they have any of these and they are to be kept.
  */
 export async function deleteUser(db: Db, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
-  await write(db, async (trx) => {
+  await inTransaction(db, async (trx) => {
     const { id } = await getUser(trx, name);
     if (!withSandboxes && (await ownsSomething(trx, id))) {
       throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);

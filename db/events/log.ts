@@ -3,7 +3,7 @@ import { type SelectQueryBuilder, sql } from 'kysely';
 import { StoreError } from '../errors.ts';
 import { query } from '../prepared.ts';
 import type { EventsTable, Tables } from '../schema.ts';
-import type { Db, Trx } from '../sqlite/driver.ts';
+import type { Db, Trx } from '../store.ts';
 
 /** An event as it was recorded. */
 export type Event = {

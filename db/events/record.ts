@@ -1,6 +1,6 @@
 import { query } from '../prepared.ts';
 import type { EventsTable } from '../schema.ts';
-import type { Trx } from '../sqlite/driver.ts';
+import type { Trx } from '../store.ts';
 import { queueEvent } from '../webhooks/outbox.ts';
 import type { EventKind } from './kinds.ts';
 

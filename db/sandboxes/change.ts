@@ -4,10 +4,10 @@ import { type Actor, recordOfSandbox, type SandboxEvent, timeText } from '../eve
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { metadataText, settingsText } from '../metadata.ts';
 import type { OnTimeout, SandboxesTable } from '../schema.ts';
-import { type Db, type Trx, write } from '../sqlite/driver.ts';
 import { OrdinalCounters } from '../sqlite/index/ordinals.ts';
 import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
 import { ordinalOf, positionOf } from '../sqlite/index/positions.ts';
+import { type Db, inTransaction, type Trx } from '../store.ts';
 import { endLive, expire, settle } from './expire.ts';
 import { getLiveSandbox, getSandbox, requireRunning, type Sandbox } from './read.ts';
 
@@ -85,7 +85,7 @@ export async function endSandbox(
   by: Actor,
   id: string,
 ): Promise<{ sandbox: Sandbox; hasEnded: boolean }> {
-  return write(db, async (trx) => {
+  return inTransaction(db, async (trx) => {
     const now = clock();
     const sandbox = await getSandbox(trx, now, by.ownerId, id);
     if (sandbox.status === 'killed') return { sandbox, hasEnded: false };
@@ -155,7 +155,7 @@ async function changeLive(
   id: string,
   apply: (trx: Trx, sandbox: Sandbox, now: number) => Promise<SandboxEvent | null>,
 ): Promise<Sandbox> {
-  return write(db, async (trx) => {
+  return inTransaction(db, async (trx) => {
     const now = clock();
     const sandbox = await getLiveSandbox(trx, now, by.ownerId, id);
     await settle(trx, now, [sandbox]);

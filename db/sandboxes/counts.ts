@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { query } from '../prepared.ts';
 import type { SandboxStatus } from '../schema.ts';
-import { type Db, read } from '../sqlite/driver.ts';
+import { type Db, inSnapshot } from '../store.ts';
 import { countQueued } from '../webhooks/outbox.ts';
 
 /**
@@ -10,7 +10,7 @@ import { countQueued } from '../webhooks/outbox.ts';
  * where 50,000 of 100,000 have not ended, and four where 100,000 of a million have not.
  */
 export async function countByStatus(db: Db, now: number): Promise<Record<SandboxStatus, number>> {
-  return read(db, async (trx) => {
+  return inSnapshot(db, async (trx) => {
     const [stored] = await selectStored(trx, {});
     const [due] = await selectDue(trx, { now });
     if (!stored || !due) throw new Error('a count has no rows');

@@ -1,7 +1,7 @@
 import { StoreError } from '../errors.ts';
 import { type Actor, recordOfSandbox, timeText } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
-import { type Db, type Trx, write } from '../sqlite/driver.ts';
+import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
 import type { Clock } from './change.ts';
 import { defaultSize, insertSandbox, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
@@ -21,7 +21,7 @@ export async function createSandbox(db: Db, clock: Clock, by: Actor, request: Sa
   const { templateId } = given;
   const { ownerId } = by;
   const id = newSandboxId();
-  return write(db, async (trx) => {
+  return inTransaction(db, async (trx) => {
     const startedAt = clock();
     const size = (templateId !== null && (await spawnFrom(trx, startedAt, ownerId, templateId))) || defaultSize;
     const endAt = startedAt + lifetimeSeconds * 1000;
@@ -60,7 +60,7 @@ export async function forkSandbox(
   const made: Started[] = [];
   let source: Source | undefined;
   while (made.length < count) {
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const now = clock();
       source ??= await sourceOf(trx, now, by, id);
       const size = Math.min(count - made.length, Math.max(1, Math.floor(maxCopiedLength / source.length)));

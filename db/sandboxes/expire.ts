@@ -2,7 +2,7 @@ import { type Expression, type ExpressionBuilder, sql } from 'kysely';
 import { type Actor, recordOfSandbox, sweeper, timeText } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { Tables } from '../schema.ts';
-import type { Trx } from '../sqlite/driver.ts';
+import type { Trx } from '../store.ts';
 import { type Sandbox, statusAfterTimeout } from './read.ts';
 
 type Ending = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'>;

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Db } from '../sqlite/driver.ts';
+import type { Db } from '../store.ts';
 import { furtherColumns, listedColumns, type Sandbox, textColumns } from './read.ts';
 
 /** How many sandboxes are read in one step. */

@@ -4,7 +4,7 @@ import { type JsonObject, parseJson } from '../json/json.ts';
 import { compileFilter, contains } from '../metadata.ts';
 import { query } from '../prepared.ts';
 import type { SandboxStatus } from '../schema.ts';
-import { type Db, type Trx, write } from '../sqlite/driver.ts';
+import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { endLive } from './expire.ts';
 import { type Cursor, everything, listPage, type SandboxQuery } from './pages.ts';
@@ -45,7 +45,7 @@ export async function killMatching(
   const { weighed, hasMore } = await find(db, clock(), by.ownerId, criteria, turns);
   const killed: Match[] = [];
   for (const batch of batchesOf(weighed)) {
-    killed.push(...(await write(db, (trx) => killFound(trx, clock(), by, criteria, batch))));
+    killed.push(...(await inTransaction(db, (trx) => killFound(trx, clock(), by, criteria, batch))));
     await turns.next();
   }
   return { sandboxes: killed, hasMore };

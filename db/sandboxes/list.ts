@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import type { Filter } from '../metadata.ts';
 import { query } from '../prepared.ts';
-import type { Db } from '../sqlite/driver.ts';
 import { search } from '../sqlite/index/search.ts';
+import type { Db } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { type ListedSandbox, listedColumns } from './read.ts';
 import { metadataOf, smallMetadata, type Unread } from './texts.ts';

@@ -2,10 +2,10 @@ import { type RawBuilder, sql } from 'kysely';
 import { type Filter, noFilter } from '../metadata.ts';
 import { query } from '../prepared.ts';
 import type { SandboxStatus } from '../schema.ts';
-import { type Db, read } from '../sqlite/driver.ts';
 import type { Order } from '../sqlite/index/chunks.ts';
 import { countActive } from '../sqlite/index/living.ts';
 import { countMatches, inOrder, type Reader, type Search, search } from '../sqlite/index/search.ts';
+import { type Db, inSnapshot } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { furtherColumns, listedColumns, type Sandbox, statusAt } from './read.ts';
 import { metadataOf, smallMetadata, smallSettings, type Unread } from './texts.ts';
@@ -115,7 +115,7 @@ async function inSteps(
   const select = wanted.statuses.includes('killed') ? selectAny : selectLiving;
   const values = { ownerId, now, ...valuesOf(wanted), size: first };
   for (;;) {
-    const isMore = await read(db, async (trx) => {
+    const isMore = await inSnapshot(db, async (trx) => {
       const rows = await select[wanted.order](trx, values);
       const { startedAt, id } = rows.at(-1) ?? { startedAt: null, id: '' };
       Object.assign(values, {

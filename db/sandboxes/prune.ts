@@ -3,10 +3,10 @@ import { type RawBuilder, sql } from 'kysely';
 import { recordOfSandbox, sweeper, timeText } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { query } from '../prepared.ts';
-import { type Trx, write } from '../sqlite/driver.ts';
 import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
 import { ordinalOf } from '../sqlite/index/positions.ts';
 import type { Store } from '../sqlite/open.ts';
+import { inTransaction, type Trx } from '../store.ts';
 
 /** How much metadata is taken apart in one step: other writes wait for it. */
 const maxCharacters = 2 ** 18;
@@ -42,7 +42,7 @@ export async function giveBackSpace({ db, sqlite }: Store, limit: number): Promi
   const count = (name: string) => Number(sqlite.pragma(name, { simple: true }));
   if (!givesBackSpace(sqlite) || count('freelist_count') <= count('page_count') * maxFree) return false;
   // Not through Kysely, which would have it take one step, a page.
-  await write(db, async () => sqlite.pragma(`incremental_vacuum(${limit})`));
+  await inTransaction(db, async () => sqlite.pragma(`incremental_vacuum(${limit})`));
   return true;
 }
 

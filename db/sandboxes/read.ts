@@ -2,7 +2,7 @@ import { type ExpressionBuilder, sql } from 'kysely';
 import { StoreError } from '../errors.ts';
 import { query } from '../prepared.ts';
 import type { OnTimeout, SandboxStatus, Tables } from '../schema.ts';
-import type { Db } from '../sqlite/driver.ts';
+import type { Db } from '../store.ts';
 
 /** A sandbox as a list shows it, at the time of asking. */
 export type ListedSandbox = {

@@ -4,7 +4,8 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { SnapshotsTable } from '../schema.ts';
-import { type Db, isUniqueViolation, type Trx, write } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver.ts';
+import { type Db, inTransaction, type Trx } from '../store.ts';
 import { randomDigits } from './insert.ts';
 import type { Cursor } from './pages.ts';
 import { getLiveSandbox, requireRunning } from './read.ts';
@@ -39,7 +40,7 @@ export async function snapshotSandbox(
   sandboxId: string,
   { name, replace }: { name: string | null; replace: boolean },
 ): Promise<Snapshot> {
-  return write(db, async (trx) => {
+  return inTransaction(db, async (trx) => {
     const now = clock();
     const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
     requireRunning(sandbox);

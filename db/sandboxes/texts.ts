@@ -1,6 +1,6 @@
 import { type AliasedRawBuilder, sql } from 'kysely';
 import { query } from '../prepared.ts';
-import type { Db } from '../sqlite/driver.ts';
+import type { Db } from '../store.ts';
 
 /**
  * Metadata and settings may take 64 KiB each, and a list may have a thousand sandboxes: what is larger than this, in

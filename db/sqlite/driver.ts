@@ -1,32 +1,23 @@
 import { closeSync, existsSync, openSync, statfsSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {
   CompiledQuery,
   type DatabaseConnection,
-  type Kysely,
   type SqliteDatabase,
   SqliteDialect,
   SqliteDriver,
   type SqliteStatement,
-  type Transaction,
   type TransactionSettings,
 } from 'kysely';
 import { StoreError } from '../errors.ts';
-import type { Tables } from '../schema.ts';
+import { maxWriteWaitMilliseconds } from '../store.ts';
 import { embeddedAddon } from './addon.ts';
-
-export type Db = Kysely<Tables>;
-export type Trx = Transaction<Tables>;
 
 /** More than the program has; a bound all the same. */
 const maxStatements = 500;
 
 /** How large the write-ahead log's file stays once all of it is in the database. */
 export const maxIdleWalBytes = 2 ** 24;
-
-/** How long a write waits for another process, an import say, to finish its own. */
-const maxWriteWaitMilliseconds = 3_000;
 
 /** Returns a bare connection to a database. Throws what better-sqlite3 does. */
 export function connect(file: string, options: Database.Options = {}): Database.Database {
@@ -112,13 +103,13 @@ function preparingOnce(sqlite: Database.Database): SqliteDatabase {
   };
 }
 
-/** Returns a statement that throws the disk's failures as StoreError `full` or `inaccessible`. */
+/** Returns a statement that throws StoreError `full` or `inaccessible` when the disk fails, `busy` when another process has the lock. */
 function prepare(sqlite: Database.Database, text: string): SqliteStatement {
   const attempt = <T>(work: () => T): T => {
     try {
       return work();
     } catch (error) {
-      throw diskFailure(sqlite, error) ?? error;
+      throw failureOf(sqlite, error);
     }
   };
   const statement = attempt(() => sqlite.prepare(text) as unknown as SqliteStatement);
@@ -158,36 +149,6 @@ class ImmediateDriver extends SqliteDriver {
   }
 }
 
-/**
- * Runs `change` in one transaction and returns what it returns. Inside, use the `trx` it is given and nothing else:
- * the outer `db` would wait for this very transaction. Given a transaction, it runs in that one.
- * Throws StoreError `busy` when another process keeps the write lock, `full` or `inaccessible` when the disk fails.
- */
-export async function write<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
-  if (db.isTransaction) return change(db as Trx);
-  const deadline = performance.now() + maxWriteWaitMilliseconds;
-  for (;;) {
-    try {
-      return await db.transaction().execute(change);
-    } catch (error) {
-      if (!isBusy(error)) throw error;
-      if (performance.now() > deadline) {
-        throw new StoreError('busy', 'the database is busy with another process', { cause: error });
-      }
-      await delay(5);
-    }
-  }
-}
-
-/**
- * Runs `ask` on one state of the database, whatever is written meanwhile, and returns what it returns. Given a
- * transaction, it runs in that one.
- */
-export async function read<T>(db: Db, ask: (trx: Trx) => Promise<T>): Promise<T> {
-  if (db.isTransaction) return ask(db as Trx);
-  return db.transaction().setAccessMode('read only').execute(ask);
-}
-
 /** Returns what is wrong with the pages of a database, by `quick_check` or the slower `integrity_check`: nothing when it is sound. */
 export function damageOf(sqlite: Database.Database, check: 'quick_check' | 'integrity_check', limit: number): string[] {
   const rows = sqlite.prepare<[], string>(`pragma ${check}(${limit})`).pluck().all();
@@ -203,10 +164,11 @@ export function isBusy(error: unknown): boolean {
   return codeOf(error)?.startsWith('SQLITE_BUSY') ?? false;
 }
 
-/** Returns the StoreError that says how the disk has failed, or null when it hasn't. */
-function diskFailure({ name }: Database.Database, error: unknown): StoreError | null {
+/** Returns the StoreError for a failing disk or a lock that another process has; any other error as it is. */
+function failureOf({ name }: Database.Database, error: unknown): unknown {
   const code = codeOf(error);
-  if (!code || !diskCode.test(code)) return null;
+  if (isBusy(error)) return new StoreError('busy', 'the database is busy with another process', { cause: error });
+  if (!code || !diskCode.test(code)) return error;
   return code === 'SQLITE_FULL' || isFull(name)
     ? new StoreError('full', 'The disk is full: nothing can be written until there is room', { cause: error })
     : new StoreError('inaccessible', 'The database is read-only, or its disk fails', { cause: error });

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Trx } from './driver.ts';
+import type { Trx } from '../store.ts';
 import type { Store } from './open.ts';
 
 /** Deletes everything that the store holds; ids begin with 1 again. */

@@ -3,7 +3,7 @@ import { StoreError } from '../errors.ts';
 import { query } from '../prepared.ts';
 import { randomDigits } from '../sandboxes/insert.ts';
 import type { DeliveryStatus, WebhookDeliveriesTable } from '../schema.ts';
-import type { Db, Trx } from '../sqlite/driver.ts';
+import type { Db, Trx } from '../store.ts';
 import { getEnabledEndpoint, listEndpoints } from './endpoints.ts';
 
 /** A message to an endpoint, and what has become of it. */

@@ -4,7 +4,7 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, dispatcher, recordEvent, timeText } from '../events/record.ts';
 import { randomDigits } from '../sandboxes/insert.ts';
 import type { WebhookEndpointsTable } from '../schema.ts';
-import { type Db, type Trx, write } from '../sqlite/driver.ts';
+import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { forgetWanted } from './outbox.ts';
 
@@ -209,12 +209,12 @@ const deletedAtOnce = 500;
  */
 export async function deleteEndpoint(db: Db, now: () => number, by: Actor, id: string): Promise<void> {
   const turns = new Turns();
-  await write(db, async (trx) => {
+  await inTransaction(db, async (trx) => {
     await getEndpoint(trx, by.ownerId, id);
     await set(trx, id, { enabled: 0 });
   });
-  while (await write(db, (trx) => deleteDeliveries(trx, id))) await turns.next();
-  await write(db, async (trx) => {
+  while (await inTransaction(db, (trx) => deleteDeliveries(trx, id))) await turns.next();
+  await inTransaction(db, async (trx) => {
     await getEndpoint(trx, by.ownerId, id);
     await record(trx, now(), by, id, 'webhook.deleted');
     forgetWanted(trx);

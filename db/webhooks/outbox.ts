@@ -1,7 +1,7 @@
 import { matchesKind } from '../events/kinds.ts';
 import type { Event } from '../events/log.ts';
 import { query } from '../prepared.ts';
-import type { Db, Trx } from '../sqlite/driver.ts';
+import type { Db, Trx } from '../store.ts';
 
 /** An event that has no deliveries yet. */
 export type QueuedEvent = {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createAccessToken, revokeApiKey } from '../../db/accounts/credentials.ts';
 import { cli } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { median } from '../bench/stats.ts';
 import { abuse, figures } from './record.ts';
 import { isMeasured } from './scale.ts';
@@ -20,11 +20,11 @@ describe('abuse: credentials', () => {
   before(async () => {
     const { addUser, store, secret } = target();
     [key, other, revoked] = [await addUser('alice'), await addUser('bob'), await addUser('carol')];
-    await write(store.db, (trx) => revokeApiKey(trx, Date.now(), cli, revoked));
+    await inTransaction(store.db, (trx) => revokeApiKey(trx, Date.now(), cli, revoked));
     const ofAlice = { ...cli, user: { id: 2, name: 'alice' } };
-    token = secret(await write(store.db, (trx) => createAccessToken(trx, Date.now(), ofAlice, 3600)));
+    token = secret(await inTransaction(store.db, (trx) => createAccessToken(trx, Date.now(), ofAlice, 3600)));
     const before = Date.now() - 3_600_000;
-    expired = secret(await write(store.db, (trx) => createAccessToken(trx, before, ofAlice, 3600)));
+    expired = secret(await inTransaction(store.db, (trx) => createAccessToken(trx, before, ofAlice, 3600)));
   });
 
   const with_ = (headers: string) => async () =>

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../db/json/json.ts';
 import { randomDigits, SandboxInserter } from '../../db/sandboxes/insert.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import type { Store } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 
 /** How much an owner has in the database of the cases of one owner's heavy requests. */
 export type Amount = { sandboxes: number; large: number; snapshots: number; events: number; deliveries: number };
@@ -22,7 +22,7 @@ export async function seedHeavy({ db, sqlite }: Store, ownerId: number, amount: 
   const { sandboxes, large } = amount;
   const document = largeMetadata('s');
   for (let from = 0; from < sandboxes; from += batchSize) {
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       for (let n = from; n < Math.min(sandboxes, from + batchSize); n++) {
         const metadata = n < sandboxes - large ? metadataOf(n) : document;

@@ -7,8 +7,8 @@ import { expect } from 'chai';
 import { createApiKey } from '../../db/accounts/credentials.ts';
 import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { openStore, type Store } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { checkResponse } from '../helpers/contract.ts';
 import { type Serving, serve } from '../helpers/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
@@ -72,7 +72,7 @@ function attack(serving: Serving, store: Store, secrets: Set<string>, agent: Age
     secret,
     addUser: async (name, password) => {
       const hash = password === undefined ? null : await newPasswordHash(secret(password));
-      return write(store.db, async (trx) => {
+      return inTransaction(store.db, async (trx) => {
         const { id } = await createUser(trx, Date.now(), cli, name, hash);
         return secret(await createApiKey(trx, Date.now(), { ...cli, ownerId: id }, 'test'));
       });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createApiKey, type KeyLimits } from '../../db/accounts/credentials.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { operations } from '../helpers/contract.ts';
 import { actor, apiKey, type Caller, shareApp, startTime, type TestApp } from '../helpers/server.ts';
 
@@ -22,7 +22,7 @@ describe('what an API key may do, and until when', () => {
   const statusWith = async (key: string) => (await app.http.get('/v1/vms').set('X-API-Key', key)).status;
   const limited = async (limits: Partial<KeyLimits>): Promise<Caller> => {
     const { db } = app.server.context.store;
-    const key = await write(db, (trx) => createApiKey(trx, app.clock.now, actor(alice), 'limited', limits));
+    const key = await inTransaction(db, (trx) => createApiKey(trx, app.clock.now, actor(alice), 'limited', limits));
     return { ...alice, key };
   };
   const lastDetails = async () => {

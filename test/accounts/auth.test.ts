@@ -3,7 +3,7 @@ import { sweep } from '../../app/jobs/sweeper.ts';
 import { listApiKeys, revokeApiKey } from '../../db/accounts/credentials.ts';
 import { deleteUser, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { operations } from '../helpers/contract.ts';
 import { apiKey, itHere, startApp, type TestApp } from '../helpers/server.ts';
 
@@ -108,7 +108,7 @@ describe('authentication', () => {
       const { access_token } = (await login('alice', password)).body;
       const bearer = { Authorization: `Bearer ${access_token}` };
       expect([await statusWith(apiKey(alice)), await statusWith(bearer)]).to.deep.equal([200, 200]);
-      await write(app.server.context.store.db, (trx) => revokeApiKey(trx, app.clock.now, cli, alice.key));
+      await inTransaction(app.server.context.store.db, (trx) => revokeApiKey(trx, app.clock.now, cli, alice.key));
       app.clock.now += 3600_000 - 1;
       expect([await statusWith(apiKey(alice)), await statusWith(bearer)]).to.deep.equal([401, 200]);
       app.clock.now += 1;

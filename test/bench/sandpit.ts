@@ -6,8 +6,8 @@ import { cli } from '../../db/events/record.ts';
 import { compileFilter } from '../../db/metadata.ts';
 import { type NewSandbox, SandboxInserter } from '../../db/sandboxes/insert.ts';
 import { listSandboxes } from '../../db/sandboxes/list.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { type Dataset, ownersOf, type Row, rowAt } from './data.ts';
 import type { Side } from './side.ts';
 import { reportProgress } from './worker.ts';
@@ -28,7 +28,7 @@ export function openSandpit(file: string): Sandpit {
   const store = openStore(file);
   const userIds: number[] = [];
   const insert = (rows: Row[]) =>
-    write(store.db, async (trx) => {
+    inTransaction(store.db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       for (const row of rows) await inserter.add(newSandbox(row, userIds[row.owner] as number));
       await inserter.flush();
@@ -37,7 +37,7 @@ export function openSandpit(file: string): Sandpit {
     variants: ['sandpit'],
     load: async (dataset) => {
       for (let owner = 0; owner < ownersOf(dataset); owner++) {
-        const user = await write(store.db, (trx) => createUser(trx, now, cli, ownerName(owner), null));
+        const user = await inTransaction(store.db, (trx) => createUser(trx, now, cli, ownerName(owner), null));
         userIds.push(user.id);
       }
       await loadAll(dataset, insert);
@@ -48,7 +48,7 @@ export function openSandpit(file: string): Sandpit {
       listSandboxes(store.db, now, userIds[owner] as number, { filter: compileFilter(filter as never), limit }),
     create: (row) => insert([row]),
     addKey: (owner) =>
-      write(store.db, (trx) => createApiKey(trx, now, { ...cli, ownerId: userIds[owner] as number }, 'bench')),
+      inTransaction(store.db, (trx) => createApiKey(trx, now, { ...cli, ownerId: userIds[owner] as number }, 'bench')),
     close: () => store.close(),
   };
 }

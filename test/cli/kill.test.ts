@@ -4,7 +4,7 @@ import type { JsonObject } from '../../db/json/json.ts';
 import { contains } from '../../db/metadata.ts';
 import { SandboxInserter } from '../../db/sandboxes/insert.ts';
 import { findMatching } from '../../db/sandboxes/kill.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { withWriteLock } from '../helpers/busy.ts';
 import { sandpit } from '../helpers/process.ts';
 import { apiKey, type Caller, clientOf, itHere, shareApp, startApp, startTime } from '../helpers/server.ts';
@@ -121,7 +121,7 @@ describe('POST /v1/sandboxes/kill', () => {
   itHere('ends more than one transaction does, oldest first, and lets others ask in between', async () => {
     const { db, sqlite } = app().server.context.store;
     const ids = Array.from({ length: 600 }, (_, n) => `many-${String(n).padStart(3, '0')}`);
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       const common = {
         ownerId: alice.id,

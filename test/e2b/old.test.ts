@@ -6,11 +6,12 @@ import { createApiKey } from '../../db/accounts/credentials.ts';
 import { cli } from '../../db/events/record.ts';
 import { allPairsOf, maxIndexedPairs } from '../../db/metadata.ts';
 import type { Tables } from '../../db/schema.ts';
-import { ImmediateDialect, write } from '../../db/sqlite/driver.ts';
+import { ImmediateDialect } from '../../db/sqlite/driver.ts';
 import { installMembers, PairCollector } from '../../db/sqlite/index/pairs.ts';
 import { positionOf } from '../../db/sqlite/index/positions.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';
 import { migrate, migrations } from '../../db/sqlite/migrations/migrate.ts';
+import { inTransaction } from '../../db/store.ts';
 import { e2bOf } from '../helpers/e2b-client.ts';
 import { apiKey, startApp, startTime, temporaryDirectory } from '../helpers/server.ts';
 
@@ -43,7 +44,7 @@ async function firstVersion(
     pairs.add(1, n, allPairsOf(metadata as Record<string, string>));
   }
   const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite) });
-  await write(db, (trx) => pairs.save(trx));
+  await inTransaction(db, (trx) => pairs.save(trx));
   await db.destroy();
 }
 
@@ -62,7 +63,7 @@ describe('a database of the first version', () => {
     const app = await startApp({ db: file });
     const { db, sqlite } = app.server.context.store;
     expect(sqlite.prepare('select max(id) from migrations').pluck().get()).to.equal(migrations.at(-1)?.id);
-    const key = await write(db, (trx) => createApiKey(trx, 0, { ...cli, ownerId: 1 }, 'test'));
+    const key = await inTransaction(db, (trx) => createApiKey(trx, 0, { ...cli, ownerId: 1 }, 'test'));
     const alice = { name: 'alice', id: 1, key };
     const e2b = e2bOf(app, alice);
 

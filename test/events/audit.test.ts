@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { eventKinds } from '../../db/events/kinds.ts';
 import { allEvents, listEvents } from '../../db/events/log.ts';
 import { cli, recordEvent } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { contract } from '../helpers/contract.ts';
 import { apiKey, type Caller, clientOf, shareApp, startTime } from '../helpers/server.ts';
@@ -105,7 +105,7 @@ describe('GET /v1/audit/events', () => {
   it("finds what is rare behind many others, and is nobody else's", async () => {
     const bob = await app().addUser(`bob-${users++}`);
     const { db } = app().server.context.store;
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       for (const { id: ownerId } of [alice, bob]) {
         const record = (kind: 'vm.updated' | 'vm.killed', subject: string) =>
           recordEvent(trx, 0, { ...cli, ownerId }, { kind, subject, sandboxId: 's', details: {} });

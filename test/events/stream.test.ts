@@ -6,7 +6,7 @@ import { mock } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { cli, recordOfSandbox } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { sandpit, serve } from '../helpers/process.ts';
 import {
   apiKey,
@@ -51,7 +51,7 @@ describe('GET /v1/events', () => {
     return stream;
   };
   const record = (count: number, owner = alice) =>
-    write(app.server.context.store.db, async (trx) => {
+    inTransaction(app.server.context.store.db, async (trx) => {
       const details = { changed: ['metadata'] };
       for (let n = 0; n < count; n++) {
         await recordOfSandbox(trx, 0, { ...cli, ownerId: owner.id }, `s${n}`, { kind: 'vm.updated', details });
@@ -228,7 +228,7 @@ describe('GET /v1/events', () => {
     const { status, body } = await app.http.get('/v1/events').set(apiKey(alice));
     expect([status, body]).to.deep.equal([500, { detail: 'Internal Server Error' }]);
     // Any commit will do: the place where the log's end is noted has another name now.
-    await write(db, async () => {});
+    await inTransaction(db, async () => {});
     expect(await stream.rest()).to.deep.equal([]);
     await app.logged(/a stream of events failed/);
   });

@@ -13,7 +13,7 @@ import { createApiKey } from '../../db/accounts/credentials.ts';
 import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
 import { type Actor, cli } from '../../db/events/record.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { checkResponse } from './contract.ts';
 import { executable } from './process.ts';
 import { startRemote } from './remote.ts';
@@ -67,14 +67,14 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
     dir,
     addUser: async (name, password) => {
       const hash = password === undefined ? null : await newPasswordHash(password);
-      return write(db, async (trx) => {
+      return inTransaction(db, async (trx) => {
         const { id } = await createUser(trx, clock.now, cli, name, hash);
         return { name, id, key: await createApiKey(trx, clock.now, { ...cli, ownerId: id }, 'test') };
       });
     },
     insert: async (owner, sandbox) => {
       const whole = { ...plainSandbox(owner, clock.now), ...sandbox };
-      await write(db, (trx) => insertSandbox(trx, whole));
+      await inTransaction(db, (trx) => insertSandbox(trx, whole));
       return whole.id;
     },
     close: async () => {

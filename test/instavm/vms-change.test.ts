@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { apiKey, type Caller, clientOf, itHere, startApp, startTime, type TestApp } from '../helpers/server.ts';
 
 type Client = ReturnType<typeof clientOf>;
@@ -112,7 +112,7 @@ describe('changing and ending sandboxes', () => {
       await app.insert(alice, { id: 'never', endAt: null });
       await app.insert(alice, { id: 'paused', endAt: startTime, status: 'paused' });
       const { db, sqlite } = app.server.context.store;
-      const sweep = () => write(db, (trx) => endDueSandboxes(trx, app.clock.now, 10));
+      const sweep = () => inTransaction(db, (trx) => endDueSandboxes(trx, app.clock.now, 10));
       expect([await sweep(), await sweep()]).to.deep.equal([1, 0]);
       const stored = sqlite.prepare('select id, status from sandboxes order by id').raw().all();
       expect(Object.fromEntries(stored as [string, string][])).to.deep.equal({

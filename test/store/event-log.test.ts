@@ -18,8 +18,8 @@ import { createSandbox, forkSandbox } from '../../db/sandboxes/create.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
 import { killMatching } from '../../db/sandboxes/kill.ts';
 import { deleteEnded } from '../../db/sandboxes/prune.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { disableEndpoint } from '../../db/webhooks/endpoints.ts';
 import { sandpit } from '../helpers/process.ts';
 import { actor, apiKey, clientOf, itHere, startApp, type TestApp } from '../helpers/server.ts';
@@ -75,12 +75,14 @@ describe('the event log', () => {
           else if (each.kind === 'pause') await attempt(pauseSandbox(db, now, by, id));
           else if (each.kind === 'resume') await attempt(resumeSandbox(db, now, by, id, 60));
           else if (each.kind === 'connect') await attempt(connectSandbox(db, now, by, id, 120));
-          else if (each.kind === 'sweep') await write(db, (trx) => endDueSandboxes(trx, now(), 1));
-          else if (each.kind === 'delete') await write(db, (trx) => deleteEnded(trx, now(), now(), 1));
+          else if (each.kind === 'sweep') await inTransaction(db, (trx) => endDueSandboxes(trx, now(), 1));
+          else if (each.kind === 'delete') await inTransaction(db, (trx) => deleteEnded(trx, now(), now(), 1));
           else if (each.kind === 'wait') app.clock.now += each.seconds * 1000;
           else if (each.kind === 'kill all') {
             const criteria = { metadata: {}, statuses: ['active', 'paused'] as const, olderThanSeconds: 30, limit: 2 };
-            await write(db, (trx) => killMatching(trx, now, by, { ...criteria, statuses: [...criteria.statuses] }));
+            await inTransaction(db, (trx) =>
+              killMatching(trx, now, by, { ...criteria, statuses: [...criteria.statuses] }),
+            );
           }
         }
         const told = await replayed(owner.id);
@@ -136,7 +138,7 @@ describe('the event log', () => {
     const hook = (await call('post', '/v1/webhooks/endpoints', { url: 'https://example.com/' })).body;
     await call('patch', `/v1/webhooks/endpoints/${hook.id}`, { description: 'mine' });
     await call('post', `/v1/webhooks/endpoints/${hook.id}/rotate-secret`);
-    await write(context.store.db, (trx) => disableEndpoint(trx, app.clock.now, { ...hook, ownerId: alice.id }));
+    await inTransaction(context.store.db, (trx) => disableEndpoint(trx, app.clock.now, { ...hook, ownerId: alice.id }));
     await call('delete', `/v1/webhooks/endpoints/${hook.id}`);
     app.clock.now += 400_000;
     await sweep(context);
@@ -231,7 +233,7 @@ describe('the event log', () => {
     const create = async (times: number) => {
       for (let n = 0; n < times; n++) await createSandbox(context.store.db, context.now, actor(alice), plain);
     };
-    await write(context.store.db, (trx) => deleteOldEvents(trx, { now: Infinity, before: Infinity }, 10));
+    await inTransaction(context.store.db, (trx) => deleteOldEvents(trx, { now: Infinity, before: Infinity }, 10));
     const { now } = app.clock;
     app.clock.now = now + 86_400_000;
     await create(600);
@@ -270,8 +272,8 @@ describe('the event log', () => {
     const create = () => createSandbox(store.db, () => 0, actor(alice), plain);
     await create();
     expect(rings).to.equal(1);
-    await write(store.db, async () => {});
-    const failure = write(store.db, async (trx) => {
+    await inTransaction(store.db, async () => {});
+    const failure = inTransaction(store.db, async (trx) => {
       await endDueSandboxes(trx, Number.MAX_SAFE_INTEGER, 1);
       throw new Error('undone');
     });

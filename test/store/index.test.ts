@@ -7,10 +7,10 @@ import { compileFilter, maxIndexedPairs } from '../../db/metadata.ts';
 import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../db/sandboxes/change.ts';
 import { insertSandbox, SandboxInserter } from '../../db/sandboxes/insert.ts';
 import { listSandboxes } from '../../db/sandboxes/list.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { disorderOf } from '../../db/sqlite/index/ordinals.ts';
 import { checkIndex, reorder } from '../../db/sqlite/index/reindex.ts';
 import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { actor, type Caller, startApp, type TestApp } from '../helpers/server.ts';
 
 const metadata = fc.record({
@@ -54,10 +54,10 @@ describe('the metadata index', () => {
           const [id, known] = [...model][('which' in s ? s.which : 0) % Math.max(1, model.size)] ?? [];
           if (s.kind === 'insert') {
             const fresh = nextId();
-            await write(db, (trx) => insertSandbox(trx, row(owner, fresh, s.metadata, s.startedAt)));
+            await inTransaction(db, (trx) => insertSandbox(trx, row(owner, fresh, s.metadata, s.startedAt)));
             model.set(fresh, s);
           } else if (s.kind === 'import') {
-            await write(db, async (trx) => {
+            await inTransaction(db, async (trx) => {
               const inserter = new SandboxInserter(trx);
               for (const [document, startedAt] of s.many) {
                 const fresh = nextId();
@@ -67,7 +67,7 @@ describe('the metadata index', () => {
               await inserter.flush();
             });
           } else if (s.kind === 'reorder') {
-            await write(db, (trx) => reorder(trx, owner.id));
+            await inTransaction(db, (trx) => reorder(trx, owner.id));
             expect(await disorderOf(db, owner.id)).to.equal(0);
           } else if (id && known && s.kind === 'replace' && known.status !== 'killed') {
             await updateSandbox(db, () => 10, actor(owner), id, { metadata: s.metadata });
@@ -109,7 +109,7 @@ describe('the metadata index', () => {
     const count = 10_000;
     // 7,919 is prime to the count: every start occurs once, in no order.
     const startOf = (n: number) => (n < count / 2 ? n : (n * 7919) % count) + (n < count / 2 ? count : 0);
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       for (let n = 0; n < count; n++) {
         await inserter.add(row(alice, `s${n}`, { even: n % 2 === 0, third: n % 3 }, startOf(n)));
@@ -125,7 +125,7 @@ describe('the metadata index', () => {
       return (await listSandboxes(db, 0, alice.id, { filter, limit })).map(({ id }) => id);
     };
     for (const limit of [1, 100, 1000]) expect(await first(limit)).to.deep.equal(expected.slice(0, limit));
-    await write(db, (trx) => reorder(trx, alice.id));
+    await inTransaction(db, (trx) => reorder(trx, alice.id));
     for (const limit of [1, 100, 1000]) expect(await first(limit)).to.deep.equal(expected.slice(0, limit));
     expect(await check()).to.deep.equal({ sandboxes: count, errors: [] });
   });
@@ -133,7 +133,7 @@ describe('the metadata index', () => {
   it('lists all there is while another process puts the sandboxes in order', async () => {
     const { db } = app.server.context.store;
     const alice = await app.addUser('alice');
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       for (let n = 0; n < 6000; n++) await inserter.add(row(alice, `s${n}`, { a: [{ b: n % 10, c: 1 }] }, 6000 - n));
       await inserter.flush();
@@ -141,7 +141,7 @@ describe('the metadata index', () => {
     const other = openStore(app.server.context.config.db);
     const filter = compileFilter({ a: [{ b: 5, c: 1 }] });
     const listing = listSandboxes(db, 0, alice.id, { filter, limit: 500 });
-    await write(other.db, (trx) => reorder(trx, alice.id));
+    await inTransaction(other.db, (trx) => reorder(trx, alice.id));
     await other.close();
     const found = (await listing).map(({ id }) => id);
     expect(found).to.deep.equal(Array.from({ length: 500 }, (_, n) => `s${n * 10 + 5}`));
@@ -150,7 +150,7 @@ describe('the metadata index', () => {
   it('lists all there is, and answers, while a sandbox is paused and resumed all the time', async () => {
     const { db } = app.server.context.store;
     const alice = await app.addUser('alice');
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       for (let n = 0; n < 6000; n++) await inserter.add(row(alice, `s${n}`, { a: [{ b: n % 10, c: 1 }] }, n));
       await inserter.flush();
@@ -176,7 +176,7 @@ describe('the metadata index', () => {
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
     await app.insert(alice, { metadata: { a: 1 } });
     await app.insert(bob, { id: 'taken', metadata: { a: 1 } });
-    const failing = write(db, async (trx) => {
+    const failing = inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       await inserter.add(row(bob, 'fine', { b: 1 }, 0));
       await inserter.flush();
@@ -194,7 +194,7 @@ describe('the metadata index', () => {
     const alice = await app.addUser('alice');
     const many = (kind: string): JsonObject => ({ kind, list: Array.from({ length: maxIndexedPairs }, (_, n) => n) });
     const isLarge = (n: number) => n % 3 === 0;
-    await write(db, async (trx) => {
+    await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
       for (let n = 0; n < 300; n++) await inserter.add(row(alice, `s${n}`, isLarge(n) ? many('a') : { kind: 'a' }, n));
       await inserter.flush();

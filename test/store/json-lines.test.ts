@@ -10,8 +10,8 @@ import { linesOf } from '../../app/import/json-lines.ts';
 import type { Terminal } from '../../app/terminal/terminal.ts';
 import { createUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { importLine } from '../helpers/commands.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
@@ -19,7 +19,7 @@ import { temporaryDirectory } from '../helpers/server.ts';
 async function newDatabase(): Promise<string> {
   const file = join(temporaryDirectory(), 'sandpit.db');
   const store = openStore(file);
-  await write(store.db, (trx) => createUser(trx, 0, cli, 'alice', null));
+  await inTransaction(store.db, (trx) => createUser(trx, 0, cli, 'alice', null));
   await store.close();
   return file;
 }

@@ -7,8 +7,8 @@ import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { compileFilter, contains } from '../../db/metadata.ts';
 import { insertSandbox } from '../../db/sandboxes/insert.ts';
 import { listSandboxes } from '../../db/sandboxes/list.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { openStore, type Store } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 
 /** `JUDGE_PAIRS=200000 npx mocha --grep judge` compares more. */
 const pairCount = Number(process.env.JUDGE_PAIRS ?? 3000);
@@ -96,7 +96,7 @@ describe('PostgreSQL as the judge of @>', () => {
   };
 
   const listed = async (document: JsonObject, filter: JsonObject) => {
-    const ownerId = await write(store.db, async (trx) => {
+    const ownerId = await inTransaction(store.db, async (trx) => {
       const { id } = await createUser(trx, 0, cli, `owner-${owners++}`, null);
       const rest = { templateId: null, env: null, memoryMb: 128, vcpuCount: 1, endAt: null, status: 'active' } as const;
       await insertSandbox(trx, { id: `s${id}`, ownerId: id, metadata: document, startedAt: 0, ...rest });

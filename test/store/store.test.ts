@@ -3,9 +3,9 @@ import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { StoreError } from '../../db/errors.ts';
-import { write } from '../../db/sqlite/driver.ts';
 import { migrate, migrations } from '../../db/sqlite/migrations/migrate.ts';
 import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { startApp, temporaryDirectory } from '../helpers/server.ts';
 
 const schemaOf = (sqlite: Database.Database) =>
@@ -150,7 +150,7 @@ describe('the store', () => {
     const other = new Database(config.db);
     other.exec('begin immediate');
     let isWritten = false;
-    const writing = write(store.db, async (trx) => {
+    const writing = inTransaction(store.db, async (trx) => {
       await trx.insertInto('users').values({ name: 'late', password_hash: null, created_at: 0 }).execute();
       isWritten = true;
     });

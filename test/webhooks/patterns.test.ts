@@ -4,8 +4,8 @@ import { MessageMaker } from '../../app/webhooks/messages.ts';
 import { createUser } from '../../db/accounts/users.ts';
 import { type EventKind, matchesKind } from '../../db/events/kinds.ts';
 import { cli, recordEvent } from '../../db/events/record.ts';
-import { type Trx, write } from '../../db/sqlite/driver.ts';
 import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction, type Trx } from '../../db/store.ts';
 import { createEndpoint, disableEndpoint, updateEndpoint } from '../../db/webhooks/endpoints.ts';
 import { itHere, startApp, startTime } from '../helpers/server.ts';
 import { local, useHooks } from '../helpers/webhook-client.ts';
@@ -44,7 +44,7 @@ class Model {
   #id = '';
 
   async begin(): Promise<void> {
-    await this.#write(async (trx) => {
+    await this.#inTransaction(async (trx) => {
       this.#by.ownerId = (await createUser(trx, startTime, cli, 'alice', null)).id;
       this.#id = (await createEndpoint(trx, startTime, this.#by, { ...this.#given, ...this.#wants })).id;
     });
@@ -52,20 +52,20 @@ class Model {
 
   async happen({ kind, times }: { kind: EventKind; times: number }): Promise<void> {
     const event = { kind, subject: 'x', sandboxId: null, details: {} };
-    await this.#write(async (trx) => {
+    await this.#inTransaction(async (trx) => {
       for (let n = 0; n < times; n++) await recordEvent(trx, startTime, this.#by, event);
     });
     for (let n = 0; n < times; n++) this.#expect(kind);
   }
 
   async change({ change }: { change: Partial<Wants> }): Promise<void> {
-    await this.#write((trx) => updateEndpoint(trx, startTime, this.#by, this.#id, change));
+    await this.#inTransaction((trx) => updateEndpoint(trx, startTime, this.#by, this.#id, change));
     this.#expect('webhook.updated');
     Object.assign(this.#wants, change);
   }
 
   async gone(): Promise<void> {
-    await this.#write((trx) => disableEndpoint(trx, startTime, { ...this.#given, id: this.#id }));
+    await this.#inTransaction((trx) => disableEndpoint(trx, startTime, { ...this.#given, id: this.#id }));
     this.#wants.isEnabled = false;
   }
 
@@ -74,7 +74,7 @@ class Model {
   }
 
   async step(): Promise<void> {
-    await this.#write((trx) => this.#maker.make(trx));
+    await this.#inTransaction((trx) => this.#maker.make(trx));
   }
 
   restart(): void {
@@ -86,8 +86,8 @@ class Model {
     if (isEnabled && eventPatterns.some((pattern) => matchesKind(pattern, kind))) this.expected.push(kind);
   }
 
-  #write<T>(change: (trx: Trx) => Promise<T>): Promise<T> {
-    return write(this.store.db, change);
+  #inTransaction<T>(change: (trx: Trx) => Promise<T>): Promise<T> {
+    return inTransaction(this.store.db, change);
   }
 }
 

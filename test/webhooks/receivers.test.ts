@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { recordEvent } from '../../db/events/record.ts';
-import { write } from '../../db/sqlite/driver.ts';
+import { inTransaction } from '../../db/store.ts';
 import { actor, itHere } from '../helpers/server.ts';
 import { startTestClient } from '../helpers/test-client.ts';
 import { Receiver, useHooks } from '../helpers/webhook-client.ts';
@@ -58,7 +58,7 @@ describe('webhooks, whatever their receivers do,', () => {
     const bob = await app.addUser('bob');
     await hooks().ask('post', '/v1/webhooks/endpoints', { url: others.url, event_patterns: ['vm.created'] }, bob);
     const event = { kind: 'vm.updated' as const, subject: 'x', sandboxId: null, details: {} };
-    await write(context.store.db, async (trx) => {
+    await inTransaction(context.store.db, async (trx) => {
       for (let n = 0; n < 4000; n++) await recordEvent(trx, app.clock.now, actor(alice), event);
     });
     await hooks().ask('post', '/v1/vms', {}, bob);

@@ -8,6 +8,7 @@ import {
   extendSandbox,
   pauseSandbox,
   resumeSandbox,
+  timeoutActionOf,
   updateSandbox,
 } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';

@@ -8,7 +8,7 @@ import {
   listSnapshots,
   snapshotSandbox,
 } from '../../../db/sandboxes/snapshots.ts';
-import { write } from '../../../db/sqlite/driver.ts';
+import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
@@ -100,7 +100,7 @@ function remove({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
-    await write(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
+    await inTransaction(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
     res.status(204).end();
   };
 }

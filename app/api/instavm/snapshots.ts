@@ -8,7 +8,7 @@ import {
   listSnapshots,
   wholeSnapshots,
 } from '../../../db/sandboxes/snapshots.ts';
-import { write } from '../../../db/sqlite/driver.ts';
+import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
@@ -40,7 +40,7 @@ function create({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const body: components['schemas']['CreateSnapshot'] = req.body;
     if (body.type === 'system') throw new HttpError(501, "type 'system' is not offered: every snapshot is a user's");
-    const made = await write(store.db, (trx) =>
+    const made = await inTransaction(store.db, (trx) =>
       createSnapshot(trx, now(), actorOf(req), {
         name: body.name ?? null,
         ociImage: body.oci_image,
@@ -63,7 +63,7 @@ function read({ store, config }: Context): RequestHandler {
 
 function remove({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const deleted = await write(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), snapshotId(req)));
+    const deleted = await inTransaction(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), snapshotId(req)));
     sendJson(res, config, snapshot(deleted));
   };
 }

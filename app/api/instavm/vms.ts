@@ -1,6 +1,12 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { JsonObject } from '../../../db/json/json.ts';
-import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
+import {
+  endSandbox,
+  pauseSandbox,
+  resumeSandbox,
+  timeoutActionOf,
+  updateSandbox,
+} from '../../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
 import { everything, listPage } from '../../../db/sandboxes/pages.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';

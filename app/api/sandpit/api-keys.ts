@@ -11,7 +11,7 @@ import {
   renameApiKey,
   revokeApiKey,
 } from '../../../db/accounts/credentials.ts';
-import { type Trx, write } from '../../../db/sqlite/driver.ts';
+import { inTransaction, type Trx } from '../../../db/store.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
@@ -42,7 +42,7 @@ function create({ store, now }: Context): RequestHandler {
     const maker = principalOf(req);
     const { user } = maker;
     const { description, ...asked }: NonNullable<Schemas['ApiKeyRequest']> = req.body;
-    const created = await write(store.db, async (trx) => {
+    const created = await inTransaction(store.db, async (trx) => {
       const time = now();
       const limits = limitsOf(asked, maker, time);
       const key = await createApiKey(trx, time, actorOf(req), description ?? 'unnamed', limits);
@@ -86,14 +86,14 @@ function rename({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { description }: Schemas['ApiKeyDescription'] = req.body;
     const change = (trx: Trx) => renameApiKey(trx, now(), actorOf(req), itemId(req), description);
-    res.json(shown(await write(store.db, change)));
+    res.json(shown(await inTransaction(store.db, change)));
   };
 }
 
 function revoke({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
-    const revoked = await write(store.db, async (trx) => {
+    const revoked = await inTransaction(store.db, async (trx) => {
       const { prefix } = await getApiKey(trx, user.id, itemId(req));
       await revokeApiKey(trx, now(), actorOf(req), prefix);
       return getApiKey(trx, user.id, itemId(req));

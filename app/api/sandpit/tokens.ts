@@ -2,7 +2,7 @@ import { type Request, type RequestHandler, Router } from 'express';
 import { MemoryStore, rateLimit } from 'express-rate-limit';
 import { createAccessToken } from '../../../db/accounts/credentials.ts';
 import { findUserByPassword } from '../../../db/accounts/users.ts';
-import { write } from '../../../db/sqlite/driver.ts';
+import { inTransaction } from '../../../db/store.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { originOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
@@ -28,7 +28,7 @@ function createToken({ store, now, config }: Context): RequestHandler {
     const { username, password } = grantOf(req);
     const user = await findUserByPassword(store.db, username, password);
     if (!user) throw new HttpError(401, 'Incorrect username or password', { 'WWW-Authenticate': 'Bearer' });
-    const token = await write(store.db, (trx) =>
+    const token = await inTransaction(store.db, (trx) =>
       createAccessToken(trx, now(), { ...originOf(req), user }, config.tokenSeconds),
     );
     const body: AccessToken = { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };

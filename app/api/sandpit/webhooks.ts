@@ -1,6 +1,6 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { maxDepth, parseJson } from '../../../db/json/json.ts';
-import { write } from '../../../db/sqlite/driver.ts';
+import { inTransaction } from '../../../db/store.ts';
 import {
   addDelivery,
   type Delivery,
@@ -64,7 +64,7 @@ function create(context: Context): RequestHandler {
       ...{ url, eventPatterns, description, secret: newSecret() },
       ...{ isEnabled: body.enabled, includesMetadata: body.include_metadata },
     };
-    const endpoint = await write(store.db, (trx) => createEndpoint(trx, now(), actorOf(req), wanted));
+    const endpoint = await inTransaction(store.db, (trx) => createEndpoint(trx, now(), actorOf(req), wanted));
     res.status(201).json(withSecret(endpoint));
   };
 }
@@ -88,7 +88,9 @@ function update(context: Context): RequestHandler {
       ...(enabled !== undefined && { isEnabled: enabled }),
       ...(includesMetadata !== undefined && { includesMetadata }),
     };
-    const endpoint = await write(store.db, (trx) => updateEndpoint(trx, now(), actorOf(req), endpointId(req), change));
+    const endpoint = await inTransaction(store.db, (trx) =>
+      updateEndpoint(trx, now(), actorOf(req), endpointId(req), change),
+    );
     webhooks.wake(endpoint);
     res.json(shown(endpoint));
   };
@@ -104,7 +106,9 @@ function remove({ store, now }: Context): RequestHandler {
 function rotate({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const secrets = { secret: newSecret(), oldSecretsUntil: now() + overlapMilliseconds };
-    const endpoint = await write(store.db, (trx) => rotateSecret(trx, now(), actorOf(req), endpointId(req), secrets));
+    const endpoint = await inTransaction(store.db, (trx) =>
+      rotateSecret(trx, now(), actorOf(req), endpointId(req), secrets),
+    );
     res.json(withSecret(endpoint));
   };
 }
@@ -114,7 +118,7 @@ function test({ store, now, webhooks }: Context): RequestHandler {
     const kind = 'webhook.test';
     const body = JSON.stringify({ type: kind, timestamp: isoTime(now()), data: { endpoint_id: endpointId(req) } });
     const ownerId = ownerOf(req);
-    const delivery = await write(store.db, async (trx) => {
+    const delivery = await inTransaction(store.db, async (trx) => {
       const { id } = await getEnabledEndpoint(trx, ownerId, endpointId(req));
       const deliveryId = await addDelivery(trx, now(), id, { eventSeq: null, kind, body });
       return getDelivery(trx, ownerId, deliveryId);
@@ -150,7 +154,7 @@ function readDelivery({ store }: Context): RequestHandler {
 function resend({ store, now, webhooks }: Context): RequestHandler {
   return async (req, res) => {
     const ownerId = ownerOf(req);
-    const delivery = await write(store.db, (trx) => resendDelivery(trx, now(), ownerId, deliveryId(req)));
+    const delivery = await inTransaction(store.db, (trx) => resendDelivery(trx, now(), ownerId, deliveryId(req)));
     webhooks.wake({ id: delivery.endpointId, ownerId });
     res.status(202).json(shownDelivery(delivery));
   };

@@ -3,7 +3,7 @@ import { createApiKey } from '../../../db/accounts/credentials.ts';
 import { createUser, findUser, newPasswordHash, setPasswordHash, type User } from '../../../db/accounts/users.ts';
 import { StoreError } from '../../../db/errors.ts';
 import type { Origin } from '../../../db/events/record.ts';
-import { type Trx, write } from '../../../db/sqlite/driver.ts';
+import { inTransaction, type Trx } from '../../../db/store.ts';
 import { parametersOf } from '../../../spec/load.ts';
 import { readTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -126,7 +126,7 @@ function seed({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const records: SandboxRecord[] = req.body;
     const keys: Record<string, string> = {};
-    const body: Schemas['TestSeeded'] = await write(store.db, async (trx) => {
+    const body: Schemas['TestSeeded'] = await inTransaction(store.db, async (trx) => {
       const findOwner = (name: string) => findOrCreateUser(trx, now(), originOf(req), name, keys);
       const importer = new RecordImporter(trx, now, originOf(req), findOwner);
       for (const [index, record] of records.entries()) await addRecord(importer, record, index);
@@ -168,7 +168,7 @@ function addUser({ store, now }: Context): RequestHandler {
     const { name, password }: Schemas['TestUserRequest'] = req.body;
     const by = originOf(req);
     const hash = password === undefined ? null : await newPasswordHash(password);
-    const apiKey = await write(store.db, async (trx) => {
+    const apiKey = await inTransaction(store.db, async (trx) => {
       const found = await findUser(trx, name);
       if (found && hash !== null) await setPasswordHash(trx, now(), by, found, hash);
       const user = found ?? (await createUser(trx, now(), by, name, hash));

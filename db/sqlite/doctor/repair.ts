@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import { StoreError } from '../../errors.ts';
 import { givesBackSpace } from '../../sandboxes/prune.ts';
-import { isBusy, write } from '../driver.ts';
+import { inTransaction } from '../../store.ts';
+import { isBusy } from '../driver.ts';
 import { reorder } from '../index/reindex.ts';
 import type { Store } from '../open.ts';
 import { type CheckName, expectedSchema, type Finding } from './doctor.ts';
@@ -25,18 +26,18 @@ async function addMissingIndexes(store: Store): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`select 'index ' || name as name from sqlite_schema`.execute(store.db);
   const there = new Set(rows.map(({ name }) => name));
   const missing = [...expectedSchema(store)].filter(([name]) => name.startsWith('index ') && !there.has(name));
-  for (const [, text] of missing) await write(store.db, (trx) => sql.raw(text).execute(trx));
+  for (const [, text] of missing) await inTransaction(store.db, (trx) => sql.raw(text).execute(trx));
   return missing.map(([name]) => `added the ${name}`);
 }
 
 async function rebuildIndexes({ db }: Store): Promise<string> {
-  await write(db, (trx) => sql`reindex`.execute(trx));
+  await inTransaction(db, (trx) => sql`reindex`.execute(trx));
   return "rebuilt SQLite's indexes";
 }
 
 /** All of it goes, not each owner's: what stands for nothing is no owner's. */
 async function rebuildMetadataIndex({ db }: Store): Promise<string> {
-  await write(db, async (trx) => {
+  await inTransaction(db, async (trx) => {
     await trx.deleteFrom('sandbox_metadata').execute();
     for (const { id } of await trx.selectFrom('users').select('id').execute()) await reorder(trx, id);
   });

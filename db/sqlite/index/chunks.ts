@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { query } from '../../prepared.ts';
+import type { Db } from '../../store.ts';
 import type { Turns } from '../../turns.ts';
-import type { Db } from '../driver.ts';
 import { intersection, type Members, union } from './members.ts';
 
 /**

@@ -2,8 +2,8 @@ import { sql } from 'kysely';
 import { query } from '../../prepared.ts';
 import { statusAt } from '../../sandboxes/read.ts';
 import type { SandboxStatus } from '../../schema.ts';
+import type { Db } from '../../store.ts';
 import type { Turns } from '../../turns.ts';
-import type { Db } from '../driver.ts';
 import { chunkSize, type Members, membersOf } from './members.ts';
 import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { StoreError } from '../../errors.ts';
 import { query } from '../../prepared.ts';
-import type { Db, Trx } from '../driver.ts';
+import type { Db, Trx } from '../../store.ts';
 import { ordinalOf, ordinalsPerOwner, positionOf } from './positions.ts';
 
 type Counter = { next: number; newest: number; disorder: number; savedDisorder: number };

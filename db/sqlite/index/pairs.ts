@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import type { JsonObject } from '../../json/json.ts';
 import { pairsOf } from '../../metadata.ts';
 import { query } from '../../prepared.ts';
-import type { Trx } from '../driver.ts';
+import type { Trx } from '../../store.ts';
 import { difference, type Members, membersOf, union } from './members.ts';
 import { chunkOf, offsetOf } from './positions.ts';
 

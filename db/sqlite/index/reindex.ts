@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { type JsonObject, parseJson } from '../../json/json.ts';
 import { query } from '../../prepared.ts';
-import { type Db, read, type Trx } from '../driver.ts';
+import { type Db, inSnapshot, type Trx } from '../../store.ts';
 import { chunkSize, descending, type Members } from './members.ts';
 import { OrdinalCounters } from './ordinals.ts';
 import { indexedPairs, PairCollector } from './pairs.ts';
@@ -34,7 +34,7 @@ export type IndexReport = { sandboxes: number; errors: string[] };
 
 /** Compares the index with every document and returns what disagrees; at most 20 errors are told. */
 export async function checkIndex(db: Db): Promise<IndexReport> {
-  return read(db, async (trx) => {
+  return inSnapshot(db, async (trx) => {
     const report: IndexReport = { sandboxes: 0, errors: [] };
     let expected = 0;
     for (const { id } of await trx.selectFrom('users').select('id').execute()) {
