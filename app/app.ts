@@ -18,7 +18,7 @@ import type { Context } from './context.ts';
 import { queryParser } from './contract/query.ts';
 import { validator } from './contract/validator.ts';
 import { errorHandler, notFound } from './error-handler.ts';
-import { admission } from './http/admission.ts';
+import { admission } from './http/admission/slots.ts';
 import { addSecurityHeaders, crossOrigin } from './http/headers.ts';
 import { sendPlainJson } from './http/json-answers.ts';
 import { requestLog } from './http/request-log.ts';

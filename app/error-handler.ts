@@ -11,7 +11,7 @@ import {
   problemsOf,
   shownProblems,
   type ValidatorError,
-} from './contract/problems.ts';
+} from './contract/problems/problems.ts';
 import { HttpError, type Problem, ValidationFailure } from './errors.ts';
 import { isE2b } from './http/dialect.ts';
 

@@ -6,7 +6,7 @@ import type { TestMode } from './api/test-mode/mode.ts';
 import { createApp } from './app.ts';
 import { type Config, refuseOpenMetrics } from './config/config.ts';
 import type { Context } from './context.ts';
-import { createListener } from './http/listener.ts';
+import { createListener } from './http/connections/listener.ts';
 import { rateLimiter } from './http/rate-limit.ts';
 import { startSweeper } from './jobs/sweeper.ts';
 import type { MetricsServer } from './metrics/listener.ts';

@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import { type Contract, type Operation, operationsOf, parametersOf, resolve, type Schema } from '../../spec/load.ts';
 import { HttpError } from '../errors.ts';
-import { operationOf } from './problems.ts';
+import { operationOf } from './problems/problems.ts';
 
 /** A member or parameter that clients know and that the contract marks with `x-not-offered`, with the reason. */
 type Mark = { place: 'body' | 'query'; name: string; reason: string };

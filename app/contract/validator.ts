@@ -12,13 +12,13 @@ import { dateTimeFormat } from '../../spec/time.ts';
 import { createAuthenticator } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { HttpError, ValidationFailure, valueError } from '../errors.ts';
-import { isProbe } from '../http/admission.ts';
+import { isProbe } from '../http/admission/slots.ts';
 import { isE2b } from '../http/dialect.ts';
 import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
-import { bodyReader } from './body.ts';
+import { bodyReader } from './body/reader.ts';
 import { refuseNotOffered } from './not-offered.ts';
-import { operationOf } from './problems.ts';
-import { datetimeFormat } from './pydantic-time.ts';
+import { operationOf } from './problems/problems.ts';
+import { datetimeFormat } from './pydantic/datetime.ts';
 import { isExploded, valuesIn } from './query.ts';
 
 /** Addresses whose validation is remembered: how many, and how long each may be. */

@@ -10,8 +10,8 @@ import type { Trx } from '../../db/store.ts';
 import { type Contract, loadContract, type Schema } from '../../spec/load.ts';
 import { readTime, type Time } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { ProblemList } from '../contract/problem-list.ts';
-import { shortened } from '../contract/problems.ts';
+import { ProblemList } from '../contract/problems/problem-list.ts';
+import { shortened } from '../contract/problems/problems.ts';
 import type { Problem } from '../errors.ts';
 import { type Line, linesOf } from './json-lines.ts';
 

@@ -1,7 +1,7 @@
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import { reasonOf } from '../http/addresses.ts';
-import { maxHeaderBytes } from '../http/connections.ts';
+import { maxHeaderBytes } from '../http/connections/limit.ts';
 import { isE2b } from '../http/dialect.ts';
 import { endToEnd, forTarget } from './headers.ts';
 

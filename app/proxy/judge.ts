@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Contract, Operation } from '../../spec/load.ts';
 import { responseChecker } from '../../spec/responses.ts';
 import { isPresented } from '../auth.ts';
-import { maxBodyBytes } from '../contract/body.ts';
+import { maxBodyBytes } from '../contract/body/reader.ts';
 import { collected, decoded } from './bodies.ts';
 import { originForm } from './forward.ts';
 import type { Breach, Report } from './report.ts';

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadContract } from '../../spec/load.ts';
 import { urlOf } from '../http/addresses.ts';
-import { boundConnections, maxHeaderBytes } from '../http/connections.ts';
+import { boundConnections, maxHeaderBytes } from '../http/connections/limit.ts';
 import { createForwarder } from './forward.ts';
 import type { Report } from './report.ts';
 import { createWatcher } from './watch.ts';

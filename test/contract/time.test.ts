@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readDatetime } from '../../app/contract/pydantic-time.ts';
+import { readDatetime } from '../../app/contract/pydantic/datetime.ts';
 import { readTime } from '../../spec/time.ts';
 import { importLine } from '../helpers/commands.ts';
 import { e2bOf } from '../helpers/e2b-client.ts';

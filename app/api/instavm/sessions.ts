@@ -10,7 +10,7 @@ import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, admit, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { isBreach, isValidatorError, problemsOf } from '../../contract/problems.ts';
+import { isBreach, isValidatorError, problemsOf } from '../../contract/problems/problems.ts';
 import { HttpError, ValidationFailure } from '../../errors.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { jsonArray, sandboxInfo, sendJson } from '../../http/json-text.ts';

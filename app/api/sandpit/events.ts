@@ -6,11 +6,11 @@ import { wholeMilliseconds } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { credentialReader, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { readDatetime } from '../../contract/pydantic-time.ts';
+import { readDatetime } from '../../contract/pydantic/datetime.ts';
 import { HttpError } from '../../errors.ts';
 import { eventId, eventOf, placeIn, seqOf } from '../../events/shape.ts';
 import { streamEvents } from '../../events/stream.ts';
-import { releaseSlot } from '../../http/admission.ts';
+import { releaseSlot } from '../../http/admission/slots.ts';
 
 type Schemas = components['schemas'];
 

@@ -9,7 +9,7 @@ import { readTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { credentialReader, isPresented, originOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { operationOf } from '../../contract/problems.ts';
+import { operationOf } from '../../contract/problems/problems.ts';
 import { HttpError, type Problem, ValidationFailure, valueError } from '../../errors.ts';
 import { isoTime } from '../../http/json-text.ts';
 import { RecordImporter, type SandboxRecord } from '../../import/import.ts';

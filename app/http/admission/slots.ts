@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import type { Context } from '../context.ts';
-import { HttpError } from '../errors.ts';
+import type { Context } from '../../context.ts';
+import { HttpError } from '../../errors.ts';
 
 /** Bodies that may be on their way at a time: each may come to hold 1 MiB. */
 const maxArriving = 128;

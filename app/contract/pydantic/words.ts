@@ -1,7 +1,7 @@
-import { type Sent, SentNumber } from '../../db/json/reader.ts';
-import type { Schema } from '../../spec/load.ts';
-import { badDatetime, readDatetime } from './pydantic-time.ts';
-import { isTooLong } from './query.ts';
+import { type Sent, SentNumber } from '../../../db/json/reader.ts';
+import type { Schema } from '../../../spec/load.ts';
+import { isTooLong } from '../query.ts';
+import { badDatetime, readDatetime } from './datetime.ts';
 
 /** What a problem says, apart from its place and input. */
 export type Words = { type: string; msg: string; ctx?: Record<string, unknown> };

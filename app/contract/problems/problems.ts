@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import type { Sent, SentObject } from '../../db/json/reader.ts';
+import type { Sent, SentObject } from '../../../db/json/reader.ts';
 import {
   type Contract,
   type Operation,
@@ -8,11 +8,11 @@ import {
   resolve,
   type Schema,
   unescapePointer,
-} from '../../spec/load.ts';
-import type { Problem } from '../errors.ts';
+} from '../../../spec/load.ts';
+import type { Problem } from '../../errors.ts';
+import { valueErrorOf } from '../pydantic/words.ts';
+import { formType, isExploded, parseQuery, valuesIn } from '../query.ts';
 import { ProblemList } from './problem-list.ts';
-import { valueErrorOf } from './pydantic.ts';
-import { formType, isExploded, parseQuery, valuesIn } from './query.ts';
 import { lengthOf, printable, sentAt } from './sent-values.ts';
 
 /** What express-openapi-validator throws, as far as it is read here. */

@@ -3,11 +3,11 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
-import type { Config } from '../config/config.ts';
-import { expressClasses } from '../internals/express-classes.ts';
-import { urlOf } from './addresses.ts';
-import { closeGently } from './bad-request.ts';
-import { boundConnections, maxHeaderBytes } from './connections.ts';
+import type { Config } from '../../config/config.ts';
+import { expressClasses } from '../../internals/express-classes.ts';
+import { urlOf } from '../addresses.ts';
+import { closeGently } from './bad-http.ts';
+import { boundConnections, maxHeaderBytes } from './limit.ts';
 import { readCertificate } from './tls.ts';
 
 export type Listener = {

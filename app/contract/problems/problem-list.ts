@@ -1,9 +1,10 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { type Sent, SentNumber, type SentObject } from '../../db/json/reader.ts';
-import { type Contract, resolve, type Schema, unescapePointer, withoutReferences } from '../../spec/load.ts';
-import { dateTimeFormat } from '../../spec/time.ts';
-import type { Problem } from '../errors.ts';
+import { type Sent, SentNumber, type SentObject } from '../../../db/json/reader.ts';
+import { type Contract, resolve, type Schema, unescapePointer, withoutReferences } from '../../../spec/load.ts';
+import { dateTimeFormat } from '../../../spec/time.ts';
+import type { Problem } from '../../errors.ts';
+import { datetimeFormat } from '../pydantic/datetime.ts';
 import {
   brokenBound,
   extraForbidden,
@@ -14,9 +15,8 @@ import {
   valueErrorOf,
   type Words,
   wrongType,
-} from './pydantic.ts';
-import { datetimeFormat } from './pydantic-time.ts';
-import { integerOf } from './query.ts';
+} from '../pydantic/words.ts';
+import { integerOf } from '../query.ts';
 import { plainValue, valueAt } from './sent-values.ts';
 
 /** So many problems are listed; the rest is counted. */

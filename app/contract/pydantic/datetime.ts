@@ -1,5 +1,5 @@
-import { readTime, type Time } from '../../spec/time.ts';
-import type { Words } from './pydantic.ts';
+import { readTime, type Time } from '../../../spec/time.ts';
+import type { Words } from './words.ts';
 
 const dateTime = /^(\d{4}-\d\d-\d\d)(?:[Tt _](\d\d:\d\d)(:\d\d(?:[.,]\d+)?)?(?:([Zz])|([+\-\u2212]\d\d):?(\d\d))?)?$/;
 

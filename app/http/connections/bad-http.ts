@@ -1,6 +1,6 @@
 import { type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { errorBody } from './dialect.ts';
+import { errorBody } from '../dialect.ts';
 
 /** How long, and for how many bytes, a client may go on sending after its last answer. */
 const lingerMilliseconds = 10_000;

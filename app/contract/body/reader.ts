@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
-import { isObject, type Json, JsonError, maxDepth } from '../../db/json/json.ts';
-import { readJson, type Sent } from '../../db/json/reader.ts';
-import type { Contract } from '../../spec/load.ts';
-import { HttpError, ValidationFailure, valueError } from '../errors.ts';
-import { jsonProblem, parseOrRefuse } from './json.ts';
-import { operationOf } from './problems.ts';
-import { formType, parseForm } from './query.ts';
+import { isObject, type Json, JsonError, maxDepth } from '../../../db/json/json.ts';
+import { readJson, type Sent } from '../../../db/json/reader.ts';
+import type { Contract } from '../../../spec/load.ts';
+import { HttpError, ValidationFailure, valueError } from '../../errors.ts';
+import { jsonProblem, parseOrRefuse } from '../json.ts';
+import { operationOf } from '../problems/problems.ts';
+import { formType, parseForm } from '../query.ts';
 
 /** The contract's description names it. */
 export const maxBodyBytes = 2 ** 20;

@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { type Sent, SentNumber } from '../../db/json/reader.ts';
+import { type Sent, SentNumber } from '../../../db/json/reader.ts';
 
 declare global {
   namespace Express {
