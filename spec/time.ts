@@ -32,5 +32,35 @@ export function wholeMilliseconds({ milliseconds, microseconds }: Time): number 
   return milliseconds + (microseconds > 0 ? 1 : 0);
 }
 
+const dayMilliseconds = 86_400_000;
+let cachedDay = Number.NaN;
+let cachedDate = '';
+
+/**
+ * Returns a time in milliseconds since 1970 as Date.prototype.toISOString does, for example
+ * `2026-01-31T10:30:00.000Z`. The text of the last date is cached: formatting the date takes most
+ * of the time, and most times in a list share theirs.
+ */
+export function isoTime(milliseconds: number): string {
+  const day = Math.floor(milliseconds / dayMilliseconds);
+  if (day !== cachedDay) {
+    cachedDate = new Date(milliseconds).toISOString().slice(0, -'10:30:00.000Z'.length);
+    cachedDay = day;
+  }
+  const ofDay = milliseconds - day * dayMilliseconds;
+  const seconds = Math.floor(ofDay / 1000);
+  const rest = ofDay % 1000;
+  return `${cachedDate}${twoDigits(Math.floor(seconds / 3600))}:${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}.${rest < 100 ? String(rest).padStart(3, '0') : rest}Z`;
+}
+
+/** Like `isoTime`; null stays null. */
+export function isoTimeOrNull(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : isoTime(milliseconds);
+}
+
+function twoDigits(number: number): string {
+  return number < 10 ? `0${number}` : `${number}`;
+}
+
 /** The contract's format `date-time`, as ajv takes it. */
 export const dateTimeFormat = { type: 'string' as const, validate: (text: string) => readTime(text) !== null };

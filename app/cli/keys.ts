@@ -4,9 +4,10 @@ import { getUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import type { Store } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
+import { isoTimeOrNull } from '../../spec/time.ts';
 import { duration } from '../config/readers.ts';
 import { jsonLine } from '../terminal/printable.ts';
-import { shownTime, type Terminal, table } from '../terminal/terminal.ts';
+import { type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from './options.ts';
 
 type CreateFlags = { user: string; name: string; expires?: number; readOnly?: boolean; json?: boolean };
@@ -31,7 +32,7 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
           return createApiKey(trx, time, { ...cli, ownerId: id }, name, { expiresAt, isReadOnly });
         });
         const permissions = permissionsOf({ isReadOnly });
-        const made = { key, user, name, expires_at: shownTime(expiresAt), permissions };
+        const made = { key, user, name, expires_at: isoTimeOrNull(expiresAt), permissions };
         stdout.write(flags.json ? jsonLine(made) : `${key}\n`);
       }),
     );
@@ -67,9 +68,9 @@ async function listing({ db }: Store, flags: { user?: string; json?: boolean }):
 function shown({ prefix, name, owner, isReadOnly, createdAt, lastUsedAt, expiresAt, revokedAt }: ApiKey) {
   return {
     ...{ prefix, name, owner, permissions: permissionsOf({ isReadOnly }) },
-    created_at: shownTime(createdAt),
-    last_used_at: shownTime(lastUsedAt),
-    expires_at: shownTime(expiresAt),
-    revoked_at: shownTime(revokedAt),
+    created_at: isoTimeOrNull(createdAt),
+    last_used_at: isoTimeOrNull(lastUsedAt),
+    expires_at: isoTimeOrNull(expiresAt),
+    revoked_at: isoTimeOrNull(revokedAt),
   };
 }

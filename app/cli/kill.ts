@@ -4,9 +4,10 @@ import { cli } from '../../db/events/record.ts';
 import { isObject, type Json, type JsonObject, parseJson } from '../../db/json/json.ts';
 import { findMatching, type KillCriteria, killMatching, type Match } from '../../db/sandboxes/kill.ts';
 import { inSnapshot, inTransaction, type Trx } from '../../db/store.ts';
+import { isoTimeOrNull } from '../../spec/time.ts';
 import { duration } from '../config/readers.ts';
 import { jsonLine } from '../terminal/printable.ts';
-import { confirm, shownTime, type Terminal, table } from '../terminal/terminal.ts';
+import { confirm, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from './options.ts';
 
 type Flags = {
@@ -76,7 +77,7 @@ function criteriaOf({ metadata = {}, status, olderThan, limit, all }: Flags): Ki
 }
 
 function asTable(found: Found[]): string {
-  const rows = found.map(({ id, owner, status, startedAt }) => [id, owner, status, shownTime(startedAt)]);
+  const rows = found.map(({ id, owner, status, startedAt }) => [id, owner, status, isoTimeOrNull(startedAt)]);
   return table(['ID', 'USER', 'STATUS', 'STARTED'], rows);
 }
 

@@ -10,9 +10,10 @@ import { type ExportedSandbox, exportSandboxes } from '../../db/sandboxes/export
 import { createPrivate, partialName, putInPlace, requireReplaceable } from '../../db/sqlite/copies/files.ts';
 import { reasonOf } from '../../db/sqlite/driver.ts';
 import { type Db, inTransaction } from '../../db/store.ts';
+import { isoTimeOrNull } from '../../spec/time.ts';
 import { knownSettings } from '../api/e2b/network.ts';
 import { importLines, RecordImporter, type SandboxRecord } from '../import/import.ts';
-import { shownTime, type Terminal } from '../terminal/terminal.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
 
 export function transferCommands(program: Command, terminal: Terminal): void {
@@ -107,11 +108,11 @@ function recordLine(row: ExportedSandbox, includeEnv: boolean): string {
     template_id: row.templateId,
     memory_mb: row.memoryMb,
     vcpu_count: row.vcpuCount as NonNullable<SandboxRecord['vcpu_count']>,
-    started_at: shownTime(row.startedAt) as string,
-    end_at: shownTime(row.endAt),
+    started_at: isoTimeOrNull(row.startedAt) as string,
+    end_at: isoTimeOrNull(row.endAt),
     status: row.status,
     ...(row.onTimeout !== 'kill' && { on_timeout: row.onTimeout }),
-    ...(row.firstStartedAt !== null && { first_started_at: shownTime(row.firstStartedAt) as string }),
+    ...(row.firstStartedAt !== null && { first_started_at: isoTimeOrNull(row.firstStartedAt) as string }),
   };
   const secret = includeEnv ? member('env', row.env) + member('settings', knownSettings(row.settings)) : '';
   return `${JSON.stringify(record).slice(0, -1)},"metadata":${row.metadata}${secret}}`;

@@ -3,8 +3,9 @@ import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from 
 import { cli } from '../../db/events/record.ts';
 import type { Store } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
+import { isoTimeOrNull } from '../../spec/time.ts';
 import { jsonLine } from '../terminal/printable.ts';
-import { confirm, readPassword, shownTime, type Terminal, table } from '../terminal/terminal.ts';
+import { confirm, readPassword, type Terminal, table } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
 
 export function usersCommand(program: Command, terminal: Terminal): void {
@@ -30,7 +31,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
       withStore(flags, async ({ db }) => {
         const rows = (await listUsers(db)).map((user) => ({
           name: user.name,
-          created_at: shownTime(user.createdAt),
+          created_at: isoTimeOrNull(user.createdAt),
           sandboxes: user.sandboxes,
         }));
         const asTable = () =>

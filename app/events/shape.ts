@@ -1,6 +1,6 @@
 import type { Event } from '../../db/events/log.ts';
+import { isoTime } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
-import { isoTime } from '../http/json-text.ts';
 
 type Schemas = components['schemas'];
 

@@ -1,6 +1,7 @@
 import type { Response } from 'express';
 import { maxDepth, parseJson } from '../../db/json/json.ts';
 import type { ListedSandbox, Sandbox } from '../../db/sandboxes/read.ts';
+import { isoTime } from '../../spec/time.ts';
 import type { Config } from '../config/config.ts';
 import { sessionIdOf } from '../session-id.ts';
 import { jsonTypeFor } from './json-answers.ts';
@@ -46,30 +47,4 @@ function infoMembers({ id, templateId, metadata, startedAt, endAt, status }: Lis
     `"metadata":${metadata},"started_at":"${isoTime(startedAt)}",` +
     `"end_at":${canExpire ? `"${isoTime(endAt)}"` : null},"status":"${status}"`
   );
-}
-
-const dayMilliseconds = 86_400_000;
-let shownDay = Number.NaN;
-let shownDate = '';
-
-/** As Date.prototype.toISOString, which takes most of its time for the date: of a list's times, most share theirs. */
-export function isoTime(milliseconds: number): string {
-  const day = Math.floor(milliseconds / dayMilliseconds);
-  if (day !== shownDay) {
-    shownDate = new Date(milliseconds).toISOString().slice(0, -'10:30:00.000Z'.length);
-    shownDay = day;
-  }
-  const ofDay = milliseconds - day * dayMilliseconds;
-  const seconds = Math.floor(ofDay / 1000);
-  const rest = ofDay % 1000;
-  return `${shownDate}${twoDigits(Math.floor(seconds / 3600))}:${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}.${rest < 100 ? String(rest).padStart(3, '0') : rest}Z`;
-}
-
-/** As isoTime; null stays null. */
-export function isoTimeOrNull(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : isoTime(milliseconds);
-}
-
-function twoDigits(number: number): string {
-  return number < 10 ? `0${number}` : `${number}`;
 }

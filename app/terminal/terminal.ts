@@ -68,7 +68,3 @@ export async function confirm({ stdin, stderr, stop }: Terminal, question: strin
     prompt.close();
   }
 }
-
-export function shownTime(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : new Date(milliseconds).toISOString();
-}

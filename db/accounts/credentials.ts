@@ -1,7 +1,8 @@
 import { hash, timingSafeEqual } from 'node:crypto';
+import { isoTime, isoTimeOrNull } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
-import { type Actor, type Details, type Origin, recordEvent, timeText } from '../events/record.ts';
+import { type Actor, type Details, type Origin, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { randomBytes } from '../random.ts';
 import { isUniqueViolation } from '../sqlite/driver.ts';
@@ -67,7 +68,11 @@ export async function createApiKey(
     if (!isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `an API key beginning ${prefixOf(key)} exists already`, { cause: error });
   }
-  const details = { description: name, expires_at: timeText(expiresAt), permissions: permissionsOf({ isReadOnly }) };
+  const details = {
+    description: name,
+    expires_at: isoTimeOrNull(expiresAt),
+    permissions: permissionsOf({ isReadOnly }),
+  };
   await recordOfKey(trx, now, by, 'api_key.created', prefixOf(key), details);
   return key;
 }
@@ -157,7 +162,7 @@ export async function createAccessToken(
     .insertInto('access_tokens')
     .values({ ...values, expires_at: expiresAt })
     .execute();
-  const details = { expires_at: timeText(expiresAt) };
+  const details = { expires_at: isoTime(expiresAt) };
   const event = { kind: 'access_token.created' as const, subject: user.name, sandboxId: null, details };
   await recordEvent(trx, now, { ...by, ownerId: user.id }, event);
   return token;

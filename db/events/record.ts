@@ -43,11 +43,6 @@ export async function recordOfSandbox(
   await recordEvent(trx, now, by, { kind, subject: id, sandboxId: id, details });
 }
 
-/** Returns a time as details have it. */
-export function timeText(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : new Date(milliseconds).toISOString();
-}
-
 type Row = Omit<EventsTable, 'seq'>;
 
 const insertEvent = query<Row, { seq: number }>((db, value) =>

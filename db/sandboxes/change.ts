@@ -1,6 +1,7 @@
 import { sql, type Updateable } from 'kysely';
+import { isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
-import { type Actor, recordOfSandbox, type SandboxEvent, timeText } from '../events/record.ts';
+import { type Actor, recordOfSandbox, type SandboxEvent } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { metadataText, settingsText } from '../metadata.ts';
 import type { OnTimeout, SandboxesTable } from '../schema.ts';
@@ -102,7 +103,7 @@ export async function pauseSandbox(db: Db, clock: Clock, by: Actor, id: string):
     }
     const endAt = notBeforeStart(sandbox, now);
     await setColumns(trx, id, { status: 'paused', end_at: endAt });
-    return { kind: 'vm.suspended', details: { from: 'active', to: 'paused', end_at: timeText(endAt) } };
+    return { kind: 'vm.suspended', details: { from: 'active', to: 'paused', end_at: isoTime(endAt) } };
   });
 }
 
@@ -167,7 +168,7 @@ async function changeLive(
 
 function updated(changed: string[], endAt: number | null): SandboxEvent | null {
   if (endAt === null) return changed.length > 0 ? { kind: 'vm.updated', details: { changed } } : null;
-  return { kind: 'vm.updated', details: { changed: [...changed, 'end_at'], end_at: timeText(endAt) } };
+  return { kind: 'vm.updated', details: { changed: [...changed, 'end_at'], end_at: isoTime(endAt) } };
 }
 
 async function extend(trx: Trx, { id, endAt }: Sandbox, to: number): Promise<SandboxEvent | null> {
@@ -212,7 +213,7 @@ async function startRun(trx: Trx, ownerId: number, id: string, now: number, endA
     }))
     .where('id', '=', id)
     .execute();
-  return { kind: 'vm.resumed', details: { from: 'paused', to: 'active', end_at: timeText(endAt) } };
+  return { kind: 'vm.resumed', details: { from: 'paused', to: 'active', end_at: isoTime(endAt) } };
 }
 
 type Place = { ordinal: number; metadata: JsonObject };

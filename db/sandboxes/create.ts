@@ -1,5 +1,6 @@
+import { isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
-import { type Actor, recordOfSandbox, timeText } from '../events/record.ts';
+import { type Actor, recordOfSandbox } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
@@ -35,7 +36,7 @@ export async function createSandbox(db: Db, clock: Clock, by: Actor, request: Sa
       endAt,
       status: 'active',
     });
-    const details = { to: 'active', template_id: templateId, end_at: timeText(endAt) };
+    const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt) };
     await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
     return getSandbox(trx, startedAt, ownerId, id);
   });
@@ -110,7 +111,7 @@ async function addCopies(
   for (const id of ids) await inserter.add({ ...copied, id });
   await inserter.flush();
   const { templateId, startedAt, endAt } = copied;
-  const details = { to: 'active', template_id: templateId, end_at: timeText(endAt), forked_from: sourceId };
+  const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt), forked_from: sourceId };
   for (const id of ids) await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
   const metadata = JSON.stringify(copied.metadata);
   const { memoryMb, vcpuCount, status, onTimeout = 'kill' } = copied;

@@ -1,5 +1,6 @@
 import { type Expression, type ExpressionBuilder, sql } from 'kysely';
-import { type Actor, recordOfSandbox, sweeper, timeText } from '../events/record.ts';
+import { isoTime, isoTimeOrNull } from '../../spec/time.ts';
+import { type Actor, recordOfSandbox, sweeper } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { Tables } from '../schema.ts';
 import type { Trx } from '../store.ts';
@@ -12,7 +13,7 @@ export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Endin
   await settle(trx, now, sandboxes);
   await kill(trx, { now, ids: JSON.stringify(sandboxes.map(({ id }) => id)) });
   for (const { id, status, startedAt } of sandboxes) {
-    const details = { from: status, to: 'killed', end_at: timeText(Math.max(startedAt, now)) };
+    const details = { from: status, to: 'killed', end_at: isoTime(Math.max(startedAt, now)) };
     await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details });
   }
 }
@@ -71,7 +72,7 @@ async function markDue(trx: Trx, now: number, due: Positions): Promise<number> {
   for (const { id, owner_id: ownerId, status, end_at: endAt } of marked) {
     await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, {
       kind: status === 'paused' ? 'vm.auto_suspended' : 'vm.expired',
-      details: { from: 'active', to: status, end_at: timeText(endAt) },
+      details: { from: 'active', to: status, end_at: isoTimeOrNull(endAt) },
     });
   }
   return marked.length;

@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3';
 import { type RawBuilder, sql } from 'kysely';
-import { recordOfSandbox, sweeper, timeText } from '../events/record.ts';
+import { isoTimeOrNull } from '../../spec/time.ts';
+import { recordOfSandbox, sweeper } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { query } from '../prepared.ts';
 import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
@@ -25,7 +26,7 @@ export async function deleteEnded(trx: Trx, now: number, before: number, limit: 
   await pairs.remove(trx);
   await deleteAt(trx, { positions: JSON.stringify(rows.map(({ position }) => position)) });
   for (const { id, ownerId, endAt } of rows) {
-    const event = { kind: 'vm.deleted' as const, details: { from: 'killed', end_at: timeText(endAt) } };
+    const event = { kind: 'vm.deleted' as const, details: { from: 'killed', end_at: isoTimeOrNull(endAt) } };
     await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, event);
   }
   return rows.length;

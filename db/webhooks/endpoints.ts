@@ -1,7 +1,8 @@
 import { type Selectable, sql, type Updateable } from 'kysely';
+import { isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
-import { type Actor, type Details, dispatcher, recordEvent, timeText } from '../events/record.ts';
+import { type Actor, type Details, dispatcher, recordEvent } from '../events/record.ts';
 import { randomDigits } from '../sandboxes/insert.ts';
 import type { WebhookEndpointsTable } from '../schema.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
@@ -178,7 +179,7 @@ export async function noteFailure(trx: Trx, now: number, { id, url }: Pick<Endpo
   const { failingSince } = endpoint;
   if (failingSince === null) return set(trx, id, { failing_since: now });
   if (now - failingSince < maxFailingMilliseconds) return;
-  await disable(trx, now, endpoint, { reason: 'failing', failing_since: timeText(failingSince) });
+  await disable(trx, now, endpoint, { reason: 'failing', failing_since: isoTime(failingSince) });
 }
 
 /** Disables an endpoint because its receiver wants no more messages; unless it has another URL by now, or is disabled or deleted. */

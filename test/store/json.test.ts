@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { plainValue, printable } from '../../app/contract/problems/sent-values.ts';
-import { isoTime } from '../../app/http/json-text.ts';
 import { canonicalNumber, isObject, type JsonError, parseJson } from '../../db/json/json.ts';
 import { readJson, type SentObject } from '../../db/json/reader.ts';
+import { isoTime } from '../../spec/time.ts';
 
 describe('parseJson', () => {
   it('reads what JSON.parse reads, and prints it again the same', () => {

@@ -1,7 +1,6 @@
 import type { Cursor } from '../../../db/sandboxes/pages.ts';
-import { readTime } from '../../../spec/time.ts';
+import { isoTime, readTime } from '../../../spec/time.ts';
 import { HttpError } from '../../errors.ts';
-import { isoTime } from '../../http/json-text.ts';
 
 /** Returns the token of the page behind this row: E2B's form, `<time>__<id>` in base64url, with `__asc` for that order. */
 export function nextToken({ startedAt, id }: Cursor, order: 'asc' | 'desc' = 'desc'): string {

@@ -2,8 +2,8 @@ import type { JsonObject } from '../../../db/json/json.ts';
 import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
+import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import { isoTime } from '../../http/json-text.ts';
 import { sessionIdOf } from '../../session-id.ts';
 
 type Schemas = components['schemas'];

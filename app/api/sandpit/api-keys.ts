@@ -12,11 +12,11 @@ import {
   revokeApiKey,
 } from '../../../db/accounts/credentials.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
+import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError, ValidationFailure, valueError } from '../../errors.ts';
-import { isoTime, isoTimeOrNull } from '../../http/json-text.ts';
 
 type Schemas = components['schemas'];
 

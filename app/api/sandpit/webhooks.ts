@@ -18,12 +18,12 @@ import {
   rotateSecret,
   updateEndpoint,
 } from '../../../db/webhooks/endpoints.ts';
+import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { ValidationFailure, valueError } from '../../errors.ts';
 import { eventId } from '../../events/shape.ts';
-import { isoTime, isoTimeOrNull } from '../../http/json-text.ts';
 import { AddressRefused, requireSendable } from '../../webhooks/request/address.ts';
 import { newSecret } from '../../webhooks/request/signature.ts';
 

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
+import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import { isoTime } from '../../http/json-text.ts';
 import { methodOf, patternWithStars } from './faults.ts';
 
 type Recorded = components['schemas']['TestRequests']['requests'][number];
