@@ -9,7 +9,7 @@ import { keysCommand } from './cli/keys.ts';
 import { killCommand } from './cli/kill.ts';
 import { openapiCommand } from './cli/openapi.ts';
 import { proxyCommand } from './cli/proxy.ts';
-import { serveCommand } from './cli/serve.ts';
+import { serveCommand } from './cli/serve/serve.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
 import { setVariables } from './config/config.ts';

@@ -1,7 +1,7 @@
-import { Exhausted, Unreachable } from './client.ts';
-import { answerLine, curlLine } from './exchange.ts';
+import { Exhausted, Unreachable } from './http/client.ts';
+import { answerLine, curlLine } from './http/exchange.ts';
 import { Failure, type Rule, Skip, sourceText } from './rule.ts';
-import type { Maker } from './sandboxes.ts';
+import type { Maker } from './sandboxes/maker.ts';
 import { createSuite, type Options, prepare, type Suite, Unsuitable } from './suite.ts';
 
 /** Nobody wonders for so long what is going on. */

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { type Contract, loadContract, type Parameter, parametersOf } from '../../spec/load.ts';
 import { responseChecker } from '../../spec/responses.ts';
-import { type Client, createClient, listPath, type Query } from './client.ts';
-import { documents } from './documents.ts';
-import { bearerCredential, type Exchange, secondCredential } from './exchange.ts';
-import { type Item, itemsOf } from './items.ts';
-import { createMaker, type Maker, tagOf } from './sandboxes.ts';
+import { type Client, createClient, listPath, type Query } from './http/client.ts';
+import { bearerCredential, type Exchange, secondCredential } from './http/exchange.ts';
+import { type Item, itemsOf } from './http/items.ts';
+import { createMaker, type Maker, tagOf } from './sandboxes/maker.ts';
+import { documents } from './sandboxes/metadata.ts';
 
 export type Options = {
   url: string;

@@ -1,6 +1,6 @@
 import { jsonLine } from '../terminal/printable.ts';
 import { table } from '../terminal/terminal.ts';
-import { excerpt } from './lines.ts';
+import { excerpt } from './excerpt.ts';
 
 export type Breach = {
   /** Which request it was, counted from 1. */

@@ -9,7 +9,7 @@ import { queryParser } from '../contract/query.ts';
 import { requestValidator } from '../contract/validator.ts';
 import { problemsIn, toHttpError } from '../error-handler.ts';
 import type { Problem } from '../errors.ts';
-import { excerpt } from './lines.ts';
+import { excerpt } from './excerpt.ts';
 
 /** A request as it came, and as much of its body as is needed to judge it. */
 export type Asked = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer };

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { type Contract, type Operation, parametersOf } from '../../spec/load.ts';
 import { operationFinder } from '../../spec/responses.ts';
+import { excerpt } from './excerpt.ts';
 import { originForm, type Passage } from './forward.ts';
 import { answerJudge, requestJudge } from './judge.ts';
-import { excerpt } from './lines.ts';
 import type { Report } from './report.ts';
 
 export type Watcher = {

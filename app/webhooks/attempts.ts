@@ -1,12 +1,12 @@
 import type { Delivery } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, secretsOf } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
-import type { Lane } from './lane.ts';
-import { Places } from './places.ts';
+import type { Lane } from './endpoint-queue.ts';
 import type { Result } from './recorder.ts';
 import { send } from './request/send.ts';
 import { signedHeaders } from './request/signature.ts';
 import { afterAttempt } from './retry.ts';
+import { Places } from './slots.ts';
 
 /** How long a receiver may take to answer (Standard Webhooks, "Request timeout"). */
 const timeoutMilliseconds = 15_000;

@@ -4,9 +4,9 @@ import { dueDeliveries, nextDue } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
 import { Attempts } from './attempts.ts';
-import type { Lane } from './lane.ts';
-import { Lanes } from './lanes.ts';
-import { MessageMaker } from './messages.ts';
+import type { Lane } from './endpoint-queue.ts';
+import { Lanes } from './endpoint-queues.ts';
+import { MessageMaker } from './outbox.ts';
 import { Recorder } from './recorder.ts';
 
 /** How often it looks for what is due, and how long it rests between two looks at most, in milliseconds. */

@@ -2,7 +2,7 @@ import { inTransaction, type Trx } from '../../db/store.ts';
 import { type Attempt, type Delivery, recordAttempt } from '../../db/webhooks/deliveries.ts';
 import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
-import type { Lane } from './lane.ts';
+import type { Lane } from './endpoint-queue.ts';
 import type { Outcome } from './request/send.ts';
 import { isGone } from './retry.ts';
 

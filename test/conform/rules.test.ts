@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { documents } from '../../app/conform/documents.ts';
-import { apiKeyCredential, bearerCredential, curlLine } from '../../app/conform/exchange.ts';
-import { junitXml } from '../../app/conform/junit.ts';
+import { apiKeyCredential, bearerCredential, curlLine } from '../../app/conform/http/exchange.ts';
+import { junitXml } from '../../app/conform/report/junit.ts';
 import { rules } from '../../app/conform/rules/all.ts';
 import { isTelling } from '../../app/conform/rules/filter.ts';
 import { filterCases } from '../../app/conform/rules/filter-cases.ts';
+import { documents } from '../../app/conform/sandboxes/metadata.ts';
 import { filterValue } from '../../app/conform/suite.ts';
 import { contractText } from '../../spec/load.ts';
 

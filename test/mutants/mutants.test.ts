@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { documents } from '../../app/conform/documents.ts';
 import { rules } from '../../app/conform/rules/all.ts';
 import { type Report, runSuite } from '../../app/conform/run.ts';
+import { documents } from '../../app/conform/sandboxes/metadata.ts';
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { type Caller, shareApp, startTime } from '../helpers/server.ts';
 import { mutants, mutantTable } from './all.ts';

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { Lane } from '../../app/webhooks/lane.ts';
-import { maxUnderWay, minAge, type Place, Places } from '../../app/webhooks/places.ts';
+import { Lane } from '../../app/webhooks/endpoint-queue.ts';
 import { afterAttempt } from '../../app/webhooks/retry.ts';
+import { maxUnderWay, minAge, type Place, Places } from '../../app/webhooks/slots.ts';
 import { itHere, startTime } from '../helpers/server.ts';
 import { Receiver, useHooks } from '../helpers/webhook-client.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { MessageMaker } from '../../app/webhooks/messages.ts';
+import { MessageMaker } from '../../app/webhooks/outbox.ts';
 import { createUser } from '../../db/accounts/users.ts';
 import { type EventKind, matchesKind } from '../../db/events/kinds.ts';
 import { cli, recordEvent } from '../../db/events/record.ts';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { apiKeyCredential, bearerCredential, type Credential, type Exchange } from '../exchange.ts';
+import { apiKeyCredential, bearerCredential, type Credential, type Exchange } from '../http/exchange.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Suite } from '../suite.ts';
 import { expectRefused, expectStatus } from './expect.ts';

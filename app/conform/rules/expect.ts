@@ -1,5 +1,5 @@
-import type { Exchange } from '../exchange.ts';
-import { bodyOf, type Item, itemsOf } from '../items.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { bodyOf, type Item, itemsOf } from '../http/items.ts';
 import { Failure, Skip } from '../rule.ts';
 import type { Known, Suite } from '../suite.ts';
 

@@ -1,4 +1,4 @@
-import * as as from '../readings.ts';
+import * as as from '../generators/misreadings.ts';
 
 /** What is asked, and the wrong reading of `@>` that one of the documents gives away. */
 export type FilterCase = { id: string; title: string; filters: string[]; misreading: as.Reading };

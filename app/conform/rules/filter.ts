@@ -1,10 +1,10 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
-import { itemsOf } from '../items.ts';
-import type { Reading } from '../readings.ts';
+import { mixtures, variants } from '../generators/filters.ts';
+import type { Reading } from '../generators/misreadings.ts';
+import { itemsOf } from '../http/items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import { filterValue, type Known, type Suite } from '../suite.ts';
-import { mixtures, variants } from '../variants.ts';
 import { knownOf, shownAll } from './expect.ts';
 import { type FilterCase, filterCases } from './filter-cases.ts';
 

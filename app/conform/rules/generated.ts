@@ -1,11 +1,11 @@
 import type fc from 'fast-check';
 import type { Json, JsonObject } from '../../../db/json/json.ts';
-import type { Query } from '../client.ts';
-import { fitting, unfitting } from '../generate.ts';
-import { itemsOf } from '../items.ts';
+import { askable, changes, variants } from '../generators/filters.ts';
+import { fitting, unfitting } from '../generators/parameters.ts';
+import type { Query } from '../http/client.ts';
+import { itemsOf } from '../http/items.ts';
 import { Failure, type Rule } from '../rule.ts';
 import type { Suite } from '../suite.ts';
-import { askable, changes, variants } from '../variants.ts';
 import { expectStatus, needKnown, problemsOf } from './expect.ts';
 import { expectMatches } from './filter.ts';
 

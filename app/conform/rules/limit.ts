@@ -1,9 +1,9 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
-import { itemsOf } from '../items.ts';
+import { variants } from '../generators/filters.ts';
+import { itemsOf } from '../http/items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Known, Suite } from '../suite.ts';
-import { variants } from '../variants.ts';
 import { expectRefused, expectStatus, knownOf, listAny, listKnown, needKnown, shown, shownAll } from './expect.ts';
 
 const range = 'limit: Maximum number of results (1-1000, default: 100)';

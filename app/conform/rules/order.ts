@@ -1,10 +1,10 @@
-import { type Exchange, secondCredential } from '../exchange.ts';
-import { type Item, itemsOf } from '../items.ts';
+import { askable } from '../generators/filters.ts';
+import { type Exchange, secondCredential } from '../http/exchange.ts';
+import { type Item, itemsOf } from '../http/items.ts';
+import { until } from '../http/poll.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
-import type { Made } from '../sandboxes.ts';
+import type { Made } from '../sandboxes/maker.ts';
 import type { Suite } from '../suite.ts';
-import { until } from '../until.ts';
-import { askable } from '../variants.ts';
 import { knownOf, listAny, listKnown, needKnown, shownAll } from './expect.ts';
 
 export const order: Rule[] = [

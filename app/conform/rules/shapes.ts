@@ -1,6 +1,6 @@
 import { readTime } from '../../../spec/time.ts';
-import { type Item, itemsOf } from '../items.ts';
-import { equalJson } from '../readings.ts';
+import { equalJson } from '../generators/misreadings.ts';
+import { type Item, itemsOf } from '../http/items.ts';
 import { Failure, type Rule, Skip } from '../rule.ts';
 import type { Suite } from '../suite.ts';
 import { expectStatus, listAny, listKnown, needKnown, shownAll } from './expect.ts';

@@ -1,6 +1,6 @@
-import { isObject, type JsonObject, parseJson } from '../../db/json/json.ts';
+import { isObject, type JsonObject, parseJson } from '../../../db/json/json.ts';
+import { Failure } from '../rule.ts';
 import type { Exchange } from './exchange.ts';
-import { Failure } from './rule.ts';
 
 /** A sandbox as it is listed. */
 export type Item = JsonObject & { sandbox_id: string; metadata: JsonObject };

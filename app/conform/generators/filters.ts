@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject } from '../../db/json/json.ts';
+import { isObject, type Json, type JsonObject } from '../../../db/json/json.ts';
 
 /** Metadata may be longer than a filter, which travels in a URL, and on other servers nest deeper. */
 const maxFilterLength = 2000;

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type Config, ConfigError, readConfig, settings } from '../config/config.ts';
-import { isWildcard } from '../http/addresses.ts';
-import { isLoopback } from '../http/loopback.ts';
-import { type OpenLog, openLog } from '../log/log.ts';
-import { createServer, type SandpitServer } from '../server.ts';
-import type { Terminal } from '../terminal/terminal.ts';
+import { type Config, ConfigError, readConfig, settings } from '../../config/config.ts';
+import { isWildcard } from '../../http/addresses.ts';
+import { isLoopback } from '../../http/loopback.ts';
+import { type OpenLog, openLog } from '../../log/log.ts';
+import { createServer, type SandpitServer } from '../../server.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
+import { addSettings, upgradeNotice } from '../options.ts';
 import { createFirstUser } from './first-user.ts';
-import { addSettings, upgradeNotice } from './options.ts';
 
 /** How long it may take to close the server beside what open requests may take. With them, less than systemd's patience. */
 const closeSeconds = 8;

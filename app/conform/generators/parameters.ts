@@ -1,5 +1,5 @@
 import type fc from 'fast-check';
-import type { Schema } from '../../spec/load.ts';
+import type { Schema } from '../../../spec/load.ts';
 
 type FastCheck = typeof fc;
 /** The text of a query parameter; null where it is left out. */

@@ -1,4 +1,4 @@
-import type { Report, Result } from './run.ts';
+import type { Report, Result } from '../run.ts';
 
 /** Returns a report as JUnit's XML, as CI systems read it (the schema of Jenkins' xunit plugin). */
 export function junitXml(report: Report): string {

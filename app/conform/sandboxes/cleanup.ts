@@ -1,8 +1,8 @@
-import { type Client, listPath, Unreachable } from './client.ts';
-import { answered, type Exchange } from './exchange.ts';
-import { itemsOf } from './items.ts';
-import type { Made, Making } from './sandboxes.ts';
-import { until } from './until.ts';
+import { type Client, listPath, Unreachable } from '../http/client.ts';
+import { answered, type Exchange } from '../http/exchange.ts';
+import { itemsOf } from '../http/items.ts';
+import { until } from '../http/poll.ts';
+import type { Made, Making } from './maker.ts';
 
 /** Ends what runs. Returns what could not be ended, and why. */
 export async function endEach(client: Client, made: Made[]): Promise<string[]> {

@@ -1,5 +1,5 @@
-import { isObject, type Json, type JsonObject } from '../../db/json/json.ts';
-import { contains } from '../../db/metadata.ts';
+import { isObject, type Json, type JsonObject } from '../../../db/json/json.ts';
+import { contains } from '../../../db/metadata.ts';
 
 /** Whether a document matches a filter, in somebody's opinion. */
 export type Reading = (document: Json, filter: Json) => boolean;

@@ -1,8 +1,8 @@
-import { createApiKey } from '../../db/accounts/credentials.ts';
-import { createUser } from '../../db/accounts/users.ts';
-import { cli } from '../../db/events/record.ts';
-import { inTransaction, type Trx } from '../../db/store.ts';
-import type { Context } from '../context.ts';
+import { createApiKey } from '../../../db/accounts/credentials.ts';
+import { createUser } from '../../../db/accounts/users.ts';
+import { cli } from '../../../db/events/record.ts';
+import { inTransaction, type Trx } from '../../../db/store.ts';
+import type { Context } from '../../context.ts';
 
 /** Gives an empty database its first user, `admin`, and one API key. Returns the key, or null when there are users already. */
 export async function createFirstUser(context: Context): Promise<string | null> {

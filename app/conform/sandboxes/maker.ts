@@ -1,7 +1,7 @@
-import { isObject, type Json, type JsonObject, parseJson } from '../../db/json/json.ts';
-import { type Client, Unreachable } from './client.ts';
-import { endEach, endOne, findUnnamed } from './ending.ts';
-import { answered, type Exchange, quoted } from './exchange.ts';
+import { isObject, type Json, type JsonObject, parseJson } from '../../../db/json/json.ts';
+import { type Client, Unreachable } from '../http/client.ts';
+import { answered, type Exchange, quoted } from '../http/exchange.ts';
+import { endEach, endOne, findUnnamed } from './cleanup.ts';
 
 /** A sandbox that the suite made. */
 export type Made = {

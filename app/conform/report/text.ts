@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
-import { printable } from '../terminal/printable.ts';
-import type { Outcome, Report, Result } from './run.ts';
+import { printable } from '../../terminal/printable.ts';
+import type { Outcome, Report, Result } from '../run.ts';
 
 type Paint = (color: 'green' | 'red' | 'yellow' | 'dim', text: string) => string;
 

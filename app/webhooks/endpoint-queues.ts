@@ -1,5 +1,5 @@
 import type { Endpoint } from '../../db/webhooks/endpoints.ts';
-import { Lane } from './lane.ts';
+import { Lane } from './endpoint-queue.ts';
 
 /** An owner's messages under way at most, beside one to each endpoint: only endpoints that answer get the second half. */
 const maxBesideFirst = 32;
