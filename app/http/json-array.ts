@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Response } from 'express';
 import type { Turns } from '../../db/turns.ts';
 import type { Config } from '../config/config.ts';
-import { jsonTypeFor } from './json-answers.ts';
+import { jsonTypeFor } from './json.ts';
 import { sendJson } from './json-text.ts';
 
 /** An array is written in pieces of this many UTF-16 units. A smaller one is sent whole. */

@@ -4,7 +4,7 @@ import type { ListedSandbox, Sandbox } from '../../db/sandboxes/read.ts';
 import { isoTime } from '../../spec/time.ts';
 import type { Config } from '../config/config.ts';
 import { sessionIdOf } from '../session-id.ts';
-import { jsonTypeFor } from './json-answers.ts';
+import { jsonTypeFor } from './json.ts';
 
 /** Returns the contract's `VMSandboxInfo` as JSON text; metadata goes in as it was stored. */
 export function sandboxInfo(sandbox: ListedSandbox): string {
