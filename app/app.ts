@@ -20,7 +20,7 @@ import { validator } from './contract/validator.ts';
 import { errorHandler, notFound } from './error-handler.ts';
 import { admission } from './http/admission/slots.ts';
 import { addSecurityHeaders, crossOrigin } from './http/headers.ts';
-import { sendPlainJson } from './http/json.ts';
+import { setJsonType } from './http/json.ts';
 import { requestLog } from './http/request-log.ts';
 import { requestMetrics } from './http/request-metrics.ts';
 import { normalTarget } from './http/request-target.ts';
@@ -38,7 +38,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.set('trust proxy', context.config.trustProxy);
   app.set('query parser', queryParser(context.contract));
   addSecurityHeaders(app, context.config);
-  sendPlainJson(app);
+  setJsonType(app);
 
   app.use(requestLog(context), normalTarget);
   if (context.metrics) app.use(requestMetrics(context.metrics));

@@ -2,16 +2,24 @@ import { once } from 'node:events';
 import type { Response } from 'express';
 import type { Turns } from '../../db/turns.ts';
 import type { Config } from '../config/config.ts';
-import { jsonTypeFor } from './json.ts';
-import { sendJson } from './json-text.ts';
+import { jsonTypeFor, sendJson } from './json.ts';
 
-/** An array is written in pieces of this many UTF-16 units. A smaller one is sent whole. */
+/** A larger array is sent in pieces of this many UTF-16 units. */
 const pieceLength = 65_536;
 
+/** Returns the text of a JSON array. `write` returns the JSON text of an item. */
+export function jsonArray<T>(items: T[], write: (item: T) => string): string {
+  let text = '[';
+  // Appending takes half the time of joining a thousand texts.
+  for (const item of items) text += `${text.length > 1 ? ',' : ''}${write(item)}`;
+  return `${text}]`;
+}
+
 /**
- * Sends the items as a JSON array, each as the text that `write` returns. Memory holds one piece at a time,
- * however slowly the client reads: the next items are made once it has taken the piece before. An item that fails
- * after the first piece cuts the connection: the client sees that the array is not whole.
+ * Sends a JSON array. `write` returns the JSON text of an item. Memory holds one piece at a time,
+ * even if the client reads slowly: the next items are read when the client has taken the last
+ * piece. If an item fails after the first piece, the connection is cut, so that the client sees
+ * that the array is incomplete.
  */
 export async function sendArray<T>(
   res: Response,
@@ -27,27 +35,27 @@ export async function sendArray<T>(
     separator = ',';
     await turns.next();
     if (text.length < pieceLength || config.validateResponses) continue;
-    if (!(await hasTaken(res, text))) return;
+    if (!(await writePiece(res, text))) return;
     text = '';
   }
   if (res.headersSent) res.end(`${text}]`);
   else sendJson(res, config, `${text}]`);
 }
 
-/** Returns whether the client has taken the text, or has room for it: it may be gone. */
-async function hasTaken(res: Response, text: string): Promise<boolean> {
+/** Resolves when the response has room for more; to false when the client is gone. */
+async function writePiece(res: Response, text: string): Promise<boolean> {
   if (!res.headersSent) res.setHeader('Content-Type', jsonTypeFor(res.req));
   if (res.destroyed) return false;
   if (res.write(text)) return true;
   const closed = new AbortController();
-  const close = () => closed.abort();
-  res.once('close', close);
+  const abort = () => closed.abort();
+  res.once('close', abort);
   try {
     await once(res, 'drain', { signal: closed.signal });
     return true;
   } catch {
     return false;
   } finally {
-    res.off('close', close);
+    res.off('close', abort);
   }
 }

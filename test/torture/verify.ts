@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { vm } from '../../app/http/json-text.ts';
+import { vm } from '../../app/api/instavm/shapes.ts';
 import { exportSandboxes } from '../../db/sandboxes/export.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';
 import { openStore } from '../../db/sqlite/open.ts';

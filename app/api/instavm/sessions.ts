@@ -12,11 +12,11 @@ import { actorOf, admit, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { isBreach, isValidatorError, problemsOf } from '../../contract/problems/problems.ts';
 import { HttpError, ValidationFailure } from '../../errors.ts';
-import { sendArray } from '../../http/json-array.ts';
-import { jsonArray, sandboxInfo, sendJson } from '../../http/json-text.ts';
+import { sendJson } from '../../http/json.ts';
+import { jsonArray, sendArray } from '../../http/json-array.ts';
 import { sandboxOfSession, sessionIdOf } from '../../session-id.ts';
 import { filterProblems, readFilter } from './filter.ts';
-import { session, sessionStatus, sessionUsage, wantedSandbox } from './shapes.ts';
+import { sandboxInfo, sandboxRequest, session, sessionStatus, sessionUsage } from './shapes.ts';
 
 export function sessionsRoutes(context: Context): Router {
   const router = Router();
@@ -48,7 +48,7 @@ function create(context: Context): RequestHandler {
     const principal = await findByApiKey(store.db, now(), key);
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
     admit(req, principal, context);
-    const wanted = { ...wantedSandbox(body), templateId: null };
+    const wanted = { ...sandboxRequest(body), templateId: null };
     const { id } = await createSandbox(store.db, now, actorOf(req), wanted);
     req.sandboxId = id;
     res.json({ session_id: sessionIdOf(id) });

@@ -14,8 +14,8 @@ import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
+import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
-import { sendJson } from '../../http/json-text.ts';
 import { snapshot } from './shapes.ts';
 
 export function snapshotsRoutes(context: Context): Router {

@@ -16,9 +16,9 @@ import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
+import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
-import { sendJson, vm } from '../../http/json-text.ts';
-import { defaultLifetimeSeconds, snapshot, wantedSandbox } from './shapes.ts';
+import { defaultLifetimeSeconds, sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
@@ -53,7 +53,7 @@ function create(context: Context): RequestHandler {
   return async (req, res) => {
     const body: NonNullable<Schemas['CreateVM']> = req.body;
     const onTimeout = timeoutActionOf(body.auto_suspend);
-    const wanted = { ...wantedSandbox(body), onTimeout, templateId: body.snapshot_id ?? null };
+    const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
     const sandbox = await createSandbox(store.db, now, actorOf(req), wanted);
     sendCreated(context, res, sandbox);
   };
