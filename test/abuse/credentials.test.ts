@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { createAccessToken, revokeApiKey } from '../../db/accounts/credentials.ts';
 import { cli } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
-import { median } from '../bench/stats.ts';
-import { abuse, figures } from './record.ts';
-import { isMeasured } from './scale.ts';
-import { statusesIn, useTarget } from './target.ts';
+import { median } from '../bench/report/stats.ts';
+import { isMeasured } from './helpers/scale.ts';
+import { statusesIn, useTarget } from './helpers/target.ts';
+import { abuse, figures } from './runner/record.ts';
 
 const path = '/v1/sessions/sandboxes';
 const names = ['near', 'far', 'unknown'] as const;

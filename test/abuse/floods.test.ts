@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { residentMebibytes, withBystander } from './bystander.ts';
-import { abuse, counted } from './record.ts';
-import { halfOpen, repeats, slowClients } from './scale.ts';
-import { statusesIn, useTarget } from './target.ts';
+import { residentMebibytes, withBystander } from './helpers/bystander.ts';
+import { halfOpen, repeats, slowClients } from './helpers/scale.ts';
+import { statusesIn, useTarget } from './helpers/target.ts';
+import { abuse, counted } from './runner/record.ts';
 
 const maxConnections = Math.floor(halfOpen * 0.8);
 const form = 'Content-Type: application/x-www-form-urlencoded';

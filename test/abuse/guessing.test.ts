@@ -1,5 +1,5 @@
-import { abuse, counted } from './record.ts';
-import { useTarget } from './target.ts';
+import { useTarget } from './helpers/target.ts';
+import { abuse, counted } from './runner/record.ts';
 
 const password = 'correct horse battery';
 

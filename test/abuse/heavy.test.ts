@@ -1,8 +1,8 @@
-import { withBystander } from './bystander.ts';
-import { commonPairs, largeMetadata, seedHeavy } from './heavy.ts';
-import { abuse, counted } from './record.ts';
-import { owned } from './scale.ts';
-import { useTarget } from './target.ts';
+import { withBystander } from './helpers/bystander.ts';
+import { commonPairs, largeMetadata, seedHeavy } from './helpers/heavy.ts';
+import { owned } from './helpers/scale.ts';
+import { useTarget } from './helpers/target.ts';
+import { abuse, counted } from './runner/record.ts';
 
 /** What one owner may ask, at its heaviest, with the most that they may have. Nobody else is to notice it. */
 describe(`abuse: heavy requests of an owner of ${owned.sandboxes} sandboxes`, () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { withBystander } from './bystander.ts';
-import { abuse } from './record.ts';
-import { useTarget } from './target.ts';
+import { withBystander } from './helpers/bystander.ts';
+import { useTarget } from './helpers/target.ts';
+import { abuse } from './runner/record.ts';
 
 const many = (count: number, text: (n: number) => string) => Array.from({ length: count }, (_, n) => text(n)).join();
 const metadata = (json: string) => `{"metadata":${json}}`;

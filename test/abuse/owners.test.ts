@@ -1,6 +1,6 @@
-import { abuse } from './record.ts';
-import { bodyOf, calls, encoded, filled, sampleOf, uuid } from './samples.ts';
-import { idsOf, type Target, useTarget } from './target.ts';
+import { bodyOf, calls, encoded, filled, sampleOf, uuid } from './helpers/samples.ts';
+import { idsOf, type Target, useTarget } from './helpers/target.ts';
+import { abuse } from './runner/record.ts';
 
 /** What is open to whoever knows the id, as the contract says; and what answers 200 and says that nothing is there. */
 const open = new Set(['get_session_usage', 'envd_process', 'envd_filesystem']);

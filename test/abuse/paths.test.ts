@@ -1,5 +1,5 @@
-import { abuse } from './record.ts';
-import { statusesIn, useTarget } from './target.ts';
+import { statusesIn, useTarget } from './helpers/target.ts';
+import { abuse } from './runner/record.ts';
 
 /** None of them is another way to write a path: each is somebody's guess at what a proxy and a server read differently. */
 const paths: [string, string][] = [

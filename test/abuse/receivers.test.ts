@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { summarize } from '../bench/stats.ts';
-import { Receiver } from '../helpers/webhook-client.ts';
-import { abuse, figures } from './record.ts';
-import { isMeasured } from './scale.ts';
-import { useTarget } from './target.ts';
+import { summarize } from '../bench/report/stats.ts';
+import { Receiver } from '../helpers/clients/webhook-client.ts';
+import { isMeasured } from './helpers/scale.ts';
+import { useTarget } from './helpers/target.ts';
+import { abuse, figures } from './runner/record.ts';
 
 /** More attempts than there are places for in all, where that is measured. */
 const owners = isMeasured ? 40 : 4;

@@ -1,5 +1,5 @@
-import { abuse } from './record.ts';
-import { statusesIn, useTarget } from './target.ts';
+import { statusesIn, useTarget } from './helpers/target.ts';
+import { abuse } from './runner/record.ts';
 
 /** What is taken for a second request where two parties disagree about where the first ends. */
 const smuggled = 'GET /v1/vms/smuggled HTTP/1.1\r\nHost: x\r\n\r\n';

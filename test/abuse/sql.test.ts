@@ -1,6 +1,16 @@
-import { abuse, counted } from './record.ts';
-import { bodyOf, type Call, calls, encoded, filled, poisoned, sampleOf, textParameters, uuid } from './samples.ts';
-import { type Asked, idsOf, type Target, useTarget } from './target.ts';
+import {
+  bodyOf,
+  type Call,
+  calls,
+  encoded,
+  filled,
+  poisoned,
+  sampleOf,
+  textParameters,
+  uuid,
+} from './helpers/samples.ts';
+import { type Asked, idsOf, type Target, useTarget } from './helpers/target.ts';
+import { abuse, counted } from './runner/record.ts';
 
 const payloads = [
   "' OR '1'='1",

@@ -1,19 +1,19 @@
 import { writeFileSync } from 'node:fs';
-import { measureBars } from './bars.ts';
 import { canPin, cleanUp, cleanUpOnSignals, isEnding, temporaryDirectory } from './cleanup.ts';
-import { measureCreates, measureImports } from './create.ts';
-import { measureFairness } from './fairness.ts';
-import { measureHttp } from './http.ts';
-import { machine } from './machine.ts';
+import { measureCreates, measureImports } from './http/create.ts';
+import { measureFairness } from './http/fairness.ts';
+import { measureHttp } from './http/http.ts';
+import { findPython } from './http/servers.ts';
+import { measureWebhooks } from './http/webhooks.ts';
 import { type Bench, hasTwoCores, type Options, type Part, readOptions, UsageError, usage } from './options.ts';
-import { plot } from './plot.ts';
-import { findPostgres, postgresVersion, startPostgres } from './postgres.ts';
 import { clearProgress, note } from './progress.ts';
-import { markdown } from './report.ts';
-import type { Results } from './results.ts';
-import { findPython } from './servers.ts';
-import { measureStore } from './store.ts';
-import { measureWebhooks } from './webhooks.ts';
+import { measureBars } from './report/bars.ts';
+import { machine } from './report/machine.ts';
+import { plot } from './report/plot.ts';
+import { markdown } from './report/report.ts';
+import type { Results } from './report/results.ts';
+import { findPostgres, postgresVersion, startPostgres } from './sides/postgres.ts';
+import { measureStore } from './sides/store.ts';
 
 async function main(args: string[]): Promise<void> {
   const { help, ...options } = readOptions(args);

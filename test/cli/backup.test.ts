@@ -7,7 +7,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { restore } from '../../db/sqlite/copies/restore.ts';
 import { openStore } from '../../db/sqlite/open.ts';
-import { program, sandpit, serve } from '../helpers/process.ts';
+import { program, sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 const [file = '', ...first] = program;

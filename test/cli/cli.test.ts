@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { commandsOn, importLine } from '../helpers/commands.ts';
-import { program, sandpit, serve } from '../helpers/process.ts';
+import { commandsOn, importLine } from '../helpers/processes/commands.ts';
+import { program, sandpit, serve } from '../helpers/processes/process.ts';
 import { itHere, temporaryDirectory } from '../helpers/server.ts';
 
 const givenKey = `e2b_${'5'.repeat(40)}`;

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { examine, type Finding } from '../../db/sqlite/doctor/doctor.ts';
 import { repair } from '../../db/sqlite/doctor/repair.ts';
 import { openUnmigrated } from '../../db/sqlite/open.ts';
-import { sandpit, serve } from '../helpers/process.ts';
+import { sandpit, serve } from '../helpers/processes/process.ts';
 import { type Caller, startApp, temporaryDirectory } from '../helpers/server.ts';
 
 describe('sandpit doctor', () => {

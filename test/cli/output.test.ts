@@ -7,8 +7,8 @@ import { expect } from 'chai';
 import { LineOutput } from '../../app/log/line-output.ts';
 import { createLog } from '../../app/log/log.ts';
 import type { Output } from '../../app/terminal/output.ts';
-import { importLine } from '../helpers/commands.ts';
-import { program, type Serving, sandpit, serve } from '../helpers/process.ts';
+import { importLine } from '../helpers/processes/commands.ts';
+import { program, type Serving, sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 const shell = (script: string) => spawnSync('sh', ['-c', script], { encoding: 'utf8' });

@@ -1,8 +1,8 @@
 import { copyFileSync, linkSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { commandsOn, importLine } from '../helpers/commands.ts';
-import { sandpit, serve } from '../helpers/process.ts';
+import { commandsOn, importLine } from '../helpers/processes/commands.ts';
+import { sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 describe('one server on a database', () => {

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
-import './cli.ts';
-import './e2b-create.ts';
-import './e2b-lifecycle.ts';
-import './e2b-list.ts';
-import './e2b-machine.ts';
-import './e2b-snapshots.ts';
+import './suites/cli.ts';
+import './suites/e2b-create.ts';
+import './suites/e2b-lifecycle.ts';
+import './suites/e2b-list.ts';
+import './suites/e2b-machine.ts';
+import './suites/e2b-snapshots.ts';
 import { cli, sdks } from './clients.ts';
 import { isComplete, table } from './record.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { rules } from '../../app/conform/rules/all.ts';
 import type { Report } from '../../app/conform/run.ts';
-import { type Result, type Serving, sandpit, serve, start } from '../helpers/process.ts';
+import { type Result, type Serving, sandpit, serve, start } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 import { mutants } from '../mutants/all.ts';
 import { type Mutant, serveMutant } from '../mutants/mutant.ts';

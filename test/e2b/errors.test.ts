@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { withWriteLock } from '../helpers/busy.ts';
-import { anyId, e2bOf, shareE2b, unknown } from '../helpers/e2b-client.ts';
+import { anyId, e2bOf, shareE2b, unknown } from '../helpers/clients/e2b-client.ts';
+import { controlOperations, e2bOperations, table } from '../helpers/clients/e2b-operations.ts';
+import { withWriteLock } from '../helpers/processes/busy.ts';
 import { apiKey, type Caller, startApp, type TestApp } from '../helpers/server.ts';
-import { controlOperations, e2bOperations, table } from './operations.ts';
 
 describe("errors of E2B's operations", () => {
   const arrange = shareE2b();

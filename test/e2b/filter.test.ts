@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type E2b, metadataQuery, shareE2b } from '../helpers/e2b-client.ts';
+import { type E2b, metadataQuery, shareE2b } from '../helpers/clients/e2b-client.ts';
 import { type Caller, clientOf, startTime, type TestApp } from '../helpers/server.ts';
 
 describe("filtering E2B's sandboxes", () => {

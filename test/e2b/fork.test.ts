@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type E2b, idsOf, shareE2b, timeAt, unknown } from '../helpers/e2b-client.ts';
+import { type E2b, idsOf, shareE2b, timeAt, unknown } from '../helpers/clients/e2b-client.ts';
 import { type Caller, clientOf, type TestApp } from '../helpers/server.ts';
 
 describe("forking E2B's sandboxes", () => {

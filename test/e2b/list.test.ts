@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { isE2b } from '../../app/http/dialect.ts';
 import { type Operation, parametersOf } from '../../spec/load.ts';
+import { type E2b, metadataQuery, shareE2b, timeAt } from '../helpers/clients/e2b-client.ts';
 import { contract } from '../helpers/contract.ts';
-import { type E2b, metadataQuery, shareE2b, timeAt } from '../helpers/e2b-client.ts';
 import type { TestApp } from '../helpers/server.ts';
 
 /** In the handler's words or, where the text can't be a token at all, in the contract's. */

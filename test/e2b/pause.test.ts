@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { sweep } from '../../app/jobs/sweeper.ts';
-import { type E2b, shareE2b, timeAt, unknown } from '../helpers/e2b-client.ts';
+import { type E2b, shareE2b, timeAt, unknown } from '../helpers/clients/e2b-client.ts';
 import { type Caller, clientOf, itHere, type TestApp } from '../helpers/server.ts';
 
 describe("pausing, resuming and ending E2B's sandboxes", () => {

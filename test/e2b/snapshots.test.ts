@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type E2b, shareE2b, timeAt } from '../helpers/e2b-client.ts';
+import { type E2b, shareE2b, timeAt } from '../helpers/clients/e2b-client.ts';
 import { apiKey, type Caller, clientOf, type TestApp } from '../helpers/server.ts';
 
 type Info = { snapshotID: string; names: string[] };

@@ -7,7 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { cli, recordOfSandbox } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
-import { sandpit, serve } from '../helpers/process.ts';
+import { type Message, openStream, type Stream } from '../helpers/clients/sse.ts';
+import { sandpit, serve } from '../helpers/processes/process.ts';
 import {
   apiKey,
   type Caller,
@@ -17,7 +18,6 @@ import {
   type TestApp,
   temporaryDirectory,
 } from '../helpers/server.ts';
-import { type Message, openStream, type Stream } from '../helpers/sse.ts';
 
 describe('GET /v1/events', () => {
   let app: TestApp;

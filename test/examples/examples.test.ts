@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { program } from '../helpers/process.ts';
+import { program } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 const run = promisify(execFile);

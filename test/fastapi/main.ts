@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { serve } from '../helpers/process.ts';
+import { serve } from '../helpers/processes/process.ts';
 import { ask, differences, hangUp } from './compare.ts';
 import { type Pair, reasonOf, reasons } from './explained.ts';
 import { type Asked, requestsFrom } from './requests.ts';

@@ -15,8 +15,8 @@ import { type Actor, cli } from '../../db/events/record.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
 import { inTransaction } from '../../db/store.ts';
 import { checkResponse } from './contract.ts';
-import { executable } from './process.ts';
-import { startRemote } from './remote.ts';
+import { executable } from './processes/process.ts';
+import { startRemote } from './processes/remote.ts';
 
 /** The moment at which every test's clock starts: the seed's own example. */
 export const startTime = Date.parse('2025-01-18T10:30:00Z');

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seenStatuses, throwBreaches, untestedStatuses } from './contract.ts';
-import { killRunning } from './process.ts';
+import { killRunning } from './processes/process.ts';
 import { closeApps, removeDirectories } from './server.ts';
 
 /** `npm test` names all files and nothing else; a part of the tests need not see every status. */

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { sessionIdOf } from '../../app/session-id.ts';
 import { newSandboxId } from '../../db/sandboxes/insert.ts';
-import { withWriteLock } from '../helpers/busy.ts';
+import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
 import { operations } from '../helpers/contract.ts';
-import { type Instavm, startInstavm } from '../helpers/instavm-client.ts';
+import { withWriteLock } from '../helpers/processes/busy.ts';
 import { apiKey } from '../helpers/server.ts';
 
 describe("InstaVM's dialect", () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { sandboxOfSession, sessionIdOf } from '../../app/session-id.ts';
-import { type Instavm, startInstavm } from '../helpers/instavm-client.ts';
+import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
 import { apiKey } from '../helpers/server.ts';
 
 const unknownSession = '00000000-0000-8000-8000-000000000000';

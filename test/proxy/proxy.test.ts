@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { E2B } from 'e2b';
-import { proxy, sandpit } from '../helpers/process.ts';
+import { proxy, sandpit } from '../helpers/processes/process.ts';
 import { type Caller, startApp, type TestApp } from '../helpers/server.ts';
 import { closeAll, sayRaw, serverOf, type Watched, watched } from './helpers.ts';
 

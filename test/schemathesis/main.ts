@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { killRunning, serve, serveTest } from '../helpers/process.ts';
+import { killRunning, serve, serveTest } from '../helpers/processes/process.ts';
 import { readReport, type Tally } from './report.ts';
 
 /** `npm run judge:schemathesis`: Schemathesis asks running servers what their contract declares, and much that it doesn't. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openStream } from '../helpers/sse.ts';
-import { listPath, startTestClient, type TestClient } from '../helpers/test-client.ts';
+import { openStream } from '../helpers/clients/sse.ts';
+import { listPath, startTestClient, type TestClient } from '../helpers/clients/test-client.ts';
 
 describe('the faults of a test server', () => {
   let client: TestClient;

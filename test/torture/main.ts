@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { cleanUp, cleanUpOnSignals, isEnding, temporaryDirectory } from '../bench/cleanup.ts';
 import { clearProgress, note, progress } from '../bench/progress.ts';
-import { tortureFull, tortureReadOnly } from './disks.ts';
-import { torture } from './kills.ts';
 import { readOptions, UsageError, usage } from './options.ts';
 import { diskSummary, isClean, summary } from './report.ts';
+import { tortureFull, tortureReadOnly } from './trials/disks.ts';
+import { torture } from './trials/kills.ts';
 
 async function main(args: string[]): Promise<boolean> {
   const { help, ...options } = readOptions(args);

@@ -1,7 +1,7 @@
-import type { Tally } from './client.ts';
-import type { DiskResult } from './disks.ts';
-import type { KillResult } from './kills.ts';
-import type { Findings } from './verify.ts';
+import type { Tally } from './model/client.ts';
+import type { Findings } from './model/verify.ts';
+import type { DiskResult } from './trials/disks.ts';
+import type { KillResult } from './trials/kills.ts';
 
 /** Returns whether nothing was found wrong. */
 export function isClean(result: Findings & Pick<Tally, 'lies'>): boolean {

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { sandpit } from '../helpers/process.ts';
+import { sandpit } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
-import { type DiskResult, tortureFull, tortureReadOnly } from './disks.ts';
-import { torture } from './kills.ts';
-import { mountMemory, remountReadOnly } from './mounts.ts';
 import { problemsOf } from './report.ts';
+import { type DiskResult, tortureFull, tortureReadOnly } from './trials/disks.ts';
+import { torture } from './trials/kills.ts';
+import { mountMemory, remountReadOnly } from './trials/mounts.ts';
 
 const cannotMount = 'this user may not mount a file system';
 

@@ -2,9 +2,9 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { type AllowedNetworks, readNetworks } from '../../app/http/addresses.ts';
 import { AddressRefused, guardedLookup, requireReachable } from '../../app/webhooks/request/address.ts';
+import { type Delivery, useHooks } from '../helpers/clients/webhook-client.ts';
 import { operations } from '../helpers/contract.ts';
 import { apiKey, startApp } from '../helpers/server.ts';
-import { type Delivery, useHooks } from '../helpers/webhook-client.ts';
 
 describe("webhooks' endpoints and deliveries", () => {
   const hooks = useHooks();

@@ -7,8 +7,8 @@ import { cli, recordEvent } from '../../db/events/record.ts';
 import { openStore } from '../../db/sqlite/open.ts';
 import { inTransaction, type Trx } from '../../db/store.ts';
 import { createEndpoint, disableEndpoint, updateEndpoint } from '../../db/webhooks/endpoints.ts';
+import { local, useHooks } from '../helpers/clients/webhook-client.ts';
 import { itHere, startApp, startTime } from '../helpers/server.ts';
-import { local, useHooks } from '../helpers/webhook-client.ts';
 
 type Wants = { eventPatterns: string[]; isEnabled: boolean };
 

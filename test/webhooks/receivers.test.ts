@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import { recordEvent } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
+import { startTestClient } from '../helpers/clients/test-client.ts';
+import { Receiver, useHooks } from '../helpers/clients/webhook-client.ts';
 import { actor, itHere } from '../helpers/server.ts';
-import { startTestClient } from '../helpers/test-client.ts';
-import { Receiver, useHooks } from '../helpers/webhook-client.ts';
 
 describe('webhooks, whatever their receivers do,', () => {
   const hooks = useHooks();

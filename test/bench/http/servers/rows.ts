@@ -1,0 +1,43 @@
+import Database from 'better-sqlite3';
+import { newestSandboxes } from '../../sides/sandpit.ts';
+
+type Cells = [string, string | null, string, number, number | null, string];
+
+/** Opens a database file, read-only, and returns what gives a user's newest sandboxes as JSON text, nothing parsed. */
+export function openRows(file: string, user: string): (limit: number) => string {
+  const select = new Database(file, { readonly: true }).prepare(newestSandboxes).raw();
+  return (limit) => `[${(select.all(user, limit) as Cells[]).map(textOf).join(',')}]`;
+}
+
+/** Returns the limit that a request's address asks for. */
+export function limitOf(url: string): number {
+  return Number(/[?&]limit=(\d+)/.exec(url)?.[1] ?? 100);
+}
+
+function textOf([id, template, metadata, startedAt, endAt, stored]: Cells): string {
+  const status = stored === 'active' && endAt !== null && endAt <= Date.now() ? 'killed' : stored;
+  const end = status === 'active' && endAt !== null ? `"${isoTime(endAt)}"` : null;
+  const templateText = JSON.stringify(template);
+  return (
+    `{"sandbox_id":"${id}","template_id":${templateText},"name":${template === null ? '"default"' : templateText},` +
+    `"metadata":${metadata},"started_at":"${isoTime(startedAt)}","end_at":${end},"status":"${status}"}`
+  );
+}
+
+const days = new Map<number, string>();
+const dayLength = 86_400_000;
+
+/** Only the day of a time takes long to print. */
+function isoTime(milliseconds: number): string {
+  const day = Math.floor(milliseconds / dayLength);
+  const date = days.get(day) ?? new Date(milliseconds).toISOString().slice(0, 11);
+  days.set(day, date);
+  const rest = milliseconds - day * dayLength;
+  const [hours, minutes] = [Math.floor(rest / 3_600_000), Math.floor(rest / 60_000) % 60];
+  const seconds = Math.floor(rest / 1000) % 60;
+  return `${date}${two(hours)}:${two(minutes)}:${two(seconds)}.${String(rest % 1000).padStart(3, '0')}Z`;
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : `${value}`;
+}

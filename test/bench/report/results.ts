@@ -1,0 +1,50 @@
+import type { Distribution } from '../data.ts';
+import type { Summary } from './stats.ts';
+
+/** Times of store calls are in microseconds, those of requests in milliseconds. */
+export type StoreRow = {
+  size: number;
+  owner: 'all' | 'largest' | 'smallest';
+  filter: string;
+  rows: number;
+  sandpit: Summary;
+  postgres?: Summary & { variant: string };
+};
+
+export type LoadRow = {
+  size: number;
+  distribution: Distribution;
+  side: string;
+  rowsPerSecond: number;
+  bytes: number;
+};
+
+export type CreateRow = Summary & { side: string; perSecond: number };
+export type ImportRow = { size: number; rowsPerSecond: number; bytes: number };
+export type HttpRow = {
+  server: string;
+  filter: string;
+  limit: number;
+  perSecond: number;
+  p50: number;
+  p99: number;
+  failures: number;
+};
+export type FairnessRow = Summary & { server: string; beside: string };
+
+/** Messages a second from a kill to the last, and those of a bare loop of posts. */
+export type WebhookRow = { messages: number; perSecond: number; bare: number };
+
+export type Bar = { what: string; bar: string; measured: string; met: boolean | null };
+
+export type Results = {
+  machine: Record<string, string>;
+  loads: LoadRow[];
+  store: StoreRow[];
+  creates: CreateRow[];
+  imports: ImportRow[];
+  http: HttpRow[];
+  fairness: FairnessRow[];
+  webhooks: WebhookRow[];
+  bars: Bar[];
+};

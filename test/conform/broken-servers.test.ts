@@ -1,0 +1,56 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect } from 'chai';
+import { sandpit } from '../helpers/processes/process.ts';
+
+describe('sandpit conform, against a server that', () => {
+  const failing = async (listener: RequestListener, ...args: string[]) => {
+    const odd = createServer(listener).listen(0, '127.0.0.1');
+    await once(odd, 'listening');
+    const { port } = odd.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    const result = await sandpit(['conform', '--url', url, '--api-key', 'k', '--existing', ...args]);
+    odd.closeAllConnections();
+    odd.close();
+    expect(result.code).to.equal(1);
+    expect(result.stderr).to.match(/^sandpit: .+\n$/);
+    return result;
+  };
+  const list = (res: ServerResponse) => void res.setHeader('Content-Type', 'application/json').end('[]');
+
+  it('hangs up, says so for each rule and goes on', async () => {
+    let seen = 0;
+    const { stdout } = await failing((req, res) => void (seen++ % 3 === 2 ? req.socket.destroy() : list(res)));
+    expect(stdout).to.match(/expected {2}an answer\n.*\n {6}got {7}GET http:\S+ could not be asked: /);
+    expect(stdout).to.match(/^pass {2}/m);
+  });
+
+  it('never answers, waits as long as told', async () => {
+    const { stderr } = await failing(() => {}, '--request-seconds', '1');
+    expect(stderr).to.contain('had no answer within 1 s');
+  });
+
+  it('redirects, does not follow', async () => {
+    const { stderr } = await failing((_req, res) => void res.writeHead(302, { location: '/elsewhere' }).end());
+    expect(stderr).to.contain('answered 302, a redirect, which is not followed');
+  });
+
+  it('answers nonsense, calls it that without letting it steer the terminal', async () => {
+    let seen = 0;
+    const nonsense: RequestListener = (_req, res) => void (seen++ > 0 ? res.end('\u001b[2J\u0000<html>') : list(res));
+    const { stdout } = await failing(nonsense, '--rule', 'list-array');
+    expect(stdout).to.contain('200 (no content type) \\u001b[2J\\u0000<html>');
+  });
+
+  it('limits the rate, waits and asks again', async () => {
+    let seen = 0;
+    const limited = (_req: unknown, res: ServerResponse) => {
+      if (seen++ % 2 === 0) return void res.writeHead(429, { 'retry-after': '0' }).end();
+      list(res);
+    };
+    const { stdout } = await failing(limited, '--rule', 'list-array', 'limit-below');
+    expect(stdout).to.match(/^pass {2}list-array/m);
+    expect(stdout).to.match(/got {7}200 \[\]\n\n1 passed, 1 failed/);
+  });
+});

@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { expect } from 'chai';
+import { makeCertificate } from '../helpers/certificate.ts';
+import { otherServer } from '../helpers/other-server.ts';
+import { sandpit } from '../helpers/processes/process.ts';
+
+const env = { SANDPIT_CONFORM_API_KEY: 'k' };
+
+describe('sandpit conform, when there is nothing to begin with, says of a server that', () => {
+  const html = { 'Content-Type': 'text/html' };
+  const answers: [string, number, OutgoingHttpHeaders, string][] = [
+    ['sends a page', 200, html, 'answered 200 with text/html that is not JSON: is this the right --url?'],
+    ['is busy', 503, { 'Retry-After': '7' }, 'answered 503: it is busy, try again in 7 s'],
+    ['limits the rate', 429, {}, 'answered 429: it is busy, try again later'],
+    ['limits it for an hour', 429, { 'Retry-After': '3600' }, 'answered 429: it is to be left alone for 3600 s'],
+    ['is broken', 500, html, 'answered 500: it has a failure of its own'],
+  ];
+  const open: (() => void)[] = [];
+  afterEach(() => {
+    for (const close of open.splice(0)) close();
+  });
+
+  for (const [name, status, headers, message] of answers) {
+    it(`${name}: ${message}`, async () => {
+      const server = await otherServer((_req, res) => {
+        res.writeHead(status, headers).end('<p>');
+        return true;
+      });
+      open.push(server.close);
+      for (const more of [[], ['--existing']]) {
+        const { code, stderr } = await sandpit(['conform', '--url', server.url, ...more], { env });
+        expect(code).to.equal(1);
+        expect(stderr).to.contain(`GET /v1/sessions/sandboxes ${message}`);
+        expect(stderr).to.match(/^sandpit: .+\n$/);
+      }
+    });
+  }
+
+  it('signs its own certificate: what to do about it', async () => {
+    const { cert, key, pem } = await makeCertificate();
+    const server = createTlsServer({ cert: pem, key: readFileSync(key) }, (_req, res) => res.end('[]'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const args = ['conform', '--existing', '--rule', 'list-array', '--url'];
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { stderr } = await sandpit([...args, url], { env });
+    expect(stderr).to.match(/_SELF_SIGNED_CERT: its certificate's authority, as PEM, goes into NODE_EXTRA_CA_CERTS\n$/);
+    const trusting = await sandpit([...args, url], { env: { ...env, NODE_EXTRA_CA_CERTS: cert } });
+    expect(trusting.stdout).to.match(/^pass {2}list-array/m);
+  });
+});

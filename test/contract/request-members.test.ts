@@ -1,0 +1,229 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { marksOf } from '../../app/contract/not-offered.ts';
+import { parametersOf, resolve, type Schema } from '../../spec/load.ts';
+import { bodyOf, type Call, encoded, filled, sampleOf } from '../abuse/helpers/samples.ts';
+import { startTestClient, type TestClient } from '../helpers/clients/test-client.ts';
+import { contract, operations } from '../helpers/contract.ts';
+
+const unknown = 'nobody_knows_this';
+
+/** RFC 6749, 3.2: an authorization server ignores parameters that it doesn't know. */
+const mayIgnore = ['create_access_token'];
+
+const calls: Call[] = operations.map((call) => ({ ...call, method: call.method.toUpperCase() }));
+const withBody = calls.filter(({ operation }) => bodyOf(operation) && !mayIgnore.includes(operation.operationId));
+
+type Planted = { value: unknown; place: (string | number)[] };
+
+/** Returns values of the schema that hold one unknown member, one for each object with known members, and where it is. */
+function planted(given: Schema): Planted[] {
+  const schema = resolve<Schema>(contract, given);
+  const { properties, additionalProperties: rest, items } = schema;
+  const below = (key: string | number, inner: Schema, around: (value: unknown) => unknown) =>
+    planted(inner).map(({ value, place }) => ({ value: around(value), place: [key, ...place] }));
+  if (items) return below(0, items, (value) => [value]);
+  if (typeof rest === 'object') return below('a', rest, (value) => ({ a: value }));
+  if (!properties) return [];
+  const whole = sampleOf(schema) as object;
+  const members = Object.entries(properties).flatMap(([name, member]) =>
+    below(name, member, (value) => ({ ...whole, [name]: value })),
+  );
+  return [{ value: { ...whole, [unknown]: 1 }, place: [unknown] }, ...members];
+}
+
+/** Where a test shows what a member does: every member that is known and not marked as not offered has to be here. */
+const shownBy: Record<string, string[]> = {
+  'contract/request-members.test.ts': ['UpdateVM.auto_suspend', 'UpdateVM.memory_mb', 'CreateVM.auto_suspend'],
+  'accounts/api-keys.test.ts': ['ApiKeyRequest.*'],
+  'accounts/auth.test.ts': ['PasswordGrant.grant_type', 'PasswordGrant.username', 'PasswordGrant.password'],
+  'e2b/fork.test.ts': ['SandboxForkRequest.*'],
+  'e2b/lifetime.test.ts': [
+    'SandboxRefreshRequest.duration',
+    ...['templateID', 'timeout', 'autoPause', 'autoPauseMemory', 'autoResume', 'secure'].map((n) => `NewSandbox.${n}`),
+    ...['allow_internet_access', 'network', 'metadata', 'envVars'].map((n) => `NewSandbox.${n}`),
+    ...['templateID', 'timeout', 'autoPause', 'autoPauseMemory', 'autoResume', 'secure'].map(
+      (n) => `NewSandboxV2.${n}`,
+    ),
+    ...['allow_internet_access', 'network', 'metadata', 'envVars'].map((n) => `NewSandboxV2.${n}`),
+  ],
+  'e2b/network-rules.test.ts': ['SandboxNetworkUpdate.*'],
+  'e2b/pause.test.ts': [
+    ...['ConnectSandbox.*', 'ConnectSandboxV2.*', 'ResumedSandbox.*', 'SandboxPauseRequest.memory'],
+    'SandboxTimeoutRequest.timeout',
+  ],
+  'e2b/snapshots.test.ts': ['SandboxSnapshotRequest.*'],
+  'instavm/dialect.test.ts': [
+    ...['Lifetime.*', 'CloneVM.vm_lifetime_seconds', 'SnapshotRequest.name', 'ApiKeyDescription.description'],
+    ...['oci_image', 'name', 'vcpu_count', 'memory_mb', 'type'].map((n) => `CreateSnapshot.${n}`),
+  ],
+  'instavm/sessions.test.ts': ['CreateSession.*', 'Kill.session_id'],
+  'sandpit/kill.test.ts': ['KillSandboxes.*'],
+  'test-mode/faults.test.ts': ['TestFault.*'],
+  'test-mode/control.test.ts': ['TestClockChange.*', 'TestUserRequest.*'],
+  'instavm/vms.test.ts': [
+    ...['vm_lifetime_seconds', 'memory_mb', 'vcpu_count', 'metadata', 'env'].map((n) => `CreateVM.${n}`),
+    'CreateVM.snapshot_id',
+  ],
+  'instavm/vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
+  'webhooks/endpoints.test.ts': [
+    ...['url', 'event_patterns', 'enabled'].flatMap((n) => [`NewWebhookEndpoint.${n}`, `WebhookEndpointChange.${n}`]),
+  ],
+  'webhooks/failing-endpoints.test.ts': [
+    'NewWebhookEndpoint.include_metadata',
+    'WebhookEndpointChange.include_metadata',
+  ],
+  'webhooks/deliveries.test.ts': ['NewWebhookEndpoint.description', 'WebhookEndpointChange.description'],
+};
+
+describe('what a request may hold', () => {
+  let client: TestClient;
+  before(async () => {
+    client = await startTestClient();
+  });
+  after(() => client.server.stop());
+
+  const send = ({ method, path, operation }: Call, value: unknown) => {
+    const { type = '' } = bodyOf(operation) ?? {};
+    const headers = { 'X-API-Key': client.server.apiKey, 'Content-Type': type };
+    return client.call(
+      method,
+      filled(path, () => 'i1'),
+      encoded(type, value),
+      headers,
+    );
+  };
+
+  for (const call of withBody) {
+    const { method, path, operation } = call;
+    it(`${method} ${path} refuses unknown members wherever they are, and says where`, async () => {
+      const all = planted(bodyOf(operation)?.schema ?? {});
+      expect(all).not.to.deep.equal([]);
+      for (const { value, place } of all) {
+        const { status, json } = await send(call, value);
+        const body: { message?: string; detail?: { loc: unknown; type: string }[] } = json();
+        const isE2b = operation.tags.some((tag) => tag.startsWith('e2b-'));
+        expect(status, JSON.stringify(value)).to.equal(isE2b ? 400 : 422);
+        if (isE2b) expect(body.message).to.contain(`body.${place.join('.')}: Extra inputs are not permitted`);
+        else expect(body.detail).to.deep.include(extraAt(place));
+      }
+    });
+  }
+
+  for (const call of calls) {
+    const { method, path, operation } = call;
+    const marks = marksOf(contract, operation);
+    if (marks.length === 0) continue;
+    it(`${method} ${path} answers 501 to what is known and not offered, names it, and takes it where it asks for nothing`, async () => {
+      const isE2b = operation.tags.some((tag) => tag.startsWith('e2b-'));
+      expect(operation.responses).to.have.property('501');
+      const schema = resolve<Schema>(contract, bodyOf(operation)?.schema ?? {});
+      // Never reached: only a public address may be a receiver.
+      const url = schema.properties?.url && { url: 'http://127.0.0.1/' };
+      const ask = (place: 'body' | 'query', name: string, value: unknown) =>
+        place === 'query'
+          ? client.call(method, `${path}?${name}=${value ?? ''}`)
+          : send(call, { ...(sampleOf(schema) as object), ...url, [name]: value });
+      for (const { place, name, reason } of marks) {
+        const message = `${name} is not offered: ${reason}`;
+        for (const something of place === 'query' ? ['x'] : ['x', true, 1, ['a'], { a: false }]) {
+          const { status, json } = await ask(place, name, something);
+          expect([status, json()]).to.deep.equal([501, isE2b ? { code: 501, message } : { detail: message }]);
+        }
+        for (const nothing of place === 'query' ? [''] : [null, false, '', [], {}]) {
+          const idle = await ask(place, name, nothing);
+          expect(idle.status, name).to.be.below(500);
+          expect(idle.status < 400 || !idle.text.includes(name), idle.text).to.equal(true);
+        }
+      }
+    });
+  }
+
+  it('every member that is known and offered has a test that shows what it does', () => {
+    const known = calls.flatMap(({ operation }) => {
+      const { schema = {} } = bodyOf(operation) ?? {};
+      const name = schema.$ref?.split('/').at(-1) ?? '';
+      const { properties = {} } = resolve<Schema>(contract, schema);
+      const offered = Object.keys(properties).filter((member) => !properties[member]?.['x-not-offered']);
+      return offered.map((member) => `${name}.${member}`);
+    });
+    const files = Object.entries(shownBy);
+    const unshown = [...new Set(known)].filter((whole) => {
+      const [schema = '', member = ''] = whole.split('.');
+      if (whole === 'PasswordGrant.scope') return false; // RFC 6749, 3.3: it may be ignored.
+      return !files.some(
+        ([file, members]) =>
+          (members.includes(whole) || members.includes(`${schema}.*`)) &&
+          readFileSync(new URL(`../${file}`, import.meta.url), 'utf8').includes(member),
+      );
+    });
+    expect(unshown).to.deep.equal([]);
+  });
+
+  it('every operation that declares 501 for what it is asked marks what that is', () => {
+    for (const { operation } of calls) {
+      const isOfMachine = operation.tags.includes('e2b-envd');
+      if (isOfMachine) continue;
+      const isMarked = marksOf(contract, operation).length > 0;
+      expect('501' in operation.responses, operation.operationId).to.equal(isMarked);
+    }
+  });
+
+  it('a query parameter that is taken is declared with a schema that says something, or marked', () => {
+    for (const { operation } of calls) {
+      for (const { name, in: place, schema, ...rest } of parametersOf(contract, operation)) {
+        if (place !== 'query' || rest['x-not-offered']) continue;
+        expect(Object.keys(schema), `${operation.operationId} ${name}`).not.to.deep.equal([]);
+      }
+    }
+  });
+
+  describe("InstaVM's members", () => {
+    type VM = { vm_id: string; memory_mb: number; status: string; end_at: string };
+    const vm = async (method: string, path: string, body?: object): Promise<VM> =>
+      (await client.call(method, path, body)).json();
+
+    it('auto_suspend pauses a sandbox at its end, set when it starts or later', async () => {
+      const at = await vm('POST', '/v1/vms', { auto_suspend: true, vm_lifetime_seconds: 20 });
+      const later = await vm('POST', '/v1/vms', { vm_lifetime_seconds: 20 });
+      const never = await vm('POST', '/v1/vms', { auto_suspend: true, vm_lifetime_seconds: 20 });
+      await vm('PATCH', `/v1/vms/${later.vm_id}`, { auto_suspend: true });
+      await vm('PATCH', `/v1/vms/${never.vm_id}`, { auto_suspend: false });
+      await client.steer('clock', { advance_seconds: 20 });
+      const statusOf = async ({ vm_id: id }: VM) => (await vm('GET', `/v1/vms/${id}`)).status;
+      const statuses = [await statusOf(at), await statusOf(later), await statusOf(never)];
+      expect(statuses).to.deep.equal(['paused', 'paused', 'killed']);
+    });
+
+    it('memory_mb changes the memory of a sandbox, is shown and recorded', async () => {
+      const { vm_id: id } = await vm('POST', '/v1/vms', { memory_mb: 512 });
+      expect(await vm('PATCH', `/v1/vms/${id}`, { memory_mb: 1024 })).to.include({ memory_mb: 1024 });
+      expect(await vm('GET', `/v1/vms/${id}`)).to.include({ memory_mb: 1024 });
+      const { events } = (await vm('GET', `/v1/audit/events?sandbox_id=${id}&kind=vm.updated`)) as never as {
+        events: { details: object }[];
+      };
+      expect(events[0]?.details).to.deep.equal({ changed: ['memory_mb'] });
+    });
+
+    it('an egress policy that allows nothing is refused: nothing would hold anything back', async () => {
+      const denied = { allow_public_repos: false, allow_http: false, allow_https: false, allowed_domains: [] };
+      const { status, text } = await client.call('POST', '/v1/vms', { egress_policy: denied });
+      expect([status, text]).to.satisfy(
+        ([code, words]: [number, string]) => code === 501 && words.includes('egress_policy is not offered'),
+      );
+    });
+
+    it('a snapshot of the system can be neither made nor is there one', async () => {
+      const made = await client.call('POST', '/v1/snapshots', { oci_image: 'x', type: 'system' });
+      expect([made.status, made.json()]).to.deep.equal([
+        501,
+        { detail: "type 'system' is not offered: every snapshot is a user's" },
+      ]);
+    });
+  });
+});
+
+/** Returns what a 422 says of the planted member. */
+function extraAt(place: Planted['place']) {
+  return { type: 'extra_forbidden', loc: ['body', ...place], msg: 'Extra inputs are not permitted', input: 1 };
+}

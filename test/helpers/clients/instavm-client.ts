@@ -1,0 +1,16 @@
+import { apiKey, type Caller, startApp } from '../server.ts';
+
+/** Boots an application with two callers and returns the calls of one of InstaVM's clients: alice's unless told otherwise. */
+export async function startInstavm() {
+  const app = await startApp();
+  const alice = await app.addUser('alice');
+  const bob = await app.addUser('bob');
+  return {
+    ...{ app, alice, bob },
+    get: (path: string, caller: Caller = alice) => app.http.get(path).set(apiKey(caller)),
+    post: (path: string, body?: object, caller: Caller = alice) => app.http.post(path).set(apiKey(caller)).send(body),
+    remove: (path: string, caller: Caller = alice) => app.http.delete(path).set(apiKey(caller)),
+  };
+}
+
+export type Instavm = Awaited<ReturnType<typeof startInstavm>>;

@@ -1,0 +1,13 @@
+import Database from 'better-sqlite3';
+import type { TestApp } from '../server.ts';
+
+/** Runs `work` while another connection keeps the app's database to itself. */
+export async function withWriteLock(app: TestApp, work: () => Promise<void>): Promise<void> {
+  const other = new Database(app.server.context.config.db);
+  try {
+    other.exec('begin immediate');
+    await work();
+  } finally {
+    other.close();
+  }
+}

@@ -1,0 +1,154 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** With this set, what runs as a process of its own, and every application that a test starts, is this file. */
+export const executable = process.env.TEST_EXECUTABLE;
+
+const main = fileURLToPath(new URL('../../../app/main.ts', import.meta.url));
+/** The command line that starts the program. */
+export const program = executable === undefined ? [process.execPath, main] : [executable];
+
+export type Result = { code: number | null; stdout: string; stderr: string };
+
+/** Runs `sandpit` to its end, as a process of its own. */
+export async function sandpit(
+  args: string[],
+  { env = {}, input = '', cwd = '/', stdout = 'pipe' }: Options = {},
+): Promise<Result> {
+  const child = start(args, { env, cwd, stdout });
+  child.stdin?.end(input);
+  const output = collect(child, stdout);
+  const [code] = await once(child, 'close');
+  return { code, ...output };
+}
+
+export type Serving = {
+  url: string;
+  output: Omit<Result, 'code'>;
+  pid: number;
+  signal: (signal: NodeJS.Signals) => void;
+  stop: (signal?: NodeJS.Signals) => Promise<number | null>;
+  /** Sets the clock of a process that was started with a channel. */
+  setClock: (time: number) => Promise<void>;
+};
+
+/** Starts `sandpit serve` on a free port and returns once it answers. Throws an Error when it ends first. */
+export function serve(args: string[], options: Options = {}): Promise<Serving> {
+  return listening('serve', args, options);
+}
+
+/** Starts `sandpit proxy` on a free port and returns once it answers. Throws an Error when it ends first. */
+export function proxy(args: string[], options: Options = {}): Promise<Serving> {
+  return listening('proxy', args, options);
+}
+
+async function listening(
+  command: string,
+  args: string[],
+  { env = {}, cwd = '/', withChannel = false, stdout = 'pipe' }: Options,
+): Promise<Serving> {
+  const child = start([command, '--port', '0', ...args], { env, cwd, withChannel, stdout });
+  const output = collect(child, stdout);
+  const closed = once(child, 'close').then(([code]) => code as number | null);
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stderr?.on('data', () => {
+      const [, found] = /answers on (\S+)/.exec(output.stderr) ?? [];
+      if (found) resolve(found);
+    });
+    closed.then(() => reject(new Error(`${command} ended: ${output.stderr}`)), reject);
+  });
+  const stop = (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal);
+    return closed;
+  };
+  const setClock = async (time: number) => {
+    child.send(time);
+    await once(child, 'message');
+  };
+  const signal = (name: NodeJS.Signals) => void child.kill(name);
+  return { url, output, pid: child.pid as number, signal, stop, setClock };
+}
+
+export type TestServer = {
+  url: string;
+  apiKey: string;
+  pid: number;
+  output: Omit<Result, 'code'>;
+  /** Returns the exit code. */
+  closeStdin: () => Promise<number | null>;
+  stop: (signal?: NodeJS.Signals) => Promise<number | null>;
+};
+
+/** Starts `sandpit serve --test` and returns once it has said where it is. Throws an Error when it ends first. */
+export async function serveTest(args: string[] = []): Promise<TestServer> {
+  const child = start(['serve', '--test', ...args], { env: {}, cwd: '/' });
+  const output = collect(child);
+  const closed = once(child, 'close').then(([code]) => code as number | null);
+  const ready = await new Promise<string>((resolve, reject) => {
+    child.stdout?.on('data', () => output.stdout.includes('\n') && resolve(output.stdout));
+    closed.then(() => reject(new Error(`serve --test ended: ${output.stderr}`)), reject);
+  });
+  return {
+    ...(JSON.parse(ready) as Pick<TestServer, 'url' | 'apiKey' | 'pid'>),
+    output,
+    closeStdin: () => {
+      child.stdin?.end();
+      return closed;
+    },
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return closed;
+    },
+  };
+}
+
+type Options = {
+  env?: Record<string, string>;
+  input?: string;
+  cwd?: string;
+  withChannel?: boolean;
+  /** An open file instead of a pipe that is read; 'unread' is a pipe that nobody reads. */
+  stdout?: number | 'pipe' | 'unread';
+};
+type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel' | 'stdout'>;
+
+/** Starts `sandpit` as a process of its own. */
+export function start(args: string[], { env, cwd, withChannel, stdout = 'pipe' }: Start): ChildProcess {
+  const stdio = ['pipe', stdout === 'unread' ? 'pipe' : stdout, 'pipe', ...(withChannel ? ['ipc'] : [])];
+  const [file = '', ...first] = program;
+  const child = spawn(file, [...first, ...args], {
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },
+    cwd,
+    stdio: stdio as ['pipe', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  return child;
+}
+
+const running = new Set<ChildProcess>();
+
+/** What one process has compiled the next ones need not. */
+const compiled = mkdtempSync(join(tmpdir(), 'sandpit-compiled-'));
+process.once('exit', () => rmSync(compiled, { recursive: true, force: true }));
+
+/** Called after the last test: what a test that failed has left running would keep mocha from ending. */
+export function killRunning(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+function collect(child: ChildProcess, stdout: Options['stdout'] = 'pipe'): Omit<Result, 'code'> {
+  const output = { stdout: '', stderr: '' };
+  if (stdout !== 'unread')
+    child.stdout?.on('data', (chunk) => {
+      output.stdout += chunk;
+    });
+  child.stderr?.on('data', (chunk) => {
+    output.stderr += chunk;
+  });
+  return output;
+}

@@ -1,0 +1,88 @@
+import { Agent, type IncomingMessage, type RequestListener, request, type ServerResponse } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { type Config, readConfig, settings } from '../../../app/config/config.ts';
+import { createLog } from '../../../app/log/log.ts';
+import type { SandpitServer } from '../../../app/server.ts';
+import { openStore } from '../../../db/sqlite/open.ts';
+import { loadContract } from '../../../spec/load.ts';
+import { type Serving, serve } from './process.ts';
+
+/**
+ * Starts the executable as a server and returns it in the shape of one in this process: its store is opened here as
+ * well, and requests are passed on to it once its clock shows what the test's shows.
+ */
+export async function startRemote(config: Partial<Config>, clock: { now: number }): Promise<Remote> {
+  const serving = await serve(flagsOf(config), { withChannel: true });
+  const whole = { ...readConfig({}, {}), ...config };
+  const now = () => clock.now;
+  const store = openStore(whole.db);
+  const agent = new Agent({ keepAlive: true });
+  const server = {
+    app: forward(serving, clock, agent),
+    context: {
+      config: whole,
+      contract: loadContract(),
+      store,
+      log: createLog('silent', { write: () => {} }),
+      now,
+      keyUse: new Map(),
+    },
+    start: async () => serving.url,
+    close: async () => {
+      agent.destroy();
+      await serving.stop();
+      await store.close();
+    },
+  };
+  return { server: server as unknown as SandpitServer, log: () => serving.output.stdout };
+}
+
+type Remote = { server: SandpitServer; log: () => string };
+
+function flagsOf(config: Partial<Config>): string[] {
+  return Object.entries(config).flatMap(([name, value]) => [`--${settings[name as keyof Config].flag}`, textOf(value)]);
+}
+
+/** Networks are an address and the length of a prefix each; a rate is a count per second or minute. */
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return value.map((item) => (Array.isArray(item) ? item.join('/') : item)).join(',');
+  if (!isRate(value)) return String(value);
+  return `${value.count}/${value.milliseconds === 1000 ? 's' : 'm'}`;
+}
+
+function isRate(value: unknown): value is NonNullable<Config['rateLimit']> {
+  return typeof value === 'object' && value !== null && 'milliseconds' in value;
+}
+
+function forward(serving: Serving, clock: { now: number }, agent: Agent): RequestListener {
+  let shown = Number.NaN;
+  const pass = async (req: IncomingMessage, res: ServerResponse) => {
+    if (shown !== clock.now) {
+      shown = clock.now;
+      await serving.setClock(shown);
+    }
+    const { hostname, port } = new URL(serving.url);
+    const { method = '', url = '', rawHeaders } = req;
+    const passed = request({ hostname, port, agent, method, path: url, headers: rawHeaders });
+    passed.on('response', async (answer) => {
+      for (const [name, value] of pairsOf(answer.rawHeaders)) if (!isOfConnection(name)) res.appendHeader(name, value);
+      res.statusCode = answer.statusCode ?? 500;
+      res.end(await buffer(answer));
+    });
+    // It answers some requests before it has all of them.
+    passed.on('error', () => res.destroy());
+    req.pipe(passed);
+  };
+  return (req, res) => void pass(req, res);
+}
+
+function pairsOf(rawHeaders: string[]): [string, string][] {
+  return rawHeaders.flatMap((name, at) => (at % 2 === 0 ? [[name, rawHeaders[at + 1] ?? '']] : [])) as [
+    string,
+    string,
+  ][];
+}
+
+function isOfConnection(name: string): boolean {
+  return /^(connection|keep-alive|transfer-encoding|date)$/i.test(name);
+}
