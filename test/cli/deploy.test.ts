@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { readPage } from '../docs/marked.ts';
 import { executable, sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
@@ -35,9 +35,8 @@ describe('what a deployment needs', () => {
     expect(said).to.match(/^Sandpit runs on Node 24, .*20\.20\.2.*without --omit=optional.*\n$/);
   });
 
-  it('the README names one database, the one of the unit: a command word for word makes no other', () => {
-    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-    const named = [...readme.matchAll(/\/var\/lib\/[\w./-]+\.db/g)].map(([file]) => file);
+  it('OPERATING.md names one database, the one of the unit, so that a pasted command makes no other', () => {
+    const named = [...readPage('OPERATING.md').matchAll(/\/var\/lib\/[\w./-]+\.db/g)].map(([file]) => file);
     expect(named).to.have.length.above(1);
     expect(new Set(named)).to.deep.equal(new Set(['/var/lib/sandpit/sandpit.db']));
   });

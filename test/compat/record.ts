@@ -1,4 +1,8 @@
+import type { Part } from '../docs/marked.ts';
 import type { Client } from './clients.ts';
+
+/** Where the table stands. */
+export const part: Part = { page: 'COMPATIBILITY.md', name: 'compatibility' };
 
 export type Result = 'yes' | 'not offered';
 type Entry = { client: Client; operation: string; result: Result | undefined };

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { ConfigError, readConfig, settings } from '../../app/config/config.ts';
 
@@ -80,15 +79,5 @@ describe('the configuration', () => {
     expect(() => readConfig({}, { SANDPIT_API_KEY: 'hush' }))
       .to.throw(ConfigError)
       .and.not.match(/hush/);
-  });
-});
-
-describe("the README's configuration table", () => {
-  it('has every setting as it is', () => {
-    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8').replace(/ +/g, ' ');
-    for (const { variable, flag, fallback, help } of Object.values(settings)) {
-      const preset = fallback === undefined ? '' : ` \`${fallback}\``;
-      expect(readme).to.contain(`| \`${variable}\` | \`--${flag}\` |${preset} | ${help} |`);
-    }
   });
 });

@@ -1,3 +1,4 @@
+import { type Part, tableOf } from '../docs/marked.ts';
 import { filterMutants } from './filters.ts';
 import { limitMutants } from './limits.ts';
 import type { Mutant } from './mutant.ts';
@@ -6,10 +7,14 @@ import { shapeMutants } from './shapes.ts';
 
 export const mutants: Mutant[] = [...shapeMutants, ...limitMutants, ...filterMutants, ...refusalMutants];
 
-/** Returns the table of what is wrong with each and the rule that catches it, in Markdown. */
+/** Where the table stands. */
+export const part: Part = { page: 'CONTRACT-TESTING.md', name: 'mutants' };
+
+/** Returns a table in Markdown: each mutant, what is wrong with it, and the rule that catches it. */
 export function mutantTable(): string {
-  const cells = mutants.map(({ name, wrong, rule }) => [name, wrong, `\`${rule}\``]);
-  return [['mutant', 'what is wrong', 'caught by'], ['---', '---', '---'], ...cells]
-    .map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
-    .join('\n');
+  const rows = mutants.map(({ name, wrong, rule }) => [name, wrong, `\`${rule}\``]);
+  return tableOf(
+    ['mutant', 'what is wrong', 'caught by'],
+    rows.map((row) => row.map((cell) => cell.replaceAll('|', '\\|'))),
+  );
 }

@@ -1,0 +1,38 @@
+import { settings } from '../../app/config/config.ts';
+import { marksOf } from '../../app/contract/not-offered.ts';
+import { loadContract, operationsOf } from '../../spec/load.ts';
+import { type Part, tableOf } from './marked.ts';
+
+/** The parts of pages that are generated from the program: what to write there. */
+export const generated: { part: Part; text: () => string }[] = [
+  { part: { page: 'OPERATING.md', name: 'settings' }, text: settingsTable },
+  { part: { page: 'COMPATIBILITY.md', name: 'not offered' }, text: notOfferedTable },
+];
+
+function settingsTable(): string {
+  const rows = Object.values(settings).map(({ variable, flag, fallback, help }) => [
+    `\`${variable}\``,
+    `\`--${flag}\``,
+    fallback === undefined ? '' : `\`${fallback}\``,
+    help,
+  ]);
+  return tableOf(['variable', 'flag of `serve`', 'default', 'meaning'], rows);
+}
+
+/** Members and parameters that clients know and that Sandpit answers with 501, each reason with the operations it is for. */
+function notOfferedTable(): string {
+  const contract = loadContract();
+  const marks = operationsOf(contract).flatMap(({ method, path, operation }) =>
+    marksOf(contract, operation).map(({ name, reason }) => ({
+      name,
+      reason,
+      where: `\`${method.toUpperCase()} ${path}\``,
+    })),
+  );
+  const byMeaning = Map.groupBy(marks, ({ name, reason }) => `\`${name}\`|${reason}`);
+  const rows = [...byMeaning].map(([meaning, of]) => {
+    const [name = '', reason = ''] = meaning.split('|');
+    return [name, of.map(({ where }) => where).join(', '), reason];
+  });
+  return tableOf(['what', 'where', 'why'], rows);
+}

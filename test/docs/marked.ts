@@ -1,0 +1,48 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+
+/**
+ * The generated part of a page: what stands between `<!-- name: command -->` and `<!-- end -->`, where `command` is the
+ * one that writes it.
+ */
+export type Part = { page: string; name: string };
+
+/** Returns the text of a page at the top of the repository, e.g. `README.md`. */
+export function readPage(page: string): string {
+  return readFileSync(urlOf(page), 'utf8');
+}
+
+/** Returns the part as the page has it, trimmed. Throws an Error if the page has no such part. */
+export function partOf({ page, name }: Part): string {
+  const [, , part] = markedBy(name).exec(readPage(page)) ?? [];
+  if (part === undefined) throw new Error(`${page} has no part between <!-- ${name}: ... --> and <!-- end -->`);
+  return part.trim();
+}
+
+/** Throws an Error with the expected text if the page has another one. */
+export function requirePart(part: Part, expected: string): void {
+  if (partOf(part) !== expected) throw new Error(`${part.page} must have this part "${part.name}":\n\n${expected}\n`);
+}
+
+/** Writes the part into the page. Returns whether the page had another one. */
+export function writePart(part: Part, text: string): boolean {
+  if (partOf(part) === text) return false;
+  const page = readPage(part.page).replace(
+    markedBy(part.name),
+    (_, begin: string) => `${begin}\n${text}\n<!-- end -->`,
+  );
+  writeFileSync(urlOf(part.page), page);
+  return true;
+}
+
+/** Returns rows of cells as a table in Markdown, under these headings. */
+export function tableOf(headings: string[], rows: string[][]): string {
+  return [headings, headings.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+function markedBy(name: string): RegExp {
+  return new RegExp(`(<!-- ${name}: [^\\n]* -->)\\n(.*?)<!-- end -->`, 's');
+}
+
+function urlOf(page: string): URL {
+  return new URL(`../../${page}`, import.meta.url);
+}
