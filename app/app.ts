@@ -6,11 +6,11 @@ import { refuseBadId, refuseFilterToo, sessionsRoutes } from './api/instavm/sess
 import { snapshotsRoutes } from './api/instavm/snapshots.ts';
 import { vmsRoutes } from './api/instavm/vms.ts';
 import { apiKeysRoutes } from './api/sandpit/api-keys.ts';
-import { docsRoutes } from './api/sandpit/docs.ts';
 import { auditRoutes } from './api/sandpit/audit.ts';
-import { bulkRoutes } from './api/sandpit/bulk.ts';
-import { systemRoutes } from './api/sandpit/system.ts';
 import { authRoutes } from './api/sandpit/auth.ts';
+import { bulkRoutes } from './api/sandpit/bulk.ts';
+import { docsRoutes } from './api/sandpit/docs.ts';
+import { systemRoutes } from './api/sandpit/system.ts';
 import { webhooksRoutes } from './api/sandpit/webhooks.ts';
 import { injectFaults, recordRequests, type TestMode } from './api/test-mode/mode.ts';
 import { testRoutes } from './api/test-mode/routes.ts';

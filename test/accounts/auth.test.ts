@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sweep } from '../../app/jobs/sweeper.ts';
+import { sweep } from '../../app/jobs/tasks.ts';
 import { listApiKeys, revokeApiKey } from '../../db/accounts/credentials.ts';
 import { deleteUser, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';

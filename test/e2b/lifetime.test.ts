@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sweep } from '../../app/jobs/sweeper.ts';
+import { sweep } from '../../app/jobs/tasks.ts';
 import { type E2b, shareE2b, timeAt, unknown } from '../helpers/clients/e2b-client.ts';
 import { type Caller, clientOf, type TestApp } from '../helpers/server.ts';
 

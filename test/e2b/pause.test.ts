@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { sweep } from '../../app/jobs/sweeper.ts';
+import { sweep } from '../../app/jobs/tasks.ts';
 import { type E2b, shareE2b, timeAt, unknown } from '../helpers/clients/e2b-client.ts';
 import { type Caller, clientOf, itHere, type TestApp } from '../helpers/server.ts';
 

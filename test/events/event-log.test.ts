@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { prune, sweep } from '../../app/jobs/sweeper.ts';
+import { prune, sweep } from '../../app/jobs/tasks.ts';
 import { EventFeed } from '../../db/events/feed.ts';
 import { eventKinds } from '../../db/events/kinds.ts';
 import { allEvents, deleteOldEvents, type Event, listEvents } from '../../db/events/log.ts';

@@ -121,8 +121,8 @@ EXPLAINED = [
     Explained(
         REFUSED,
         "POST /_test/faults",
-        "422 .*(the contract has no operation|no answer to these requests has such a member|headers and a body are sent with"
-        "|a status below 400 is sent with a body|an answer [0-9]+ has no body|can not be sent)",
+        "422 .*(the contract has no operation|no response to these requests has this member|headers and a body need a status"
+        "|a status below 400 needs a body|a response with status [0-9]+ has no body|can not be sent)",
         "A fault that can't happen is refused, which depends on the whole contract; the description says so.",
     ),
 ]

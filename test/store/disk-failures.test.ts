@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { sweep } from '../../app/jobs/sweeper.ts';
+import { sweep } from '../../app/jobs/tasks.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';
 import { apiKey, type Caller, clientOf, shareApp } from '../helpers/server.ts';
 

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { prune, sweep } from '../../app/jobs/sweeper.ts';
+import { prune, sweep } from '../../app/jobs/tasks.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';
 import { apiKey, clientOf, itHere, startApp, startTime } from '../helpers/server.ts';
 

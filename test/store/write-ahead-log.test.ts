@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { walShrinker } from '../../app/jobs/sweeper.ts';
+import { walShrinker } from '../../app/jobs/tasks.ts';
 import { exportSandboxes } from '../../db/sandboxes/export.ts';
 import { maxIdleWalBytes } from '../../db/sqlite/driver.ts';
 import { sandpit, start } from '../helpers/processes/process.ts';

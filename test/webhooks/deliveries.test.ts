@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Webhook } from 'standardwebhooks';
-import { prune } from '../../app/jobs/sweeper.ts';
+import { prune } from '../../app/jobs/tasks.ts';
 import { afterAttempt } from '../../app/webhooks/retry.ts';
 import { local, type Message, Receiver, useHooks } from '../helpers/clients/webhook-client.ts';
 import { serve } from '../helpers/processes/process.ts';

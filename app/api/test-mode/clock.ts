@@ -1,17 +1,18 @@
 export type ClockChange = {
-  /** milliseconds since 1970 to set it to */
+  /** The new time, in milliseconds since 1970. */
   to: number;
-  /** whether it stands still from then on; as before unless given */
+  /** Whether the clock stands still from then on (default: unchanged). */
   isFrozen?: boolean | undefined;
 };
 
-/** A clock that a test sets, moves and stops. It begins as the machine's, or standing still at a given time. */
+/** A clock that a test can set, advance and freeze. */
 export class TestClock {
   readonly #systemNow: () => number;
   readonly #start: number | null;
   #frozenAt: number | null;
   #offset = 0;
 
+  /** `start` is where the clock stands still at first; with null it runs with `systemNow`. */
   constructor(systemNow: () => number, start: number | null) {
     this.#systemNow = systemNow;
     this.#start = start;
@@ -31,7 +32,7 @@ export class TestClock {
     this.#offset = time - this.#systemNow();
   }
 
-  /** Has it be what it was at first. */
+  /** Returns the clock to its initial state. */
   reset(): void {
     this.#frozenAt = this.#start;
     this.#offset = 0;

@@ -3,62 +3,69 @@ import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { methodOf, patternWithStars } from './faults.ts';
 
-type Recorded = components['schemas']['TestRequests']['requests'][number];
-type Noted = Omit<Recorded, 'body'> & { bytes: () => Buffer; user: number | null };
+type RecordedRequest = components['schemas']['TestRequests']['requests'][number];
+type Entry = Omit<RecordedRequest, 'body'> & { bytes: () => Buffer; userId: number | null };
 
-/** Which requests: a user's own, or with null everybody's; with a method and a path if they are given. */
-export type Wanted = { user: number | null; method?: string | undefined; path?: string | undefined };
+/** Selects a user's requests (with null, all), optionally of one method or path. */
+export type RequestFilter = { userId: number | null; method?: string | undefined; path?: string | undefined };
 
-/** The contract's description names both. */
+/** The contract's description of `TestRequests` states both limits. */
 const maxRequests = 1000;
 const maxBodyBytes = 65_536;
 
-/** What clients have sent: the newest requests, oldest first. */
+/** The newest requests that clients have sent, oldest first. */
 export class Recording {
-  #requests: Noted[] = [];
+  #entries: Entry[] = [];
 
-  list(wanted: Wanted): Recorded[] {
-    return this.#requests
-      .filter(matching(wanted))
-      .map(({ bytes, user: _, ...request }) => ({ ...request, body: bytes().toString() }));
+  list(filter: RequestFilter): RecordedRequest[] {
+    return this.#entries
+      .filter(matcher(filter))
+      .map(({ bytes, userId: _, ...request }) => ({ ...request, body: bytes().toString() }));
   }
 
-  clear(wanted: Wanted): void {
-    const isWanted = matching(wanted);
-    this.#requests = this.#requests.filter((request) => !isWanted(request));
+  clear(filter: RequestFilter): void {
+    const matches = matcher(filter);
+    this.#entries = this.#entries.filter((entry) => !matches(entry));
   }
 
   /**
-   * Notes a request, its body as it comes and, once it is over, the status of its answer. Returns the note, in which the
-   * user is still to be put.
+   * Records a request, its body as it arrives and, at the end, the status of its response.
+   * Returns the entry; the caller sets its `userId`.
    */
-  add(req: Request, res: Response, now: number): { user: number | null } {
+  add(req: Request, res: Response, now: number): { userId: number | null } {
     const { method, originalUrl: url, path } = req;
-    const headers = req.headers as Record<string, string | string[]>;
-    const bytes = keepBody(req);
-    const at = isoTime(now);
-    const entry: Noted = { method, url, path, headers: { ...headers }, bytes, status: null, at, user: null };
-    this.#requests.push(entry);
-    if (this.#requests.length > maxRequests) this.#requests.shift();
+    const entry: Entry = {
+      method,
+      url,
+      path,
+      headers: { ...(req.headers as Record<string, string | string[]>) },
+      bytes: keepBody(req),
+      status: null,
+      at: isoTime(now),
+      userId: null,
+    };
+    this.#entries.push(entry);
+    if (this.#entries.length > maxRequests) this.#entries.shift();
     res.once('close', () => {
       if (res.headersSent) entry.status = res.statusCode;
-      // A session is started with a key in its body.
-      entry.user ??= req.principal?.user.id ?? null;
+      // POST /v1/sessions/session has the API key in its body, so its user is known only now.
+      entry.userId ??= req.principal?.user.id ?? null;
     });
     return entry;
   }
 }
 
-function matching({ user, method, path }: Wanted): (request: Noted) => boolean {
+function matcher({ userId, method, path }: RequestFilter): (entry: Entry) => boolean {
   const pattern = patternWithStars(path ?? '*');
   const only = methodOf(method);
-  return (request) =>
-    (user ?? request.user) === request.user &&
-    (only ?? request.method) === request.method &&
-    pattern.test(request.path);
+  return (entry) =>
+    (userId ?? entry.userId) === entry.userId && (only ?? entry.method) === entry.method && pattern.test(entry.path);
 }
 
-/** Listening for the body would start it flowing before whoever reads it is there: what is put into the stream is noted. */
+/**
+ * Returns a function that returns the body's first 64 KiB, as received so far. It intercepts
+ * `push`: a listener for `data` would start the stream before the body parser listens.
+ */
 function keepBody(req: Request): () => Buffer {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -66,7 +73,7 @@ function keepBody(req: Request): () => Buffer {
   req.push = (chunk, encoding) => {
     if (Buffer.isBuffer(chunk) && size < maxBodyBytes) {
       const kept = chunk.subarray(0, maxBodyBytes - size);
-      // A copy: node uses the memory again.
+      // Copied, because Node reuses the chunk's memory.
       chunks.push(Buffer.from(kept));
       size += kept.length;
     }

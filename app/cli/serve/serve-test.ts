@@ -7,7 +7,7 @@ import { repeatRandomness } from '../../../db/random.ts';
 import { emptyStore } from '../../../db/sqlite/empty.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { createTestMode } from '../../api/test-mode/mode.ts';
-import { findOrCreateUser } from '../../api/test-mode/routes.ts';
+import { findOrCreateUser } from '../../api/test-mode/users.ts';
 import { type Config, ConfigError, readConfig } from '../../config/config.ts';
 import { readNetworks } from '../../http/addresses.ts';
 import { isLoopback } from '../../http/loopback.ts';
