@@ -4,7 +4,7 @@ import type { EventFeed } from '../db/events/feed.ts';
 import type { Store } from '../db/sqlite/open.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
-import type { Config } from './config/config.ts';
+import type { Config } from './config/settings.ts';
 
 /** What handlers and background jobs work with. It is built once, complete, and never changes. */
 export type Context = {

@@ -12,7 +12,6 @@ import { proxyCommand } from './cli/proxy.ts';
 import { serveCommand } from './cli/serve/serve.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
-import { setVariables } from './config/config.ts';
 import { misspeltWarnings } from './config/misspelt.ts';
 import { Output } from './terminal/output.ts';
 import { printable } from './terminal/printable.ts';
@@ -35,7 +34,7 @@ function createProgram(terminal: Terminal): Command {
     throw new CommanderError(0, 'sandpit.version', '');
   });
   program.hook('preAction', () => {
-    for (const warning of misspeltWarnings(setVariables())) terminal.stderr.write(`${printable(warning)}\n`);
+    for (const warning of misspeltWarnings()) terminal.stderr.write(`${printable(warning)}\n`);
   });
   serveCommand(program, terminal);
   usersCommand(program, terminal);

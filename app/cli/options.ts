@@ -3,7 +3,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StoreError } from '../../db/errors.ts';
 import { openStore, type Store, settle } from '../../db/sqlite/open.ts';
 import { hasLogFile } from '../../db/sqlite/open-mark.ts';
-import { type Config, readConfig, settings } from '../config/config.ts';
+import { readConfig } from '../config/config.ts';
+import { type Config, settings } from '../config/settings.ts';
 
 /** Gives the command a flag for each of the named settings. */
 export function addSettings(command: Command, names: (keyof Config)[]): Command {

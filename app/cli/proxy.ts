@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { address, integer } from '../config/readers.ts';
-import { hostOf } from '../http/addresses.ts';
-import { isLoopback } from '../http/loopback.ts';
+import { hostOf, isLoopback } from '../http/addresses.ts';
 import { LineOutput } from '../log/line-output.ts';
 import type { Summary } from '../proxy/report.ts';
 import { jsonLine } from '../terminal/printable.ts';

@@ -1,9 +1,16 @@
 import { closest } from 'fastest-levenshtein';
-import { variables } from './config.ts';
+import { conformVariables } from './conform.ts';
+import { settings } from './settings.ts';
 
-/** Returns a warning for each variable that looks like a setting and is none, with the nearest that is one. */
-export function misspeltWarnings(names: string[]): string[] {
-  return names
+/** Every environment variable that the program reads. */
+const variables: string[] = [
+  ...Object.values(settings).map(({ variable }) => variable),
+  ...Object.values(conformVariables),
+];
+
+/** Returns a warning for each `SANDPIT_` variable that is no setting, with the most similar setting. */
+export function misspeltWarnings(env: NodeJS.ProcessEnv = process.env): string[] {
+  return Object.keys(env)
     .filter((name) => name.startsWith('SANDPIT_') && !variables.includes(name))
-    .map((name) => `Warning: ${name} is no setting and is ignored. Is ${closest(name, variables)} meant?`);
+    .map((name) => `Warning: ${name} is not a setting and is ignored. Did you mean ${closest(name, variables)}?`);
 }

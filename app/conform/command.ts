@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { type ConformTarget, readConformTarget } from '../config/config.ts';
+import { type ConformTarget, readConformTarget } from '../config/conform.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { junitXml } from './report/junit.ts';

@@ -3,7 +3,7 @@ import cors from 'cors';
 import type { Express, RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Contract } from '../../spec/load.ts';
-import type { Config } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 
 const year = 31_536_000;
 const policy = 'Content-Security-Policy';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Response } from 'express';
 import type { Turns } from '../../db/turns.ts';
-import type { Config } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 import { jsonTypeFor, sendJson } from './json.ts';
 
 /** A larger array is sent in pieces of this many UTF-16 units. */

@@ -1,6 +1,6 @@
 import type { Express, Request, Response } from 'express';
 import { maxDepth, parseJson } from '../../db/json/json.ts';
-import type { Config } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 import { isE2b } from './dialect.ts';
 
 /** From this length on (UTF-16 units), `res.end` would walk a text twice: it gets bytes instead. */

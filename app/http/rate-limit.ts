@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { Request } from 'express';
 import { ipKeyGenerator } from 'express-rate-limit';
-import type { Rate } from '../config/network.ts';
+import type { Rate } from '../config/network-readers.ts';
 import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
 

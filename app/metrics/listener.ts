@@ -2,10 +2,10 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Config, ConfigError } from '../config/config.ts';
+import { ConfigError } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 import type { Context } from '../context.ts';
-import { hostOf, urlOf } from '../http/addresses.ts';
-import { isLoopback } from '../http/loopback.ts';
+import { hostOf, isLoopback, urlOf } from '../http/addresses.ts';
 import type { Collected } from './registry.ts';
 
 /** Scrapers are few and quick. */

@@ -255,7 +255,7 @@ describe('sandpit', () => {
     expect(names).to.have.members(steering.map((text) => `a${text}b`));
   });
 
-  it('warns of a variable that is no setting, and names the nearest that is', async () => {
+  it('warns about a SANDPIT_ variable that is not a setting, and suggests the most similar one', async () => {
     await runs('users', 'create', 'alice');
     const env = {
       SANDPIT_DB: db,
@@ -269,8 +269,8 @@ describe('sandpit', () => {
       0,
       [
         '',
-        'Warning: SANDPIT_CONFROM_URL is no setting and is ignored. Is SANDPIT_CONFORM_URL meant?',
-        'Warning: SANDPIT_PROT is no setting and is ignored. Is SANDPIT_PORT meant?',
+        'Warning: SANDPIT_CONFROM_URL is not a setting and is ignored. Did you mean SANDPIT_CONFORM_URL?',
+        'Warning: SANDPIT_PROT is not a setting and is ignored. Did you mean SANDPIT_PORT?',
       ],
     ]);
   });

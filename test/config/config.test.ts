@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { ConfigError, readConfig, settings } from '../../app/config/config.ts';
+import { ConfigError, readConfig } from '../../app/config/config.ts';
+import { settings } from '../../app/config/settings.ts';
 
 describe('the configuration', () => {
   it('takes flags over the environment over defaults', () => {

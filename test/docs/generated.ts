@@ -1,4 +1,4 @@
-import { settings } from '../../app/config/config.ts';
+import { settings } from '../../app/config/settings.ts';
 import { marksOf } from '../../app/contract/not-offered.ts';
 import { loadContract, operationsOf } from '../../spec/load.ts';
 import { type Part, tableOf } from './marked.ts';

@@ -253,7 +253,7 @@ describe('metrics', () => {
         const { code, stderr } = await sandpit(['serve', '--db', file, '--metrics-port', '0', '--metrics-host', host]);
         expect(code).to.equal(1);
         expect(stderr).to.equal(
-          `sandpit: metrics on ${host} could be read by other machines: set SANDPIT_METRICS_TOKEN, or leave SANDPIT_METRICS_HOST at 127.0.0.1\n`,
+          `sandpit: other machines could read the metrics on ${host}: set SANDPIT_METRICS_TOKEN, or leave SANDPIT_METRICS_HOST at 127.0.0.1\n`,
         );
       }
       expect(() => new Database(file, { fileMustExist: true }), 'nothing was made').to.throw();

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
-import { type AllowedNetworks, readNetworks } from '../../app/http/addresses.ts';
+import { type Networks, networks } from '../../app/config/network-readers.ts';
 import { AddressRefused, guardedLookup, requireReachable } from '../../app/webhooks/request/address.ts';
 import { type Delivery, useHooks } from '../helpers/clients/webhook-client.ts';
 import { operations } from '../helpers/contract.ts';
@@ -92,21 +92,21 @@ describe("webhooks' endpoints and deliveries", () => {
     }
     for (const address of ['93.184.216.34', '168.63.129.17', '2000::1', '2606:2800:220:1::1', '::ffff:93.184.216.34'])
       requireReachable(address, []);
-    requireReachable('168.63.129.16', readNetworks('168.63.129.16'));
-    const allowed = readNetworks('10.0.0.0/8, fd00::/8,127.0.0.1');
+    requireReachable('168.63.129.16', networks('168.63.129.16'));
+    const allowed = networks('10.0.0.0/8, fd00::/8,127.0.0.1');
     for (const address of ['10.255.0.1', 'fd12::1', '127.0.0.1', '::ffff:10.0.0.1']) requireReachable(address, allowed);
     expect(() => requireReachable('127.0.0.2', allowed)).to.throw(/not public/);
     for (const text of ['', 'localhost', '8', '10.0.0.0/33', '10.0.0.0/8,', '::ffff:10.0.0.0/104'])
-      expect(() => readNetworks(text), text).to.throw();
+      expect(() => networks(text), text).to.throw();
   });
 
   it('are refused what a name leads to when they are sent', async () => {
-    const asked = (allowed: AllowedNetworks) =>
+    const asked = (allowed: Networks) =>
       new Promise((resolve) =>
         guardedLookup(allowed)('localhost', { all: true }, (error, found) => resolve(error ?? found)),
       );
     expect(await asked([])).to.be.instanceOf(AddressRefused);
-    expect(await asked(readNetworks('127.0.0.0/8,::1'))).to.be.an('array');
+    expect(await asked(networks('127.0.0.0/8,::1'))).to.be.an('array');
   });
 
   it('404: of another owner, or that are not there', async () => {

@@ -2,7 +2,7 @@ import { createSocket, type RemoteInfo } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { readNetworks } from '../../app/http/addresses.ts';
+import { networks } from '../../app/config/network-readers.ts';
 import { AddressRefused, guardedLookup } from '../../app/webhooks/request/address.ts';
 import { itHere } from '../helpers/server.ts';
 
@@ -46,7 +46,7 @@ describe('names that webhooks are sent to', () => {
     server.close();
   });
 
-  const lookUp = (name: string, allowed = readNetworks('127.0.0.0/8,::1')) =>
+  const lookUp = (name: string, allowed = networks('127.0.0.0/8,::1')) =>
     new Promise<unknown>((resolve) =>
       guardedLookup(allowed, servers)(name, { all: true }, (error, found) => resolve(error ?? found)),
     );

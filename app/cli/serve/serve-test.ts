@@ -8,9 +8,10 @@ import { emptyStore } from '../../../db/sqlite/empty.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { createTestMode } from '../../api/test-mode/mode.ts';
 import { findOrCreateUser } from '../../api/test-mode/users.ts';
-import { type Config, ConfigError, readConfig } from '../../config/config.ts';
-import { readNetworks } from '../../http/addresses.ts';
-import { isLoopback } from '../../http/loopback.ts';
+import { ConfigError, readConfig } from '../../config/config.ts';
+import { networks } from '../../config/network-readers.ts';
+import type { Config } from '../../config/settings.ts';
+import { isLoopback } from '../../http/addresses.ts';
 import { importLines, RecordImporter } from '../../import/import.ts';
 import { linesOf } from '../../import/json-lines.ts';
 import { openLog } from '../../log/log.ts';
@@ -65,7 +66,7 @@ function testConfig(flags: Record<string, unknown>): Config {
     loginAttempts: 1_000_000,
     shutdownSeconds: 0,
     // A test's own receiver is where the test is.
-    webhookAllow: readNetworks('127.0.0.0/8,::1'),
+    webhookAllow: networks('127.0.0.0/8,::1'),
     // Twice as long as a fault may keep a client waiting.
     requestSeconds: 60,
   });

@@ -3,7 +3,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
-import type { Config } from '../../config/config.ts';
+import type { Config } from '../../config/settings.ts';
 import { expressClasses } from '../../internals/express-classes.ts';
 import { urlOf } from '../addresses.ts';
 import { closeGently } from './bad-http.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
-import type { Config } from '../../config/config.ts';
+import type { Config } from '../../config/settings.ts';
 
 /** A certificate or key that can't be used; the message names the file. */
 export class CertificateError extends Error {

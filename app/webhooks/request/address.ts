@@ -1,7 +1,8 @@
 import type { LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { type AllowedNetworks, hostOf } from '../../http/addresses.ts';
+import type { Networks } from '../../config/network-readers.ts';
+import { hostOf } from '../../http/addresses.ts';
 import { addressesOf, type NameServers, nameServers } from './resolve.ts';
 
 /** What is given out of IPv6 (IANA, "IPv6 Global Unicast Address Assignments"); the rest leads nowhere, or where nobody meant it to. */
@@ -19,7 +20,7 @@ export class AddressRefused extends Error {
  * Throws AddressRefused for an address that only this machine or its network can reach (IANA's special-purpose
  * registries), unless it is allowed: whoever makes a webhook is not to reach through it what they can't reach themselves.
  */
-export function requireReachable(address: string, allowed: AllowedNetworks): void {
+export function requireReachable(address: string, allowed: Networks): void {
   const parsed = ipaddr.process(address);
   if (isPublic(parsed)) return;
   if (allowed.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network as never, bits)))
@@ -36,7 +37,7 @@ function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
  * Returns the URL. Throws AddressRefused for one that can't be sent to, as far as it tells by itself; what its name leads to
  * is asked at each sending.
  */
-export function requireSendable(text: string, allowed: AllowedNetworks): URL {
+export function requireSendable(text: string, allowed: Networks): URL {
   const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol)) throw new AddressRefused('it must be an http or https URL');
   if (url.username || url.password) throw new AddressRefused('it must hold no user name and no password');
@@ -47,7 +48,7 @@ export function requireSendable(text: string, allowed: AllowedNetworks): URL {
 }
 
 /** Returns what a connection asks for the addresses of a name: it gets all or, where one is refused, AddressRefused. */
-export function guardedLookup(allowed: AllowedNetworks, servers = nameServers): LookupFunction {
+export function guardedLookup(allowed: Networks, servers = nameServers): LookupFunction {
   return (name, options, answer) => {
     reachableOf(name, allowed, servers).then(
       (addresses) => {
@@ -60,7 +61,7 @@ export function guardedLookup(allowed: AllowedNetworks, servers = nameServers): 
   };
 }
 
-async function reachableOf(name: string, allowed: AllowedNetworks, servers: NameServers): Promise<LookupAddress[]> {
+async function reachableOf(name: string, allowed: Networks, servers: NameServers): Promise<LookupAddress[]> {
   const addresses = await addressesOf(name, servers);
   for (const { address } of addresses) requireReachable(address, allowed);
   return addresses;

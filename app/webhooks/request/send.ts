@@ -1,7 +1,8 @@
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
-import { type AllowedNetworks, reasonOf } from '../../http/addresses.ts';
+import type { Networks } from '../../config/network-readers.ts';
+import { reasonOf } from '../../http/addresses.ts';
 import { guardedLookup, requireSendable } from './address.ts';
 import type { Connections } from './connections.ts';
 
@@ -15,7 +16,7 @@ const maxAnswerMilliseconds = 1000;
 export type Message = { url: string; headers: Record<string, string>; body: string };
 
 export type Sending = {
-  allowed: AllowedNetworks;
+  allowed: Networks;
   connections: Connections;
   /** Ends the attempt; its reason, an Error, becomes the outcome. */
   signal: AbortSignal;

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { readNetworks } from '../../../app/http/addresses.ts';
+import { networks } from '../../../app/config/network-readers.ts';
 import { apiKey, type Caller, startApp, type TestApp } from '../server.ts';
 
 export type Message = {
@@ -49,7 +49,7 @@ export class Receiver {
 }
 
 /** Loopback is not public. */
-export const local = { webhookAllow: readNetworks('127.0.0.0/8') };
+export const local = { webhookAllow: networks('127.0.0.0/8') };
 
 export type Delivery = {
   id: string;

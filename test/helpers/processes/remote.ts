@@ -1,6 +1,7 @@
 import { Agent, type IncomingMessage, type RequestListener, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { type Config, readConfig, settings } from '../../../app/config/config.ts';
+import { readConfig } from '../../../app/config/config.ts';
+import { type Config, settings } from '../../../app/config/settings.ts';
 import { createLog } from '../../../app/log/log.ts';
 import type { SandpitServer } from '../../../app/server.ts';
 import { openStore } from '../../../db/sqlite/open.ts';
