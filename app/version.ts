@@ -1,4 +1,4 @@
-import { sqliteVersion } from '../db/sqlite/driver.ts';
+import { sqliteVersion } from '../db/sqlite/driver/connection.ts';
 import { isExecutable, readEmbedded } from '../spec/assets.ts';
 import { loadContract } from '../spec/load.ts';
 

@@ -8,7 +8,7 @@ import { cli } from '../../db/events/record.ts';
 import type { Clock } from '../../db/sandboxes/change.ts';
 import { type ExportedSandbox, exportSandboxes } from '../../db/sandboxes/export.ts';
 import { createPrivate, partialName, putInPlace, requireReplaceable } from '../../db/sqlite/copies/files.ts';
-import { reasonOf } from '../../db/sqlite/driver.ts';
+import { reasonOf } from '../../db/sqlite/driver/failures.ts';
 import { type Db, inTransaction } from '../../db/store.ts';
 import { isoTimeOrNull } from '../../spec/time.ts';
 import { knownSettings } from '../api/e2b/network.ts';

@@ -5,7 +5,7 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, type Origin, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { randomBytes } from '../random.ts';
-import { isUniqueViolation } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import type { Db, Trx } from '../store.ts';
 import type { User } from './users.ts';
 

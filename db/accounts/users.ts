@@ -1,6 +1,6 @@
 import { StoreError } from '../errors.ts';
 import { type Origin, recordEvent } from '../events/record.ts';
-import { isUniqueViolation } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import { removeAllPairs } from '../sqlite/index/reindex.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';

@@ -5,7 +5,7 @@ import { metadataText, settingsText } from '../metadata.ts';
 import { query } from '../prepared.ts';
 import { randomBytes } from '../random.ts';
 import type { OnTimeout, SandboxStatus, Tables } from '../schema.ts';
-import { isUniqueViolation } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import { OrdinalCounters } from '../sqlite/index/ordinals.ts';
 import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
 import { positionOf } from '../sqlite/index/positions.ts';

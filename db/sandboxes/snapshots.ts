@@ -4,7 +4,7 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { SnapshotsTable } from '../schema.ts';
-import { isUniqueViolation } from '../sqlite/driver.ts';
+import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { randomDigits } from './insert.ts';
 import type { Cursor } from './pages.ts';

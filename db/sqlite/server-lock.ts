@@ -2,7 +2,8 @@ import { closeSync, existsSync, openSync, realpathSync, rmSync, statSync } from 
 import { hostname } from 'node:os';
 import type Database from 'better-sqlite3';
 import { StoreError } from '../errors.ts';
-import { connect, isBusy, isMoved, unusable } from './driver.ts';
+import { connect } from './driver/connection.ts';
+import { isBusy, isMoved, unusable } from './driver/failures.ts';
 
 export type ServerLock = { release: () => void };
 

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { maxIdleWalBytes } from './driver.ts';
+import { maxIdleWalBytes } from './driver/connection.ts';
 import type { Store } from './open.ts';
 
 /** Returns the size of the write-ahead log's file; 0 for a database in memory. */

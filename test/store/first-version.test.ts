@@ -6,7 +6,7 @@ import { createApiKey } from '../../db/accounts/credentials.ts';
 import { cli } from '../../db/events/record.ts';
 import { allPairsOf, maxIndexedPairs } from '../../db/metadata.ts';
 import type { Tables } from '../../db/schema.ts';
-import { ImmediateDialect } from '../../db/sqlite/driver.ts';
+import { ImmediateDialect } from '../../db/sqlite/driver/dialect.ts';
 import { installMembers, PairCollector } from '../../db/sqlite/index/pairs.ts';
 import { positionOf } from '../../db/sqlite/index/positions.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';

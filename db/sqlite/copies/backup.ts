@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StoreError } from '../../errors.ts';
-import { connect, damageOf, reasonOf } from '../driver.ts';
+import { connect, damageOf } from '../driver/connection.ts';
+import { reasonOf } from '../driver/failures.ts';
 import { applicationId } from '../migrations/migrate.ts';
 import { markClosed } from '../open-mark.ts';
 import { companions, createPrivate, partialName, putInPlace, removeDatabase, requireReplaceable } from './files.ts';

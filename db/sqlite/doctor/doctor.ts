@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { eventKinds } from '../../events/kinds.ts';
 import { givesBackSpace } from '../../sandboxes/prune.ts';
 import type { Db } from '../../store.ts';
-import { connect, damageOf } from '../driver.ts';
+import { connect, damageOf } from '../driver/connection.ts';
 import { ordinalsPerOwner } from '../index/positions.ts';
 import { checkIndex } from '../index/reindex.ts';
 import { knownMigration, migrate, migrations } from '../migrations/migrate.ts';

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { StoreError } from '../../errors.ts';
 import { givesBackSpace } from '../../sandboxes/prune.ts';
 import { inTransaction } from '../../store.ts';
-import { isBusy } from '../driver.ts';
+import { isBusy } from '../driver/failures.ts';
 import { reorder } from '../index/reindex.ts';
 import type { Store } from '../open.ts';
 import { type CheckName, expectedSchema, type Finding } from './doctor.ts';

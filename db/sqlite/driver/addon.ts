@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { isExecutable, readEmbedded } from '../../spec/assets.ts';
-import { StoreError } from '../errors.ts';
+import { isExecutable, readEmbedded } from '../../../spec/assets.ts';
+import { StoreError } from '../../errors.ts';
 
 let addon: object | undefined;
 
