@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import type { Logger } from 'pino';
 import type { EventFeed } from '../db/events/feed.ts';
-import type { Store } from '../db/sqlite/open.ts';
+import type { Store } from '../db/store.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StoreError } from '../../db/errors.ts';
-import { openStore, type Store, settle } from '../../db/sqlite/open.ts';
+import { clearOpenMark, openStore, type SqliteStore } from '../../db/sqlite/open.ts';
 import { hasLogFile } from '../../db/sqlite/open-mark.ts';
 import { readConfig } from '../config/config.ts';
 import { type Config, settings } from '../config/settings.ts';
@@ -34,7 +34,7 @@ export function asFlag<T>(read: (text: string) => T): (text: string) => T {
  */
 export async function withStore<T>(
   flags: Record<string, unknown>,
-  work: (store: Store) => Promise<T>,
+  work: (store: SqliteStore) => Promise<T>,
   { mayCreate = false, open = openStore } = {},
 ): Promise<T> {
   const { db } = readConfig(flags);
@@ -47,7 +47,7 @@ export async function withStore<T>(
   } catch (error) {
     throw withHint(error);
   } finally {
-    settle(store, hadLog);
+    clearOpenMark(store, hadLog);
     await store.close();
   }
 }
@@ -60,6 +60,6 @@ function withHint(error: unknown): unknown {
 }
 
 /** Returns what to say of an opened store: where the copies are that were made before it was upgraded. */
-export function upgradeNotice({ backups }: Store): string {
+export function upgradeNotice({ backups }: Pick<SqliteStore, 'backups'>): string {
   return backups.map((file) => `The database was upgraded; as it was before, it is in ${file}\n`).join('');
 }

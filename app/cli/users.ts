@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
-import type { Store } from '../../db/sqlite/open.ts';
-import { inTransaction } from '../../db/store.ts';
+import { inTransaction, type Store } from '../../db/store.ts';
 import { isoTimeOrNull } from '../../spec/time.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import { confirm, readPassword, type Terminal, table } from '../terminal/terminal.ts';

@@ -3,8 +3,7 @@ import { recordKeyUse } from '../../db/accounts/credentials.ts';
 import { StoreError } from '../../db/errors.ts';
 import { deleteOldEvents } from '../../db/events/log.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
-import { deleteEnded, giveBackSpace } from '../../db/sandboxes/prune.ts';
-import { shrinkWal, walBytes } from '../../db/sqlite/wal.ts';
+import { deleteEnded } from '../../db/sandboxes/prune.ts';
 import { inTransaction, type Trx } from '../../db/store.ts';
 import { deleteDeliveries } from '../../db/webhooks/deliveries.ts';
 import type { Context } from '../context.ts';
@@ -65,7 +64,7 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
       });
       await deleteInSteps('old webhook deliveries', (trx) => deleteDeliveries(trx, before(), eventsPerStep));
     }
-    while (!stop?.aborted && (await giveBackSpace(store, pagesPerStep))) await nextTurn();
+    while (!stop?.aborted && (await store.giveBackSpace(pagesPerStep))) await nextTurn();
   });
 }
 
@@ -78,10 +77,10 @@ export function walShrinker(context: Context): () => Promise<void> {
   let wasSmall = true;
   return () =>
     runTask(context, 'shrink', async () => {
-      const isSmall = await shrinkWal(store);
+      const isSmall = await store.shrinkLog();
       if (wasSmall && !isSmall) {
         log.warn(
-          { bytes: walBytes(store) },
+          { bytes: store.sizes().log },
           'the write-ahead log grows: another process reads an old snapshot, or is writing',
         );
       }

@@ -2,7 +2,6 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { eventKinds } from '../../db/events/kinds.ts';
 import { boundsOf, countEventsBehind } from '../../db/events/log.ts';
 import { countByStatus, countPendingDeliveries } from '../../db/sandboxes/counts.ts';
-import { walBytes } from '../../db/sqlite/wal.ts';
 import type { Context, Metrics, WebhookOutcome } from '../context.ts';
 import { RequestDurations } from '../internals/request-durations.ts';
 import { versions } from '../version.ts';
@@ -117,15 +116,15 @@ function storeMetrics(context: Sources, register: Registry): () => Promise<void>
     'The write-ahead log: it grows for as long as another process reads one state.',
   );
   const free = gauge('database_free_bytes', 'The part of the database that is empty.');
-  const pragma = (name: string) => Number(store.sqlite.pragma(name, { simple: true }));
   const refresh = async () => {
     const byStatus = await countByStatus(store.db, now());
     for (const [status, count] of Object.entries(byStatus)) sandboxes.set({ status }, count);
     pending.set(await countPendingDeliveries(store.db));
     await countEvents();
-    wal.set(walBytes(store));
-    size.set(pragma('page_count') * pragma('page_size') + walBytes(store));
-    free.set(pragma('freelist_count') * pragma('page_size'));
+    const sizes = store.sizes();
+    size.set(sizes.total);
+    wal.set(sizes.log);
+    free.set(sizes.free);
     up.set(1);
   };
   return () =>

@@ -1,4 +1,3 @@
-import type { Database } from 'better-sqlite3';
 import { type RawBuilder, sql } from 'kysely';
 import { isoTimeOrNull } from '../../spec/time.ts';
 import { recordOfSandbox, sweeper } from '../events/record.ts';
@@ -6,8 +5,7 @@ import { type JsonObject, parseJson } from '../json/json.ts';
 import { query } from '../prepared.ts';
 import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
 import { ordinalOf } from '../sqlite/index/positions.ts';
-import type { Store } from '../sqlite/open.ts';
-import { inTransaction, type Trx } from '../store.ts';
+import type { Trx } from '../store.ts';
 
 /** How much metadata is taken apart in one step: other writes wait for it. */
 const maxCharacters = 2 ** 18;
@@ -30,26 +28,6 @@ export async function deleteEnded(trx: Trx, now: number, before: number, limit: 
     await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, event);
   }
   return rows.length;
-}
-
-/** Of a file that is more than this part empty some is given back; the rest saves the next sandboxes from growing it again. */
-const maxFree = 1 / 8;
-
-/**
- * Makes the file smaller by at most `limit` pages where much of it is empty. Returns whether it did: there may be more.
- * Throws StoreError `busy` when another process keeps the write lock.
- */
-export async function giveBackSpace({ db, sqlite }: Store, limit: number): Promise<boolean> {
-  const count = (name: string) => Number(sqlite.pragma(name, { simple: true }));
-  if (!givesBackSpace(sqlite) || count('freelist_count') <= count('page_count') * maxFree) return false;
-  // Not through Kysely, which would have it take one step, a page.
-  await inTransaction(db, async () => sqlite.pragma(`incremental_vacuum(${limit})`));
-  return true;
-}
-
-/** Says whether the file can become smaller: it is laid out for it, as those made by earlier versions are not. */
-export function givesBackSpace(sqlite: Database): boolean {
-  return sqlite.pragma('auto_vacuum', { simple: true }) === 2;
 }
 
 type Ended = { position: number; id: string; endAt: number | null; ownerId: number; metadata: string };

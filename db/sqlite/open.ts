@@ -2,32 +2,28 @@ import type { Database } from 'better-sqlite3';
 import { Kysely } from 'kysely';
 import { StoreError } from '../errors.ts';
 import type { Tables } from '../schema.ts';
-import type { Db } from '../store.ts';
+import type { Store } from '../store.ts';
 import { configure, openSqlite } from './driver/connection.ts';
 import { ImmediateDialect } from './driver/dialect.ts';
 import { unusable } from './driver/failures.ts';
+import { watchEvents } from './event-watch.ts';
 import { installMembers } from './index/pairs.ts';
-import { knownMigration, migrate } from './migrations/migrate.ts';
+import { isMigrated, knownMigration, migrate } from './migrations/migrate.ts';
 import { hasLogFile, isMarkedOpen, markClosed, markOpen } from './open-mark.ts';
 import { lockForServer } from './server-lock.ts';
+import { giveBackSpace, shrinkLog, sizesOf } from './space.ts';
 
-export type Store = {
-  db: Db;
+export type SqliteStore = Store & {
   sqlite: Database;
-  /** Has `told` called after each write transaction of this store, once it is on disk. Returns how to end that. */
-  onCommit: (told: () => void) => () => void;
-  /** what was copied before it was upgraded: the names of the copies */
-  backups: string[];
-  /** Whether the last server did not close the database and its write-ahead log is gone. Only servers look. */
-  lacksLog: boolean;
-  close: () => Promise<void>;
+  /** Calls the listener after each commit of a transaction that is not read-only. Returns a function that stops this. */
+  onCommit: (listener: () => void) => () => void;
 };
 
 /**
- * Returns the store in `file` as `openStore` does, for the only server that may have it, and marks it as open.
+ * Opens the store in `file` like `openStore`, as the file's only server, and marks it as open.
  * Throws StoreError `busy` when another server has it.
  */
-export function openAlone(file: string): Store {
+export function openAlone(file: string): SqliteStore {
   if (file === ':memory:') return openStore(file);
   const lock = lockForServer(file);
   try {
@@ -46,8 +42,11 @@ export function openAlone(file: string): Store {
   }
 }
 
-/** After a server was killed, marks as whole what this store has put together from the file and its log. */
-export function settle({ sqlite }: Store, hadLog: boolean): void {
+/**
+ * Removes the mark that a killed server left. Opening the store has recovered what was in the
+ * write-ahead log, so the database is complete again.
+ */
+export function clearOpenMark({ sqlite }: SqliteStore, hadLog: boolean): void {
   if (!hadLog || !isMarkedOpen(sqlite)) return;
   attempt(() => {
     const lock = lockForServer(sqlite.name, 0);
@@ -56,7 +55,7 @@ export function settle({ sqlite }: Store, hadLog: boolean): void {
   });
 }
 
-/** The mark is a help, no more: a full disk, say, is not to hide how the work itself ended. */
+/** Ignores failures: the mark is a convenience, and a full disk must not hide the result of the real work. */
 function attempt(work: () => void): void {
   try {
     work();
@@ -64,25 +63,25 @@ function attempt(work: () => void): void {
 }
 
 /**
- * Returns the store in `file` (`:memory:` for one that lives as long as the process), migrated to this version.
- * Throws StoreError `unusable` when the file can't be one.
+ * Opens the store in `file` and migrates it to this version. The name `:memory:` opens a store that
+ * lasts as long as the process. Throws StoreError `unusable` when the file can't hold a store.
  */
-export function openStore(file: string): Store {
+export function openStore(file: string): SqliteStore {
   return open(file, migrate);
 }
 
 /**
- * Returns the store in `file` with the schema that it has, which may be an earlier version's.
- * Throws StoreError `unusable` when there is none.
+ * Opens the store in `file` with the schema that it has, which may be an earlier version's.
+ * Throws StoreError `unusable` when the file is empty or not a store.
  */
-export function openUnmigrated(file: string): Store {
+export function openUnmigrated(file: string): SqliteStore {
   return open(file, (sqlite) => {
     if (knownMigration(sqlite) === 0) throw new StoreError('unusable', `the database ${file} is empty`);
     return [];
   });
 }
 
-function open(file: string, prepare: (sqlite: Database) => string[]): Store {
+function open(file: string, prepare: (sqlite: Database) => string[]): SqliteStore {
   const sqlite = openSqlite(file);
   let backups: string[];
   try {
@@ -93,12 +92,28 @@ function open(file: string, prepare: (sqlite: Database) => string[]): Store {
     sqlite.close();
     throw error instanceof StoreError ? error : unusable(file, error);
   }
+  return storeOf(sqlite, backups);
+}
+
+function storeOf(sqlite: Database, backups: string[]): SqliteStore {
   const listeners = new Set<() => void>();
   const db = new Kysely<Tables>({ dialect: new ImmediateDialect(sqlite, listeners) });
-  const onCommit = (told: () => void) => {
-    listeners.add(told);
-    return () => void listeners.delete(told);
+  const onCommit = (listener: () => void) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
   };
-  // Kysely closes only what it has used.
-  return { db, sqlite, onCommit, backups, lacksLog: false, close: () => db.destroy().finally(() => sqlite.close()) };
+  return {
+    db,
+    sqlite,
+    onCommit,
+    backups,
+    lacksLog: false,
+    isMigrated: async () => isMigrated(sqlite),
+    sizes: () => sizesOf(sqlite),
+    giveBackSpace: (pages) => giveBackSpace(db, sqlite, pages),
+    shrinkLog: () => shrinkLog(db, sqlite),
+    watchEvents: (listener) => watchEvents(sqlite, onCommit, listener),
+    // Kysely closes the connection only if it has used it.
+    close: () => db.destroy().finally(() => sqlite.close()),
+  };
 }

@@ -8,12 +8,14 @@ import request from 'supertest';
 import type { TestMode } from '../../app/api/test-mode/mode.ts';
 import { readConfig } from '../../app/config/config.ts';
 import type { Config } from '../../app/config/settings.ts';
+import type { Context } from '../../app/context.ts';
 import { createLog } from '../../app/log/log.ts';
 import { createServer, type SandpitServer } from '../../app/server.ts';
 import { createApiKey } from '../../db/accounts/credentials.ts';
 import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
 import { type Actor, cli } from '../../db/events/record.ts';
 import { insertSandbox, type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
+import type { SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
 import { checkResponse } from './contract.ts';
 import { executable } from './processes/process.ts';
@@ -26,8 +28,11 @@ const patienceMilliseconds = 10_000;
 
 export type Caller = { name: string; id: number; key: string };
 
+/** The server, with its store's database in reach. */
+export type TestServer = SandpitServer & { context: Context & { store: SqliteStore } };
+
 export type TestApp = {
-  server: SandpitServer;
+  server: TestServer;
   clock: { now: number };
   /** Every log line so far. */
   log: () => string;
@@ -50,8 +55,8 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
   const dir = temporaryDirectory();
   const clock = { now: startTime };
   const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
-  const { server, log } =
-    executable === undefined ? await startHere(chosen, clock, test) : await startRemote(chosen, clock);
+  const started = executable === undefined ? await startHere(chosen, clock, test) : await startRemote(chosen, clock);
+  const { server, log } = started as { server: TestServer; log: () => string };
   const { db } = server.context.store;
   const listener = recorded(server.app);
   const app: TestApp = {

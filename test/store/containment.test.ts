@@ -7,7 +7,7 @@ import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { compileFilter, contains } from '../../db/metadata.ts';
 import { insertSandbox } from '../../db/sandboxes/insert.ts';
 import { listSandboxes } from '../../db/sandboxes/list.ts';
-import { openStore, type Store } from '../../db/sqlite/open.ts';
+import { openStore, type SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
 
 /** `JUDGE_PAIRS=200000 npx mocha --grep judge` compares more. */
@@ -76,7 +76,7 @@ const pair = object.chain((document) => fc.tuple(fc.constant(document), fc.oneof
 
 describe('PostgreSQL as the judge of @>', () => {
   let postgres: PGlite;
-  let store: Store;
+  let store: SqliteStore;
   let owners = 0;
   before(async () => {
     postgres = await PGlite.create();

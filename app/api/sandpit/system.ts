@@ -1,5 +1,4 @@
 import { type RequestHandler, Router } from 'express';
-import { isMigrated } from '../../../db/sqlite/migrations/migrate.ts';
 import { contractText, textWithoutTests } from '../../../spec/load.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import type { Context } from '../../context.ts';
@@ -30,7 +29,7 @@ function health({ contract }: Context): RequestHandler {
 function ready(context: Context): RequestHandler {
   return async (_req, res) => {
     if (context.stopping.aborted) throw new HttpError(503, 'The server is stopping');
-    const isCurrent = await askStore(context, async () => isMigrated(context.store.sqlite));
+    const isCurrent = await askStore(context, context.store.isMigrated);
     if (!isCurrent) throw new HttpError(503, 'The database has the schema of another version');
     const body: Ready = { status: 'ready' };
     res.json(body);

@@ -103,7 +103,7 @@ async function begin(
   if (randomSeed !== undefined) repeatRandomness(randomSeed);
   context.keyUse.clear();
   return inTransaction(store.db, async (trx) => {
-    await emptyStore(trx, store);
+    await emptyStore(trx);
     const key = await addFirstUser(trx, context);
     const importer = new RecordImporter(trx, now, cli, (name) => findOrCreateUser(trx, now(), cli, name));
     await importLines(importer, [records], { stop }).catch((error) => {

@@ -1,13 +1,13 @@
 import type Database from 'better-sqlite3';
 import { sql } from 'kysely';
 import { eventKinds } from '../../events/kinds.ts';
-import { givesBackSpace } from '../../sandboxes/prune.ts';
 import type { Db } from '../../store.ts';
 import { connect, damageOf } from '../driver/connection.ts';
 import { ordinalsPerOwner } from '../index/positions.ts';
 import { checkIndex } from '../index/reindex.ts';
 import { knownMigration, migrate, migrations } from '../migrations/migrate.ts';
-import type { Store } from '../open.ts';
+import type { SqliteStore } from '../open.ts';
+import { canGiveBackSpace } from '../space.ts';
 
 const maxProblems = 20;
 
@@ -24,17 +24,17 @@ export type CheckName = keyof typeof checks;
 type Outcome = Omit<Finding, 'check'>;
 
 const checks = {
-  integrity: ({ sqlite }: Store) => {
+  integrity: ({ sqlite }: SqliteStore) => {
     const problems = damageOf(sqlite, 'integrity_check', maxProblems);
     return { problems, note: 'every page, row and index is sound' };
   },
-  'foreign keys': ({ sqlite }: Store) => {
+  'foreign keys': ({ sqlite }: SqliteStore) => {
     const rows = sqlite.prepare<[], Violation>('pragma foreign_key_check').all();
     const kinds = Map.groupBy(rows, ({ table, parent }) => `of ${table} belong to no row of ${parent}`);
     const problems = [...kinds].map(([kind, of]) => `${of.length} rows ${kind}`);
     return { problems, note: 'every row belongs to one that is there' };
   },
-  migrations: ({ sqlite }: Store) => {
+  migrations: ({ sqlite }: SqliteStore) => {
     const applied = sqlite.prepare('select id, name from migrations order by id').raw().all().map(String);
     const expected = migrations.map(({ id, name }) => `${id},${name}`).slice(0, applied.length);
     const isSame = applied.join() === expected.join();
@@ -42,7 +42,7 @@ const checks = {
     const left = migrations.length - applied.length;
     return { problems, note: left > 0 ? `the next start of the server applies ${left}` : 'all are applied' };
   },
-  schema: (store: Store) => {
+  schema: (store: SqliteStore) => {
     const [actual, expected] = [schemaOf(store.sqlite), expectedSchema(store)];
     const problems = [
       ...[...expected].filter(([name]) => !actual.has(name)).map(([name]) => `${name} is missing`),
@@ -51,7 +51,7 @@ const checks = {
     ];
     return { problems, note: 'it is what the migrations make' };
   },
-  ordinals: async ({ db }: Store) => {
+  ordinals: async ({ db }: SqliteStore) => {
     const { rows } = await selectDisorders(db);
     const misplaced = rows.filter((row) => row.misplaced > 0);
     const wrong = rows.filter(({ actual, noted }) => actual > noted);
@@ -64,11 +64,11 @@ const checks = {
       note: late > 0 ? `those of ${late} users are out of order, and noted as such` : 'sandboxes lie in order',
     };
   },
-  'metadata index': async ({ db }: Store) => {
+  'metadata index': async ({ db }: SqliteStore) => {
     const { sandboxes, errors } = await checkIndex(db);
     return { problems: errors, note: `it agrees with all ${sandboxes} sandboxes` };
   },
-  events: ({ sqlite }: Store) => {
+  events: ({ sqlite }: SqliteStore) => {
     // An earlier version's database has none.
     if (knownMigration(sqlite) < 4) return { problems: [], note: 'there is no log yet' };
     const kinds = JSON.stringify(Object.keys(eventKinds));
@@ -81,14 +81,14 @@ const checks = {
       note: `the log lists ${events}, in order`,
     };
   },
-  space: ({ sqlite }: Store) => {
+  space: ({ sqlite }: SqliteStore) => {
     const [pages, free] = ['page_count', 'freelist_count'].map((name) => Number(sqlite.pragma(name, { simple: true })));
-    const kept = givesBackSpace(sqlite)
+    const kept = canGiveBackSpace(sqlite)
       ? ''
       : '; the file never becomes smaller, since an earlier version laid it out: --repair';
     return { problems: [], note: `${free} of ${pages} pages are free${kept}` };
   },
-} satisfies Record<string, (store: Store) => Outcome | Promise<Outcome>>;
+} satisfies Record<string, (store: SqliteStore) => Outcome | Promise<Outcome>>;
 
 type EventCounts = { events: number; beyond: number; wrong: number };
 
@@ -102,7 +102,7 @@ const countEvents = `
 type Violation = { table: string; parent: string };
 
 /** Makes every check, each on one state of the database while others write, and returns what it found. */
-export async function examine(store: Store): Promise<Finding[]> {
+export async function examine(store: SqliteStore): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const check of Object.keys(checks) as CheckName[]) {
     findings.push({ check, ...(await outcomeOf(check, store)) });
@@ -111,7 +111,7 @@ export async function examine(store: Store): Promise<Finding[]> {
 }
 
 /** Returns the SQL of what the migrations that were applied make, by kind and name. */
-export function expectedSchema({ sqlite }: Store): Map<string, string> {
+export function expectedSchema({ sqlite }: SqliteStore): Map<string, string> {
   const applied = knownMigration(sqlite);
   const fresh = connect(':memory:');
   try {
@@ -125,7 +125,7 @@ export function expectedSchema({ sqlite }: Store): Map<string, string> {
   }
 }
 
-async function outcomeOf(check: CheckName, store: Store): Promise<Outcome> {
+async function outcomeOf(check: CheckName, store: SqliteStore): Promise<Outcome> {
   try {
     return await checks[check](store);
   } catch (error) {

@@ -1,28 +1,28 @@
 import { sql } from 'kysely';
 import { StoreError } from '../../errors.ts';
-import { givesBackSpace } from '../../sandboxes/prune.ts';
 import { inTransaction } from '../../store.ts';
 import { isBusy } from '../driver/failures.ts';
 import { reorder } from '../index/reindex.ts';
-import type { Store } from '../open.ts';
+import type { SqliteStore } from '../open.ts';
+import { canGiveBackSpace } from '../space.ts';
 import { type CheckName, expectedSchema, type Finding } from './doctor.ts';
 
 /**
  * Rebuilds what can be derived from the rest, each in one transaction, and returns what it did. Writes of other
  * processes wait for it. Throws StoreError `busy` when one of them keeps the write lock.
  */
-export async function repair(store: Store, findings: Finding[]): Promise<string[]> {
+export async function repair(store: SqliteStore, findings: Finding[]): Promise<string[]> {
   const wrong = new Set(findings.filter(({ problems }) => problems.length > 0).map(({ check }) => check));
   const needs = (...checks: CheckName[]) => checks.some((check) => wrong.has(check));
   const done: string[] = [];
   if (needs('schema')) done.push(...(await addMissingIndexes(store)));
   if (needs('integrity')) done.push(await rebuildIndexes(store));
   if (needs('ordinals', 'metadata index')) done.push(await rebuildMetadataIndex(store));
-  if (!needs('integrity') && !givesBackSpace(store.sqlite)) done.push(layOutAnew(store));
+  if (!needs('integrity') && !canGiveBackSpace(store.sqlite)) done.push(layOutAnew(store));
   return done;
 }
 
-async function addMissingIndexes(store: Store): Promise<string[]> {
+async function addMissingIndexes(store: SqliteStore): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`select 'index ' || name as name from sqlite_schema`.execute(store.db);
   const there = new Set(rows.map(({ name }) => name));
   const missing = [...expectedSchema(store)].filter(([name]) => name.startsWith('index ') && !there.has(name));
@@ -30,13 +30,13 @@ async function addMissingIndexes(store: Store): Promise<string[]> {
   return missing.map(([name]) => `added the ${name}`);
 }
 
-async function rebuildIndexes({ db }: Store): Promise<string> {
+async function rebuildIndexes({ db }: SqliteStore): Promise<string> {
   await inTransaction(db, (trx) => sql`reindex`.execute(trx));
   return "rebuilt SQLite's indexes";
 }
 
 /** All of it goes, not each owner's: what stands for nothing is no owner's. */
-async function rebuildMetadataIndex({ db }: Store): Promise<string> {
+async function rebuildMetadataIndex({ db }: SqliteStore): Promise<string> {
   await inTransaction(db, async (trx) => {
     await trx.deleteFrom('sandbox_metadata').execute();
     for (const { id } of await trx.selectFrom('users').select('id').execute()) await reorder(trx, id);
@@ -44,7 +44,7 @@ async function rebuildMetadataIndex({ db }: Store): Promise<string> {
   return 'put the sandboxes in order and built the metadata index anew';
 }
 
-function layOutAnew({ sqlite }: Store): string {
+function layOutAnew({ sqlite }: SqliteStore): string {
   try {
     sqlite.pragma('auto_vacuum = incremental');
     sqlite.exec('vacuum');

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import { randomDigits, SandboxInserter } from '../../../db/sandboxes/insert.ts';
-import type { Store } from '../../../db/sqlite/open.ts';
+import type { SqliteStore } from '../../../db/sqlite/open.ts';
 import { inTransaction } from '../../../db/store.ts';
 
 /** How much an owner has in the database of the cases of one owner's heavy requests. */
@@ -17,7 +17,7 @@ export function largeMetadata(prefix: string): JsonObject {
 }
 
 /** Gives an owner running sandboxes, the newest with large metadata, snapshots with large metadata, and events. */
-export async function seedHeavy({ db, sqlite }: Store, ownerId: number, amount: Amount): Promise<void> {
+export async function seedHeavy({ db, sqlite }: SqliteStore, ownerId: number, amount: Amount): Promise<void> {
   const now = Date.now();
   const { sandboxes, large } = amount;
   const document = largeMetadata('s');
@@ -48,7 +48,7 @@ function plain(ownerId: number, now: number) {
   return { ownerId, templateId: 'base', env: null, ...size, endAt: now + 86_400_000, status: 'active' as const };
 }
 
-function seedRest(sqlite: Store['sqlite'], ownerId: number, now: number, amount: Amount, metadata: string): void {
+function seedRest(sqlite: SqliteStore['sqlite'], ownerId: number, now: number, amount: Amount, metadata: string): void {
   const snapshot = sqlite.prepare(
     `insert into snapshots (id, owner_id, name, metadata, memory_mb, vcpu_count, created_at, updated_at)
     values (?, ?, ?, ?, 512, 2, ?, ?)`,
@@ -65,7 +65,7 @@ function seedRest(sqlite: Store['sqlite'], ownerId: number, now: number, amount:
 }
 
 /** The oldest has failed, all the others succeeded. */
-function seedDeliveries(sqlite: Store['sqlite'], ownerId: number, now: number, count: number): void {
+function seedDeliveries(sqlite: SqliteStore['sqlite'], ownerId: number, now: number, count: number): void {
   sqlite
     .prepare(
       `insert into webhook_endpoints (id, owner_id, url, event_patterns, enabled, secret, created_at, updated_at)

@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { createApiKey } from '../../../db/accounts/credentials.ts';
 import { createUser, newPasswordHash } from '../../../db/accounts/users.ts';
 import { cli } from '../../../db/events/record.ts';
-import { openStore, type Store } from '../../../db/sqlite/open.ts';
+import { openStore, type SqliteStore } from '../../../db/sqlite/open.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { checkResponse } from '../../helpers/contract.ts';
 import { type Serving, serve } from '../../helpers/processes/process.ts';
@@ -20,7 +20,7 @@ export type Asked = { headers?: Record<string, string>; body?: string | Buffer |
 export type Target = {
   serving: Serving;
   port: number;
-  store: Store;
+  store: SqliteStore;
   /** Returns the key of a new user. */
   addUser: (name: string, password?: string) => Promise<string>;
   /** Notes what must never be in the log, and returns it. */
@@ -59,7 +59,7 @@ export function useTarget(...flags: string[]): () => Target {
   return () => target;
 }
 
-function attack(serving: Serving, store: Store, secrets: Set<string>, agent: Agent): Target {
+function attack(serving: Serving, store: SqliteStore, secrets: Set<string>, agent: Agent): Target {
   const port = Number(new URL(serving.url).port);
   const secret = (text: string) => {
     if (text.length >= 8) secrets.add(text);
