@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { Webhook } from 'standardwebhooks';
 import { prune } from '../../app/jobs/tasks.ts';
+import { signedHeaders } from '../../app/webhooks/request/signature.ts';
 import { afterAttempt } from '../../app/webhooks/retry.ts';
 import { local, type Message, Receiver, useHooks } from '../helpers/clients/webhook-client.ts';
 import { serve } from '../helpers/processes/process.ts';
@@ -34,6 +35,13 @@ describe('webhooks', () => {
     const all = await hooks().noted((list) => list.every(({ status }) => status === 'succeeded'));
     expect(all.map(({ id: message }) => message)).to.have.members(messages.map(({ headers }) => headers['webhook-id']));
     expect(all.every(({ attempts, response_status: status }) => attempts === 1 && status === 204)).to.equal(true);
+  });
+
+  it("sign the example of the standard's specification as it does", () => {
+    const body = '{"event_type":"ping","data":{"success":true}}';
+    const secret = 'whsec_plJ3nmyCDGBKInavdOK15jsl';
+    const headers = signedHeaders('msg_loFOjxBNrRLzqYUf', 1_731_705_121_000, body, [secret]);
+    expect(headers['webhook-signature']).to.equal('v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=');
   });
 
   it('send what matches a pattern, to each endpoint of the owner and nobody else', async () => {
