@@ -1,69 +1,77 @@
 import type { Delivery } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, secretsOf } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
-import type { Lane } from './endpoint-queue.ts';
+import type { EndpointQueue } from './endpoint-queue.ts';
 import type { Result } from './recorder.ts';
 import { send } from './request/send.ts';
 import { signedHeaders } from './request/signature.ts';
 import { afterAttempt } from './retry.ts';
-import { Places } from './slots.ts';
+import { Slots } from './slots.ts';
 
 /** How long a receiver may take to answer (Standard Webhooks, "Request timeout"). */
 const timeoutMilliseconds = 15_000;
 
-type Underway = { stop: AbortController; done: Promise<void> };
+type Running = { controller: AbortController; done: Promise<void> };
 
-/** The attempts under way. */
+/** The attempts in flight, for all endpoints of all owners. */
 export class Attempts {
   readonly #context: Pick<Context, 'config' | 'now'>;
-  readonly #tell: (result: Result) => void;
-  readonly #places = new Places();
-  readonly #underWay = new Set<Underway>();
-  #isGivenUp = false;
+  readonly #onResult: (result: Result) => void;
+  readonly #slots = new Slots();
+  readonly #running = new Set<Running>();
+  #isAborting = false;
 
-  /** Calls `tell` with the result of each attempt that is not given up. */
-  constructor(context: Pick<Context, 'config' | 'now'>, tell: (result: Result) => void) {
+  /** Calls `onResult` for each attempt, except those that `abortAll` ends. */
+  constructor(context: Pick<Context, 'config' | 'now'>, onResult: (result: Result) => void) {
     this.#context = context;
-    this.#tell = tell;
+    this.#onResult = onResult;
   }
 
-  /** Begins to send a message; returns false where there is no place for it now. */
-  start(lane: Lane, endpoint: Endpoint, delivery: Delivery): boolean {
-    const stop = new AbortController();
-    const place = { ownerId: lane.ownerId, cutOff: () => stop.abort(new Error('cut off: others needed its place')) };
-    if (!this.#places.take(place)) return false;
-    lane.underWay.add(delivery.id);
-    const attempt: Underway = { stop, done: Promise.resolve() };
-    attempt.done = this.#attempt(lane, endpoint, delivery, stop).finally(() => {
-      this.#places.release(place);
-      this.#underWay.delete(attempt);
+  /** Starts to send a delivery. Returns false when no slot is free. */
+  start(queue: EndpointQueue, endpoint: Endpoint, delivery: Delivery): boolean {
+    const controller = new AbortController();
+    const evict = () => controller.abort(new Error('aborted: another owner needed the slot'));
+    const slot = { ownerId: queue.ownerId, evict };
+    if (!this.#slots.acquire(slot)) return false;
+    queue.inFlight.add(delivery.id);
+    const running: Running = { controller, done: Promise.resolve() };
+    running.done = this.#attempt(queue, endpoint, delivery, controller).finally(() => {
+      this.#slots.release(slot);
+      this.#running.delete(running);
     });
-    this.#underWay.add(attempt);
+    this.#running.add(running);
     return true;
   }
 
-  /** Ends all attempts without a result. */
-  async giveUp(): Promise<void> {
-    this.#isGivenUp = true;
-    const underWay = [...this.#underWay];
-    for (const { stop } of underWay) stop.abort(new Error('given up'));
-    await Promise.all(underWay.map(({ done }) => done));
-    this.#isGivenUp = false;
+  /** Aborts all attempts and discards their results. */
+  async abortAll(): Promise<void> {
+    this.#isAborting = true;
+    const all = [...this.#running];
+    for (const { controller } of all) controller.abort(new Error('aborted'));
+    await Promise.all(all.map(({ done }) => done));
+    this.#isAborting = false;
   }
 
-  async #attempt(lane: Lane, endpoint: Endpoint, delivery: Delivery, stop: AbortController): Promise<void> {
+  async #attempt(
+    queue: EndpointQueue,
+    endpoint: Endpoint,
+    delivery: Delivery,
+    controller: AbortController,
+  ): Promise<void> {
     const { now, config } = this.#context;
     const { id, body, attempts } = delivery;
     const begin = performance.now();
-    const late = new Error(`no answer within ${timeoutMilliseconds / 1000} seconds`);
-    const timer = setTimeout(() => stop.abort(late), timeoutMilliseconds);
+    const timeout = new Error(`no answer within ${timeoutMilliseconds / 1000} seconds`);
+    const timer = setTimeout(() => controller.abort(timeout), timeoutMilliseconds);
     const headers = signedHeaders(id, now(), body, secretsOf(endpoint, now()));
-    const sending = { allowed: config.webhookAllow ?? [], connections: lane.connections, signal: stop.signal };
-    const outcome = await send({ url: endpoint.url, headers, body }, sending);
+    const outcome = await send(
+      { url: endpoint.url, headers, body },
+      { allowed: config.webhookAllow ?? [], connections: queue.connections, signal: controller.signal },
+    );
     clearTimeout(timer);
-    if (this.#isGivenUp) return;
+    if (this.#isAborting) return;
     const at = now();
-    lane.note(at, outcome, performance.now() - begin);
-    this.#tell({ lane, delivery, endpoint, outcome, at, attempt: afterAttempt(at, attempts + 1, outcome) });
+    queue.adapt(at, outcome, performance.now() - begin);
+    this.#onResult({ queue, delivery, endpoint, outcome, at, attempt: afterAttempt(at, attempts + 1, outcome) });
   }
 }

@@ -1,178 +1,203 @@
+/*
+ * From an event to a request:
+ *
+ * 1. The transaction that records an event also queues it in the outbox, with the ids of the
+ *    endpoints that want it (db/webhooks/outbox.ts). After the commit the event feed wakes the
+ *    dispatcher; a timer wakes it too, because retries become due without an event.
+ * 2. The outbox (outbox.ts) turns a batch of queued events into deliveries, one for each endpoint.
+ * 3. Each endpoint has a queue (endpoint-queue.ts): its due deliveries in the database, and in
+ *    memory its concurrency and backoff. The dispatcher serves the ready queues in turn, one owner
+ *    after the other (endpoint-queues.ts).
+ * 4. An attempt (attempts.ts) takes one of the process's slots (slots.ts), signs the delivery
+ *    (request/signature.ts) and posts it (request/send.ts).
+ * 5. The recorder (recorder.ts) saves results in batches. retry.ts says when to try again.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inTransaction } from '../../db/store.ts';
 import { dueDeliveries, nextDue } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, endpointsPending, findEndpoint } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
 import { Attempts } from './attempts.ts';
-import type { Lane } from './endpoint-queue.ts';
-import { Lanes } from './endpoint-queues.ts';
-import { MessageMaker } from './outbox.ts';
+import type { EndpointQueue } from './endpoint-queue.ts';
+import { EndpointQueues } from './endpoint-queues.ts';
+import { Outbox } from './outbox.ts';
 import { Recorder } from './recorder.ts';
 
-/** How often it looks for what is due, and how long it rests between two looks at most, in milliseconds. */
-const interval = 1000;
-const pause = 50;
+/** How often to look for due deliveries, and how long to wait after an error. */
+const intervalMilliseconds = 1000;
 
-/** So many results end a rest. */
-const manyResults = 16;
+/** Pause between two passes, so that what arrives meanwhile is handled in one batch. */
+const pauseMilliseconds = 50;
+
+/** This many unsaved results end the pause early. */
+const resultBatch = 16;
 
 type Needed = Pick<Context, 'config' | 'store' | 'log' | 'now' | 'feed' | 'metrics'>;
 
 /**
- * Makes deliveries of queued events, and sends what is due. Each step is on disk before the next: a delivery is made
- * once, and sent until its receiver has said yes or it has failed for good.
+ * Sends events to webhook endpoints. Each step is on disk before the next one starts: a delivery is
+ * created once, and sent until its receiver accepts it or its retries are used up.
  */
 export class Dispatcher {
   readonly #context: Needed;
-  readonly #maker: MessageMaker;
+  readonly #outbox: Outbox;
   readonly #recorder: Recorder;
   readonly #attempts: Attempts;
-  readonly #lanes = new Lanes();
+  readonly #queues = new EndpointQueues();
   readonly #timer: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
-  #pass: Promise<void> | null = null;
-  #isWanted = false;
-  #isHeld = false;
-  /** Whether the lanes of all messages that an earlier process left are there. */
+  /** The running loop; null when there is nothing to do. */
+  #loop: Promise<void> | null = null;
+  #isWoken = false;
+  #isStopped = false;
+  /** Whether the deliveries that were pending at the start have their queues. */
   #isLoaded = false;
-  #endRest = () => {};
+  #endPause = () => {};
 
   constructor(context: Needed) {
     this.#context = context;
-    this.#maker = new MessageMaker(context.store.db, context.now);
+    this.#outbox = new Outbox(context.store.db, context.now);
     this.#recorder = new Recorder(context);
     this.#attempts = new Attempts(context, (result) => {
       this.#recorder.add(result);
-      if (this.#recorder.waiting >= manyResults) this.#endRest();
+      if (this.#recorder.pending >= resultBatch) this.#endPause();
       this.wake();
     });
-    this.#timer = setInterval(() => this.wake(), interval);
+    this.#timer = setInterval(() => this.wake(), intervalMilliseconds);
     this.#timer.unref();
     this.#unsubscribe = context.feed.subscribe(null, () => this.wake());
   }
 
-  /** Says that there may be something to send; with an endpoint, that its owner wants it sent there at once. */
+  /**
+   * Looks for deliveries to send; given an endpoint, clears its backoff and sends to it at once.
+   */
   wake(endpoint?: Pick<Endpoint, 'id' | 'ownerId'>): void {
-    if (this.#isHeld) return;
-    if (endpoint) this.#lanes.of(endpoint).beginAfresh();
-    this.#isWanted = true;
-    this.#pass ??= this.#run().finally(() => {
-      this.#pass = null;
-      if (this.#isWanted) this.wake();
+    if (this.#isStopped) return;
+    if (endpoint) this.#queues.of(endpoint).resetBackoff();
+    this.#isWoken = true;
+    this.#loop ??= this.#run().finally(() => {
+      this.#loop = null;
+      if (this.#isWoken) this.wake();
     });
   }
 
-  /** Gives up what is under way, forgets all it knows, and sends nothing until `change` has put another store in place. */
+  /** Aborts all attempts, drops all state, and sends nothing until `change` has resolved. */
   async startOver(change: () => Promise<void>): Promise<void> {
-    await this.#hold();
-    this.#recorder.forget();
+    await this.#halt();
+    this.#recorder.clear();
     this.#isLoaded = false;
     try {
       await change();
     } finally {
-      this.#isHeld = false;
+      this.#isStopped = false;
       this.wake();
     }
   }
 
-  /** Stops sending; what was under way is sent again after the next start, under the same id. */
+  /**
+   * Stops sending. Aborted attempts are repeated after the next start, with the same message id.
+   */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#unsubscribe();
-    await this.#hold();
+    await this.#halt();
     const { log } = this.#context;
-    await this.#recorder.finish().catch((error) => log.error({ err: error }, 'results of webhooks are lost'));
+    await this.#recorder.finish().catch((error) => log.error({ err: error }, 'webhook results could not be saved'));
   }
 
-  async #hold(): Promise<void> {
-    this.#isHeld = true;
-    this.#endRest();
-    await this.#pass;
-    await this.#attempts.giveUp();
-    this.#lanes.clear();
+  async #halt(): Promise<void> {
+    this.#isStopped = true;
+    this.#endPause();
+    await this.#loop;
+    await this.#attempts.abortAll();
+    this.#queues.clear();
   }
 
   async #run(): Promise<void> {
     const { log } = this.#context;
-    while (this.#isWanted && !this.#isHeld) {
-      this.#isWanted = false;
+    while (this.#isWoken && !this.#isStopped) {
+      this.#isWoken = false;
       try {
-        if (await this.#look()) this.#isWanted = true;
-        else await this.#rest(pause);
+        if (await this.#pass()) this.#isWoken = true;
+        else await this.#pause(pauseMilliseconds);
       } catch (error) {
-        log.error({ err: error }, 'webhooks are put off');
-        await this.#rest(interval);
+        log.error({ err: error }, 'webhooks are delayed by an error');
+        await this.#pause(intervalMilliseconds);
       }
     }
   }
 
-  /** What comes one by one meanwhile is taken up together. */
-  #rest(milliseconds: number): Promise<void> {
+  #pause(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#isHeld) return resolve();
+      if (this.#isStopped) return resolve();
       const timer = setTimeout(resolve, milliseconds);
-      this.#endRest = () => {
+      this.#endPause = () => {
         clearTimeout(timer);
         resolve();
       };
     });
   }
 
-  /** Records a batch of results, turns a batch of events into deliveries, and sends a batch. Returns whether there is more to do at once. */
-  async #look(): Promise<boolean> {
+  /**
+   * Saves a batch of results, turns a batch of events into deliveries, then sends a batch.
+   * Returns whether there is more to do at once.
+   */
+  async #pass(): Promise<boolean> {
     if (!this.#isLoaded) await this.#load();
-    const isChanged = this.#recorder.waiting > 0 || (await this.#maker.hasWork());
-    if (isChanged) await this.#inTransaction();
-    const hasMore = await this.#send();
-    return hasMore || this.#recorder.waiting >= manyResults || (isChanged && (await this.#maker.hasWork()));
+    const hasWritten = this.#recorder.pending > 0 || (await this.#outbox.hasEvents());
+    if (hasWritten) await this.#write();
+    const hasMoreToSend = await this.#send();
+    return hasMoreToSend || this.#recorder.pending >= resultBatch || (hasWritten && (await this.#outbox.hasEvents()));
   }
 
-  /** One transaction for both: what a commit costs is the disk. */
-  async #inTransaction(): Promise<void> {
+  /** Results and deliveries share a transaction, because each commit waits for the disk. */
+  async #write(): Promise<void> {
     const { store, now } = this.#context;
-    const { recorded, endpoints } = await inTransaction(store.db, async (trx) => ({
-      recorded: await this.#recorder.record(trx),
-      endpoints: await this.#maker.make(trx),
+    const { afterCommit, endpoints } = await inTransaction(store.db, async (trx) => ({
+      afterCommit: await this.#recorder.record(trx),
+      endpoints: await this.#outbox.createDeliveries(trx),
     }));
-    for (const lane of [...recorded(), ...endpoints.map((endpoint) => this.#lanes.of(endpoint))]) lane.lookAt(now());
+    const queues = [...afterCommit(), ...endpoints.map((endpoint) => this.#queues.of(endpoint))];
+    for (const queue of queues) queue.pollAt(now());
   }
 
   async #load(): Promise<void> {
     for (const endpoint of await endpointsPending(this.#context.store.db))
-      this.#lanes.of(endpoint).lookAt(endpoint.nextAttemptAt);
+      this.#queues.of(endpoint).pollAt(endpoint.nextAttemptAt);
     this.#isLoaded = true;
   }
 
+  /** Sends from a batch of ready queues. Returns whether others are ready. */
   async #send(): Promise<boolean> {
-    this.#lanes.tidy();
-    const { lanes, hasMore } = this.#lanes.ready(this.#context.now());
-    for (const lane of lanes) {
-      if (this.#isHeld) return false;
-      await this.#sendDue(lane).catch((error) => {
-        lane.lookAt(this.#context.now());
+    this.#queues.evictIdle();
+    const { queues, hasMore } = this.#queues.ready(this.#context.now());
+    for (const queue of queues) {
+      if (this.#isStopped) return false;
+      await this.#sendDue(queue).catch((error) => {
+        queue.pollAt(this.#context.now());
         throw error;
       });
-      // Requests get their turn.
+      // Let HTTP requests run in between.
       await nextTurn();
     }
     return hasMore;
   }
 
-  /** Sends an endpoint's due messages as far as it has places, and notes when to look again. */
-  async #sendDue(lane: Lane): Promise<void> {
+  /** Starts as many of an endpoint's due deliveries as it may send, and schedules the next poll. */
+  async #sendDue(queue: EndpointQueue): Promise<void> {
     const { store, now } = this.#context;
-    const free = this.#lanes.freeFor(lane);
-    if (free === 0) return;
-    this.#lanes.putLast(lane);
-    // First, as it may be said meanwhile that there is more.
-    lane.nextLook = Number.POSITIVE_INFINITY;
-    const endpoint = await findEndpoint(store.db, lane.id);
+    const available = this.#queues.availableFor(queue);
+    if (available === 0) return;
+    this.#queues.moveToBack(queue);
+    // Cleared before the queries, because `pollAt` may be called while they run.
+    queue.nextPoll = Number.POSITIVE_INFINITY;
+    const endpoint = await findEndpoint(store.db, queue.id);
     if (!endpoint?.isEnabled) return;
-    const limit = lane.underWay.size + free;
-    const due = await dueDeliveries(store.db, now(), lane.id, limit);
-    const fresh = due.filter(({ id }) => !lane.underWay.has(id)).slice(0, free);
-    const areStarted = fresh.every((delivery) => this.#attempts.start(lane, endpoint, delivery));
-    const isAll = areStarted && due.length < limit;
-    lane.lookAt(isAll ? await nextDue(store.db, now(), lane.id) : now());
+    const limit = queue.inFlight.size + available;
+    const due = await dueDeliveries(store.db, now(), queue.id, limit);
+    const waiting = due.filter(({ id }) => !queue.inFlight.has(id)).slice(0, available);
+    const areStarted = waiting.every((delivery) => this.#attempts.start(queue, endpoint, delivery));
+    const isDrained = areStarted && due.length < limit;
+    queue.pollAt(isDrained ? await nextDue(store.db, now(), queue.id) : now());
   }
 }

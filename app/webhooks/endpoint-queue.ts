@@ -1,93 +1,98 @@
 import { Connections } from './request/connections.ts';
 import type { Outcome } from './request/send.ts';
-import { isOverloaded, isTaken, waitAsked } from './retry.ts';
+import { isAccepted, isUnavailable, retryAfterOf } from './retry.ts';
 
-/** So many messages are under way to one endpoint at first, and at most if it answers within this time. */
-const firstWidth = 4;
-const maxWidth = 32;
+/** How many deliveries one endpoint gets at once: at first, and at most. */
+const initialConcurrency = 4;
+const maxConcurrency = 32;
+
+/** A slower answer halves the concurrency. */
 const promptMilliseconds = 1000;
 
-/** How long an endpoint that takes nothing rests after the second attempt in a row, and at most, in milliseconds. */
-const firstRest = 5000;
-const maxRest = 300_000;
+/** The backoff after the second unavailable answer in a row; it doubles up to the maximum. */
+const firstBackoff = 5000;
+const maxBackoff = 300_000;
 
 /**
- * One endpoint's sending. Prompt answers let more messages be under way at once, slow ones fewer. An endpoint that
- * doesn't answer gets one at a time, with ever longer rests in between, until it answers again.
+ * The state of sending to one endpoint; its deliveries are in the database. Prompt answers raise
+ * the concurrency, slow ones lower it. An unavailable endpoint gets one delivery at a time, with a
+ * growing backoff, until it answers again.
  */
-export class Lane {
+export class EndpointQueue {
   readonly id: string;
   readonly ownerId: number;
   readonly connections = new Connections();
-  /** The deliveries under way, until what came of them is on disk. */
-  readonly underWay = new Set<string>();
-  /** When to look for due messages next, in milliseconds since 1970. */
-  nextLook = Number.POSITIVE_INFINITY;
-  /** When an attempt last ended, by the machine's monotonic clock. */
+  /** Ids of deliveries being sent, or sent with a result that is not saved yet. */
+  readonly inFlight = new Set<string>();
+  /** When to query for due deliveries, in milliseconds since 1970. */
+  nextPoll = Number.POSITIVE_INFINITY;
+  /** When an attempt last ended, on the monotonic clock. */
   lastUsed = performance.now();
-  /** Whether its last attempt was answered. */
-  answers = false;
-  #width = firstWidth;
+  /** Whether the last attempt was answered. */
+  isAvailable = false;
+  #concurrency = initialConcurrency;
+  /** Unavailable answers in a row. */
   #failures = 0;
-  #rest = { untilTime: 0, untilTick: 0 };
+  #backoffEnd = { time: 0, tick: 0 };
 
   constructor(id: string, ownerId: number) {
     this.id = id;
     this.ownerId = ownerId;
   }
 
-  /** How many more messages may be sent at once. */
-  get free(): number {
-    return this.#width - this.underWay.size;
+  /** How many more deliveries the endpoint may get now. */
+  get available(): number {
+    return this.#concurrency - this.inFlight.size;
+  }
+
+  /** Whether nothing is in flight and no poll is scheduled. */
+  get isIdle(): boolean {
+    return this.nextPoll === Number.POSITIVE_INFINITY && this.inFlight.size === 0;
   }
 
   isReady(now: number): boolean {
-    return this.nextLook <= now && this.free > 0 && !this.#isResting(now);
+    return this.nextPoll <= now && this.available > 0 && !this.#isBackingOff(now);
   }
 
-  /** Says that it is to be looked at again at this time, or earlier if that was said before. */
-  lookAt(time: number): void {
-    this.nextLook = Math.min(this.nextLook, time);
+  /** Schedules a poll at this time, unless an earlier one is scheduled. */
+  pollAt(time: number): void {
+    this.nextPoll = Math.min(this.nextPoll, time);
   }
 
-  /** Lets it begin afresh, at once: its owner has changed it, or asks for a message to be sent. */
-  beginAfresh(): void {
-    this.nextLook = 0;
-    this.#width = Math.max(this.#width, firstWidth);
+  /**
+   * Ends the backoff and polls at once: the owner changed the endpoint, or asked for a delivery.
+   */
+  resetBackoff(): void {
+    this.nextPoll = 0;
+    this.#concurrency = Math.max(this.#concurrency, initialConcurrency);
     this.#failures = 0;
-    this.#rest = { untilTime: 0, untilTick: 0 };
+    this.#backoffEnd = { time: 0, tick: 0 };
   }
 
-  /** Whether there is nothing to send. */
-  get isOver(): boolean {
-    return this.nextLook === Number.POSITIVE_INFINITY && this.underWay.size === 0;
-  }
-
-  /** Takes note of what an attempt came to, and how long that took. */
-  note(now: number, outcome: Outcome, milliseconds: number): void {
+  /** Adapts concurrency and backoff to an attempt's outcome and duration. */
+  adapt(now: number, outcome: Outcome, milliseconds: number): void {
     this.lastUsed = performance.now();
-    if (isOverloaded(outcome)) this.#noteOverload(now, outcome);
-    else this.#noteAnswer(outcome, milliseconds);
+    this.isAvailable = !isUnavailable(outcome);
+    if (this.isAvailable) this.#adaptConcurrency(outcome, milliseconds);
+    else this.#backOff(now, outcome);
   }
 
-  #noteAnswer(outcome: Outcome, milliseconds: number): void {
-    this.answers = true;
+  #adaptConcurrency(outcome: Outcome, milliseconds: number): void {
     this.#failures = 0;
-    if (milliseconds > promptMilliseconds) this.#width = Math.max(1, this.#width >> 1);
-    else if (isTaken(outcome)) this.#width = Math.min(this.#width + 1, maxWidth);
+    if (milliseconds > promptMilliseconds) this.#concurrency = Math.max(1, this.#concurrency >> 1);
+    else if (isAccepted(outcome)) this.#concurrency = Math.min(this.#concurrency + 1, maxConcurrency);
   }
 
-  #noteOverload(now: number, outcome: Outcome): void {
-    this.answers = false;
-    this.#width = 1;
+  #backOff(now: number, outcome: Outcome): void {
+    this.#concurrency = 1;
     this.#failures++;
-    const own = this.#failures < 2 ? 0 : firstRest * 2 ** Math.min(this.#failures - 2, 10);
-    const rest = Math.min(Math.max(own, waitAsked(now, outcome)), maxRest);
-    this.#rest = { untilTime: now + rest, untilTick: performance.now() + rest };
+    const computed = this.#failures < 2 ? 0 : firstBackoff * 2 ** Math.min(this.#failures - 2, 10);
+    const backoff = Math.min(Math.max(computed, retryAfterOf(now, outcome)), maxBackoff);
+    this.#backoffEnd = { time: now + backoff, tick: performance.now() + backoff };
   }
 
-  /** Until either clock says that it is over: the time of day may be set back. */
-  #isResting(now: number): boolean {
-    return now < this.#rest.untilTime && performance.now() < this.#rest.untilTick;
+  /** The backoff ends when either clock passes its end, because the time of day may be set back. */
+  #isBackingOff(now: number): boolean {
+    return now < this.#backoffEnd.time && performance.now() < this.#backoffEnd.tick;
   }
 }

@@ -1,67 +1,80 @@
 import type { Endpoint } from '../../db/webhooks/endpoints.ts';
-import { Lane } from './endpoint-queue.ts';
+import { EndpointQueue } from './endpoint-queue.ts';
 
-/** An owner's messages under way at most, beside one to each endpoint: only endpoints that answer get the second half. */
+/**
+ * How many deliveries of one owner are in flight at most, not counting the first of each endpoint.
+ * An unavailable endpoint may use only half of it.
+ */
 const maxBesideFirst = 32;
 
-/** Lanes that one look serves at most, so that results don't wait for all of them. */
+/** How many queues one pass serves, so that results do not wait for all of them. */
 const maxServed = 64;
 
-/** How long connections are kept without a message under way, and to how many endpoints at most. */
+/** How long unused connections stay open, and for how many endpoints. */
 const idleMilliseconds = 5000;
 const maxIdle = 32;
 
-/** The lanes of the endpoints that have, or lately had, something to send. Those served last are served last again. */
-export class Lanes {
-  readonly #owners = new Map<number, Map<string, Lane>>();
+/**
+ * The queues of endpoints that have, or recently had, something to send. The last served come last.
+ */
+export class EndpointQueues {
+  /** By owner, then by endpoint. */
+  readonly #owners = new Map<number, Map<string, EndpointQueue>>();
 
-  /** Returns the endpoint's lane, a new one where it has none. */
-  of({ id, ownerId }: Pick<Endpoint, 'id' | 'ownerId'>): Lane {
-    const lane = this.#owners.get(ownerId)?.get(id) ?? new Lane(id, ownerId);
+  /** Returns the endpoint's queue, creating it if needed. */
+  of({ id, ownerId }: Pick<Endpoint, 'id' | 'ownerId'>): EndpointQueue {
+    const queue = this.#owners.get(ownerId)?.get(id) ?? new EndpointQueue(id, ownerId);
     if (!this.#owners.has(ownerId)) this.#owners.set(ownerId, new Map());
-    this.#owners.get(ownerId)?.set(id, lane);
-    return lane;
+    this.#owners.get(ownerId)?.set(id, queue);
+    return queue;
   }
 
-  /** Returns some lanes that can send, one of each owner, then a second of each, and so on; `hasMore` says that there are others. */
-  ready(now: number): { lanes: Lane[]; hasMore: boolean } {
-    const byOwner = [...this.#owners.values()].map((lanes) => [...lanes.values()].filter((lane) => lane.isReady(now)));
-    const waiting = byOwner.filter((lanes) => lanes.length > 0);
-    const lanes: Lane[] = [];
-    for (let turn = 0; lanes.length < maxServed; turn++) {
-      const inTurn = waiting.flatMap((ofOwner) => ofOwner[turn] ?? []);
-      if (inTurn.length === 0) return { lanes, hasMore: false };
-      lanes.push(...inTurn);
+  /**
+   * Returns a batch of queues that can send: the first of each owner, then the second of each, and
+   * so on. `hasMore` says whether others can send as well.
+   */
+  ready(now: number): { queues: EndpointQueue[]; hasMore: boolean } {
+    const byOwner = [...this.#owners.values()].map((own) => [...own.values()].filter((queue) => queue.isReady(now)));
+    const waiting = byOwner.filter((own) => own.length > 0);
+    const queues: EndpointQueue[] = [];
+    for (let round = 0; queues.length < maxServed; round++) {
+      const inRound = waiting.flatMap((own) => own[round] ?? []);
+      if (inRound.length === 0) return { queues, hasMore: false };
+      queues.push(...inRound);
     }
-    return { lanes: lanes.slice(0, maxServed), hasMore: true };
+    return { queues: queues.slice(0, maxServed), hasMore: true };
   }
 
-  /** Returns how many messages the lane may send now. */
-  freeFor(lane: Lane): number {
-    const first = lane.underWay.size === 0 ? 1 : 0;
-    const besideFirst = [...(this.#owners.get(lane.ownerId)?.values() ?? [])]
-      .map(({ underWay }) => Math.max(0, underWay.size - 1))
+  /** Returns how many deliveries the queue may start now, within its own and its owner's limits. */
+  availableFor(queue: EndpointQueue): number {
+    const first = queue.inFlight.size === 0 ? 1 : 0;
+    const besideFirst = [...(this.#owners.get(queue.ownerId)?.values() ?? [])]
+      .map(({ inFlight }) => Math.max(0, inFlight.size - 1))
       .reduce((sum, count) => sum + count, 0);
-    const most = lane.answers ? maxBesideFirst : maxBesideFirst / 2;
-    return Math.min(lane.free, first + Math.max(0, most - besideFirst));
+    const limit = queue.isAvailable ? maxBesideFirst : maxBesideFirst / 2;
+    return Math.min(queue.available, first + Math.max(0, limit - besideFirst));
   }
 
-  /** Puts a lane and its owner behind all others. */
-  putLast(lane: Lane): void {
-    const lanes = this.#owners.get(lane.ownerId);
-    if (!lanes?.delete(lane.id)) return;
-    lanes.set(lane.id, lane);
-    this.#owners.delete(lane.ownerId);
-    this.#owners.set(lane.ownerId, lanes);
+  /** Moves a queue behind its owner's other queues, and its owner behind the other owners. */
+  moveToBack(queue: EndpointQueue): void {
+    const own = this.#owners.get(queue.ownerId);
+    if (!own?.delete(queue.id)) return;
+    own.set(queue.id, queue);
+    this.#owners.delete(queue.ownerId);
+    this.#owners.set(queue.ownerId, own);
   }
 
-  /** Closes connections that have not been used lately, and forgets lanes that have nothing to send. */
-  tidy(): void {
-    const idle = [...this.#all()].filter(({ underWay }) => underWay.size === 0);
-    const open = idle.filter(({ connections }) => connections.isOpen).toSorted((a, b) => b.lastUsed - a.lastUsed);
+  /**
+   * Closes unused connections, the longest unused first, and drops queues that have nothing to
+   * send.
+   */
+  evictIdle(): void {
+    const unused = [...this.#all()].filter(({ inFlight }) => inFlight.size === 0);
+    const open = unused.filter(({ connections }) => connections.isOpen).toSorted((a, b) => b.lastUsed - a.lastUsed);
     const oldest = performance.now() - idleMilliseconds;
-    for (const [rank, lane] of open.entries()) if (rank >= maxIdle || lane.lastUsed < oldest) lane.connections.close();
-    for (const lane of idle) if (lane.isOver && !lane.connections.isOpen) this.#drop(lane);
+    for (const [rank, queue] of open.entries())
+      if (rank >= maxIdle || queue.lastUsed < oldest) queue.connections.close();
+    for (const queue of unused) if (queue.isIdle && !queue.connections.isOpen) this.#drop(queue);
   }
 
   clear(): void {
@@ -69,13 +82,13 @@ export class Lanes {
     this.#owners.clear();
   }
 
-  *#all(): Generator<Lane> {
-    for (const lanes of this.#owners.values()) yield* lanes.values();
+  *#all(): Generator<EndpointQueue> {
+    for (const own of this.#owners.values()) yield* own.values();
   }
 
-  #drop({ id, ownerId }: Lane): void {
-    const lanes = this.#owners.get(ownerId);
-    lanes?.delete(id);
-    if (lanes?.size === 0) this.#owners.delete(ownerId);
+  #drop({ id, ownerId }: EndpointQueue): void {
+    const own = this.#owners.get(ownerId);
+    own?.delete(id);
+    if (own?.size === 0) this.#owners.delete(ownerId);
   }
 }

@@ -2,18 +2,19 @@ import { inTransaction, type Trx } from '../../db/store.ts';
 import { type Attempt, type Delivery, recordAttempt } from '../../db/webhooks/deliveries.ts';
 import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks/endpoints.ts';
 import type { Context } from '../context.ts';
-import type { Lane } from './endpoint-queue.ts';
+import type { EndpointQueue } from './endpoint-queue.ts';
 import type { Outcome } from './request/send.ts';
 import { isGone } from './retry.ts';
 
-/** Attempts whose results one transaction takes. */
-const maxInStep = 64;
+/** How many results one transaction saves. */
+const maxInBatch = 64;
 
-/** What an attempt comes to, by what the message is after it. */
+/** The metric's outcome for each status of a delivery after an attempt. */
 const outcomes = { succeeded: 'succeeded', pending: 'failed', failed: 'given_up' } as const;
 
+/** An attempt's outcome, and what it means for the delivery. */
 export type Result = {
-  lane: Lane;
+  queue: EndpointQueue;
   delivery: Delivery;
   endpoint: Endpoint;
   outcome: Outcome;
@@ -21,7 +22,7 @@ export type Result = {
   at: number;
 };
 
-/** Puts the results of attempts on disk, those that came about the same time in one transaction. */
+/** Saves the results of attempts, in batches. */
 export class Recorder {
   readonly #context: Pick<Context, 'store' | 'log' | 'metrics'>;
   #results: Result[] = [];
@@ -34,50 +35,56 @@ export class Recorder {
     this.#results.push(result);
   }
 
-  get waiting(): number {
+  /** How many results are not saved yet. */
+  get pending(): number {
     return this.#results.length;
   }
 
-  forget(): void {
+  clear(): void {
     this.#results = [];
   }
 
-  /** Records some of the results. Returns what is to be called once the transaction is on disk, which returns their lanes. */
-  async record(trx: Trx): Promise<() => Set<Lane>> {
-    const results = this.#results.slice(0, maxInStep);
-    await recordAll(trx, results);
+  /**
+   * Writes a batch of results. Returns a function to call after the commit, which returns the
+   * queues of the saved results. Until then the batch stays pending, so that a rollback loses
+   * nothing.
+   */
+  async record(trx: Trx): Promise<() => Set<EndpointQueue>> {
+    const results = this.#results.slice(0, maxInBatch);
+    await writeResults(trx, results);
     return () => {
       this.#results = this.#results.slice(results.length);
-      for (const result of results) this.#tell(result);
-      return new Set(results.map(({ lane }) => lane));
+      for (const result of results) this.#complete(result);
+      return new Set(results.map(({ queue }) => queue));
     };
   }
 
-  /** Records all of the results. */
+  /** Saves all results. */
   async finish(): Promise<void> {
-    while (this.waiting > 0) (await inTransaction(this.#context.store.db, (trx) => this.record(trx)))();
+    while (this.pending > 0) (await inTransaction(this.#context.store.db, (trx) => this.record(trx)))();
   }
 
-  #tell({ lane, delivery, endpoint, outcome, attempt }: Result): void {
+  #complete({ queue, delivery, endpoint, outcome, attempt }: Result): void {
     const { log, metrics } = this.#context;
-    lane.underWay.delete(delivery.id);
-    if (attempt.nextAttemptAt !== null) lane.lookAt(attempt.nextAttemptAt);
+    queue.inFlight.delete(delivery.id);
+    if (attempt.nextAttemptAt !== null) queue.pollAt(attempt.nextAttemptAt);
     metrics?.webhookSent(outcomes[attempt.status]);
     if (attempt.status === 'succeeded') return;
-    log.warn({ delivery: delivery.id, endpoint: endpoint.id, ...outcome }, 'webhook not taken');
+    log.warn({ delivery: delivery.id, endpoint: endpoint.id, ...outcome }, 'webhook not accepted');
   }
 }
 
-async function recordAll(trx: Trx, results: Result[]): Promise<void> {
-  const taken = new Set<string>();
+async function writeResults(trx: Trx, results: Result[]): Promise<void> {
+  /** Endpoints whose success is noted, and that have not failed since. */
+  const succeeded = new Set<string>();
   for (const { delivery, endpoint, outcome, attempt, at } of results) {
     await recordAttempt(trx, at, delivery, attempt);
     if (attempt.status === 'succeeded') {
-      if (!taken.has(endpoint.id)) await noteSuccess(trx, endpoint.id);
-      taken.add(endpoint.id);
+      if (!succeeded.has(endpoint.id)) await noteSuccess(trx, endpoint.id);
+      succeeded.add(endpoint.id);
       continue;
     }
-    taken.delete(endpoint.id);
+    succeeded.delete(endpoint.id);
     if (isGone(outcome)) await disableEndpoint(trx, at, endpoint);
     else await noteFailure(trx, at, endpoint);
   }

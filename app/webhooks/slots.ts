@@ -1,58 +1,60 @@
-/** So many attempts are under way at once at most, to all endpoints of all owners. */
-export const maxUnderWay = 512;
+/** How many attempts run at once at most, to all endpoints of all owners. */
+export const maxSlots = 512;
 
-/** An attempt is cut off for another owner's after so many milliseconds at the earliest. */
-export const minAge = 1000;
+/** How long an attempt may run before it can be evicted for another owner. */
+export const minMilliseconds = 1000;
 
-export type Place = {
+/** The right to run one attempt. */
+export type Slot = {
   ownerId: number;
-  /** Ends the attempt. */
-  cutOff: () => void;
+  /** Aborts the attempt. */
+  evict: () => void;
 };
 
 /**
- * Who has how many attempts under way. At the limit, the longest attempt of the owner with the most is cut off for an
- * owner who has fewer: receivers that never answer keep nobody else waiting for longer than `minAge`.
+ * Divides the process's slots among owners. When all are in use, the longest-running attempt of the
+ * owner with the most slots is evicted for an owner with fewer. So receivers that never answer
+ * delay other owners by at most `minMilliseconds`.
  */
-export class Places {
-  /** In the order in which they were taken, with the time of that. */
-  readonly #taken = new Map<Place, number>();
-  readonly #ofOwner = new Map<number, number>();
+export class Slots {
+  /** In the order of acquisition, with its time on the monotonic clock. */
+  readonly #acquired = new Map<Slot, number>();
+  readonly #countByOwner = new Map<number, number>();
   readonly #tick: () => number;
 
-  /** `tick` returns milliseconds that only ever grow. */
+  /** `tick` returns milliseconds of a monotonic clock. */
   constructor(tick = () => performance.now()) {
     this.#tick = tick;
   }
 
-  /** Returns whether the place is taken now. */
-  take(place: Place): boolean {
-    if (this.#taken.size >= maxUnderWay && !this.#cutOffFor(place.ownerId)) return false;
-    this.#taken.set(place, this.#tick());
-    this.#ofOwner.set(place.ownerId, this.#countOf(place.ownerId) + 1);
+  /** Returns whether the slot was granted. */
+  acquire(slot: Slot): boolean {
+    if (this.#acquired.size >= maxSlots && !this.#evictFor(slot.ownerId)) return false;
+    this.#acquired.set(slot, this.#tick());
+    this.#countByOwner.set(slot.ownerId, this.#countOf(slot.ownerId) + 1);
     return true;
   }
 
-  /** Gives a place back; does nothing when it was cut off before. */
-  release(place: Place): void {
-    if (!this.#taken.delete(place)) return;
-    const count = this.#countOf(place.ownerId) - 1;
-    if (count > 0) this.#ofOwner.set(place.ownerId, count);
-    else this.#ofOwner.delete(place.ownerId);
+  /** Gives a slot back. Does nothing when it was evicted before. */
+  release(slot: Slot): void {
+    if (!this.#acquired.delete(slot)) return;
+    const count = this.#countOf(slot.ownerId) - 1;
+    if (count > 0) this.#countByOwner.set(slot.ownerId, count);
+    else this.#countByOwner.delete(slot.ownerId);
   }
 
   #countOf(ownerId: number): number {
-    return this.#ofOwner.get(ownerId) ?? 0;
+    return this.#countByOwner.get(ownerId) ?? 0;
   }
 
-  #cutOffFor(ownerId: number): boolean {
-    const most = Math.max(...this.#ofOwner.values());
+  #evictFor(ownerId: number): boolean {
+    const most = Math.max(...this.#countByOwner.values());
     if (this.#countOf(ownerId) >= most) return false;
-    const oldest = this.#taken.entries().find(([place]) => this.#countOf(place.ownerId) === most);
-    if (!oldest || this.#tick() - oldest[1] < minAge) return false;
-    const [place] = oldest;
-    this.release(place);
-    place.cutOff();
+    const oldest = this.#acquired.entries().find(([slot]) => this.#countOf(slot.ownerId) === most);
+    if (!oldest || this.#tick() - oldest[1] < minMilliseconds) return false;
+    const [slot] = oldest;
+    this.release(slot);
+    slot.evict();
     return true;
   }
 }

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { Lane } from '../../app/webhooks/endpoint-queue.ts';
+import { EndpointQueue } from '../../app/webhooks/endpoint-queue.ts';
 import { afterAttempt } from '../../app/webhooks/retry.ts';
-import { maxUnderWay, minAge, type Place, Places } from '../../app/webhooks/slots.ts';
+import { maxSlots, minMilliseconds, type Slot, Slots } from '../../app/webhooks/slots.ts';
 import { Receiver, useHooks } from '../helpers/clients/webhook-client.ts';
 import { itHere, startTime } from '../helpers/server.ts';
 
@@ -102,49 +102,52 @@ describe('webhooks to endpoints that fail', () => {
     expect(await read(id)).to.include({ enabled: true });
   });
 
-  itHere('send one message at a time, with rests, where no answer comes, and all at once when one comes', async () => {
-    const lane = new Lane('whe_1', 1);
-    let now = startTime;
-    const error = { error: 'no answer within 15 seconds' };
-    lane.lookAt(now);
-    expect(lane.free).to.equal(4);
-    const rests: number[] = [];
-    for (let n = 0; n < 9; n++) {
-      lane.note(now, error, 15_000);
-      lane.lookAt(now);
-      const before = now;
-      while (!lane.isReady(now)) now += 1000;
-      rests.push((now - before) / 1000);
-      expect(lane.free).to.equal(1);
-    }
-    expect(rests).to.deep.equal([0, 5, 10, 20, 40, 80, 160, 300, 300]);
-    for (let n = 0; n < 40; n++) lane.note(now, { status: 204, retryAfter: null }, 5);
-    expect([lane.isReady(now), lane.free]).to.deep.equal([true, 32]);
-    lane.note(now, { status: 204, retryAfter: null }, 1500);
-    expect(lane.free).to.equal(16);
-    lane.note(now, { status: 429, retryAfter: '60' }, 5);
-    expect([lane.isReady(now + 59_000), lane.isReady(now + 60_000)]).to.deep.equal([false, true]);
-  });
+  itHere(
+    'send one message at a time, with a growing backoff, while no answer comes, and at once again after one',
+    async () => {
+      const queue = new EndpointQueue('whe_1', 1);
+      let now = startTime;
+      const error = { error: 'no answer within 15 seconds' };
+      queue.pollAt(now);
+      expect(queue.available).to.equal(4);
+      const backoffs: number[] = [];
+      for (let n = 0; n < 9; n++) {
+        queue.adapt(now, error, 15_000);
+        queue.pollAt(now);
+        const before = now;
+        while (!queue.isReady(now)) now += 1000;
+        backoffs.push((now - before) / 1000);
+        expect(queue.available).to.equal(1);
+      }
+      expect(backoffs).to.deep.equal([0, 5, 10, 20, 40, 80, 160, 300, 300]);
+      for (let n = 0; n < 40; n++) queue.adapt(now, { status: 204, retryAfter: null }, 5);
+      expect([queue.isReady(now), queue.available]).to.deep.equal([true, 32]);
+      queue.adapt(now, { status: 204, retryAfter: null }, 1500);
+      expect(queue.available).to.equal(16);
+      queue.adapt(now, { status: 429, retryAfter: '60' }, 5);
+      expect([queue.isReady(now + 59_000), queue.isReady(now + 60_000)]).to.deep.equal([false, true]);
+    },
+  );
 
-  it('give their places to other owners, those first who have most', () => {
+  it('give their slots to other owners, those of the owner with most first', () => {
     let tick = 0;
-    const places = new Places(() => tick);
-    const cut: number[] = [];
-    const taken: Place[] = [];
-    const take = (ownerId: number) => {
-      const place = { ownerId, cutOff: () => cut.push(ownerId) };
-      taken.push(place);
-      return places.take(place);
+    const slots = new Slots(() => tick);
+    const evicted: number[] = [];
+    const acquired: Slot[] = [];
+    const acquire = (ownerId: number) => {
+      const slot = { ownerId, evict: () => evicted.push(ownerId) };
+      acquired.push(slot);
+      return slots.acquire(slot);
     };
-    for (let n = 0; n < maxUnderWay; n++) expect(take(n % 100)).to.equal(true);
-    expect(take(500), 'no attempt is old enough').to.equal(false);
-    tick = minAge;
-    // 512 places: the first twelve owners have six of them.
-    expect(take(11), 'who has most gets none of another').to.equal(false);
-    for (let n = 0; n < 5; n++) expect(take(500)).to.equal(true);
-    expect(cut).to.deep.equal([0, 1, 2, 3, 4]);
-    for (const place of taken) places.release(place);
-    for (let n = 0; n < maxUnderWay; n++) expect(take(7), 'all are free again').to.equal(true);
+    for (let n = 0; n < maxSlots; n++) expect(acquire(n % 100)).to.equal(true);
+    expect(acquire(500), 'no attempt is old enough').to.equal(false);
+    tick = minMilliseconds;
+    // 512 slots: the first twelve owners have six of them.
+    expect(acquire(11), 'the owner with most gets none from another').to.equal(false);
+    for (let n = 0; n < 5; n++) expect(acquire(500)).to.equal(true);
+    expect(evicted).to.deep.equal([0, 1, 2, 3, 4]);
+    for (const slot of acquired) slots.release(slot);
+    for (let n = 0; n < maxSlots; n++) expect(acquire(7), 'all are free again').to.equal(true);
   });
 });
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { MessageMaker } from '../../app/webhooks/outbox.ts';
+import { Outbox } from '../../app/webhooks/outbox.ts';
 import { createUser } from '../../db/accounts/users.ts';
 import { type EventKind, matchesKind } from '../../db/events/kinds.ts';
 import { cli, recordEvent } from '../../db/events/record.ts';
@@ -39,7 +39,7 @@ class Model {
   readonly expected: string[] = [];
   readonly #wants: Wants = { eventPatterns: ['vm.*'], isEnabled: true };
   readonly #given = { url: 'http://x', description: null, includesMetadata: false, secret: '' };
-  #maker = new MessageMaker(this.store.db, () => startTime);
+  #outbox = new Outbox(this.store.db, () => startTime);
   #by = { ...cli, ownerId: 0 };
   #id = '';
 
@@ -70,15 +70,15 @@ class Model {
   }
 
   async look(): Promise<void> {
-    while (await this.#maker.hasWork()) await this.step();
+    while (await this.#outbox.hasEvents()) await this.step();
   }
 
   async step(): Promise<void> {
-    await this.#inTransaction((trx) => this.#maker.make(trx));
+    await this.#inTransaction((trx) => this.#outbox.createDeliveries(trx));
   }
 
   restart(): void {
-    this.#maker = new MessageMaker(this.store.db, () => startTime);
+    this.#outbox = new Outbox(this.store.db, () => startTime);
   }
 
   #expect(kind: EventKind): void {

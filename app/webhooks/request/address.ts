@@ -5,20 +5,20 @@ import type { Networks } from '../../config/network-readers.ts';
 import { hostOf } from '../../http/addresses.ts';
 import { addressesOf, type NameServers, nameServers } from './resolve.ts';
 
-/** What is given out of IPv6 (IANA, "IPv6 Global Unicast Address Assignments"); the rest leads nowhere, or where nobody meant it to. */
+/** The assigned part of IPv6 (IANA, "IPv6 Global Unicast Address Assignments"). */
 const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
 
-/** Public by its range, but Azure's own: each of its machines reaches there what is meant for that machine alone. */
+/** In a public range, but on an Azure machine it is a service that serves this machine only. */
 const azureHost = '168.63.129.16';
 
-/** Why a webhook is not sent where its URL leads. */
+/** A URL to which webhooks are not sent; the message says why. */
 export class AddressRefused extends Error {
   override name = 'AddressRefused';
 }
 
 /**
- * Throws AddressRefused for an address that only this machine or its network can reach (IANA's special-purpose
- * registries), unless it is allowed: whoever makes a webhook is not to reach through it what they can't reach themselves.
+ * Throws AddressRefused for an address that is not public (IANA's special-purpose registries),
+ * unless it is allowed. Otherwise a webhook could reach services that its owner cannot.
  */
 export function requireReachable(address: string, allowed: Networks): void {
   const parsed = ipaddr.process(address);
@@ -34,29 +34,32 @@ function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
 }
 
 /**
- * Returns the URL. Throws AddressRefused for one that can't be sent to, as far as it tells by itself; what its name leads to
- * is asked at each sending.
+ * Returns the parsed URL. Throws AddressRefused when the URL itself shows that nothing may be sent
+ * to it. The addresses of a host name are checked at each attempt, by `guardedLookup`.
  */
 export function requireSendable(text: string, allowed: Networks): URL {
   const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol)) throw new AddressRefused('it must be an http or https URL');
-  if (url.username || url.password) throw new AddressRefused('it must hold no user name and no password');
+  if (url.username || url.password) throw new AddressRefused('it must not contain a user name or password');
   const host = hostOf(url);
   if (ipaddr.isValid(host)) requireReachable(host, allowed);
   else if (/(^|\.)localhost\.?$/i.test(host)) requireReachable('127.0.0.1', allowed);
   return url;
 }
 
-/** Returns what a connection asks for the addresses of a name: it gets all or, where one is refused, AddressRefused. */
+/**
+ * Returns a lookup function for a connection. It fails with AddressRefused if any address is
+ * refused.
+ */
 export function guardedLookup(allowed: Networks, servers = nameServers): LookupFunction {
-  return (name, options, answer) => {
+  return (name, options, callback) => {
     reachableOf(name, allowed, servers).then(
       (addresses) => {
         const [first] = addresses;
-        if (options.all || !first) answer(null, addresses);
-        else answer(null, first.address, first.family);
+        if (options.all || !first) callback(null, addresses);
+        else callback(null, first.address, first.family);
       },
-      (error) => answer(error, []),
+      (error) => callback(error, []),
     );
   };
 }

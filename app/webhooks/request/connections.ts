@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 
-/** The connections to one endpoint, kept for its next messages until they are closed. */
+/** The keep-alive connections to one endpoint. */
 export class Connections {
   #agents: { 'http:'?: http.Agent; 'https:'?: https.Agent } = {};
 
@@ -15,7 +15,7 @@ export class Connections {
     return this.#agents['http:'];
   }
 
-  /** Whether there may be connections. */
+  /** Whether there may be open connections. */
   get isOpen(): boolean {
     return Object.keys(this.#agents).length > 0;
   }

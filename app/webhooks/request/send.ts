@@ -6,10 +6,10 @@ import { reasonOf } from '../../http/addresses.ts';
 import { guardedLookup, requireSendable } from './address.ts';
 import type { Connections } from './connections.ts';
 
-/** What came of sending a message: a status that was answered, or an error that says why none was. */
+/** The receiver's answer, or why there was none. */
 export type Outcome = { status: number; retryAfter: string | null } | { error: string };
 
-/** How much of an answer is read, and for how long, before its connection is closed. */
+/** How much of an answer is read, and for how long, before the connection is closed. */
 const maxAnswerBytes = 65_536;
 const maxAnswerMilliseconds = 1000;
 
@@ -18,27 +18,29 @@ export type Message = { url: string; headers: Record<string, string>; body: stri
 export type Sending = {
   allowed: Networks;
   connections: Connections;
-  /** Ends the attempt; its reason, an Error, becomes the outcome. */
+  /** Aborts the attempt; its reason, an Error, becomes the outcome. */
   signal: AbortSignal;
 };
 
-/** Posts a message and returns what came of it. Redirects are not followed, and of an answer only the head counts. */
+/**
+ * Posts a message and returns the outcome. Does not follow redirects; ignores the answer's body.
+ */
 export async function send(message: Message, sending: Sending): Promise<Outcome> {
   try {
     const url = requireSendable(message.url, sending.allowed);
     const [answer, upgraded] = await answerTo(url, message, sending);
     if (upgraded) upgraded.destroy();
-    else await skim(answer);
+    else await drain(answer);
     return { status: answer.statusCode ?? 0, retryAfter: answer.headers['retry-after'] ?? null };
   } catch (error) {
     return { error: reasonOf(sending.signal.aborted ? sending.signal.reason : error) };
   }
 }
 
-/** What a receiver answers, and the connection where it would go on in another protocol. */
+/** An answer, and its connection if the receiver switched protocols. */
 type Answer = [IncomingMessage, Duplex?];
 
-/** A kept connection may have been closed by its receiver just now: then the message is sent on a new one. */
+/** Retries on a new connection when the receiver has just closed the kept one. */
 async function answerTo(url: URL, message: Message, sending: Sending): Promise<Answer> {
   const request = post(url, message, sending, sending.connections.agentFor(url));
   try {
@@ -57,8 +59,10 @@ function post(
 ): ClientRequest {
   const { request } = url.protocol === 'https:' ? https : http;
   const sending = request(url, {
-    ...{ method: 'POST', agent, signal },
-    // Asked for each new connection: a kept one stays with the address that was let through.
+    method: 'POST',
+    agent,
+    signal,
+    // Runs for each new connection; a kept one stays with an address that was checked.
     lookup: guardedLookup(allowed),
     headers: {
       'Content-Type': 'application/json',
@@ -79,8 +83,8 @@ function answerOf(request: ClientRequest): Promise<Answer> {
   });
 }
 
-/** Reads an answer, so that its connection can be used again, as far as an answer to a message goes. */
-function skim(answer: IncomingMessage): Promise<void> {
+/** Reads and discards an answer's body, within bounds, so that the connection can be reused. */
+function drain(answer: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {
     let length = 0;
     const timer = setTimeout(() => answer.destroy(), maxAnswerMilliseconds);
@@ -88,7 +92,7 @@ function skim(answer: IncomingMessage): Promise<void> {
       length += chunk.length;
       if (length > maxAnswerBytes) answer.destroy();
     });
-    // The status is known all the same.
+    // The status is known already.
     answer.on('error', () => {});
     answer.on('close', () => {
       clearTimeout(timer);
