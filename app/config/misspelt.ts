@@ -3,7 +3,7 @@ import { conformVariables } from './conform.ts';
 import { settings } from './settings.ts';
 
 /** Every environment variable that the program reads. */
-const variables: string[] = [
+export const variables: string[] = [
   ...Object.values(settings).map(({ variable }) => variable),
   ...Object.values(conformVariables),
 ];

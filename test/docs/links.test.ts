@@ -1,9 +1,8 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { readPage } from './marked.ts';
+import { pages, readPage } from './marked.ts';
 
 const root = new URL('../../', import.meta.url);
-const pages = globSync('*.md', { cwd: root }).sort();
 const { scripts } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { scripts: object };
 
 /** Returns what the pattern captures in a page, each once. */

@@ -1,4 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
+
+const root = new URL('../../', import.meta.url);
+
+/** The names of the pages at the top of the repository. */
+export const pages: string[] = globSync('*.md', { cwd: root }).sort();
 
 /**
  * The generated part of a page: what stands between `<!-- name: command -->` and `<!-- end -->`, where `command` is the
@@ -44,5 +49,5 @@ function markedBy(name: string): RegExp {
 }
 
 function urlOf(page: string): URL {
-  return new URL(`../../${page}`, import.meta.url);
+  return new URL(page, root);
 }
