@@ -1,3 +1,6 @@
+/** Returns the current time in milliseconds since 1970. */
+export type Clock = () => number;
+
 export type Time = {
   /** whole milliseconds since 1970 */
   milliseconds: number;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { createUser, deleteUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
+import { createUser, deleteUser, getUser, listUsers, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { inTransaction, type Store } from '../../db/store.ts';
 import { isoTimeOrNull } from '../../spec/time.ts';
@@ -46,7 +46,10 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     .description("set a user's password and end their access tokens")
     .action(async (name, flags) => {
       const password = await readPassword(terminal);
-      await withStore(flags, ({ db }) => setPassword(db, Date.now, cli, name, password));
+      await withStore(flags, async ({ db }) => {
+        const hash = await newPasswordHash(password);
+        await inTransaction(db, async (trx) => setPassword(trx, Date.now(), cli, await getUser(trx, name), hash));
+      });
       terminal.stdout.write(`Changed the password of ${name}.\n`);
     });
 
@@ -57,7 +60,8 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     .action(async (name, flags) => {
       const all = flags.withSandboxes ? 'their keys and sandboxes' : 'their keys';
       await confirm(terminal, `Delete ${name} with ${all}?`, flags.yes);
-      await withStore(flags, ({ db }) => deleteUser(db, name, { withSandboxes: Boolean(flags.withSandboxes) }));
+      const withSandboxes = Boolean(flags.withSandboxes);
+      await withStore(flags, ({ db }) => inTransaction(db, (trx) => deleteUser(trx, name, { withSandboxes })));
       terminal.stdout.write(`Deleted ${name}.\n`);
     });
 }

@@ -2,7 +2,7 @@ import { StoreError } from '../errors.ts';
 import { type Origin, recordEvent } from '../events/record.ts';
 import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import { removeAllPairs } from '../sqlite/index/reindex.ts';
-import { type Db, inTransaction, type Trx } from '../store.ts';
+import type { Db, Trx } from '../store.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
 
 export type User = { id: number; name: string };
@@ -39,14 +39,14 @@ export async function createUser(
 }
 
 /** Returns the user of that name. Throws StoreError `not_found`. */
-export async function getUser(db: Db | Trx, name: string): Promise<User> {
+export async function getUser(db: Db, name: string): Promise<User> {
   const user = await findUser(db, name);
   if (!user) throw new StoreError('not_found', `there is no user named ${name}`);
   return user;
 }
 
 /** Returns the user of that name, or undefined. */
-export async function findUser(db: Db | Trx, name: string): Promise<User | undefined> {
+export async function findUser(db: Db, name: string): Promise<User | undefined> {
   return db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst();
 }
 
@@ -65,21 +65,9 @@ export async function listUsers(db: Db) {
     .execute();
 }
 
-/** Sets a password and ends the user's access tokens. Throws StoreError `not_found` or `invalid`. */
-export async function setPassword(
-  db: Db,
-  clock: () => number,
-  by: Origin,
-  name: string,
-  password: string,
-): Promise<void> {
-  const hash = await newPasswordHash(password);
-  await inTransaction(db, async (trx) => setPasswordHash(trx, clock(), by, await getUser(trx, name), hash));
-}
-
-/** As setPassword, of a user that is there and in a transaction that is under way. */
-export async function setPasswordHash(trx: Trx, now: number, by: Origin, user: User, hash: string): Promise<void> {
-  await trx.updateTable('users').set({ password_hash: hash }).where('id', '=', user.id).execute();
+/** Sets a user's password, given its hash, and ends their access tokens. */
+export async function setPassword(trx: Trx, now: number, by: Origin, user: User, passwordHash: string): Promise<void> {
+  await trx.updateTable('users').set({ password_hash: passwordHash }).where('id', '=', user.id).execute();
   await trx.deleteFrom('access_tokens').where('user_id', '=', user.id).execute();
   await record(trx, now, by, 'user.password_changed', user);
 }
@@ -95,18 +83,17 @@ async function record(
 }
 
 /**
- * Deletes a user with their keys, tokens and events, which nobody else may read, and, if told to, their sandboxes and snapshots.
- * Throws StoreError `not_found`, or `conflict` when they have any of these and they are to be kept.
+ * Deletes a user with their keys, tokens and events, which no other user may read, and optionally
+ * their sandboxes and snapshots. Throws StoreError `not_found`, or `conflict` when they have
+ * sandboxes or snapshots that are to be kept.
  */
-export async function deleteUser(db: Db, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const { id } = await getUser(trx, name);
-    if (!withSandboxes && (await ownsSomething(trx, id))) {
-      throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
-    }
-    await deleteBelongings(trx, id);
-    await trx.deleteFrom('users').where('id', '=', id).execute();
-  });
+export async function deleteUser(trx: Trx, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
+  const { id } = await getUser(trx, name);
+  if (!withSandboxes && (await ownsSomething(trx, id))) {
+    throw new StoreError('conflict', `${name} has sandboxes or snapshots: delete them too with --with-sandboxes`);
+  }
+  await deleteBelongings(trx, id);
+  await trx.deleteFrom('users').where('id', '=', id).execute();
 }
 
 /** Deletes all that a user has but their keys and tokens: sandboxes, snapshots, events and webhooks. */

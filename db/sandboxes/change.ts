@@ -8,12 +8,9 @@ import type { OnTimeout, SandboxesTable } from '../schema.ts';
 import { OrdinalCounters } from '../sqlite/index/ordinals.ts';
 import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
 import { ordinalOf, positionOf } from '../sqlite/index/positions.ts';
-import { type Db, inTransaction, type Trx } from '../store.ts';
+import type { Trx } from '../store.ts';
 import { endLive, expire, settle } from './expire.ts';
 import { getLiveSandbox, getSandbox, requireRunning, type Sandbox } from './read.ts';
-
-/** Returns milliseconds since 1970. A change reads it once it may write: waiting for that takes time as well. */
-export type Clock = () => number;
 
 /** Returns what happens to a sandbox at its end; undefined when the request does not say. */
 export function timeoutActionOf(isPaused: boolean | null | undefined): OnTimeout | undefined {
@@ -37,8 +34,8 @@ type SettingsChange = (settings: JsonObject) => JsonObject;
  * Changes the owner's sandbox and returns it. A lifetime or settings are for running ones only.
  * Throws StoreError `not_found`, `ended` or `paused`, or `invalid` for settings too large; JsonError for such metadata.
  */
-export async function updateSandbox(db: Db, clock: Clock, by: Actor, id: string, change: Change): Promise<Sandbox> {
-  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
+export async function updateSandbox(trx: Trx, now: number, by: Actor, id: string, change: Change): Promise<Sandbox> {
+  return changeLive(trx, now, by, id, async (sandbox) => {
     const { metadata, lifetimeSeconds, memoryMb, onTimeout, settings } = change;
     if (lifetimeSeconds !== undefined || settings) requireRunning(sandbox);
     const endAt = lifetimeSeconds === undefined ? null : notBeforeStart(sandbox, now + lifetimeSeconds * 1000);
@@ -67,13 +64,13 @@ function namesOf(values: Record<string, unknown>): string[] {
 
 /** Lets the owner's sandbox run at least this long from now, never shorter. Throws as `updateSandbox` does. */
 export async function extendSandbox(
-  db: Db,
-  clock: Clock,
+  trx: Trx,
+  now: number,
   by: Actor,
   id: string,
   lifetimeSeconds: number,
 ): Promise<Sandbox> {
-  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
+  return changeLive(trx, now, by, id, async (sandbox) => {
     requireRunning(sandbox);
     return extend(trx, sandbox, now + lifetimeSeconds * 1000);
   });
@@ -81,23 +78,20 @@ export async function extendSandbox(
 
 /** Ends the owner's sandbox. Returns it, and whether it was this call that ended it. Throws StoreError `not_found`. */
 export async function endSandbox(
-  db: Db,
-  clock: Clock,
+  trx: Trx,
+  now: number,
   by: Actor,
   id: string,
 ): Promise<{ sandbox: Sandbox; hasEnded: boolean }> {
-  return inTransaction(db, async (trx) => {
-    const now = clock();
-    const sandbox = await getSandbox(trx, now, by.ownerId, id);
-    if (sandbox.status === 'killed') return { sandbox, hasEnded: false };
-    await endLive(trx, now, by, [sandbox]);
-    return { sandbox: await getSandbox(trx, now, by.ownerId, id), hasEnded: true };
-  });
+  const sandbox = await getSandbox(trx, now, by.ownerId, id);
+  if (sandbox.status === 'killed') return { sandbox, hasEnded: false };
+  await endLive(trx, now, by, [sandbox]);
+  return { sandbox: await getSandbox(trx, now, by.ownerId, id), hasEnded: true };
 }
 
 /** Pauses the owner's sandbox and returns it. Throws StoreError `not_found`, `ended`, or `conflict` when it is paused. */
-export async function pauseSandbox(db: Db, clock: Clock, by: Actor, id: string): Promise<Sandbox> {
-  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
+export async function pauseSandbox(trx: Trx, now: number, by: Actor, id: string): Promise<Sandbox> {
+  return changeLive(trx, now, by, id, async (sandbox) => {
     if (sandbox.status === 'paused') {
       throw new StoreError('conflict', `Error pausing sandbox - sandbox '${id}' is already paused`);
     }
@@ -112,14 +106,14 @@ export async function pauseSandbox(db: Db, clock: Clock, by: Actor, id: string):
  * Throws StoreError `not_found`, `ended`, or `conflict` when it runs.
  */
 export async function resumeSandbox(
-  db: Db,
-  clock: Clock,
+  trx: Trx,
+  now: number,
   by: Actor,
   id: string,
   lifetimeSeconds: number,
   onTimeout?: OnTimeout,
 ): Promise<Sandbox> {
-  return changeLive(db, clock, by, id, async (trx, sandbox, now) => {
+  return changeLive(trx, now, by, id, async (sandbox) => {
     if (sandbox.status === 'active') throw new StoreError('conflict', `Sandbox '${id}' is already running`);
     if (onTimeout !== undefined) await setColumns(trx, id, { on_timeout: onTimeout });
     return startRun(trx, by.ownerId, id, now, now + lifetimeSeconds * 1000);
@@ -132,14 +126,14 @@ export async function resumeSandbox(
  * Throws StoreError `not_found`, `ended`, or `invalid` when a paused one is to run for no time.
  */
 export async function connectSandbox(
-  db: Db,
-  clock: Clock,
+  trx: Trx,
+  now: number,
   by: Actor,
   id: string,
   lifetimeSeconds: number,
 ): Promise<{ sandbox: Sandbox; hasResumed: boolean }> {
   let hasResumed = false;
-  const sandbox = await changeLive(db, clock, by, id, async (trx, found, now) => {
+  const sandbox = await changeLive(trx, now, by, id, async (found) => {
     hasResumed = found.status === 'paused';
     if (hasResumed && lifetimeSeconds <= 0) throw new StoreError('invalid', 'Timeout must be greater than 0');
     const endAt = now + lifetimeSeconds * 1000;
@@ -150,20 +144,17 @@ export async function connectSandbox(
 
 /** Has `apply` change the owner's sandbox, which has not ended, records what it says has happened, and returns what it is then. */
 async function changeLive(
-  db: Db,
-  clock: Clock,
+  trx: Trx,
+  now: number,
   by: Actor,
   id: string,
-  apply: (trx: Trx, sandbox: Sandbox, now: number) => Promise<SandboxEvent | null>,
+  apply: (sandbox: Sandbox) => Promise<SandboxEvent | null>,
 ): Promise<Sandbox> {
-  return inTransaction(db, async (trx) => {
-    const now = clock();
-    const sandbox = await getLiveSandbox(trx, now, by.ownerId, id);
-    await settle(trx, now, [sandbox]);
-    const event = await apply(trx, sandbox, now);
-    if (event) await recordOfSandbox(trx, now, by, id, event);
-    return getSandbox(trx, now, by.ownerId, id);
-  });
+  const sandbox = await getLiveSandbox(trx, now, by.ownerId, id);
+  await settle(trx, now, [sandbox]);
+  const event = await apply(sandbox);
+  if (event) await recordOfSandbox(trx, now, by, id, event);
+  return getSandbox(trx, now, by.ownerId, id);
 }
 
 function updated(changed: string[], endAt: number | null): SandboxEvent | null {

@@ -1,10 +1,9 @@
-import { isoTime } from '../../spec/time.ts';
+import { type Clock, isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import { type Actor, recordOfSandbox } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
-import type { Clock } from './change.ts';
 import { defaultSize, insertSandbox, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
 import { getLiveSandbox, getSandbox, type Sandbox } from './read.ts';
 import { spawnFrom } from './snapshots.ts';
@@ -16,30 +15,30 @@ export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' 
   vcpuCount?: number | null | undefined;
 };
 
-/** Starts a sandbox and returns it. Throws JsonError when the metadata is too large. */
-export async function createSandbox(db: Db, clock: Clock, by: Actor, request: SandboxRequest): Promise<Sandbox> {
+/**
+ * Starts a sandbox and returns it. Throws JsonError when the metadata is too large, StoreError
+ * `invalid` when the settings are.
+ */
+export async function createSandbox(trx: Trx, now: number, by: Actor, request: SandboxRequest): Promise<Sandbox> {
   const { lifetimeSeconds, memoryMb, vcpuCount, ...given } = request;
   const { templateId } = given;
   const { ownerId } = by;
   const id = newSandboxId();
-  return inTransaction(db, async (trx) => {
-    const startedAt = clock();
-    const size = (templateId !== null && (await spawnFrom(trx, startedAt, ownerId, templateId))) || defaultSize;
-    const endAt = startedAt + lifetimeSeconds * 1000;
-    await insertSandbox(trx, {
-      ...given,
-      id,
-      ownerId,
-      memoryMb: memoryMb ?? size.memoryMb,
-      vcpuCount: vcpuCount ?? size.vcpuCount,
-      startedAt,
-      endAt,
-      status: 'active',
-    });
-    const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt) };
-    await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
-    return getSandbox(trx, startedAt, ownerId, id);
+  const size = (templateId !== null && (await spawnFrom(trx, now, ownerId, templateId))) || defaultSize;
+  const endAt = now + lifetimeSeconds * 1000;
+  await insertSandbox(trx, {
+    ...given,
+    id,
+    ownerId,
+    memoryMb: memoryMb ?? size.memoryMb,
+    vcpuCount: vcpuCount ?? size.vcpuCount,
+    startedAt: now,
+    endAt,
+    status: 'active',
   });
+  const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt) };
+  await recordOfSandbox(trx, now, by, id, { kind: 'vm.created', details });
+  return getSandbox(trx, now, ownerId, id);
 }
 
 /** How much text one transaction of a fork copies, in UTF-16 units: all others wait for it. */
@@ -52,7 +51,7 @@ const maxCopiedLength = 2 ** 20;
  */
 export async function forkSandbox(
   db: Db,
-  clock: Clock,
+  now: Clock,
   by: Actor,
   id: string,
   { count, lifetimeSeconds }: { count: number; lifetimeSeconds: number },
@@ -62,10 +61,10 @@ export async function forkSandbox(
   let source: Source | undefined;
   while (made.length < count) {
     await inTransaction(db, async (trx) => {
-      const now = clock();
-      source ??= await sourceOf(trx, now, by, id);
+      const startedAt = now();
+      source ??= await sourceOf(trx, startedAt, by, id);
       const size = Math.min(count - made.length, Math.max(1, Math.floor(maxCopiedLength / source.length)));
-      const run = { startedAt: now, endAt: now + lifetimeSeconds * 1000 };
+      const run = { startedAt, endAt: startedAt + lifetimeSeconds * 1000 };
       made.push(...(await addCopies(trx, by, id, { ...source.copied, ...run }, size)));
     });
     await turns.next();

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { Clock } from '../../spec/time.ts';
 import type { Actor } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { compileFilter, contains } from '../metadata.ts';
@@ -37,15 +38,15 @@ const largeWeight = 32;
  */
 export async function killMatching(
   db: Db,
-  clock: () => number,
+  now: Clock,
   by: Actor,
   criteria: KillCriteria,
   turns = new Turns(),
 ): Promise<Matches> {
-  const { weighed, hasMore } = await find(db, clock(), by.ownerId, criteria, turns);
+  const { weighed, hasMore } = await find(db, now(), by.ownerId, criteria, turns);
   const killed: Match[] = [];
   for (const batch of batchesOf(weighed)) {
-    killed.push(...(await inTransaction(db, (trx) => killFound(trx, clock(), by, criteria, batch))));
+    killed.push(...(await inTransaction(db, (trx) => killFound(trx, now(), by, criteria, batch))));
     await turns.next();
   }
   return { sandboxes: killed, hasMore };

@@ -5,7 +5,7 @@ import { type Actor, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { SnapshotsTable } from '../schema.ts';
 import { isUniqueViolation } from '../sqlite/driver/failures.ts';
-import { type Db, inTransaction, type Trx } from '../store.ts';
+import type { Db, Trx } from '../store.ts';
 import { randomDigits } from './insert.ts';
 import type { Cursor } from './pages.ts';
 import { getLiveSandbox, requireRunning } from './read.ts';
@@ -34,24 +34,21 @@ export type Snapshot = {
  * Throws StoreError `not_found`, `ended`, `paused`, or `conflict` when the name is taken.
  */
 export async function snapshotSandbox(
-  db: Db,
-  clock: () => number,
+  trx: Trx,
+  now: number,
   by: Actor,
   sandboxId: string,
   { name, replace }: { name: string | null; replace: boolean },
 ): Promise<Snapshot> {
-  return inTransaction(db, async (trx) => {
-    const now = clock();
-    const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
-    requireRunning(sandbox);
-    const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
-    const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
-    const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;
-    if (!existing) return insertSnapshot(trx, now, by, { ...taken, name });
-    const replaced = await replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
-    await record(trx, now, by, 'snapshot.updated', replaced);
-    return replaced;
-  });
+  const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
+  requireRunning(sandbox);
+  const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
+  const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
+  const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;
+  if (!existing) return insertSnapshot(trx, now, by, { ...taken, name });
+  const replaced = await replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
+  await record(trx, now, by, 'snapshot.updated', replaced);
+  return replaced;
 }
 
 /** Records a snapshot that is made from an image and returns it. Throws StoreError `conflict` when the name is taken. */

@@ -1,5 +1,5 @@
 import { type Selectable, sql, type Updateable } from 'kysely';
-import { isoTime } from '../../spec/time.ts';
+import { type Clock, isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, dispatcher, recordEvent } from '../events/record.ts';
@@ -208,7 +208,7 @@ const deletedAtOnce = 500;
  * Disables an endpoint, deletes its deliveries a few hundred in each transaction, then deletes it and records that: other
  * requests go on meanwhile. A crash in between leaves the endpoint disabled. Throws as getEndpoint.
  */
-export async function deleteEndpoint(db: Db, now: () => number, by: Actor, id: string): Promise<void> {
+export async function deleteEndpoint(db: Db, now: Clock, by: Actor, id: string): Promise<void> {
   const turns = new Turns();
   await inTransaction(db, async (trx) => {
     await getEndpoint(trx, by.ownerId, id);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { sweep } from '../../app/jobs/tasks.ts';
 import { listApiKeys, revokeApiKey } from '../../db/accounts/credentials.ts';
-import { deleteUser, setPassword } from '../../db/accounts/users.ts';
+import { deleteUser, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
 import { operations } from '../helpers/contract.ts';
@@ -118,11 +118,13 @@ describe('authentication', () => {
     it('a new password ends access tokens, deleting the user ends everything', async () => {
       const alice = await app.addUser('alice', password);
       const { access_token } = (await login('alice', password)).body;
-      await setPassword(app.server.context.store.db, () => app.clock.now, cli, 'alice', 'another one');
+      const { db } = app.server.context.store;
+      const hash = await newPasswordHash('another one');
+      await inTransaction(db, (trx) => setPassword(trx, app.clock.now, cli, alice, hash));
       expect(await statusWith({ Authorization: `Bearer ${access_token}` })).to.equal(401);
       expect((await login('alice', password)).status).to.equal(401);
       expect((await login('alice', 'another one')).status).to.equal(200);
-      await deleteUser(app.server.context.store.db, 'alice', { withSandboxes: false });
+      await inTransaction(db, (trx) => deleteUser(trx, 'alice', { withSandboxes: false }));
       expect(await statusWith(apiKey(alice))).to.equal(401);
     });
   });

@@ -65,16 +65,26 @@ describe('the event log', () => {
           // Many are refused, by the state of the sandbox: then nothing has happened.
           const attempt = async (work: Promise<unknown>) => void (await work.catch(() => undefined));
           if (each.kind === 'create') {
-            ids.push((await createSandbox(db, now, by, { ...request, onTimeout: each.onTimeout })).id);
+            ids.push(
+              (
+                await inTransaction(db, (trx) =>
+                  createSandbox(trx, now(), by, { ...request, onTimeout: each.onTimeout }),
+                )
+              ).id,
+            );
           } else if (each.kind === 'fork') {
             const forked = forkSandbox(db, now, by, id, { count: 2, lifetimeSeconds: 50 });
             await attempt(forked.then((made) => ids.push(...made.map((sandbox) => sandbox.id))));
-          } else if (each.kind === 'update') await attempt(updateSandbox(db, now, by, id, { metadata: { n: 1 } }));
-          else if (each.kind === 'extend') await attempt(extendSandbox(db, now, by, id, 90));
-          else if (each.kind === 'end') await attempt(endSandbox(db, now, by, id));
-          else if (each.kind === 'pause') await attempt(pauseSandbox(db, now, by, id));
-          else if (each.kind === 'resume') await attempt(resumeSandbox(db, now, by, id, 60));
-          else if (each.kind === 'connect') await attempt(connectSandbox(db, now, by, id, 120));
+          } else if (each.kind === 'update')
+            await attempt(inTransaction(db, (trx) => updateSandbox(trx, now(), by, id, { metadata: { n: 1 } })));
+          else if (each.kind === 'extend')
+            await attempt(inTransaction(db, (trx) => extendSandbox(trx, now(), by, id, 90)));
+          else if (each.kind === 'end') await attempt(inTransaction(db, (trx) => endSandbox(trx, now(), by, id)));
+          else if (each.kind === 'pause') await attempt(inTransaction(db, (trx) => pauseSandbox(trx, now(), by, id)));
+          else if (each.kind === 'resume')
+            await attempt(inTransaction(db, (trx) => resumeSandbox(trx, now(), by, id, 60)));
+          else if (each.kind === 'connect')
+            await attempt(inTransaction(db, (trx) => connectSandbox(trx, now(), by, id, 120)));
           else if (each.kind === 'sweep') await inTransaction(db, (trx) => endDueSandboxes(trx, now(), 1));
           else if (each.kind === 'delete') await inTransaction(db, (trx) => deleteEnded(trx, now(), now(), 1));
           else if (each.kind === 'wait') app.clock.now += each.seconds * 1000;
@@ -211,7 +221,8 @@ describe('the event log', () => {
     app = await startApp({ eventRetention: 3_600_000, sweepSeconds: 3600 });
     const { context } = app.server;
     const alice = await app.addUser('alice');
-    for (let n = 0; n < 600; n++) await createSandbox(context.store.db, context.now, actor(alice), plain);
+    for (let n = 0; n < 600; n++)
+      await inTransaction(context.store.db, (trx) => createSandbox(trx, context.now(), actor(alice), plain));
     app.clock.now += 1;
     await clientOf(app, alice).create();
     app.clock.now += 3_600_000;
@@ -231,7 +242,8 @@ describe('the event log', () => {
     const { context } = app.server;
     const alice = await app.addUser('alice');
     const create = async (times: number) => {
-      for (let n = 0; n < times; n++) await createSandbox(context.store.db, context.now, actor(alice), plain);
+      for (let n = 0; n < times; n++)
+        await inTransaction(context.store.db, (trx) => createSandbox(trx, context.now(), actor(alice), plain));
     };
     await inTransaction(context.store.db, (trx) => deleteOldEvents(trx, { now: Infinity, before: Infinity }, 10));
     const { now } = app.clock;
@@ -269,7 +281,7 @@ describe('the event log', () => {
     });
     let ringsForAlice = 0;
     const unsubscribeToo = feed.subscribe(alice.id, () => ringsForAlice++);
-    const create = () => createSandbox(store.db, () => 0, actor(alice), plain);
+    const create = () => inTransaction(store.db, (trx) => createSandbox(trx, 0, actor(alice), plain));
     await create();
     expect(rings).to.equal(1);
     await inTransaction(store.db, async () => {});
@@ -290,7 +302,7 @@ describe('the event log', () => {
     const ring = new Promise<void>((resolve) => {
       heard = resolve;
     });
-    await createSandbox(other.db, () => 0, actor(alice), plain);
+    await inTransaction(other.db, (trx) => createSandbox(trx, 0, actor(alice), plain));
     await ring;
     await other.close();
     unsubscribe();

@@ -70,16 +70,16 @@ describe('the metadata index', () => {
             await inTransaction(db, (trx) => reorder(trx, owner.id));
             expect(await disorderOf(db, owner.id)).to.equal(0);
           } else if (id && known && s.kind === 'replace' && known.status !== 'killed') {
-            await updateSandbox(db, () => 10, actor(owner), id, { metadata: s.metadata });
+            await inTransaction(db, (trx) => updateSandbox(trx, 10, actor(owner), id, { metadata: s.metadata }));
             model.set(id, { ...known, metadata: s.metadata });
           } else if (id && known && s.kind === 'end') {
-            await endSandbox(db, () => 10, actor(owner), id);
+            await inTransaction(db, (trx) => endSandbox(trx, 10, actor(owner), id));
             model.set(id, { ...known, status: 'killed' });
           } else if (id && known && s.kind === 'pause' && !known.status) {
-            await pauseSandbox(db, () => 10, actor(owner), id);
+            await inTransaction(db, (trx) => pauseSandbox(trx, 10, actor(owner), id));
             model.set(id, { ...known, status: 'paused' });
           } else if (id && known && s.kind === 'resume' && known.status === 'paused') {
-            await resumeSandbox(db, () => s.startedAt, actor(owner), id, 60);
+            await inTransaction(db, (trx) => resumeSandbox(trx, s.startedAt, actor(owner), id, 60));
             model.set(id, { metadata: known.metadata, startedAt: s.startedAt });
           }
         }
@@ -162,8 +162,8 @@ describe('the metadata index', () => {
     });
     const clock = () => 7000;
     while (!found) {
-      await pauseSandbox(db, clock, actor(alice), 's5');
-      await resumeSandbox(db, clock, actor(alice), 's5', 60);
+      await inTransaction(db, (trx) => pauseSandbox(trx, clock(), actor(alice), 's5'));
+      await inTransaction(db, (trx) => resumeSandbox(trx, clock(), actor(alice), 's5', 60));
       // As between two requests.
       await nextTurn();
     }
@@ -184,7 +184,7 @@ describe('the metadata index', () => {
     });
     await failing.catch(() => {});
     expect(await check()).to.deep.equal({ sandboxes: 2, errors: [] });
-    await deleteUser(db, 'alice', { withSandboxes: true });
+    await inTransaction(db, (trx) => deleteUser(trx, 'alice', { withSandboxes: true }));
     expect(await check()).to.deep.equal({ sandboxes: 1, errors: [] });
     expect(sqlite.prepare('select count(*) from sandbox_metadata').pluck().get()).to.equal(1);
   });
@@ -213,8 +213,8 @@ describe('the metadata index', () => {
     // In one chunk, one for the kind of the small ones and one for all that are large.
     const entries = () => sqlite.prepare('select count(*) from sandbox_metadata').pluck().get();
     expect(entries()).to.equal(2);
-    await updateSandbox(db, () => 400, actor(alice), 's0', { metadata: { kind: 'b' } });
-    await updateSandbox(db, () => 400, actor(alice), 's1', { metadata: many('b') });
+    await inTransaction(db, (trx) => updateSandbox(trx, 400, actor(alice), 's0', { metadata: { kind: 'b' } }));
+    await inTransaction(db, (trx) => updateSandbox(trx, 400, actor(alice), 's1', { metadata: many('b') }));
     expect(await found({ kind: 'b' })).to.deep.equal(['s1', 's0']);
     expect(await found({ kind: 'a' })).to.deep.equal(newestFirst((n) => n > 1));
     expect((await check()).errors).to.deep.equal([]);
@@ -227,7 +227,9 @@ describe('the metadata index', () => {
     const id = await app.insert(alice, { metadata: pairs });
     const changes = () => sqlite.prepare('select total_changes()').pluck().get() as number;
     const before = changes();
-    await updateSandbox(db, () => app.clock.now, actor(alice), id, { metadata: { ...pairs, k7: 'other' } });
+    await inTransaction(db, (trx) =>
+      updateSandbox(trx, app.clock.now, actor(alice), id, { metadata: { ...pairs, k7: 'other' } }),
+    );
     // One pair goes, one comes; the row and the event.
     expect(changes() - before).to.be.below(10);
     expect((await check()).errors).to.deep.equal([]);

@@ -15,6 +15,7 @@ import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/pages.ts';
 import { getLiveSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
+import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import { readTime, type Time, wholeMilliseconds } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -64,14 +65,16 @@ function create({ store, now }: Context): RequestHandler {
       network: body.network,
     };
     const isSet = Object.values(settings).some((value) => value !== undefined);
-    const sandbox = await createSandbox(store.db, now, actorOf(req), {
-      templateId: parseReference(body.templateID, namespaceOf(user.name)),
-      metadata: body.metadata ?? {},
-      env: body.envVars ?? null,
-      lifetimeSeconds: body.timeout as number,
-      onTimeout: timeoutActionOf(body.autoPause),
-      settings: isSet ? (settings as JsonObject) : null,
-    });
+    const sandbox = await inTransaction(store.db, (trx) =>
+      createSandbox(trx, now(), actorOf(req), {
+        templateId: parseReference(body.templateID, namespaceOf(user.name)),
+        metadata: body.metadata ?? {},
+        env: body.envVars ?? null,
+        lifetimeSeconds: body.timeout as number,
+        onTimeout: timeoutActionOf(body.autoPause),
+        settings: isSet ? (settings as JsonObject) : null,
+      }),
+    );
     req.sandboxId = sandbox.id;
     res.status(201).json(startedSandbox(sandbox));
   };
@@ -145,7 +148,7 @@ function read({ store, now }: Context): RequestHandler {
 
 function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const { hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(req));
+    const { hasEnded } = await inTransaction(store.db, (trx) => endSandbox(trx, now(), actorOf(req), sandboxIdOf(req)));
     if (!hasEnded) throw new StoreError('ended', 'Sandbox has ended');
     res.status(204).end();
   };
@@ -155,7 +158,9 @@ function connect({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['ConnectSandbox'] = req.body;
     const id = sandboxIdOf(req);
-    const { sandbox, hasResumed } = await connectSandbox(store.db, now, actorOf(req), id, timeout);
+    const { sandbox, hasResumed } = await inTransaction(store.db, (trx) =>
+      connectSandbox(trx, now(), actorOf(req), id, timeout),
+    );
     res.status(hasResumed ? 201 : 200).json(startedSandbox(sandbox));
   };
 }
@@ -164,7 +169,9 @@ function setTimeout({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['SandboxTimeoutRequest'] = req.body;
     const lifetimeSeconds = Math.min(timeout, maxLifetimeSeconds);
-    await updateSandbox(store.db, now, actorOf(req), sandboxIdOf(req), { lifetimeSeconds });
+    await inTransaction(store.db, (trx) =>
+      updateSandbox(trx, now(), actorOf(req), sandboxIdOf(req), { lifetimeSeconds }),
+    );
     res.status(204).end();
   };
 }
@@ -173,14 +180,14 @@ function refresh({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { duration }: Required<NonNullable<Schemas['SandboxRefreshRequest']>> = req.body;
     const lifetimeSeconds = Math.max(duration, minRefreshSeconds);
-    await extendSandbox(store.db, now, actorOf(req), sandboxIdOf(req), lifetimeSeconds);
+    await inTransaction(store.db, (trx) => extendSandbox(trx, now(), actorOf(req), sandboxIdOf(req), lifetimeSeconds));
     res.status(204).end();
   };
 }
 
 function pause({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    await pauseSandbox(store.db, now, actorOf(req), sandboxIdOf(req));
+    await inTransaction(store.db, (trx) => pauseSandbox(trx, now(), actorOf(req), sandboxIdOf(req)));
     res.status(204).end();
   };
 }
@@ -190,7 +197,9 @@ function resume({ store, now }: Context): RequestHandler {
     const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const id = sandboxIdOf(req);
     const onTimeout = timeoutActionOf(autoPause);
-    const sandbox = await resumeSandbox(store.db, now, actorOf(req), id, timeout as number, onTimeout);
+    const sandbox = await inTransaction(store.db, (trx) =>
+      resumeSandbox(trx, now(), actorOf(req), id, timeout as number, onTimeout),
+    );
     res.status(201).json(startedSandbox(sandbox));
   };
 }
@@ -204,7 +213,7 @@ function updateNetwork({ store, now }: Context): RequestHandler {
       return { ...others, allowInternetAccess, network: { ...lasting, ...rules } };
     };
     const change = { settings: settings as (settings: JsonObject) => JsonObject };
-    await updateSandbox(store.db, now, actorOf(req), sandboxIdOf(req), change);
+    await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), sandboxIdOf(req), change));
     res.status(204).end();
   };
 }

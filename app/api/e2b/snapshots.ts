@@ -45,7 +45,9 @@ function create({ store, now }: Context): RequestHandler {
     const reference = name === undefined ? null : parseReference(name, namespace);
     if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
     const wanted = { name: reference, replace: true };
-    const snapshot = await snapshotSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
+    const snapshot = await inTransaction(store.db, (trx) =>
+      snapshotSandbox(trx, now(), actorOf(req), sandboxIdOf(req), wanted),
+    );
     res.status(201).json(snapshotInfo(snapshot, namespace));
   };
 }

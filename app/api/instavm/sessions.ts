@@ -6,6 +6,7 @@ import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { listSandboxes } from '../../../db/sandboxes/list.ts';
 import { findAnyonesSandbox, findSandbox, getSandbox } from '../../../db/sandboxes/read.ts';
 import { areWhole, wholeSandboxes } from '../../../db/sandboxes/texts.ts';
+import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, admit, principalOf } from '../../auth.ts';
@@ -49,7 +50,7 @@ function create(context: Context): RequestHandler {
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
     admit(req, principal, context);
     const wanted = { ...sandboxRequest(body), templateId: null };
-    const { id } = await createSandbox(store.db, now, actorOf(req), wanted);
+    const { id } = await inTransaction(store.db, (trx) => createSandbox(trx, now(), actorOf(req), wanted));
     req.sandboxId = id;
     res.json({ session_id: sessionIdOf(id) });
   };
@@ -84,7 +85,9 @@ function usage({ store, now }: Context): RequestHandler {
 function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
-    const { sandbox, hasEnded } = await endSandbox(store.db, now, actorOf(req), sandboxIdOf(sessionId));
+    const { sandbox, hasEnded } = await inTransaction(store.db, (trx) =>
+      endSandbox(trx, now(), actorOf(req), sandboxIdOf(sessionId)),
+    );
     req.sandboxId = sandbox.id;
     if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
     res.json({ message: 'Sandbox killed', vm_id: sandbox.id });

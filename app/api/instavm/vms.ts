@@ -12,6 +12,7 @@ import { everything, listPage } from '../../../db/sandboxes/pages.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
 import { snapshotSandbox } from '../../../db/sandboxes/snapshots.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
+import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
@@ -54,7 +55,7 @@ function create(context: Context): RequestHandler {
     const body: NonNullable<Schemas['CreateVM']> = req.body;
     const onTimeout = timeoutActionOf(body.auto_suspend);
     const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
-    const sandbox = await createSandbox(store.db, now, actorOf(req), wanted);
+    const sandbox = await inTransaction(store.db, (trx) => createSandbox(trx, now(), actorOf(req), wanted));
     sendCreated(context, res, sandbox);
   };
 }
@@ -81,21 +82,21 @@ function update({ store, now, config }: Context): RequestHandler {
       memoryMb: body.memory_mb,
       onTimeout: timeoutActionOf(body.auto_suspend),
     };
-    const sandbox = await updateSandbox(store.db, now, actorOf(req), vmId(req), change);
+    const sandbox = await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), vmId(req), change));
     sendJson(res, config, vm(sandbox));
   };
 }
 
 function end({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { sandbox } = await endSandbox(store.db, now, actorOf(req), vmId(req));
+    const { sandbox } = await inTransaction(store.db, (trx) => endSandbox(trx, now(), actorOf(req), vmId(req)));
     sendJson(res, config, vm(sandbox));
   };
 }
 
 function suspend({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const sandbox = await pauseSandbox(store.db, now, actorOf(req), vmId(req));
+    const sandbox = await inTransaction(store.db, (trx) => pauseSandbox(trx, now(), actorOf(req), vmId(req)));
     sendJson(res, config, vm(sandbox));
   };
 }
@@ -104,7 +105,9 @@ function resume({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
     const lifetimeSeconds = lifetime ?? defaultLifetimeSeconds;
-    const sandbox = await resumeSandbox(store.db, now, actorOf(req), vmId(req), lifetimeSeconds);
+    const sandbox = await inTransaction(store.db, (trx) =>
+      resumeSandbox(trx, now(), actorOf(req), vmId(req), lifetimeSeconds),
+    );
     sendJson(res, config, vm(sandbox));
   };
 }
@@ -123,7 +126,7 @@ function takeSnapshot({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { name = null }: NonNullable<Schemas['SnapshotRequest']> = req.body;
     const wanted = { name, replace: false };
-    const taken = await snapshotSandbox(store.db, now, actorOf(req), vmId(req), wanted);
+    const taken = await inTransaction(store.db, (trx) => snapshotSandbox(trx, now(), actorOf(req), vmId(req), wanted));
     res.status(201);
     sendJson(res, config, snapshot(taken));
   };

@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import { createApiKey } from '../../../db/accounts/credentials.ts';
-import { createUser, findUser, newPasswordHash, setPasswordHash, type User } from '../../../db/accounts/users.ts';
+import { createUser, findUser, newPasswordHash, setPassword, type User } from '../../../db/accounts/users.ts';
 import type { Origin } from '../../../db/events/record.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -17,7 +17,7 @@ export function addUser({ store, now }: Context): RequestHandler {
     const hash = password === undefined ? null : await newPasswordHash(password);
     const apiKey = await inTransaction(store.db, async (trx) => {
       const found = await findUser(trx, name);
-      if (found && hash !== null) await setPasswordHash(trx, now(), by, found, hash);
+      if (found && hash !== null) await setPassword(trx, now(), by, found, hash);
       const user = found ?? (await createUser(trx, now(), by, name, hash));
       return createApiKey(trx, now(), { ...by, ownerId: user.id }, 'test');
     });
