@@ -47,7 +47,7 @@ export interface paths {
         put?: never;
         /**
          * Start a session
-         * @description Starts a sandbox and answers the id of its session, as InstaVM's SDK asks for it: the API key travels in the body. A session is its sandbox under another name, and the sandbox is there at once.
+         * @description Starts a sandbox and returns the id of its session. The API key is in the body, where InstaVM's SDK sends it. A session is another name for its sandbox, which is active at once.
          */
         post: operations["create_session"];
         delete?: never;
@@ -64,8 +64,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read a session
-         * @description The shape of the answer is ours: no public source gives one.
+         * Get a session
+         * @description The response's shape is Sandpit's own: InstaVM's is not publicly documented.
          */
         get: operations["get_session"];
         put?: never;
@@ -84,8 +84,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Status of a session
-         * @description A session that is not there, or is somebody else's, is one that does not exist.
+         * Get a session's status
+         * @description For an unknown session, or one of another user, `exists` is false.
          */
         get: operations["get_session_status"];
         put?: never;
@@ -104,8 +104,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Usage of a session
-         * @description InstaVM's SDK asks for this without a credential, so knowing the id is enough. The shape of the answer is ours: no public source gives one.
+         * Get a session's usage
+         * @description Needs no credential, because InstaVM's SDK sends none: any client that knows the id can read the usage. The response's shape is Sandpit's own: InstaVM's is not publicly documented.
          */
         get: operations["get_session_usage"];
         put?: never;
@@ -125,7 +125,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Kill the sandbox of a session */
+        /**
+         * Kill a session's sandbox
+         * @description A sandbox that has already ended is answered 404.
+         */
         post: operations["kill"];
         delete?: never;
         options?: never;
@@ -142,13 +145,13 @@ export interface paths {
         };
         /**
          * List sandboxes
-         * @description The active ones, newest first, ties by id. The shape of the answer is ours: no public source gives one.
+         * @description Returns the active sandboxes, newest first and then by id. The response's shape is Sandpit's own: InstaVM's is not publicly documented.
          */
         get: operations["list_vms"];
         put?: never;
         /**
          * Create a sandbox
-         * @description Starts a sandbox for the caller. Every field is optional; so is the body.
+         * @description Starts a sandbox for the caller. Every field is optional, and so is the body.
          */
         post: operations["create_vm"];
         delete?: never;
@@ -164,20 +167,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a sandbox */
+        /** Get a sandbox */
         get: operations["get_vm"];
         put?: never;
         post?: never;
         /**
-         * End a sandbox
-         * @description Ends the sandbox and answers with it. Ending it again changes nothing and answers the same.
+         * Kill a sandbox
+         * @description Kills the sandbox and returns it. Killing a sandbox that has ended changes nothing and returns the sandbox as it is.
          */
         delete: operations["delete_vm"];
         options?: never;
         head?: never;
         /**
-         * Change a sandbox
-         * @description Replaces the whole metadata, sets the lifetime anew counted from now, the memory, or whether the sandbox is paused at its end. A sandbox that has ended can't be changed.
+         * Update a sandbox
+         * @description Changes the fields that are given. `metadata` replaces all metadata. `vm_lifetime_seconds` starts again from now. A sandbox that has ended cannot be changed.
          */
         patch: operations["update_vm"];
         trace?: never;
@@ -213,7 +216,7 @@ export interface paths {
         put?: never;
         /**
          * Resume a sandbox
-         * @description Begins a new run of a paused sandbox: `started_at` is its start. What the body may hold is ours.
+         * @description Starts a new run of a paused sandbox. `started_at` becomes the start of that run. The request's shape is Sandpit's own.
          */
         post: operations["resume_vm"];
         delete?: never;
@@ -233,7 +236,7 @@ export interface paths {
         put?: never;
         /**
          * Clone a sandbox
-         * @description Starts a sandbox with the metadata, template, size, environment and settings of an active one; there is nothing else to copy yet. What the body may hold is ours.
+         * @description Starts a sandbox with the metadata, template, size, environment and settings of an active one. Nothing else is copied, because no machine runs behind a sandbox yet. The request's shape is Sandpit's own.
          */
         post: operations["clone_vm"];
         delete?: never;
@@ -253,7 +256,7 @@ export interface paths {
         put?: never;
         /**
          * Take a snapshot
-         * @description A snapshot is a record that copies the metadata, template and size of an active sandbox: there is nothing behind a sandbox yet.
+         * @description Copies the metadata, template and size of an active sandbox into a record. Nothing else is copied, because no machine runs behind a sandbox yet.
          */
         post: operations["snapshot_vm"];
         delete?: never;
@@ -272,8 +275,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * End many sandboxes
-         * @description Ends those of the caller's sandboxes that have not ended and match everything that is given, the oldest first, a few hundred in each transaction, and answers their ids. If it fails midway, those that it has ended stay ended, and asking again ends the rest. With `dry_run` it only says which. Without `metadata`, `status` or `older_than_seconds` it takes `"all": true`. Members that are not listed here are refused: a misspelt one would end more than was meant.
+         * Kill many sandboxes
+         * @description Kills the caller's active and paused sandboxes that match every given condition, and returns their ids.
+         *
+         *     The oldest are killed first, a few hundred in each transaction. If the request fails midway, the sandboxes killed so far stay killed, and the same request kills the rest. `dry_run` returns the ids without killing.
+         *
+         *     Give `metadata`, `status` or `older_than_seconds`. To kill every sandbox, send `"all": true`. An unknown field is refused, because a misspelt condition would kill more than intended.
          */
         post: operations["kill_sandboxes"];
         delete?: never;
@@ -291,13 +298,13 @@ export interface paths {
         };
         /**
          * List snapshots
-         * @description Newest first, ties by id.
+         * @description Returns the caller's snapshots, newest first and then by id.
          */
         get: operations["list_snapshots"];
         put?: never;
         /**
-         * Make a snapshot from an image
-         * @description A record: nothing is built, so it is ready at once.
+         * Create a snapshot from an image
+         * @description Creates a record of the image. Nothing is built, so the snapshot is ready at once.
          */
         post: operations["create_snapshot"];
         delete?: never;
@@ -313,16 +320,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Read a snapshot
-         * @description By its id or its name.
-         */
+        /** Get a snapshot */
         get: operations["get_snapshot"];
         put?: never;
         post?: never;
         /**
          * Delete a snapshot
-         * @description By its id or its name. Sandboxes that were started from it stay.
+         * @description Sandboxes that were started from the snapshot stay.
          */
         delete: operations["delete_snapshot"];
         options?: never;
@@ -339,13 +343,13 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description The caller's, oldest first. The shapes here are ours: no public source gives them.
+         * @description Returns the caller's API keys, oldest first. The shapes here are Sandpit's own: InstaVM's are not publicly documented.
          */
         get: operations["list_api_keys"];
         put?: never;
         /**
-         * Make an API key
-         * @description The answer is the only one that shows the key. A key can't make one that may do more than itself, or that is valid longer.
+         * Create an API key
+         * @description Store the key from this response: it is never shown again. An API key cannot create a key with more permissions or a later expiry than its own.
          */
         post: operations["create_api_key"];
         delete?: never;
@@ -362,20 +366,20 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an API key
-         * @description Never the key itself.
+         * Get an API key
+         * @description Returns everything about the key except the key itself.
          */
         get: operations["get_api_key"];
         put?: never;
         post?: never;
         /**
          * Revoke an API key
-         * @description From the next request on. It stays in the list.
+         * @description Requests with the key are refused from now on. The key stays in the list.
          */
         delete: operations["revoke_api_key"];
         options?: never;
         head?: never;
-        /** Describe an API key */
+        /** Update an API key's description */
         patch: operations["update_api_key"];
         trace?: never;
     };
@@ -388,7 +392,7 @@ export interface paths {
         };
         /**
          * List events
-         * @description What was done to the caller's sandboxes, snapshots and keys, the newest first unless told otherwise. An event is recorded together with what it tells of: there is none without the other.
+         * @description Returns what was done to the caller's sandboxes, snapshots, keys and webhook endpoints, newest first by default. A change and its event are recorded in one transaction, so neither exists without the other.
          */
         get: operations["list_events"];
         put?: never;
@@ -406,7 +410,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read an event */
+        /** Get an event */
         get: operations["get_event"];
         put?: never;
         post?: never;
@@ -423,7 +427,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the kinds of events */
+        /** List event kinds */
         get: operations["get_event_catalog"];
         put?: never;
         post?: never;
@@ -441,8 +445,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow the events
-         * @description The caller's events as they happen, as server-sent events: `id` is a place in the log, `event` the kind, `data` an `Event` as JSON. With `Last-Event-ID` it begins behind that place, with `0` at the beginning, and nothing is left out or sent twice, whether or not the server was started anew meanwhile; without it, it begins now. Where events were deleted before they could be sent, or the database was replaced by an older one, there is an event `stream.gap`. Every 15 seconds there is a comment. The stream ends when the server stops or the credential is no longer valid; a client may have 32 of them.
+         * Stream events
+         * @description Sends the caller's events as they happen, as server-sent events: `id` is the event's sequence number, `event` its kind and `data` the `Event` as JSON.
+         *
+         *     Without `Last-Event-ID` the stream starts now. With it, the stream continues after that event without losing or repeating any, even if the server has restarted; `0` starts at the beginning of the log. If events were deleted before they could be sent, or the database was replaced by an older copy, the stream sends an event `stream.gap`.
+         *
+         *     A comment is sent every 15 seconds. The stream ends when the server stops or the credential is no longer valid. A caller can have 32 streams open.
          */
         get: operations["stream_events"];
         put?: never;
@@ -463,8 +471,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Get an access token
-         * @description The OAuth 2 password grant. Failed attempts are limited per address and per user name; past the limit the answer is 429 with `Retry-After`.
+         * Create an access token
+         * @description Implements the OAuth 2 password grant. Failed attempts are limited per address and per user name.
          */
         post: operations["create_access_token"];
         delete?: never;
@@ -482,13 +490,15 @@ export interface paths {
         };
         /**
          * List running sandboxes
-         * @description Every running sandbox of the caller, newest first. `GET /v2/sandboxes` has pages, states and an order.
+         * @description Returns all the caller's running sandboxes, newest first. Use `GET /v2/sandboxes` for pages, for paused sandboxes or for another order.
          */
         get: operations["e2b_list_running"];
         put?: never;
         /**
          * Create a sandbox
-         * @description Starts a sandbox; unless told otherwise it lives 15 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `network`, `allow_internet_access` and `autoResume` are kept and shown, `envVars` are kept and never shown: no machine runs that they could apply to. `mcp`, `iam` and `volumeMounts` are answered 501. No `envdAccessToken` is given: there is no data plane to protect.
+         * @description Starts a sandbox from any template name. Its default lifetime is 15 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
+         *
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are answered 501.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -506,13 +516,15 @@ export interface paths {
         };
         /**
          * List sandboxes
-         * @description Running and paused sandboxes of the caller, newest first, ties by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that lives throughout, unless it is resumed meanwhile: that begins a new run.
+         * @description Returns the caller's running and paused sandboxes, newest first and then by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that exists throughout. The one exception is a sandbox that is resumed meanwhile, because resuming starts a new run.
          */
         get: operations["e2b_list_v2"];
         put?: never;
         /**
          * Create a sandbox
-         * @description Starts a sandbox; unless told otherwise it lives 300 seconds. `autoPause` pauses it at the end instead of killing it. Every template name is taken. `network`, `allow_internet_access` and `autoResume` are kept and shown, `envVars` are kept and never shown: no machine runs that they could apply to. `mcp`, `iam` and `volumeMounts` are answered 501. No `envdAccessToken` is given: there is no data plane to protect.
+         * @description Starts a sandbox from any template name. Its default lifetime is 300 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
+         *
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are answered 501.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -529,8 +541,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Metrics of several sandboxes
-         * @description Sandpit runs no machines, so nothing is measured: the answer is always empty.
+         * List metrics of several sandboxes
+         * @description The response is always empty, because no machine runs behind a sandbox yet.
          */
         get: operations["e2b_list_metrics"];
         put?: never;
@@ -548,13 +560,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a sandbox */
+        /** Get a sandbox */
         get: operations["e2b_get"];
         put?: never;
         post?: never;
         /**
          * Kill a sandbox
-         * @description A running or a paused one. Killing it again is 404.
+         * @description Kills a running or paused sandbox. A sandbox that has already ended is answered 404.
          */
         delete: operations["e2b_kill"];
         options?: never;
@@ -573,7 +585,7 @@ export interface paths {
         put?: never;
         /**
          * Connect to a sandbox
-         * @description Makes sure that the sandbox runs at least `timeout` seconds from now: a paused one is resumed, a running one never shortened.
+         * @description Makes sure that the sandbox runs for at least `timeout` seconds from now. A paused sandbox is resumed. The lifetime of a running sandbox is never shortened.
          */
         post: operations["e2b_connect"];
         delete?: never;
@@ -593,7 +605,7 @@ export interface paths {
         put?: never;
         /**
          * Connect to a sandbox
-         * @description Makes sure that the sandbox runs at least `timeout` seconds from now: a paused one is resumed, a running one never shortened. Unless told otherwise that is 300 seconds.
+         * @description Makes sure that the sandbox runs for at least `timeout` seconds from now. A paused sandbox is resumed. The lifetime of a running sandbox is never shortened.
          */
         post: operations["e2b_connect_v2"];
         delete?: never;
@@ -612,8 +624,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Set the timeout
-         * @description Counted from now, longer or shorter than it was; 0 ends it at once, more than a day counts as a day.
+         * Set a sandbox's timeout
+         * @description Sets the lifetime, counted from now. It can become longer or shorter. 0 kills the sandbox at once; more than a day counts as a day.
          */
         post: operations["e2b_set_timeout"];
         delete?: never;
@@ -632,8 +644,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Refresh the timeout
-         * @description Makes sure that the sandbox runs at least `duration` seconds from now, 15 at the least. It is never shortened.
+         * Extend a sandbox's timeout
+         * @description Makes sure that the sandbox runs for at least `duration` seconds from now. Less than 15 counts as 15. The lifetime is never shortened.
          */
         post: operations["e2b_refresh"];
         delete?: never;
@@ -673,7 +685,7 @@ export interface paths {
         put?: never;
         /**
          * Resume a sandbox
-         * @description Begins a new run of a paused sandbox: `startedAt` is its start.
+         * @description Starts a new run of a paused sandbox. `startedAt` becomes the start of that run.
          */
         post: operations["e2b_resume"];
         delete?: never;
@@ -690,8 +702,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Metrics of a sandbox
-         * @description Sandpit runs no machines, so nothing is measured: the answer is always empty.
+         * Get a sandbox's metrics
+         * @description The response is always empty, because no machine runs behind a sandbox yet.
          */
         get: operations["e2b_get_metrics"];
         put?: never;
@@ -710,8 +722,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Logs of a sandbox
-         * @description Sandpit runs no machines, so nothing is logged: the answer is always empty.
+         * Get a sandbox's logs
+         * @description The response is always empty, because no machine runs behind a sandbox yet.
          */
         get: operations["e2b_get_logs"];
         put?: never;
@@ -731,8 +743,8 @@ export interface paths {
         };
         get?: never;
         /**
-         * Replace the network rules
-         * @description What is left out is cleared. The rules are kept and returned; there is no network for them to apply to.
+         * Replace a sandbox's network rules
+         * @description Rules that are left out are removed. The rules are stored and returned. They have no effect yet, because no machine runs behind a sandbox.
          */
         put: operations["e2b_update_network"];
         post?: never;
@@ -753,7 +765,7 @@ export interface paths {
         put?: never;
         /**
          * Take a snapshot
-         * @description A snapshot is a record that copies the metadata, template and size of a running sandbox: there is nothing behind a sandbox yet. Taking one under a name that exists replaces it.
+         * @description Copies the metadata, template and size of a running sandbox into a record. Nothing else is copied, because no machine runs behind a sandbox yet. A snapshot with an existing name replaces the one of that name.
          */
         post: operations["e2b_create_snapshot"];
         delete?: never;
@@ -773,7 +785,7 @@ export interface paths {
         put?: never;
         /**
          * Fork a sandbox
-         * @description Starts sandboxes with the metadata, template, size, environment and settings of a running one; there is nothing else to copy yet.
+         * @description Starts sandboxes with the metadata, template, size, environment and settings of a running one. Nothing else is copied, because no machine runs behind a sandbox yet.
          */
         post: operations["e2b_fork"];
         delete?: never;
@@ -791,7 +803,7 @@ export interface paths {
         };
         /**
          * List snapshots
-         * @description Newest first, ties by id.
+         * @description Returns the caller's snapshots, newest first and then by id.
          */
         get: operations["e2b_list_snapshots"];
         put?: never;
@@ -811,7 +823,7 @@ export interface paths {
         };
         /**
          * List templates
-         * @description The caller's snapshots. Sandboxes can be started from any other name as well, but of those there is no record.
+         * @description Returns the caller's snapshots as templates. A sandbox can start from any other template name as well, but such names are not recorded.
          */
         get: operations["e2b_list_templates"];
         put?: never;
@@ -834,7 +846,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a snapshot
-         * @description Sandboxes that were started from it stay.
+         * @description Sandboxes that were started from the snapshot stay.
          */
         delete: operations["e2b_delete_template"];
         options?: never;
@@ -852,8 +864,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Processes in a sandbox
-         * @description Not offered: Sandpit keeps the record of sandboxes and runs no machines. The answer is Connect's `unimplemented`: 501, or for streams 200 with the error in the last message.
+         * Call a process method
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call is answered 501; a stream is answered 200 with the error in its last message.
          */
         post: operations["envd_process"];
         delete?: never;
@@ -872,8 +884,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Files in a sandbox
-         * @description Not offered, as above.
+         * Call a filesystem method
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call is answered 501; a stream is answered 200 with the error in its last message.
          */
         post: operations["envd_filesystem"];
         delete?: never;
@@ -891,13 +903,13 @@ export interface paths {
         };
         /**
          * Download a file
-         * @description Not offered, as above.
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines.
          */
         get: operations["envd_download"];
         put?: never;
         /**
          * Upload a file
-         * @description Not offered, as above.
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines.
          */
         post: operations["envd_upload"];
         delete?: never;
@@ -917,7 +929,7 @@ export interface paths {
         put?: never;
         /**
          * Run code
-         * @description Not offered, as above.
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines.
          */
         post: operations["envd_execute"];
         delete?: never;
@@ -934,15 +946,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health
-         * @description 200: the process answers. Whether it can be of use `/ready` says. With `E2b-Sandbox-Id` it is the sandbox that is asked for, as E2B's clients do to learn whether it runs: 204 if it does, 502 if not, whoever owns it.
+         * Check health
+         * @description Answers 200 while the process responds. `/ready` reports whether it can serve requests.
+         *
+         *     With `E2b-Sandbox-Id` the response is about that sandbox, whoever owns it: 204 if it is running, else 502. E2B's clients use this to check a sandbox.
          */
         get: operations["get_health"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
-        /** Health, without the body */
+        /** Check health without a body */
         head: operations["head_health"];
         patch?: never;
         trace?: never;
@@ -955,15 +969,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Readiness
-         * @description 200 when requests can be answered: the store answers, has the schema of this version, and the server is not about to stop. Else 503 with the reason.
+         * Check readiness
+         * @description Answers 200 when the server can serve requests: the store responds, has the schema of this version, and the server is not about to stop. Otherwise it answers 503 with the reason.
          */
         get: operations["get_ready"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
-        /** Readiness, without the body */
+        /** Check readiness without a body */
         head: operations["head_ready"];
         patch?: never;
         trace?: never;
@@ -975,7 +989,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This contract, as JSON */
+        /** Get this contract as JSON */
         get: operations["get_openapi_json"];
         put?: never;
         post?: never;
@@ -992,7 +1006,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This contract, as YAML */
+        /** Get this contract as YAML */
         get: operations["get_openapi_yaml"];
         put?: never;
         post?: never;
@@ -1009,7 +1023,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The API reference page */
+        /** Open the API reference */
         get: operations["get_docs"];
         put?: never;
         post?: never;
@@ -1028,13 +1042,21 @@ export interface paths {
         };
         /**
          * List webhook endpoints
-         * @description The caller's, oldest first. Their secrets are not shown again.
+         * @description Returns the caller's endpoints, oldest first, without their secrets.
          */
         get: operations["list_webhook_endpoints"];
         put?: never;
         /**
-         * Have events sent to a URL
-         * @description From now on. The answer shows the secret that messages are signed with, as Standard Webhooks has it. An address that is not public is refused unless the operator allows it.
+         * Create a webhook endpoint
+         * @description Sends the caller's future events to a URL. Store the secret from this response: it is not shown again.
+         *
+         *     **Messages.** A message follows Standard Webhooks. It has the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` (HMAC-SHA256). Every attempt of a message has the same id.
+         *
+         *     **Retries.** An attempt succeeds when the receiver answers 2xx within 15 seconds. Redirects are not followed. A failed message is retried after 5 seconds, 5 and 30 minutes, then 2, 5, 10, 14, 20 and 24 hours. A longer `Retry-After` of the receiver is obeyed, up to one day.
+         *
+         *     **Backoff.** An endpoint that does not answer, or answers 429 or 503, gets one message at a time. The pauses between them grow up to five minutes. Any other response ends the backoff.
+         *
+         *     **Disabling.** An endpoint is disabled when it answers 410, or when all attempts have failed for five days. The event `webhook.disabled` gives the reason.
          */
         post: operations["create_webhook_endpoint"];
         delete?: never;
@@ -1050,20 +1072,22 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a webhook endpoint */
+        /** Get a webhook endpoint */
         get: operations["get_webhook_endpoint"];
         put?: never;
         post?: never;
         /**
          * Delete a webhook endpoint
-         * @description With the records of what was sent to it.
+         * @description Deletes the endpoint and the records of its deliveries.
          */
         delete: operations["delete_webhook_endpoint"];
         options?: never;
         head?: never;
         /**
-         * Change a webhook endpoint
-         * @description What it wants counts from then on: what happened before is sent as it was wanted when it happened. While it is disabled nothing is sent; enabled again it gets what happens from then on, and what was still to be sent, and its failures so far no longer count.
+         * Update a webhook endpoint
+         * @description Changes the fields that are given. New `event_patterns` apply to events from now on; earlier events are sent according to the earlier patterns.
+         *
+         *     A disabled endpoint receives nothing. When it is enabled again, it receives new events and the messages that were still pending, and its earlier failures no longer count.
          */
         patch: operations["update_webhook_endpoint"];
         trace?: never;
@@ -1078,8 +1102,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Get another secret
-         * @description For a day messages are signed with the one before as well, and with those that they were signed with so far, up to nine: a receiver that knows one of them goes on.
+         * Rotate a webhook endpoint's secret
+         * @description Creates a new secret. For one day, messages are also signed with the previous secrets, up to nine of them, so a receiver that knows one of those keeps working.
          */
         post: operations["rotate_webhook_secret"];
         delete?: never;
@@ -1098,8 +1122,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send a message of the type webhook.test
-         * @description At once; read the delivery to see what came of it.
+         * Send a test message
+         * @description Sends a message of the type `webhook.test` at once. Get the delivery to see the result.
          */
         post: operations["test_webhook_endpoint"];
         delete?: never;
@@ -1116,8 +1140,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what was sent, and what is to be
-         * @description Newest first.
+         * List webhook deliveries
+         * @description Returns the caller's pending and finished deliveries, newest first.
          */
         get: operations["list_webhook_deliveries"];
         put?: never;
@@ -1135,7 +1159,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read what became of a message */
+        /** Get a webhook delivery */
         get: operations["get_webhook_delivery"];
         put?: never;
         post?: never;
@@ -1155,8 +1179,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send a message again
-         * @description At once and, should that fail, as often as a new one. Its `webhook-id` stays: a receiver knows it for the same.
+         * Resend a webhook delivery
+         * @description Sends the message again at once. If that fails, it is retried as often as a new message. Its `webhook-id` stays the same, so that the receiver recognizes a duplicate.
          */
         post: operations["resend_webhook_delivery"];
         delete?: never;
@@ -1172,12 +1196,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What time it is */
+        /** Get the clock */
         get: operations["get_test_clock"];
         put?: never;
         /**
          * Set, move or stop the clock
-         * @description Lifetimes and access tokens obey at once: what is over by then is over. A clock that is set or moved goes on from there, unless it stands still.
+         * @description Takes effect at once: sandboxes and access tokens whose end has passed are over. The clock runs on from the new time unless it is frozen.
          */
         post: operations["change_test_clock"];
         delete?: never;
@@ -1196,8 +1220,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Add sandboxes as they are
-         * @description Takes what `sandpit import` takes, in a JSON array or as JSON lines: all of it or, on any error, nothing. An owner that is not there is made, with an API key.
+         * Import sandboxes
+         * @description Accepts the records of `sandpit import`, as a JSON array or as JSON lines. On any error nothing is imported. A missing owner is created with an API key.
          */
         post: operations["seed_test"];
         delete?: never;
@@ -1216,8 +1240,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Get a user with an API key
-         * @description Makes the user if they are not there; each call makes another API key. With a password they can get access tokens.
+         * Create an API key for a user
+         * @description Creates the user if necessary. Each call creates another API key. With a password the user can also get access tokens.
          */
         post: operations["add_test_user"];
         delete?: never;
@@ -1236,8 +1260,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Begin anew
-         * @description Everything is as it was when the server started: its sandboxes, those of `--seed`, the first API key, the clock, no faults and no requests; with `--random-seed` the same ids come again. With a credential, only what is the user's: their sandboxes, snapshots, events and webhooks, their faults and requests. Users, keys and the clock stay as they are.
+         * Reset the server or a user
+         * @description Without a credential, restores the server's state at its start: the sandboxes of `--seed`, the first API key and the clock. Faults and recorded requests are deleted. With `--random-seed` the same ids are generated again. With a credential, deletes only that user's sandboxes, snapshots, events, webhooks, faults and recorded requests; users, keys and the clock stay as they are.
          */
         post: operations["reset_test"];
         delete?: never;
@@ -1253,15 +1277,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What is still to go wrong */
+        /** List pending faults */
         get: operations["list_test_faults"];
         put?: never;
         /**
-         * Have the next requests go wrong
-         * @description Of several that match a request, the one that was added first happens. Nothing of a request that is answered a `status`, or whose connection is dropped, takes effect; where the answer is cut or lacks a member, all of it has. A fault that can't happen is refused: of a path that no operation has, or of a member that no answer has. With a credential, only requests with a credential of the same user go wrong.
+         * Add a fault
+         * @description Makes the next matching requests fail. If several faults match a request, the oldest applies. With `status`, or with `connection: drop`, the request has no effect; with `omit`, or with `connection: cut`, it takes full effect. A fault that cannot happen is refused, for example for a path of no operation or a field of no response. With a credential, the fault applies only to requests with a credential of the same user.
          */
         post: operations["add_test_fault"];
-        /** Have nothing go wrong any more */
+        /** Delete all pending faults */
         delete: operations["clear_test_faults"];
         options?: never;
         head?: never;
@@ -1276,13 +1300,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What clients have sent
-         * @description The newest 1,000 requests, oldest first, without those to `/_test/`; of each body the first 65,536 bytes. Credentials are among the headers. With a credential, only the user's.
+         * List recorded requests
+         * @description Returns the newest 1,000 requests, oldest first, with the first 65,536 bytes of each body. The headers include credentials. Requests that control the test server are not recorded. With a credential, returns only requests of that user.
          */
         get: operations["list_test_requests"];
         put?: never;
         post?: never;
-        /** Forget what clients have sent */
+        /** Delete recorded requests */
         delete: operations["clear_test_requests"];
         options?: never;
         head?: never;
@@ -1315,74 +1339,77 @@ export interface components {
         };
         /** KillSandboxes */
         KillSandboxes: {
-            /** @description Those whose metadata contains this, as in the list; at most 8,192 characters as JSON */
+            /** @description Only sandboxes whose metadata contains this object, as in the list. It holds at most 8,192 characters of JSON. */
             metadata?: Record<string, never> | null;
             /**
-             * @description Those with this status; without it active and paused ones
+             * @description Only sandboxes with this status (default: active and paused)
              * @enum {string|null}
              */
             status?: "active" | "paused" | null;
-            /** @description Those whose `started_at` is at least so long ago */
+            /** @description Only sandboxes whose `started_at` is at least this many seconds ago */
             older_than_seconds?: number | null;
             /**
-             * @description Maximum number to end
+             * @description Maximum number of sandboxes to kill
              * @default 10000
              */
             limit: number;
             /**
-             * @description Say which, and end none
+             * @description Whether to return the ids without killing the sandboxes
              * @default false
              */
             dry_run: boolean;
             /**
-             * @description Has to be true when nothing else says which
+             * @description Whether to kill all sandboxes. It must be true if no other condition is given.
              * @default false
              */
             all: boolean;
         };
         /** KilledSandboxes */
         KilledSandboxes: {
-            /** @description The oldest first */
+            /** @description The ids of the sandboxes, oldest first */
             ids: string[];
+            /** @description The number of ids */
             count: number;
-            /** @description Whether `limit` left some out */
+            /** @description Whether `limit` excluded matching sandboxes */
             has_more: boolean;
+            /** @description Whether the sandboxes were only listed */
             dry_run: boolean;
         };
         /** Event */
         Event: {
-            /** @description `evt_` and its place in the log, which is the order in which things happened */
+            /** @description `evt_` and the sequence number of the event in the log */
             event_id: string;
             /** @enum {string} */
             kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
-            /** @description When it was recorded */
+            /** @description When the event was recorded */
             at: string;
             /** @enum {string} */
             status: "success";
-            /** @description What it is about, the id of a sandbox or snapshot, the prefix of an API key, or the name of a user */
+            /** @description What the event is about: the id of a sandbox, snapshot or webhook endpoint, the prefix of an API key, or a user's name */
             subject: string;
-            /** @description The sandbox that it is about, or that the snapshot was taken of */
+            /** @description The sandbox that the event is about, or from which the snapshot was taken */
             sandbox_id: string | null;
             /** EventActor */
             actor: {
                 /**
-                 * @description A request, the command line, or the server by itself
+                 * @description What caused the event: a request, the command line, the expiry of sandboxes, or the delivery of webhooks
                  * @enum {string}
                  */
                 via: "api" | "cli" | "sweeper" | "webhooks";
-                /** @description The API key of the request; null when it came with an access token */
+                /** @description The id of the API key that the request used; null for an access token */
                 key_id: number | null;
+                /** @description The part of that key that may be shown */
                 key_prefix: string | null;
             };
-            /** @description The request's `id` in the server's log, its answer's `X-Request-Id` */
+            /** @description The `X-Request-Id` of the request's response, which the server's log has as `id` */
             request_id: string | null;
-            /** @description What changed, by kind; statuses as `from` and `to`. Never metadata, environment, settings or secrets: events are kept longer than sandboxes. */
+            /** @description What changed, depending on the kind. A change of status has `from` and `to`. Metadata, environment, settings and secrets are never included, because events are kept longer than sandboxes. */
             details: Record<string, never>;
         };
         /** EventPage */
         EventPage: {
             events: components["schemas"]["Event"][];
-            /** @description Where the next page begins; null on the last one */
+            /** @description The cursor of the next page; null on the last page */
             next_cursor: string | null;
         };
         /** EventCatalog */
@@ -1408,17 +1435,18 @@ export interface components {
         };
         /** Error */
         Error: {
+            /** @description What went wrong, as a sentence */
             detail: string;
         };
         /**
          * SandboxStatus
-         * @description A sandbox past its `end_at` is `killed`.
+         * @description `killed` also means expired: a sandbox past its `end_at` is `killed`.
          * @enum {string}
          */
         SandboxStatus: "active" | "paused" | "killed";
         /**
          * Environment
-         * @description Environment variables. They may hold secrets, so no answer ever contains them.
+         * @description Environment variables. No response returns them, because they may hold secrets.
          */
         Environment: {
             [key: string]: string;
@@ -1430,19 +1458,19 @@ export interface components {
              * @default 300
              */
             vm_lifetime_seconds: number | null;
-            /** @description Memory in MiB. Unless given, as the snapshot has it, or 512 */
+            /** @description Memory in MiB (default: the snapshot's, else 512) */
             memory_mb?: number | null;
             /**
-             * @description Virtual CPUs. Unless given, as the snapshot has it, or 2
+             * @description Number of virtual CPUs (default: the snapshot's, else 2)
              * @enum {integer|null}
              */
             vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
-            /** @description The caller's own JSON object, kept as PostgreSQL's jsonb keeps it: numbers exactly, of a duplicated key the last value; NUL characters and lone surrogates are refused. */
+            /** @description A JSON object of the caller, stored as PostgreSQL stores jsonb: numbers stay exact, and a duplicated key keeps its last value. NUL characters and lone surrogates are refused. */
             metadata?: Record<string, never> | null;
             env?: components["schemas"]["Environment"];
             /** @description The template to start from */
             snapshot_id?: string | null;
-            /** @description Pauses the sandbox at its end instead of killing it */
+            /** @description Whether the end of its lifetime pauses the sandbox instead of killing it */
             auto_suspend?: boolean | null;
             auto_resume?: components["schemas"]["Nothing"];
             egress_policy?: unknown;
@@ -1457,26 +1485,27 @@ export interface components {
         } | null;
         /**
          * Nothing
-         * @description What asks for nothing. Anything else is answered 501, with the reason in `x-not-offered`.
+         * @description A value that requests nothing. Any other value is answered 501 with the reason in `x-not-offered`.
          * @enum {unknown}
          */
         Nothing: null | false | "" | never[] | Record<string, never>;
         /** CreateSession */
         CreateSession: {
+            /** @description The API key of the caller */
             api_key: string;
             /**
              * @description Seconds from now until the sandbox expires
              * @default 300
              */
             vm_lifetime_seconds: number | null;
-            /** @description Memory in MiB. Unless given, as the snapshot has it, or 512 */
+            /** @description Memory in MiB (default: the snapshot's, else 512) */
             memory_mb?: number | null;
             /**
-             * @description Virtual CPUs. Unless given, as the snapshot has it, or 2
+             * @description Number of virtual CPUs (default: the snapshot's, else 2)
              * @enum {integer|null}
              */
             vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
-            /** @description The caller's own JSON object, kept as PostgreSQL's jsonb keeps it: numbers exactly, of a duplicated key the last value; NUL characters and lone surrogates are refused. */
+            /** @description A JSON object of the caller, stored as PostgreSQL stores jsonb: numbers stay exact, and a duplicated key keeps its last value. NUL characters and lone surrogates are refused. */
             metadata?: Record<string, never> | null;
             env?: components["schemas"]["Environment"];
         };
@@ -1489,27 +1518,31 @@ export interface components {
         Session: {
             /** Format: uuid */
             session_id: string;
+            /** @description The id of the session's sandbox */
             vm_id: string;
             vm_status: components["schemas"]["SandboxStatus"];
             metadata: Record<string, never>;
             memory_mb: number;
             vcpu_count: number;
-            /** @description When the first run began; ISO 8601, UTC */
+            /** @description When the sandbox's first run started, in ISO 8601 and UTC */
             created_at: string;
+            /** @description When the sandbox expires; null if it is not active or never expires */
             expires_at: string | null;
         };
         /** SessionStatusInfo */
         SessionStatusInfo: {
             session_id: string;
+            /** @description Whether the caller has this session */
             exists: boolean;
             vm_assigned: boolean;
             /** @enum {string|null} */
             vm_status: "active" | "paused" | "killed" | null;
             vm_id: string | null;
+            /** @description Whether the sandbox is active */
             vm_alive: boolean;
-            /** @description Of the current run; null when it does not run */
+            /** @description The duration of the current run; null if the sandbox is not active */
             uptime_seconds: number | null;
-            /** @description 0 when it does not run, null when it never expires or is not there */
+            /** @description 0 if the sandbox is not active; null if it never expires or the session does not exist */
             expires_in_seconds: number | null;
             created_at: string | null;
         };
@@ -1520,16 +1553,16 @@ export interface components {
             vm_status: components["schemas"]["SandboxStatus"];
             memory_mb: number;
             vcpu_count: number;
-            /** @description When the current run began, or the last one */
+            /** @description When the current or last run started */
             started_at: string;
-            /** @description How long that has been, or was */
+            /** @description The duration of that run so far, or in total if it has ended */
             run_seconds: number;
         };
         /** Kill */
         Kill: {
             /**
              * Format: uuid
-             * @description Anything else than a UUID is answered 400
+             * @description The id of the session. An id that is not a UUID is answered 400.
              */
             session_id: string;
         };
@@ -1557,20 +1590,21 @@ export interface components {
         } | null;
         /** SnapshotRequest */
         SnapshotRequest: {
-            /** @description Anything that does not look like an id */
+            /** @description The name of the snapshot. It must not have the form of a snapshot id. */
             name?: string | null;
         } | null;
         /** CreateSnapshot */
         CreateSnapshot: {
+            /** @description The name of an OCI image */
             oci_image: string;
-            /** @description Anything that does not look like an id */
+            /** @description The name of the snapshot. It must not have the form of a snapshot id. */
             name?: string | null;
             /** @default 2 */
             vcpu_count: number | null;
             /** @default 512 */
             memory_mb: number | null;
             /**
-             * @description `system` is InstaVM's own: it is known, and answered 501
+             * @description `system` is answered 501, because InstaVM reserves it for its own snapshots
              * @default user
              * @enum {string|null}
              */
@@ -1582,7 +1616,7 @@ export interface components {
         /** Snapshot */
         Snapshot: {
             snapshot_id: string;
-            /** @description The same */
+            /** @description The same as `snapshot_id` */
             id: string;
             name: string | null;
             /** @constant */
@@ -1591,11 +1625,11 @@ export interface components {
             /** @constant */
             snapshot_type: "user";
             oci_image: string | null;
-            /** @description Always null, there is nothing behind it */
+            /** @description Always null, because a snapshot is a record only */
             size_bytes: null;
-            /** @description What it was taken of */
+            /** @description The sandbox from which the snapshot was taken; null if it was created from an image */
             vm_id: string | null;
-            /** @description What that was started from */
+            /** @description The template from which that sandbox started */
             template_id: string | null;
             metadata: Record<string, never>;
             memory_mb: number;
@@ -1608,10 +1642,10 @@ export interface components {
             description: string | null;
             /**
              * Format: date-time
-             * @description From this time on the key is not valid. Unless given, the key expires with the key that makes it, or never
+             * @description When the key stops being valid (default: when the key that creates it expires, else never)
              */
             expires_at?: string | null;
-            /** @description What the key may do, everything unless given. `write` includes `read` */
+            /** @description What the key may do (default: everything). `write` includes `read`. */
             permissions?: ("read" | "write")[] | null;
         } | null;
         /** ApiKeyDescription */
@@ -1630,7 +1664,7 @@ export interface components {
             permissions: ("read" | "write")[];
             created_at: string;
             last_used_at: string | null;
-            /** @description When it stops being valid; null if never */
+            /** @description When the key stops being valid; null if never */
             expires_at: string | null;
             revoked_at: string | null;
         };
@@ -1640,13 +1674,13 @@ export interface components {
         } & components["schemas"]["ApiKey"];
         /** UpdateVM */
         UpdateVM: {
-            /** @description The new metadata, whole */
+            /** @description The new metadata. It replaces all existing metadata. */
             metadata?: Record<string, never>;
             /** @description Seconds from now until the sandbox expires */
             vm_lifetime_seconds?: number;
             /** @description Memory in MiB */
             memory_mb?: number;
-            /** @description Pauses the sandbox at its end instead of killing it */
+            /** @description Whether the end of its lifetime pauses the sandbox instead of killing it */
             auto_suspend?: boolean | null;
             auto_resume?: components["schemas"]["Nothing"];
             vault_ids?: components["schemas"]["Nothing"];
@@ -1655,24 +1689,24 @@ export interface components {
         };
         /**
          * VM
-         * @description A sandbox, as its owner sees it.
+         * @description A sandbox as its owner sees it.
          */
         VM: {
             /** @description The same as `sandbox_id` */
             vm_id: string;
             /**
              * Format: uuid
-             * @description The id of its session; null where the sandbox was imported under an id of another form
+             * @description The id of the sandbox's session; null if the sandbox was imported with an id from which no session id can be derived
              */
             session_id: string | null;
             sandbox_id: string;
             template_id: string | null;
-            /** @description The template's name, or `default` */
+            /** @description The template's name, or `default` without a template */
             name: string;
             metadata: Record<string, never>;
-            /** @description ISO 8601, UTC */
+            /** @description When the current or last run started, in ISO 8601 and UTC */
             started_at: string;
-            /** @description ISO 8601, UTC; null once the sandbox can't expire any more */
+            /** @description When the sandbox expires, in ISO 8601 and UTC; null if it is not active or never expires */
             end_at: string | null;
             status: components["schemas"]["SandboxStatus"];
             memory_mb: number;
@@ -1690,7 +1724,7 @@ export interface components {
             access_token: string;
             /** @constant */
             token_type: "bearer";
-            /** @description Seconds */
+            /** @description Seconds until the token expires */
             expires_in: number;
         };
         /** Ready */
@@ -1706,8 +1740,9 @@ export interface components {
         };
         /** E2BError */
         E2BError: {
-            /** @description The status */
+            /** @description The HTTP status */
             code: number;
+            /** @description What went wrong, as a sentence */
             message: string;
         };
         /** ConnectError */
@@ -1725,7 +1760,7 @@ export interface components {
         };
         /** NewSandbox */
         NewSandbox: {
-            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]`, in any case, kept in lower case */
+            /** @description A template name, or a snapshot's id or name, written `[namespace/]name[:tag]`. It is stored in lower case. */
             templateID: string;
             /**
              * @description Seconds from now until the sandbox expires
@@ -1733,25 +1768,25 @@ export interface components {
              */
             timeout: number;
             /**
-             * @description Pauses the sandbox at its end instead of killing it
+             * @description Whether the end of its lifetime pauses the sandbox instead of killing it
              * @default false
              */
             autoPause: boolean;
             /**
-             * @description Whether that keeps the memory as well; there is none to keep
+             * @description Whether pausing at the end keeps memory. It has no effect yet, because no machine runs behind a sandbox.
              * @default true
              */
             autoPauseMemory: boolean;
-            /** @description Kept and shown; nothing is asked of a paused sandbox that could resume it */
+            /** @description Stored and returned. It has no effect yet, because no machine runs behind a sandbox. */
             autoResume?: {
                 enabled: boolean;
             };
-            /** @description Whether the data plane wants a token; there is no data plane */
+            /** @description Accepted without effect: no machine runs behind a sandbox, so no traffic needs a token */
             secure?: boolean;
             allow_internet_access?: boolean;
             network?: components["schemas"]["SandboxNetworkConfig"];
             metadata?: components["schemas"]["SandboxMetadata"];
-            /** @description Environment variables. They may hold secrets, so no answer ever contains them. */
+            /** @description Environment variables. No response returns them, because they may hold secrets. */
             envVars?: {
                 [key: string]: string;
             };
@@ -1761,7 +1796,7 @@ export interface components {
         };
         /** NewSandboxV2 */
         NewSandboxV2: {
-            /** @description A template's name, or a snapshot's id or name; `[namespace/]name[:tag]`, in any case, kept in lower case */
+            /** @description A template name, or a snapshot's id or name, written `[namespace/]name[:tag]`. It is stored in lower case. */
             templateID: string;
             /**
              * @description Seconds from now until the sandbox expires
@@ -1769,25 +1804,25 @@ export interface components {
              */
             timeout: number;
             /**
-             * @description Pauses the sandbox at its end instead of killing it
+             * @description Whether the end of its lifetime pauses the sandbox instead of killing it
              * @default false
              */
             autoPause: boolean;
             /**
-             * @description Whether that keeps the memory as well; there is none to keep
+             * @description Whether pausing at the end keeps memory. It has no effect yet, because no machine runs behind a sandbox.
              * @default true
              */
             autoPauseMemory: boolean;
-            /** @description Kept and shown; nothing is asked of a paused sandbox that could resume it */
+            /** @description Stored and returned. It has no effect yet, because no machine runs behind a sandbox. */
             autoResume?: {
                 enabled: boolean;
             };
-            /** @description Whether the data plane wants a token; there is no data plane */
+            /** @description Accepted without effect: no machine runs behind a sandbox, so no traffic needs a token */
             secure?: boolean;
             allow_internet_access?: boolean;
             network?: components["schemas"]["SandboxNetworkConfig"];
             metadata?: components["schemas"]["SandboxMetadata"];
-            /** @description Environment variables. They may hold secrets, so no answer ever contains them. */
+            /** @description Environment variables. No response returns them, because they may hold secrets. */
             envVars?: {
                 [key: string]: string;
             };
@@ -1797,19 +1832,19 @@ export interface components {
         };
         /** ConnectSandbox */
         ConnectSandbox: {
-            /** @description Seconds from now that the sandbox is to run at least; a paused one takes 1 or more */
+            /** @description Seconds from now for which the sandbox must run at least. A paused sandbox needs 1 or more. */
             timeout: number;
-            /** @description Whether memory is restored; there is none */
+            /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
             memory?: boolean;
         };
         /** ConnectSandboxV2 */
         ConnectSandboxV2: {
             /**
-             * @description Seconds from now that the sandbox is to run at least; a paused one takes 1 or more
+             * @description Seconds from now for which the sandbox must run at least. A paused sandbox needs 1 or more.
              * @default 300
              */
             timeout: number;
-            /** @description Whether memory is restored; there is none */
+            /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
             memory?: boolean;
         } | null;
         /** ResumedSandbox */
@@ -1819,20 +1854,20 @@ export interface components {
              * @default 15
              */
             timeout: number;
-            /** @description Whether its end pauses the sandbox or kills it; as before unless given */
+            /** @description Whether the end of its lifetime pauses the sandbox instead of killing it (default: as before) */
             autoPause?: boolean;
-            /** @description Whether memory is restored; there is none */
+            /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
             memory?: boolean;
         } | null;
         /** SandboxTimeoutRequest */
         SandboxTimeoutRequest: {
-            /** @description Seconds */
+            /** @description Seconds from now until the sandbox expires */
             timeout: number;
         };
         /** SandboxRefreshRequest */
         SandboxRefreshRequest: {
             /**
-             * @description Seconds
+             * @description Seconds from now for which the sandbox must run at least
              * @default 15
              */
             duration: number;
@@ -1840,7 +1875,7 @@ export interface components {
         /** SandboxPauseRequest */
         SandboxPauseRequest: {
             /**
-             * @description Whether memory is kept; there is none
+             * @description Whether to keep memory. It has no effect yet, because no machine runs behind a sandbox.
              * @default true
              */
             memory: boolean;
@@ -1853,26 +1888,32 @@ export interface components {
              * @default 15
              */
             timeout: number;
-            /** @default 1 */
+            /**
+             * @description Number of sandboxes to start
+             * @default 1
+             */
             count: number;
         } | null;
-        /** SandboxForkResult */
+        /**
+         * SandboxForkResult
+         * @description Either `sandbox` or `error`.
+         */
         SandboxForkResult: {
             sandbox?: components["schemas"]["StartedSandbox"];
             error?: components["schemas"]["E2BError"];
         };
         /** SandboxSnapshotRequest */
         SandboxSnapshotRequest: {
-            /** @description Whether memory is kept; there is none */
+            /** @description Whether to keep memory. It has no effect yet, because no machine runs behind a sandbox. */
             memory?: boolean;
-            /** @description `[namespace/]name[:tag]`; the namespace can only be the caller's own, the name not look like an id */
+            /** @description `[namespace/]name[:tag]`. The namespace must be the caller's own. The name must not have the form of a snapshot id. */
             name?: string;
         } | null;
         /** SnapshotInfo */
         SnapshotInfo: {
-            /** @description What to start a sandbox from; with the name where it has one, and the tag */
+            /** @description The reference to start a sandbox from: the name with its tag, or the id if the snapshot has no name */
             snapshotID: string;
-            /** @description With the namespace */
+            /** @description The names, with their namespace */
             names: string[];
         };
         /** Template */
@@ -1914,30 +1955,30 @@ export interface components {
         };
         /**
          * SandboxNetworkConfig
-         * @description Kept and shown, and not enforced, for no machine runs.
+         * @description Network settings. They are stored and returned; they have no effect yet, because no machine runs behind a sandbox.
          */
         SandboxNetworkConfig: {
-            /** @description What may be reached, CIDR blocks, addresses and domains */
+            /** @description Destinations that may be reached: CIDR blocks, addresses and domains */
             allowOut?: string[];
-            /** @description What may not be reached, CIDR blocks and addresses */
+            /** @description Destinations that may not be reached: CIDR blocks and addresses */
             denyOut?: string[];
-            /** @description IPv4 addresses of the servers that may be asked */
+            /** @description IPv4 addresses of the DNS servers that may be queried */
             dnsServers?: string[];
             rules?: components["schemas"]["SandboxNetworkRules"];
             egressProxy?: components["schemas"]["SandboxEgressProxy"];
             allowPublicTraffic?: boolean | null;
             maskRequestHost?: string;
-            /** @description Ports at which the sandbox speaks HTTPS; 49983 is its own agent's */
+            /** @description Ports on which the sandbox serves HTTPS; 49983 is reserved for E2B's agent */
             httpsPorts?: number[];
         };
         /**
          * SandboxNetworkRules
-         * @description By domain, what is done to requests to it.
+         * @description For each domain, the changes to requests that are sent to it.
          */
         SandboxNetworkRules: {
             [key: string]: {
                 transform?: {
-                    /** @description Headers to set. Answers show them, as E2B's do */
+                    /** @description Headers to set. Responses show them, as E2B's do. */
                     headers?: {
                         [key: string]: string;
                     };
@@ -1946,7 +1987,7 @@ export interface components {
         };
         /**
          * SandboxEgressProxy
-         * @description A SOCKS5 proxy for what leaves the sandbox. Answers never hold the password and the CA certificate.
+         * @description A SOCKS5 proxy for outgoing traffic. Responses never contain the password or the CA certificate.
          */
         SandboxEgressProxy: {
             /** @description Host and port */
@@ -1956,17 +1997,17 @@ export interface components {
             tls?: {
                 enabled: boolean;
                 serverName?: string;
-                /** @description In PEM */
+                /** @description A CA certificate in PEM format */
                 caCert?: string;
             } | null;
         } | null;
         /** SandboxNetworkUpdate */
         SandboxNetworkUpdate: {
-            /** @description What may be reached, CIDR blocks, addresses and domains */
+            /** @description Destinations that may be reached: CIDR blocks, addresses and domains */
             allowOut?: string[];
-            /** @description What may not be reached, CIDR blocks and addresses */
+            /** @description Destinations that may not be reached: CIDR blocks and addresses */
             denyOut?: string[];
-            /** @description IPv4 addresses of the servers that may be asked */
+            /** @description IPv4 addresses of the DNS servers that may be queried */
             dnsServers?: string[];
             rules?: components["schemas"]["SandboxNetworkRules"];
             egressProxy?: components["schemas"]["SandboxEgressProxy"];
@@ -1974,18 +2015,18 @@ export interface components {
         };
         /**
          * StartedSandbox
-         * @description E2B's `Sandbox`.
+         * @description The `Sandbox` of E2B's API.
          */
         StartedSandbox: {
             templateID: string;
             sandboxID: string;
-            /** @description Always the same */
+            /** @description A constant */
             clientID: string;
-            /** @description The version of E2B's sandbox agent whose interface clients may expect */
+            /** @description The version of E2B's agent whose interface clients may expect */
             envdVersion: string;
             alias?: string;
             /**
-             * @description What clients make names of ports of: a reserved one that leads nowhere (RFC 6761), since there are no ports yet
+             * @description The domain from which clients build the host names of ports. It is reserved and never resolves (RFC 6761), because no ports are open yet.
              * @constant
              */
             domain?: "sandpit.invalid";
@@ -1997,17 +2038,17 @@ export interface components {
             clientID: string;
             /**
              * Format: date-time
-             * @description When the current run began, or the last one
+             * @description When the current or last run started
              */
             startedAt: string;
             /**
              * Format: date-time
-             * @description When it expires, or was paused
+             * @description When the sandbox expires, or when it was paused
              */
             endAt: string;
             cpuCount: number;
             memoryMB: number;
-            /** @description Always 0, there is no disk */
+            /** @description Always 0, because a sandbox has no disk yet */
             diskSizeMB: number;
             state: components["schemas"]["SandboxState"];
             envdVersion: string;
@@ -2019,7 +2060,7 @@ export interface components {
         SandboxDetail: {
             allowInternetAccess?: boolean | null;
             /**
-             * @description What clients make names of ports of: a reserved one that leads nowhere (RFC 6761), since there are no ports yet
+             * @description The domain from which clients build the host names of ports. It is reserved and never resolves (RFC 6761), because no ports are open yet.
              * @constant
              */
             domain?: "sandpit.invalid";
@@ -2073,16 +2114,16 @@ export interface components {
             end_at?: string | null;
             status: components["schemas"]["SandboxStatus"];
             /**
-             * @description What becomes of it at its `end_at`; `kill` unless given
+             * @description What happens to the sandbox at its `end_at` (default: `kill`)
              * @enum {string}
              */
             on_timeout?: "kill" | "pause";
             /**
              * Format: date-time
-             * @description When its first run began, if it has been resumed since
+             * @description When the first run started, if the sandbox has been resumed since
              */
             first_started_at?: string;
-            /** @description What a client wants kept and no rule reads. It may hold secrets */
+            /** @description Settings that are stored and returned without effect. They may hold secrets. */
             settings?: {
                 autoResume?: boolean;
                 allowInternetAccess?: boolean;
@@ -2094,28 +2135,31 @@ export interface components {
         SandboxRecords: components["schemas"]["SandboxRecord"][];
         /** TestClock */
         TestClock: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The current time
+             */
             now: string;
-            /** @description Whether it stands still */
+            /** @description Whether the clock stands still */
             frozen: boolean;
         };
         /** TestClockChange */
         TestClockChange: {
             /**
              * Format: date-time
-             * @description The time to set it to, at most the end of the year 9998
+             * @description The new time, at most the end of the year 9998
              */
             set?: string;
-            /** @description How far to move it on, from there */
+            /** @description Seconds to move the clock forward, after `set` if both are given */
             advance_seconds?: number;
-            /** @description Whether it stands still from then on; as before unless given */
+            /** @description Whether the clock stands still from now on (default: as before) */
             freeze?: boolean;
         };
         /** TestSeeded */
         TestSeeded: {
-            /** @description How many sandboxes were added */
+            /** @description The number of imported sandboxes */
             imported: number;
-            /** @description The API keys of the owners who were made, by name */
+            /** @description The API keys of the owners that were created, by user name */
             api_keys: {
                 [key: string]: string;
             };
@@ -2132,43 +2176,43 @@ export interface components {
         };
         /**
          * TestFault
-         * @description At least one of `status`, `delay_seconds`, `connection` and `omit`.
+         * @description A fault. It has at least one of `status`, `delay_seconds`, `connection` and `omit`.
          */
         TestFault: {
             /**
-             * @description Which requests; any unless given
+             * @description Only requests with this method; `*` for any
              * @default *
              * @enum {string}
              */
             method: "*" | "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
             /**
-             * @description Which requests: `{name}` stands for one segment of the path, as in `/v1/vms/{vm_id}`, `*` for anything
+             * @description Only requests to this path. `{name}` stands for one segment, as in `/v1/vms/{vm_id}`, and `*` for any text.
              * @default *
              */
             path: string;
             /**
-             * @description How many requests
+             * @description The number of requests that fail
              * @default 1
              */
             times: number;
-            /** @description What to answer, in the shape that errors have on this path; on E2B's paths 422 is 400. 429 and 503 come with `Retry-After` */
+            /** @description The status of the response. An error has the shape of the path's errors; on E2B's paths 422 becomes 400. 429 and 503 have a `Retry-After`. */
             status?: number;
-            /** @description What the answer has beside its status: `Content-Type`, `Retry-After` or any other but those that say how long it is or what becomes of the connection */
+            /** @description Headers of the response, e.g. `Content-Type` or `Retry-After`. Headers that set its length or control the connection are refused. */
             headers?: {
                 [key: string]: string;
             };
-            /** @description What the answer is instead of an error, text/plain unless `headers` say otherwise: nginx's page for 502, say. A status below 400 needs one */
+            /** @description The body of the response instead of an error, e.g. a proxy's page for 502. It is text/plain unless `headers` say otherwise. A status below 400 needs a body. */
             body?: string;
-            /** @description The seconds in `Retry-After`; 1 for 429 and 503 unless given */
+            /** @description The seconds in `Retry-After` (default: 1 for 429 and 503) */
             retry_after?: number;
-            /** @description How long to wait first, by the machine's clock */
+            /** @description Seconds to wait first, in real time */
             delay_seconds?: number;
             /**
-             * @description `drop` closes it without an answer, `cut` in the middle of the answer's body, or of the first event of a stream
+             * @description `drop` closes the connection without a response. `cut` closes it in the middle of the body, or of the first event of a stream.
              * @enum {string}
              */
             connection?: "drop" | "cut";
-            /** @description A member that the answer lacks, or in an array every object of it */
+            /** @description The name of a field to leave out of the response, or of every object in an array */
             omit?: string;
         };
         /** TestFaults */
@@ -2179,15 +2223,15 @@ export interface components {
         TestRequests: {
             requests: {
                 method: string;
-                /** @description Path and query, as they came */
+                /** @description The path and query as they were sent */
                 url: string;
                 path: string;
-                /** @description By their names in lower case */
+                /** @description The headers by lower-case name */
                 headers: {
                     [key: string]: string | string[];
                 };
                 body: string;
-                /** @description What was answered; null where nothing was, or not yet */
+                /** @description The status of the response; null if there is none, or none yet */
                 status: number | null;
                 /** Format: date-time */
                 at: string;
@@ -2195,16 +2239,16 @@ export interface components {
         };
         /**
          * EventPattern
-         * @description A kind of event, `vm.*` for all that begin with `vm.`, or `*` for all
+         * @description A kind of event, `vm.*` for every kind that starts with `vm.`, or `*` for all
          * @enum {string}
          */
         EventPattern: "*" | "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
         /** NewWebhookEndpoint */
         NewWebhookEndpoint: {
-            /** @description http or https, without a user name or password, in ASCII; its address has to be public unless the operator allows others */
+            /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
             url: string;
             /**
-             * @description Kinds of events, `vm.*` for all that begin with `vm.`, `*` for all there are
+             * @description The kinds of events to send: a kind, `vm.*` for every kind that starts with `vm.`, or `*` for all
              * @default [
              *       "*"
              *     ]
@@ -2216,16 +2260,16 @@ export interface components {
             /** @default true */
             enabled: boolean;
             /**
-             * @description Whether `data` carries the sandbox's `metadata` as well, as it is moments after the event: null where the event has no sandbox, it was deleted, or its metadata takes more than 16,384 bytes, which `metadata_omitted` says
+             * @description Whether `data` also contains the sandbox's `metadata`, read moments after the event. It is null if the event has no sandbox, the sandbox was deleted, or the metadata exceeds 16,384 bytes; `metadata_omitted` is true in that last case.
              * @default false
              */
             include_metadata: boolean;
         };
         /** WebhookEndpointChange */
         WebhookEndpointChange: {
-            /** @description http or https, without a user name or password, in ASCII; its address has to be public unless the operator allows others */
+            /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
             url?: string;
-            /** @description Kinds of events, `vm.*` for all that begin with `vm.`, `*` for all there are */
+            /** @description The kinds of events to send: a kind, `vm.*` for every kind that starts with `vm.`, or `*` for all */
             event_patterns?: components["schemas"]["EventPattern"][];
             description?: string | null;
             timeout_seconds?: components["schemas"]["Nothing"];
@@ -2243,7 +2287,7 @@ export interface components {
             include_metadata: boolean;
             /**
              * Format: date-time
-             * @description When the first attempt failed since one succeeded; null where none has
+             * @description When the first attempt failed since the last success; null if none has failed since
              */
             failing_since: string | null;
             /** Format: date-time */
@@ -2261,19 +2305,20 @@ export interface components {
             /** @description The message's `webhook-id` */
             id: string;
             endpoint_id: string;
-            /** @description The event that it tells of; null for a test */
+            /** @description The id of the event; null for a test message */
             event_id: string | null;
+            /** @description The kind of the event, or `webhook.test` */
             kind: string;
             /**
-             * @description `failed` after the last attempt, or when the receiver answered 410
+             * @description `pending` until an attempt succeeds. `failed` after the last attempt, or when the receiver answered 410.
              * @enum {string}
              */
             status: "pending" | "succeeded" | "failed";
-            /** @description How often it was sent since it was made, or sent again */
+            /** @description The number of attempts since the message was created or resent */
             attempts: number;
-            /** @description What the last attempt was answered; null where it was not */
+            /** @description The receiver's status at the last attempt; null if it did not answer */
             response_status: number | null;
-            /** @description Why the last attempt was not answered */
+            /** @description Why the last attempt got no response */
             error: string | null;
             /** Format: date-time */
             created_at: string;
@@ -2281,10 +2326,10 @@ export interface components {
             last_attempt_at: string | null;
             /**
              * Format: date-time
-             * @description Null when there will be none
+             * @description When the message is sent next; null if it is not sent again
              */
             next_attempt_at: string | null;
-            /** @description What is sent, `type`, `timestamp` and `data`, an event as `/v1/audit/events` shows it, with `metadata` and `metadata_omitted` where the endpoint has `include_metadata` */
+            /** @description The body of the message: `type`, `timestamp` and `data`. `data` is an event as in `/v1/audit/events`; with `include_metadata` it also has `metadata` and `metadata_omitted`. */
             payload: {
                 [key: string]: unknown;
             };
@@ -2292,12 +2337,12 @@ export interface components {
         /** WebhookDeliveries */
         WebhookDeliveries: {
             deliveries: components["schemas"]["WebhookDelivery"][];
-            /** @description Where the next page begins; null on the last */
+            /** @description The cursor of the next page; null on the last page */
             next_cursor: string | null;
         };
     };
     responses: {
-        /** @description The caller asks more often than the server's operator allows */
+        /** @description The caller exceeds the request rate that the server's operator allows. Wait the seconds in `Retry-After`, then retry. */
         TooManyRequests: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2307,7 +2352,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The request breaks the contract */
+        /** @description The request does not meet the contract. `message` names each problem; correct the request. */
         BadE2BRequest: {
             headers: {
                 [name: string]: unknown;
@@ -2316,7 +2361,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description No valid credential */
+        /** @description No valid credential. Send a valid API key or access token. */
         E2BUnauthorized: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
@@ -2326,7 +2371,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description A member or parameter is known and Sandpit does not offer what it asks for; `detail` names it and says why */
+        /** @description The request uses a field that clients know and Sandpit does not offer. `detail` names the field and gives the reason. */
         NotOffered: {
             headers: {
                 [name: string]: unknown;
@@ -2335,7 +2380,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description A member is known and Sandpit does not offer what it asks for; `message` names it and says why */
+        /** @description The request uses a field that clients know and Sandpit does not offer. `message` names the field and gives the reason. */
         E2BNotOffered: {
             headers: {
                 [name: string]: unknown;
@@ -2344,7 +2389,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The API key may only read */
+        /** @description The API key may only read. Use a key with the permission `write`. */
         E2BForbidden: {
             headers: {
                 [name: string]: unknown;
@@ -2353,7 +2398,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The caller has no such sandbox, or it has ended, or it is paused and has to run for this */
+        /** @description The caller has no such sandbox or snapshot, or the sandbox has ended, or it is paused and must run for this operation. */
         E2BNotFound: {
             headers: {
                 [name: string]: unknown;
@@ -2362,7 +2407,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The sandbox's state does not allow it */
+        /** @description The sandbox's state does not allow the operation. Get the sandbox to see its state. */
         E2BConflict: {
             headers: {
                 [name: string]: unknown;
@@ -2371,7 +2416,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The body is larger than 1 MiB */
+        /** @description The body is larger than 1 MiB. Send less. */
         E2BTooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -2380,7 +2425,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The body is of a media type that the operation doesn't take */
+        /** @description The operation does not accept the body's media type. Send one that it declares. */
         E2BUnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;
@@ -2389,7 +2434,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails */
+        /** @description The server cannot write: another process has locked the database for three seconds, the database is read-only, or its disk fails. Wait the seconds in `Retry-After`, then retry. */
         E2BBusy: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2399,7 +2444,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description Not offered */
+        /** @description Not offered; `message` gives the reason */
         Unimplemented: {
             headers: {
                 [name: string]: unknown;
@@ -2408,7 +2453,7 @@ export interface components {
                 "application/json": components["schemas"]["ConnectError"];
             };
         };
-        /** @description There is no running sandbox of this id */
+        /** @description No running sandbox has this id. Create or resume one. */
         NotRunning: {
             headers: {
                 [name: string]: unknown;
@@ -2435,7 +2480,7 @@ export interface components {
                 "application/json": components["schemas"]["WebhookEndpointWithSecret"];
             };
         };
-        /** @description The message, and what has become of it so far */
+        /** @description The delivery and its state so far */
         WebhookDelivery: {
             headers: {
                 [name: string]: unknown;
@@ -2453,7 +2498,7 @@ export interface components {
                 "application/json": components["schemas"]["TestClock"];
             };
         };
-        /** @description What is still to go wrong */
+        /** @description The pending faults */
         TestFaults: {
             headers: {
                 [name: string]: unknown;
@@ -2471,7 +2516,7 @@ export interface components {
                 "application/json": components["schemas"]["VM"];
             };
         };
-        /** @description No valid credential */
+        /** @description No valid credential. Send a valid API key, access token or password. */
         Unauthorized: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
@@ -2481,7 +2526,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The API key may only read, or may not do as much as is asked */
+        /** @description The API key may only read, or it asks for more than its own permissions or validity. Use a key that may do this. */
         Forbidden: {
             headers: {
                 [name: string]: unknown;
@@ -2490,7 +2535,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The caller has no such sandbox */
+        /** @description The caller has no such resource. A resource of another user is answered the same way. */
         NotFound: {
             headers: {
                 [name: string]: unknown;
@@ -2499,7 +2544,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The sandbox's state does not allow it, or the name is taken */
+        /** @description The sandbox's state does not allow the operation, or the name is taken. `detail` says which. */
         Conflict: {
             headers: {
                 [name: string]: unknown;
@@ -2508,7 +2553,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The id is no UUID */
+        /** @description The id is not a UUID. Send the `session_id` that starting the session returned. */
         BadId: {
             headers: {
                 [name: string]: unknown;
@@ -2517,7 +2562,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The body is larger than 1 MiB */
+        /** @description The body is larger than 1 MiB. Send less. */
         TooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -2526,7 +2571,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Another process, an import say, has kept the database to itself for three seconds, or the database is read-only or its disk fails, or too many passwords are being checked */
+        /** @description The server cannot serve the request: another process has locked the database for three seconds, the database is read-only, its disk fails, or too many passwords are being checked. Wait the seconds in `Retry-After`, then retry. */
         Busy: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2536,7 +2581,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The body is of a media type that the operation doesn't take */
+        /** @description The operation does not accept the body's media type. Send one that it declares. */
         UnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;
@@ -2556,49 +2601,55 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The id of a webhook endpoint */
         EndpointId: string;
+        /** @description The id of a delivery */
         DeliveryId: string;
-        /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+        /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
         SandboxID: string;
-        /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length. What can't be decoded to such pairs is refused */
+        /** @description Pairs that the metadata must contain: `key=value`, separated by `&`. Keys and values are percent-encoded, then the whole text again; the second encoding does not count towards the length. A text that does not decode to such pairs is refused. */
         MetadataPairs: string;
+        /** @description Maximum number of results on a page */
         PageSize: number;
-        /** @description What `X-Next-Token` said for the same order; anything else is refused */
+        /** @description The `X-Next-Token` of the previous page, with the same order as there */
         NextToken: string;
+        /** @description The name of a method of the service */
         EnvdMethod: string;
+        /** @description The sandbox's id */
         EnvdSandboxID: string;
-        /** @description A UUID */
+        /** @description The session's id, a UUID */
         SessionId: string;
-        /** @description An id or a name */
+        /** @description The id or name of a snapshot */
         SnapshotId: string;
-        /** @description A kind of event, or all whose names begin alike; given more than once, the events of any of them */
+        /** @description Only events of this kind; `vm.*` stands for every kind that starts with `vm.`. Repeat the parameter for several kinds. */
         EventKind: ("vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
-        /** @description Only of this sandbox, snapshots of it included */
+        /** @description Only events of this sandbox and of its snapshots */
         EventSandbox: string;
         /** @description The id of an API key */
         ItemId: string;
+        /** @description The sandbox's id */
         VmId: string;
         ApiKey: string | null;
     };
     requestBodies: never;
     headers: {
-        /** @description Names the request, in the server's log and in the events it makes; every answer has it */
+        /** @description The request's id, which also stands in the server's log and in the events of the request */
         "X-Request-Id": string;
         /** @description Seconds to wait before the next attempt */
         "Retry-After": number;
-        /** @description The rate that the operator allows each caller, as requests and the seconds they are for: `50;w=1`. Where there is a rate, every answer to a request that counts has the four `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers-06); `/health` and `/ready` don't count. Those of `POST /v1/auth/token` tell of failed attempts, where these are limited */
+        /** @description The number of requests that the operator allows each caller, and the seconds in which they come back, e.g. `50;w=1`. If a rate is set, every response to a counted request has the four `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers-06). `/health` and `/ready` are not counted. For `POST /v1/auth/token` the headers count failed attempts, if those are limited. */
         "RateLimit-Policy": string;
-        /** @description How many requests the caller may make at once */
+        /** @description The number of requests that the caller may make at once */
         "RateLimit-Limit": number;
-        /** @description How many of them are left */
+        /** @description The number of requests that the caller may still make now */
         "RateLimit-Remaining": number;
-        /** @description Seconds until all of them are back, if the caller makes none meanwhile */
+        /** @description Seconds until the caller may make `RateLimit-Limit` requests again, if it makes none meanwhile */
         "RateLimit-Reset": number;
         /** @description Always `Bearer` */
         "WWW-Authenticate": string;
-        /** @description Where the next page begins; only when there is more */
+        /** @description The cursor of the next page; absent on the last page */
         "X-Next-Token": string;
-        /** @description How many run of all that match, whatever the page; only when running ones are asked for */
+        /** @description The number of matching sandboxes that are running, on all pages. Absent if running sandboxes are not requested. */
         "X-Total-Running": number;
         /** @description The path of the new sandbox */
         Location: string;
@@ -2682,7 +2733,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description A UUID */
+                /** @description The session's id, a UUID */
                 session_id: components["parameters"]["SessionId"];
             };
             cookie?: never;
@@ -2709,7 +2760,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description A UUID */
+                /** @description The session's id, a UUID */
                 session_id: components["parameters"]["SessionId"];
             };
             cookie?: never;
@@ -2733,7 +2784,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description A UUID */
+                /** @description The session's id, a UUID */
                 session_id: components["parameters"]["SessionId"];
             };
             cookie?: never;
@@ -2767,7 +2818,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was killed */
+            /** @description The sandbox was killed */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2789,7 +2840,7 @@ export interface operations {
     list_vms: {
         parameters: {
             query?: {
-                /** @description With it, those that are paused or have ended as well */
+                /** @description Whether to include paused sandboxes and those that have ended. `?all` without a value includes them. */
                 all?: "" | "true" | "1" | "false" | "0";
                 /** @description Maximum number of results */
                 limit?: number;
@@ -2830,7 +2881,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The sandbox that was created */
+            /** @description The new sandbox */
             201: {
                 headers: {
                     Location: components["headers"]["Location"];
@@ -2856,6 +2907,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -2874,6 +2926,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -2894,6 +2947,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -2908,7 +2962,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            /** @description The sandbox has ended */
+            /** @description The sandbox has ended. Create another one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2931,6 +2985,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -2952,6 +3007,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -2980,6 +3036,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -2990,7 +3047,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The sandbox that was created */
+            /** @description The new sandbox */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3017,6 +3074,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The sandbox's id */
                 vm_id: components["parameters"]["VmId"];
             };
             cookie?: never;
@@ -3061,7 +3119,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was ended, or would be */
+            /** @description The ids of the killed sandboxes, or of those that would be killed */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3081,7 +3139,7 @@ export interface operations {
     list_snapshots: {
         parameters: {
             query?: {
-                /** @description Whose. There are none of the system's */
+                /** @description Who made the snapshots. There are no `system` snapshots, so that list is empty. */
                 type?: "user" | "system";
                 /** @description Maximum number of results */
                 limit?: number;
@@ -3148,7 +3206,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description An id or a name */
+                /** @description The id or name of a snapshot */
                 snapshot_id: components["parameters"]["SnapshotId"];
             };
             cookie?: never;
@@ -3175,14 +3233,14 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description An id or a name */
+                /** @description The id or name of a snapshot */
                 snapshot_id: components["parameters"]["SnapshotId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description What was deleted */
+            /** @description The deleted snapshot */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3235,7 +3293,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The key */
+            /** @description The new key */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3293,7 +3351,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The key */
+            /** @description The revoked key */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3350,19 +3408,19 @@ export interface operations {
             query?: {
                 /** @description Maximum number of results */
                 limit?: number;
-                /** @description What `next_cursor` said, the id of the event to go on behind */
+                /** @description The `next_cursor` of the previous page: the id of the last event on it */
                 cursor?: string;
-                /** @description Newest first, or oldest first */
+                /** @description `desc` for newest first, `asc` for oldest first */
                 order?: "desc" | "asc";
-                /** @description A kind of event, or all whose names begin alike; given more than once, the events of any of them */
+                /** @description Only events of this kind; `vm.*` stands for every kind that starts with `vm.`. Repeat the parameter for several kinds. */
                 kind?: components["parameters"]["EventKind"];
-                /** @description Only of this sandbox, snapshots of it included */
+                /** @description Only events of this sandbox and of its snapshots */
                 sandbox_id?: components["parameters"]["EventSandbox"];
-                /** @description At this time or later, as pydantic reads a `datetime`: a date, or a date and a time of ISO 8601, where seconds and zone may be left out, in UTC unless it says otherwise; or Unix time, in seconds up to 20000000000 and in milliseconds beyond. In the years 1 to 9999 */
+                /** @description Only events at this time or later, in the formats that pydantic accepts for a `datetime`. These are an ISO 8601 date, an ISO 8601 date and time (seconds and time zone are optional; the default zone is UTC), and Unix time. A Unix time up to 20000000000 is in seconds, a larger one in milliseconds. The year must be between 1 and 9999. */
                 since?: string;
-                /** @description Before this time, in the same forms */
+                /** @description Only events before this time, in the same formats */
                 until?: string;
-                /** @description InstaVM's clients send it. What is in the log has happened, so all of it is `success` */
+                /** @description Accepted because InstaVM's clients send it. Every event in the log has the status `success`, so any other value matches none. */
                 status?: string;
                 event_type?: string;
                 event_group?: string;
@@ -3378,7 +3436,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The events */
+            /** @description A page of events */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3429,7 +3487,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Every kind that there is */
+            /** @description All kinds of events, with their meaning */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3444,15 +3502,15 @@ export interface operations {
     stream_events: {
         parameters: {
             query?: {
-                /** @description A kind of event, or all whose names begin alike; given more than once, the events of any of them */
+                /** @description Only events of this kind; `vm.*` stands for every kind that starts with `vm.`. Repeat the parameter for several kinds. */
                 kind?: components["parameters"]["EventKind"];
-                /** @description Only of this sandbox, snapshots of it included */
+                /** @description Only events of this sandbox and of its snapshots */
                 sandbox_id?: components["parameters"]["EventSandbox"];
-                /** @description The same, for clients that can't set the header, which goes before it */
+                /** @description The same for clients that cannot set the header. The header takes precedence. */
                 last_event_id?: string;
             };
             header?: {
-                /** @description The `id` that was last received, or its event's own `event_id` */
+                /** @description The last `id` received, or the `event_id` of that event */
                 "Last-Event-ID"?: string;
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
@@ -3472,7 +3530,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             422: components["responses"]["Unprocessable"];
-            /** @description The caller has as many streams as there may be */
+            /** @description The caller already has 32 open streams. Close one before opening another. */
             429: {
                 headers: {
                     "Retry-After": components["headers"]["Retry-After"];
@@ -3497,7 +3555,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description An access token */
+            /** @description The access token */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3510,7 +3568,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
-            /** @description Too many failed attempts */
+            /** @description Too many failed attempts. Wait the seconds in `Retry-After`, then retry. */
             429: {
                 headers: {
                     "Retry-After": components["headers"]["Retry-After"];
@@ -3526,7 +3584,7 @@ export interface operations {
     e2b_list_running: {
         parameters: {
             query?: {
-                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length. What can't be decoded to such pairs is refused */
+                /** @description Pairs that the metadata must contain: `key=value`, separated by `&`. Keys and values are percent-encoded, then the whole text again; the second encoding does not count towards the length. A text that does not decode to such pairs is refused. */
                 metadata?: components["parameters"]["MetadataPairs"];
             };
             header?: {
@@ -3565,7 +3623,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The sandbox that was created */
+            /** @description The new sandbox */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3586,18 +3644,19 @@ export interface operations {
     e2b_list_v2: {
         parameters: {
             query?: {
-                /** @description Pairs that the metadata must have, `key=value` joined by `&`; keys and values are percent-encoded once, and the whole once more, which does not count towards the length. What can't be decoded to such pairs is refused */
+                /** @description Pairs that the metadata must contain: `key=value`, separated by `&`. Keys and values are percent-encoded, then the whole text again; the second encoding does not count towards the length. A text that does not decode to such pairs is refused. */
                 metadata?: components["parameters"]["MetadataPairs"];
-                /** @description One or more of the states, joined by commas */
+                /** @description One or more states, separated by commas */
                 state?: components["schemas"]["SandboxState"][];
                 /** @description Only sandboxes that started at this time or later */
                 startedAfter?: string;
-                /** @description Only sandboxes of this template; tags are not supported here */
+                /** @description Only sandboxes of this template, named without a tag */
                 template?: string;
-                /** @description By the start */
+                /** @description The order by start: `desc` for newest first, `asc` for oldest first */
                 order?: "asc" | "desc";
+                /** @description Maximum number of results on a page */
                 limit?: components["parameters"]["PageSize"];
-                /** @description What `X-Next-Token` said for the same order; anything else is refused */
+                /** @description The `X-Next-Token` of the previous page, with the same order as there */
                 nextToken?: components["parameters"]["NextToken"];
             };
             header?: {
@@ -3638,7 +3697,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The sandbox that was created */
+            /** @description The new sandbox */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3659,7 +3718,7 @@ export interface operations {
     e2b_list_metrics: {
         parameters: {
             query: {
-                /** @description Ids, joined by commas */
+                /** @description Ids, separated by commas */
                 sandbox_ids: string[];
             };
             header?: {
@@ -3690,7 +3749,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3718,14 +3777,14 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It was killed */
+            /** @description The sandbox was killed */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3746,7 +3805,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3757,7 +3816,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It runs */
+            /** @description The sandbox was already running */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3766,7 +3825,7 @@ export interface operations {
                     "application/json": components["schemas"]["StartedSandbox"];
                 };
             };
-            /** @description It was paused and has been resumed */
+            /** @description The sandbox was paused and has been resumed */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3791,7 +3850,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3802,7 +3861,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It runs */
+            /** @description The sandbox was already running */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3811,7 +3870,7 @@ export interface operations {
                     "application/json": components["schemas"]["StartedSandbox"];
                 };
             };
-            /** @description It was paused and has been resumed */
+            /** @description The sandbox was paused and has been resumed */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3836,7 +3895,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3847,7 +3906,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was set */
+            /** @description The timeout was set */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3870,7 +3929,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3881,7 +3940,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was refreshed */
+            /** @description The timeout was extended, or was long enough */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3904,7 +3963,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3915,7 +3974,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was paused */
+            /** @description The sandbox was paused */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3940,7 +3999,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -3951,7 +4010,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was resumed */
+            /** @description The sandbox was resumed */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3982,7 +4041,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -4006,7 +4065,7 @@ export interface operations {
     e2b_get_logs: {
         parameters: {
             query?: {
-                /** @description Unix time, here in milliseconds */
+                /** @description Unix time in milliseconds (the metrics use seconds) */
                 start?: number;
                 limit?: number;
             };
@@ -4014,7 +4073,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -4042,7 +4101,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -4053,7 +4112,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description They were replaced */
+            /** @description The rules were replaced */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4076,7 +4135,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -4112,7 +4171,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description The id; what E2B's older clients put behind it, a dash and a client id, is dropped */
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
                 sandboxID: components["parameters"]["SandboxID"];
             };
             cookie?: never;
@@ -4123,7 +4182,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What became of each fork */
+            /** @description One result for each fork */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -4147,10 +4206,11 @@ export interface operations {
             query?: {
                 /** @description Only snapshots of this sandbox */
                 sandboxID?: string;
-                /** @description Only the snapshot of this name or id, with or without a tag */
+                /** @description Only the snapshot with this name or id, with or without a tag */
                 name?: string;
+                /** @description Maximum number of results on a page */
                 limit?: components["parameters"]["PageSize"];
-                /** @description What `X-Next-Token` said for the same order; anything else is refused */
+                /** @description The `X-Next-Token` of the previous page, with the same order as there */
                 nextToken?: components["parameters"]["NextToken"];
             };
             header?: {
@@ -4205,14 +4265,14 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
-                /** @description A snapshot's id or name, with or without a tag */
+                /** @description The id or name of a snapshot, with or without a tag */
                 templateID: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It was deleted */
+            /** @description The snapshot was deleted */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4230,16 +4290,18 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path: {
+                /** @description The name of a method of the service */
                 method: components["parameters"]["EnvdMethod"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The end of a stream, with an error */
+            /** @description The end of a stream, with the error */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4257,16 +4319,18 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path: {
+                /** @description The name of a method of the service */
                 method: components["parameters"]["EnvdMethod"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The end of a stream, with an error */
+            /** @description The end of a stream, with the error */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4284,6 +4348,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path?: never;
@@ -4291,7 +4356,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Not offered */
+            /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
                     [name: string]: unknown;
@@ -4307,6 +4372,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path?: never;
@@ -4314,7 +4380,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Not offered */
+            /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
                     [name: string]: unknown;
@@ -4330,6 +4396,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path?: never;
@@ -4337,7 +4404,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Not offered */
+            /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
                     [name: string]: unknown;
@@ -4353,6 +4420,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path?: never;
@@ -4360,7 +4428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The server works */
+            /** @description The process responds */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4369,7 +4437,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The sandbox runs */
+            /** @description The sandbox is running */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4383,6 +4451,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
             };
             path?: never;
@@ -4390,7 +4459,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The server works */
+            /** @description The process responds */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4399,7 +4468,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The sandbox runs */
+            /** @description The sandbox is running */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4418,7 +4487,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Send requests */
+            /** @description Ready: send requests */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4427,7 +4496,7 @@ export interface operations {
                     "application/json": components["schemas"]["Ready"];
                 };
             };
-            /** @description Send none */
+            /** @description Not ready: send no requests; `detail` gives the reason */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4447,7 +4516,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Send requests */
+            /** @description Ready: send requests */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4456,7 +4525,7 @@ export interface operations {
                     "application/json": components["schemas"]["Ready"];
                 };
             };
-            /** @description Send none */
+            /** @description Not ready: send no requests; `detail` gives the reason */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4516,7 +4585,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description An HTML page */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4568,7 +4637,7 @@ export interface operations {
             201: components["responses"]["WebhookEndpointWithSecret"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There are as many as there may be, 50 */
+            /** @description The caller already has 50 endpoints. Delete one before creating another. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4591,6 +4660,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a webhook endpoint */
                 endpoint_id: components["parameters"]["EndpointId"];
             };
             cookie?: never;
@@ -4609,13 +4679,14 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a webhook endpoint */
                 endpoint_id: components["parameters"]["EndpointId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It is gone */
+            /** @description The endpoint was deleted */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4635,6 +4706,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a webhook endpoint */
                 endpoint_id: components["parameters"]["EndpointId"];
             };
             cookie?: never;
@@ -4663,6 +4735,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a webhook endpoint */
                 endpoint_id: components["parameters"]["EndpointId"];
             };
             cookie?: never;
@@ -4683,6 +4756,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a webhook endpoint */
                 endpoint_id: components["parameters"]["EndpointId"];
             };
             cookie?: never;
@@ -4693,7 +4767,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            /** @description The endpoint is disabled */
+            /** @description The endpoint is disabled. Enable it first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4708,11 +4782,13 @@ export interface operations {
     list_webhook_deliveries: {
         parameters: {
             query?: {
+                /** @description Only deliveries to this endpoint */
                 endpoint_id?: string;
+                /** @description Only deliveries with this status */
                 status?: "pending" | "succeeded" | "failed";
                 /** @description Maximum number of results */
                 limit?: number;
-                /** @description What `next_cursor` said */
+                /** @description The `next_cursor` of the previous page */
                 cursor?: string;
                 event_type?: string;
             };
@@ -4724,7 +4800,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The deliveries */
+            /** @description A page of deliveries */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4745,6 +4821,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a delivery */
                 delivery_id: components["parameters"]["DeliveryId"];
             };
             cookie?: never;
@@ -4763,6 +4840,7 @@ export interface operations {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
             };
             path: {
+                /** @description The id of a delivery */
                 delivery_id: components["parameters"]["DeliveryId"];
             };
             cookie?: never;
@@ -4773,7 +4851,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            /** @description The endpoint is disabled */
+            /** @description The endpoint is disabled. Enable it first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4831,7 +4909,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was added */
+            /** @description The number of imported sandboxes, and new API keys */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4840,7 +4918,7 @@ export interface operations {
                     "application/json": components["schemas"]["TestSeeded"];
                 };
             };
-            /** @description There is a sandbox of one of these ids */
+            /** @description A sandbox with one of these ids already exists. Reset the server or choose other ids. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4867,7 +4945,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The user */
+            /** @description The user and the new API key */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -4938,7 +5016,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description There are none left */
+            /** @description No fault is pending */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -4952,9 +5030,9 @@ export interface operations {
     list_test_requests: {
         parameters: {
             query?: {
-                /** @description Only those of this method */
+                /** @description Only requests with this method; `*` for any */
                 method?: "*" | "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
-                /** @description Only those to this path, in which `{name}` stands for one segment and `*` for anything */
+                /** @description Only requests to this path. `{name}` stands for one segment, `*` for any text. */
                 path?: string;
             };
             header?: never;
@@ -4979,9 +5057,9 @@ export interface operations {
     clear_test_requests: {
         parameters: {
             query?: {
-                /** @description Only those of this method */
+                /** @description Only requests with this method; `*` for any */
                 method?: "*" | "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
-                /** @description Only those to this path, in which `{name}` stands for one segment and `*` for anything */
+                /** @description Only requests to this path. `{name}` stands for one segment, `*` for any text. */
                 path?: string;
             };
             header?: never;
@@ -4990,7 +5068,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description There are none left */
+            /** @description The matching requests were deleted */
             204: {
                 headers: {
                     [name: string]: unknown;

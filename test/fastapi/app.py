@@ -77,7 +77,7 @@ class KillSandboxes(Model):
     def says_which(self):
         if not self.metadata and self.status is None and self.older_than_seconds is None and not self.all:
             raise ValueError(
-                'say which by metadata, status or older_than_seconds, or that it is all of them: "all": true'
+                'give metadata, status or older_than_seconds; to kill all sandboxes, send "all": true'
             )
         return self
 
