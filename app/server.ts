@@ -10,19 +10,18 @@ import type { Context } from './context.ts';
 import { createListener } from './http/connections/listener.ts';
 import { rateLimiter } from './http/rate-limit.ts';
 import { startSweeper } from './jobs/sweeper.ts';
-import type { MetricsServer } from './metrics/listener.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
 export type SandpitServer = {
   app: Express;
   context: Context;
-  /** Listens; resolves to the URL. */
+  /** Listens; resolves to the URL. Rejects with ConfigError when an address can't be used. */
   start: () => Promise<string>;
-  /** Returns the URL of the metrics; null before the start, and when they are not served. */
+  /** Returns the URL of the metrics; null unless they are being served. */
   metricsUrl: () => string | null;
-  /** Reads the certificate again, for new connections. Throws CertificateError and keeps the old one. */
+  /** Reads the certificate again, for new connections. On CertificateError the old one stays. */
   reloadCertificate: () => void;
-  /** Stops listening, waits for open requests as long as configured, then closes the store. */
+  /** Stops listening, waits up to `shutdownSeconds` for open requests, then closes the store. */
   close: () => Promise<void>;
 };
 
@@ -30,14 +29,11 @@ type Overrides = Pick<Context, 'log'> &
   Partial<Pick<Context, 'now' | 'lostLogLines' | 'store' | 'contract'>> & { test?: TestMode | undefined };
 
 /**
- * Composes the program: store, rules, HTTP, background jobs. Tests override parts of it.
- * Throws StoreError `unusable` when the database can't be opened, `busy` when another server has it, ConfigError
- * when metrics would be open to everybody, CertificateError when the certificate can't be used.
+ * The composition root. Tests override parts of it. Throws ConfigError, CertificateError, and
+ * StoreError: `unusable` when the database can't be opened, `busy` when another server has it open.
  */
 export async function createServer(config: Config, { test, ...overrides }: Overrides): Promise<SandpitServer> {
   refuseOpenMetrics(config);
-  // Loaded only when metrics are served, because it slows the start.
-  const metricsModule = config.metricsPort === undefined ? null : await import('./metrics/listener.ts');
   const stopping = new AbortController();
   const store = overrides.store ?? openAlone(config.db);
   const base = {
@@ -53,22 +49,23 @@ export async function createServer(config: Config, { test, ...overrides }: Overr
     feed: new EventFeed(store),
     stopping: stopping.signal,
   };
-  const metrics = metricsModule?.collectMetrics(base) ?? null;
-  const dispatcher = new Dispatcher({ ...base, metrics });
-  const context: Context = { ...base, metrics, limitRate: rateLimiter(base), webhooks: dispatcher };
+  // Imported only if needed, because the module slows the start.
+  const metricsServer =
+    config.metricsPort === undefined ? null : (await import('./metrics/server.ts')).createMetricsServer(base);
+  const measured = { ...base, metrics: metricsServer?.metrics ?? null };
+  const dispatcher = new Dispatcher(measured);
+  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher };
   const app = createApp(context, test);
   const listener = createListener(app, config);
   const sweeper = startSweeper(context);
-  let metricsServer: MetricsServer | null = null;
-
   return {
     app,
     context,
     start: async () => {
-      if (metricsModule && metrics) metricsServer = await metricsModule.serveMetrics(metrics, context);
+      await metricsServer?.listen();
       return listener.listen();
     },
-    metricsUrl: () => metricsServer?.url ?? null,
+    metricsUrl: () => metricsServer?.url() ?? null,
     reloadCertificate: listener.reloadCertificate,
     close: async () => {
       // Closing the feed ends the event streams, so that the drain does not wait for them.
