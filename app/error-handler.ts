@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { StoreError, type StoreErrorCode } from '../db/errors.ts';
 import { JsonError } from '../db/json/json.ts';
 import type { Contract } from '../spec/load.ts';
@@ -27,49 +27,58 @@ const statusOf: Record<StoreErrorCode, number> = {
   unusable: 500,
 };
 
-/** Answers what no route has answered. */
+/** Refuses requests that no route has answered. */
 export const notFound: RequestHandler = () => {
   throw new HttpError(404);
 };
 
+/** Returns a more precise error for some errors, and any other error unchanged. */
+export type Refine = (error: unknown, req: Request) => unknown;
+
 /**
- * Turns any error into the shape of the path's dialect. FastAPI's: `{"detail": [...]}` for a request that breaks the
- * contract, else `{"detail": "..."}`. E2B's: `{"code", "message"}`, a broken contract being 400.
+ * Returns the handlers that answer errors in the dialect of the path. FastAPI's is 422 with
+ * `{"detail": [...]}` for a request that breaks the contract, and `{"detail": "..."}` otherwise.
+ * E2B's is `{"code", "message"}`, with 400 for a request that breaks the contract.
  */
-export function errorHandler({
-  contract,
-  log,
-  isTest,
-}: Pick<Context, 'contract' | 'log' | 'isTest'>): ErrorRequestHandler {
-  return (reported, req, res, next) => {
+export function errorHandlers(context: Context, refinements: Refine[]): ErrorRequestHandler[] {
+  const answer: ErrorRequestHandler = (reported, req, res, next) => {
     if (res.headersSent) return next(reported);
-    const failure = req.failure ?? reported;
-    const breach = isTest && isValidatorError(failure) ? breachOf(contract, failure, req, res.statusCode) : null;
-    const error = breach === null ? failure : new HttpError(500, breach);
-    const problems = problemsIn(contract, error, req);
-    const isForE2b = isE2b(req.path);
-    if (problems && !isForE2b) return void res.status(422).json({ detail: problems });
-    const { message, headers, ...found } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
-    // E2B's server knows no 422.
-    const status = isForE2b && found.status === 422 ? 400 : found.status;
-    if ((status === 500 && !(error instanceof HttpError)) || isOfDisk(error))
-      log.error({ id: req.id, err: error }, 'request failed');
-    res
-      .status(status)
-      .set(headers)
-      .json(isForE2b ? { code: status, message } : { detail: message });
+    const refined = refinements.reduce((error, refine) => refine(error, req), reported);
+    answerError(context, req.failure ?? refined, req, res);
   };
+  // Twice: when response validation refuses the first answer, the second handler reports that.
+  return [answer, answer];
+}
+
+function answerError({ contract, log, isTest }: Context, failure: unknown, req: Request, res: Response): void {
+  const breach = isTest && isValidatorError(failure) ? breachOf(contract, failure, req, res.statusCode) : null;
+  const error = breach === null ? failure : new HttpError(500, breach);
+  const problems = problemsIn(contract, error, req);
+  const isForE2b = isE2b(req.path);
+  if (problems && !isForE2b) return void res.status(422).json({ detail: problems });
+  const { message, headers, ...found } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
+  // E2B's server does not use 422.
+  const status = isForE2b && found.status === 422 ? 400 : found.status;
+  if (isUnexpected(error, status)) log.error({ id: req.id, err: error }, 'request failed');
+  const body = isForE2b ? { code: status, message } : { detail: message };
+  res.status(status).set(headers).json(body);
+}
+
+/** Returns whether an operator should see the error: a bug, or a disk that is full or unreadable. */
+function isUnexpected(error: unknown, status: number): boolean {
+  if (error instanceof StoreError && (error.code === 'full' || error.code === 'inaccessible')) return true;
+  return status === 500 && !(error instanceof HttpError);
 }
 
 function summaryOf(problems: Problem[]): string {
-  const words = problems.map(({ type, loc, msg, ctx }) => {
+  const texts = problems.map(({ type, loc, msg, ctx }) => {
     const cause = type === 'json_invalid' ? ` (${ctx?.error})` : '';
     return `${loc.join('.')}: ${msg}${cause}`;
   });
-  return `validation error: ${words.join('; ')}`;
+  return `validation error: ${texts.join('; ')}`;
 }
 
-/** Returns what a request does wrong, fit to be shown, if that is what the error says of it. */
+/** Returns the problems of a request that breaks the contract, ready to send; null for other errors. */
 export function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
   const problems = allProblemsIn(contract, error, req);
   return problems && shownProblems(problems, req);
@@ -77,12 +86,12 @@ export function problemsIn(contract: Contract, error: unknown, req: Request): Pr
 
 function allProblemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
   if (error instanceof ValidationFailure) return error.problems;
-  // From the store: a body's JSON has been read by then, so it is the metadata that won't do.
+  // The body was parsed before, so a JsonError now comes from the store, which checks metadata.
   if (error instanceof JsonError) return [jsonProblem(error, ['body', 'metadata'], null)];
   return isValidatorError(error) && isBreach(error) ? problemsOf(contract, error, req) : null;
 }
 
-/** Returns any other error as what may be told of it. */
+/** Returns an error as the HttpError to answer with. Errors of unknown kinds become 500 without details. */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof StoreError && error.code !== 'unusable') {
@@ -90,26 +99,22 @@ export function toHttpError(error: unknown): HttpError {
     return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {});
   }
   if (isValidatorError(error) && error.status < 500) return fromValidator(error);
-  if (isExposed(error)) {
+  if (isBodyParserError(error)) {
     const message = error.status === 413 ? `The request body is larger than ${error.limit} bytes` : undefined;
     return new HttpError(error.status, message);
   }
+  // Express throws URIError for a path that can't be decoded.
   return new HttpError(error instanceof URIError ? 404 : 500);
 }
 
-/** Whether somebody has to see to the machine. */
-function isOfDisk(error: unknown): boolean {
-  return error instanceof StoreError && (error.code === 'full' || error.code === 'inaccessible');
-}
-
-/** What express's body parsers throw for a request that is at fault. */
-function isExposed(error: unknown): error is Error & { status: number; limit?: number } {
+/** Express's body parsers mark the errors that a client may see with `expose`. */
+function isBodyParserError(error: unknown): error is Error & { status: number; limit?: number } {
   return error instanceof Error && 'expose' in error && error.expose === true && 'status' in error;
 }
 
-/** The validator's own words name its inner paths; only 401 comes with ours. */
+/** The validator's messages name its internal paths, so only that of 401, which is ours, is kept. */
 function fromValidator({ status, message, headers }: ValidatorError): HttpError {
   if (status === 401) return new HttpError(401, message, { 'WWW-Authenticate': 'Bearer' });
-  // A path that can't be decoded names nothing.
+  // The validator answers 400 to a path that can't be decoded: nothing has such a path.
   return new HttpError(status === 400 ? 404 : status, undefined, headers);
 }

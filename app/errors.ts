@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 
-/** A failure with a status and a message that is fit to be shown. */
+/** An error with the status, message and headers to answer with. Clients see the message. */
 export class HttpError extends Error {
   override name = 'HttpError';
   readonly status: number;
@@ -13,22 +13,22 @@ export class HttpError extends Error {
   }
 }
 
-/** One entry of FastAPI's 422 body, in pydantic v2's words (its documentation, "Validation Errors"). */
+/** One entry of FastAPI's 422 body, in the words of pydantic 2 (its documentation, "Validation Errors"). */
 export type Problem = {
   type: string;
   loc: (string | number)[];
   msg: string;
-  /** What was sent, unless it takes too much room. */
+  /** The value that was sent; left out if it is too long. */
   input?: unknown;
   ctx?: Record<string, unknown>;
 };
 
-/** Returns the problem of a value that has the right shape and can't be used; the message says why. */
+/** Returns the problem of a value that has the right type but can't be used. `message` says why. */
 export function valueError(loc: (string | number)[], message: string, input: unknown): Problem {
   return { type: 'value_error', loc, msg: `Value error, ${message}`, input };
 }
 
-/** Thrown for a request that has the right shape but a value that can't be used. */
+/** Thrown for a request that the contract accepts but that has a value that can't be used. */
 export class ValidationFailure extends Error {
   override name = 'ValidationFailure';
   readonly problems: Problem[];

@@ -1,17 +1,18 @@
 import { JsonError } from '../../../db/json/json.ts';
 import { compileFilter, type Filter } from '../../../db/metadata.ts';
+import { maxFilterLength } from '../../../spec/limits.ts';
+import type { Context } from '../../context.ts';
 import { jsonProblem, readJsonObject } from '../../contract/json.ts';
+import { isBreach, isValidatorError, problemsOf } from '../../contract/problems/problems.ts';
 import { parseQuery } from '../../contract/query.ts';
+import type { Refine } from '../../error-handler.ts';
 import { type Problem, ValidationFailure } from '../../errors.ts';
-
-/** The contract's description names it. */
-const maxFilterLength = 8192;
 
 const loc = ['query', 'metadata'];
 
 /**
- * Returns the filter that the list's `metadata` stands for. Null is what the validator makes of an empty text where null
- * is allowed. Throws ValidationFailure.
+ * Returns the filter in the list's `metadata`, an empty one for undefined. The validator makes null
+ * of an empty text where the contract allows null. Throws ValidationFailure.
  */
 export function readFilter(text: string | null | undefined): Filter {
   const document = text === undefined ? {} : readJsonObject(text ?? '', loc, maxFilterLength);
@@ -23,7 +24,18 @@ export function readFilter(text: string | null | undefined): Filter {
   }
 }
 
-/** Returns what is wrong with the list's `metadata` in a URL. */
+/**
+ * Adds the problems of the list's filter to those that the validator found. To the validator
+ * `metadata` is text, so by itself it would report the other parameters only.
+ */
+export function addFilterProblems({ contract }: Pick<Context, 'contract'>): Refine {
+  return (error, req) => {
+    if (req.path !== '/v1/sessions/sandboxes' || !isValidatorError(error) || !isBreach(error)) return error;
+    return new ValidationFailure([...filterProblems(req.url), ...problemsOf(contract, error, req)]);
+  };
+}
+
+/** Returns the problems of the list's `metadata` in a URL. */
 export function filterProblems(url: string): Problem[] {
   try {
     readFilter(parseQuery(url).metadata);

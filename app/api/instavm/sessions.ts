@@ -1,4 +1,4 @@
-import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
+import { type RequestHandler, Router } from 'express';
 import { findByApiKey } from '../../../db/accounts/credentials.ts';
 import { StoreError } from '../../../db/errors.ts';
 import { endSandbox } from '../../../db/sandboxes/change.ts';
@@ -11,12 +11,13 @@ import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, admit, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { isBreach, isValidatorError, problemsOf } from '../../contract/problems/problems.ts';
-import { HttpError, ValidationFailure } from '../../errors.ts';
+import { isValidatorError } from '../../contract/problems/problems.ts';
+import type { Refine } from '../../error-handler.ts';
+import { HttpError } from '../../errors.ts';
 import { sendJson } from '../../http/json.ts';
 import { jsonArray, sendArray } from '../../http/json-array.ts';
 import { sandboxOfSession, sessionIdOf } from '../../session-id.ts';
-import { filterProblems, readFilter } from './filter.ts';
+import { readFilter } from './filter.ts';
 import { sandboxInfo, sandboxRequest, session, sessionStatus, sessionUsage } from './shapes.ts';
 
 export function sessionsRoutes(context: Context): Router {
@@ -94,25 +95,18 @@ function kill({ store, now }: Context): RequestHandler {
   };
 }
 
-/** InstaVM documents 400 for an id that is no UUID. */
-export const refuseBadId: ErrorRequestHandler = (error, _req, _res, next) => {
-  const isBadId =
-    isValidatorError(error) &&
-    error.errors.some(({ path, errorCode }) => path === '/body/session_id' && errorCode?.startsWith('format'));
-  next(isBadId ? new HttpError(400, 'Invalid session id') : error);
+/** Makes 400 of the validator's error for a session id that is not a UUID, as InstaVM documents. */
+export const explainSessionId: Refine = (error, req) => {
+  if (req.path !== '/kill' || !isValidatorError(error)) return error;
+  const isBadId = error.errors.some(
+    ({ path, errorCode }) => path === '/body/session_id' && errorCode?.startsWith('format'),
+  );
+  return isBadId ? new HttpError(400, 'Invalid session id') : error;
 };
 
-/** Throws StoreError `not_found` for what is no session's id. */
+/** Throws StoreError `not_found` for an id that is no session's. */
 function sandboxIdOf(sessionId: unknown): string {
   const id = sandboxOfSession(String(sessionId));
   if (id === null) throw new StoreError('not_found', 'Sandbox not found');
   return id;
-}
-
-/** The validator knows nothing of the JSON in `metadata`: when it refuses the rest, this has the filter judged as well. */
-export function refuseFilterToo({ contract }: Context): ErrorRequestHandler {
-  return (error, req, _res, next) => {
-    if (req.path !== '/v1/sessions/sandboxes' || !isValidatorError(error) || !isBreach(error)) return next(error);
-    next(new ValidationFailure([...filterProblems(req.url), ...problemsOf(contract, error, req)]));
-  };
 }

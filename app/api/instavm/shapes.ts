@@ -2,15 +2,13 @@ import type { JsonObject } from '../../../db/json/json.ts';
 import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
 import type { ListedSandbox, Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
+import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { withRaw } from '../../http/json.ts';
 import { sessionIdOf } from '../../session-id.ts';
 
 type Schemas = components['schemas'];
-
-/** The contract's default; the validator does not apply it where a client sends null. */
-export const defaultLifetimeSeconds = 300;
 
 /** Returns the properties of a sandbox that `CreateVM` and `CreateSession` both set. */
 export function sandboxRequest(body: Omit<Schemas['CreateSession'], 'api_key'>): Omit<SandboxRequest, 'templateId'> {

@@ -14,12 +14,13 @@ import { snapshotSandbox } from '../../../db/sandboxes/snapshots.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
+import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
-import { defaultLifetimeSeconds, sandboxRequest, snapshot, vm } from './shapes.ts';
+import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
 

@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { maxRecordedBytes, maxRecordedRequests } from '../../../spec/limits.ts';
 import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { methodOf, patternWithStars } from './faults.ts';
@@ -8,10 +9,6 @@ type Entry = Omit<RecordedRequest, 'body'> & { bytes: () => Buffer; userId: numb
 
 /** Selects a user's requests (with null, all), optionally of one method or path. */
 export type RequestFilter = { userId: number | null; method?: string | undefined; path?: string | undefined };
-
-/** The contract's description of `TestRequests` states both limits. */
-const maxRequests = 1000;
-const maxBodyBytes = 65_536;
 
 /** The newest requests that clients have sent, oldest first. */
 export class Recording {
@@ -45,7 +42,7 @@ export class Recording {
       userId: null,
     };
     this.#entries.push(entry);
-    if (this.#entries.length > maxRequests) this.#entries.shift();
+    if (this.#entries.length > maxRecordedRequests) this.#entries.shift();
     res.once('close', () => {
       if (res.headersSent) entry.status = res.statusCode;
       // POST /v1/sessions/session has the API key in its body, so its user is known only now.
@@ -71,8 +68,8 @@ function keepBody(req: Request): () => Buffer {
   let size = 0;
   const push = req.push.bind(req);
   req.push = (chunk, encoding) => {
-    if (Buffer.isBuffer(chunk) && size < maxBodyBytes) {
-      const kept = chunk.subarray(0, maxBodyBytes - size);
+    if (Buffer.isBuffer(chunk) && size < maxRecordedBytes) {
+      const kept = chunk.subarray(0, maxRecordedBytes - size);
       // Copied, because Node reuses the chunk's memory.
       chunks.push(Buffer.from(kept));
       size += kept.length;
