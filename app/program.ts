@@ -18,7 +18,8 @@ import { printable } from './terminal/printable.ts';
 import type { Terminal } from './terminal/terminal.ts';
 import { versionText } from './version.ts';
 
-function createProgram(terminal: Terminal): Command {
+/** Returns the command line: every command with its options. */
+export function createProgram(terminal: Terminal): Command {
   const program = new Command('sandpit')
     .description('A self-hosted, single-node control plane for sandboxes.')
     .option('--version', 'print the versions of this program, of Node and of SQLite')

@@ -1,4 +1,5 @@
-// A client and its test, with mocha: mocha --no-package client.mjs. SANDPIT says where the program is, unless it is on the PATH.
+// A client and its test, with mocha: mocha --no-package client.mjs
+// SANDPIT is the path of the program; without it, `sandpit` must be on the PATH.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const seed = fileURLToPath(new URL('seed.jsonl', import.meta.url));
 
-/** The client: lists a user's running sandboxes, and tries again when told to wait. */
+/** The client: lists a user's running sandboxes, and retries after a 429. */
 async function runningSandboxes({ url, apiKey }, userId) {
   const query = new URLSearchParams({ metadata: JSON.stringify({ userId }) });
   for (let attempt = 0; attempt < 3; attempt++) {
@@ -31,24 +32,25 @@ describe('the client', () => {
     const [line] = await once(process.stdout, 'data');
     server = JSON.parse(line);
   });
-  beforeEach(() => steer('reset'));
+  beforeEach(() => control('reset'));
   after(() => process.stdin.end());
 
-  const steer = (what, body) =>
+  /** Calls an operation that controls the test server. */
+  const control = (what, body) =>
     fetch(`${server.url}/_test/${what}`, {
       method: 'POST',
       ...(body && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
     });
 
-  it('lists what runs, for as long as it runs', async () => {
+  it('lists a sandbox until its lifetime ends', async () => {
     const [sandbox] = await runningSandboxes(server, '123');
     assert.equal(sandbox.sandbox_id, 'vmid-abc-15');
-    await steer('clock', { advance_seconds: 300 });
+    await control('clock', { advance_seconds: 300 });
     assert.deepEqual(await runningSandboxes(server, '123'), []);
   });
 
-  it('waits when it is told to, and asks for the same again', async () => {
-    await steer('faults', { path: '/v1/sessions/sandboxes', status: 429, retry_after: 0 });
+  it('waits after a 429 and sends the same request again', async () => {
+    await control('faults', { path: '/v1/sessions/sandboxes', status: 429, retry_after: 0 });
     assert.equal((await runningSandboxes(server, '123')).length, 1);
     const { requests } = await (await fetch(`${server.url}/_test/requests`)).json();
     assert.deepEqual(

@@ -1,5 +1,7 @@
-"""A client and its test, with Python's unittest: python3 client_test.py. SANDPIT says where the program is, unless it
-is on the PATH."""
+"""A client and its test, with Python's unittest: python3 client_test.py
+
+SANDPIT is the path of the program; without it, `sandpit` must be on the PATH.
+"""
 
 import json
 import os
@@ -15,7 +17,7 @@ SEED = Path(__file__).with_name("seed.jsonl")
 
 
 def running_sandboxes(server, user_id):
-    """The client: lists a user's running sandboxes, and tries again when told to wait."""
+    """The client: lists a user's running sandboxes, and retries after a 429."""
     query = urlencode({"metadata": json.dumps({"userId": user_id})})
     request = Request(f"{server['url']}/v1/sessions/sandboxes?{query}", headers={"X-API-Key": server["apiKey"]})
     for _ in range(3):
@@ -41,21 +43,21 @@ class ClientTest(unittest.TestCase):
         cls.process.communicate()
 
     def setUp(self):
-        self.steer("reset")
+        self.control("reset")
 
-    def steer(self, what, body=None):
+    def control(self, what, body=None):
         data = json.dumps(body).encode() if body else b""
         headers = {"Content-Type": "application/json"}
         urlopen(Request(f"{self.server['url']}/_test/{what}", data, headers, method="POST")).close()
 
-    def test_lists_what_runs_for_as_long_as_it_runs(self):
+    def test_lists_a_sandbox_until_its_lifetime_ends(self):
         [sandbox] = running_sandboxes(self.server, "123")
         self.assertEqual(sandbox["sandbox_id"], "vmid-abc-15")
-        self.steer("clock", {"advance_seconds": 300})
+        self.control("clock", {"advance_seconds": 300})
         self.assertEqual(running_sandboxes(self.server, "123"), [])
 
-    def test_waits_when_it_is_told_to(self):
-        self.steer("faults", {"path": "/v1/sessions/sandboxes", "status": 429, "retry_after": 0})
+    def test_waits_after_a_429(self):
+        self.control("faults", {"path": "/v1/sessions/sandboxes", "status": 429, "retry_after": 0})
         self.assertEqual(len(running_sandboxes(self.server, "123")), 1)
         with urlopen(f"{self.server['url']}/_test/requests") as response:
             self.assertEqual([request["status"] for request in json.load(response)["requests"]], [429, 200])
