@@ -1,6 +1,7 @@
+import { Failure, Skip } from './failure.ts';
 import { Exhausted, Unreachable } from './http/client.ts';
 import { answerLine, curlLine } from './http/exchange.ts';
-import { Failure, type Rule, Skip, sourceText } from './rule.ts';
+import { type Rule, sourceText } from './rule.ts';
 import type { Maker } from './sandboxes/maker.ts';
 import { createSuite, type Options, prepare, type Suite, Unsuitable } from './suite.ts';
 

@@ -1,5 +1,5 @@
 import { isObject, type JsonObject, parseJson } from '../../../db/json/json.ts';
-import { Failure } from '../rule.ts';
+import { Failure } from '../failure.ts';
 import type { Exchange } from './exchange.ts';
 
 /** A sandbox as it is listed. */

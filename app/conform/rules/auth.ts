@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { Failure, Skip } from '../failure.ts';
 import { apiKeyCredential, bearerCredential, type Credential, type Exchange } from '../http/exchange.ts';
-import { Failure, type Rule, Skip } from '../rule.ts';
+import type { Rule } from '../rule.ts';
 import type { Suite } from '../suite.ts';
 import { expectRefused, expectStatus } from './expect.ts';
 

@@ -1,6 +1,6 @@
+import { Failure, Skip } from '../failure.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { bodyOf, type Item, itemsOf } from '../http/items.ts';
-import { Failure, Skip } from '../rule.ts';
 import type { Known, Suite } from '../suite.ts';
 
 /** Returns a list of what the suite knows: its own sandboxes, or all of them where it makes none. */

@@ -1,9 +1,10 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
+import { Failure, Skip } from '../failure.ts';
 import { mixtures, variants } from '../generators/filters.ts';
 import type { Reading } from '../generators/misreadings.ts';
 import { itemsOf } from '../http/items.ts';
-import { Failure, type Rule, Skip } from '../rule.ts';
+import type { Rule } from '../rule.ts';
 import { filterValue, type Known, type Suite } from '../suite.ts';
 import { knownOf, shownAll } from './expect.ts';
 import { type FilterCase, filterCases } from './filter-cases.ts';

@@ -1,10 +1,11 @@
 import type fc from 'fast-check';
 import type { Json, JsonObject } from '../../../db/json/json.ts';
+import { Failure } from '../failure.ts';
 import { askable, changes, variants } from '../generators/filters.ts';
 import { fitting, unfitting } from '../generators/parameters.ts';
 import type { Query } from '../http/client.ts';
 import { itemsOf } from '../http/items.ts';
-import { Failure, type Rule } from '../rule.ts';
+import type { Rule } from '../rule.ts';
 import type { Suite } from '../suite.ts';
 import { expectStatus, needKnown, problemsOf } from './expect.ts';
 import { expectMatches } from './filter.ts';

@@ -1,8 +1,9 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
+import { Failure, Skip } from '../failure.ts';
 import { variants } from '../generators/filters.ts';
 import { itemsOf } from '../http/items.ts';
-import { Failure, type Rule, Skip } from '../rule.ts';
+import type { Rule } from '../rule.ts';
 import type { Known, Suite } from '../suite.ts';
 import { expectRefused, expectStatus, knownOf, listAny, listKnown, needKnown, shown, shownAll } from './expect.ts';
 

@@ -1,9 +1,10 @@
+import { Failure, Skip } from '../failure.ts';
 import { askable } from '../generators/filters.ts';
 import { type Exchange, secondCredential } from '../http/exchange.ts';
 import { type Item, itemsOf } from '../http/items.ts';
 import { until } from '../http/poll.ts';
-import { Failure, type Rule, Skip } from '../rule.ts';
-import type { Made } from '../sandboxes/maker.ts';
+import type { Rule } from '../rule.ts';
+import type { OwnSandbox } from '../sandboxes/sandbox.ts';
 import type { Suite } from '../suite.ts';
 import { knownOf, listAny, listKnown, needKnown, shownAll } from './expect.ts';
 
@@ -140,7 +141,7 @@ function second({ options: { secondApiKey } }: Suite): Exchange['sent']['credent
 }
 
 /** Ends one, once. */
-async function ended({ maker }: Suite): Promise<Made> {
+async function ended({ maker }: Suite): Promise<OwnSandbox> {
   if (!maker) throw new Skip('needs a sandbox to end: leave --existing out');
   const done = maker.made.find(({ hasEnded }) => hasEnded);
   if (done) return done;

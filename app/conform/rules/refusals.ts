@@ -1,4 +1,5 @@
-import { Failure, type Rule } from '../rule.ts';
+import { Failure } from '../failure.ts';
+import type { Rule } from '../rule.ts';
 import type { Suite } from '../suite.ts';
 import { expectRefused, expectStatus, problemsOf } from './expect.ts';
 

@@ -1,7 +1,8 @@
 import { readTime } from '../../../spec/time.ts';
+import { Failure, Skip } from '../failure.ts';
 import { equalJson } from '../generators/misreadings.ts';
 import { type Item, itemsOf } from '../http/items.ts';
-import { Failure, type Rule, Skip } from '../rule.ts';
+import type { Rule } from '../rule.ts';
 import type { Suite } from '../suite.ts';
 import { expectStatus, listAny, listKnown, needKnown, shownAll } from './expect.ts';
 

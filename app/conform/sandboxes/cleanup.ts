@@ -2,10 +2,10 @@ import { type Client, listPath, Unreachable } from '../http/client.ts';
 import { answered, type Exchange } from '../http/exchange.ts';
 import { itemsOf } from '../http/items.ts';
 import { until } from '../http/poll.ts';
-import type { Made, Making } from './maker.ts';
+import type { MakerOptions, OwnSandbox } from './sandbox.ts';
 
 /** Ends what runs. Returns what could not be ended, and why. */
-export async function endEach(client: Client, made: Made[]): Promise<string[]> {
+export async function endEach(client: Client, made: OwnSandbox[]): Promise<string[]> {
   const left: string[] = [];
   let gone: Unreachable | undefined;
   for (const sandbox of made) {
@@ -23,7 +23,7 @@ export async function endEach(client: Client, made: Made[]): Promise<string[]> {
 }
 
 /** Ends a sandbox by what the server named it when it was made. Throws an Error that says why it can't. */
-export async function endOne(client: Client, sandbox: Made, { isCleanup = false } = {}): Promise<Exchange> {
+export async function endOne(client: Client, sandbox: OwnSandbox, { isCleanup = false } = {}): Promise<Exchange> {
   const { vmId, sessionId } = sandbox;
   const attempts: [string, string, string?][] = [
     ...(vmId === null ? [] : [['DELETE', `/v1/vms/${encodeURIComponent(vmId)}`] as [string, string]]),
@@ -47,8 +47,8 @@ export async function endOne(client: Client, sandbox: Made, { isCleanup = false 
  */
 export async function findUnnamed(
   client: Client,
-  { run, settleSeconds }: Pick<Making, 'run' | 'settleSeconds'>,
-  made: Made[],
+  { run, settleSeconds }: Pick<MakerOptions, 'run' | 'settleSeconds'>,
+  made: OwnSandbox[],
   count: number,
 ): Promise<string[]> {
   const perhaps = (why: string) => [`perhaps one more, with "conform_run":"${run}" in its metadata: ${why}`];
@@ -63,7 +63,7 @@ export async function findUnnamed(
 }
 
 /** What carries the run's tag, a random one, is ours. */
-async function unnamedOf(client: Client, run: string, made: Made[]): Promise<Made[]> {
+async function unnamedOf(client: Client, run: string, made: OwnSandbox[]): Promise<OwnSandbox[]> {
   const exchange = await client.send('GET', `${listPath}?limit=1000`, { isCleanup: true });
   const known = new Set(made.map(({ n }) => n));
   return itemsOf(exchange)

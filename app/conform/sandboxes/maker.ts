@@ -2,42 +2,24 @@ import { isObject, type Json, type JsonObject, parseJson } from '../../../db/jso
 import { type Client, Unreachable } from '../http/client.ts';
 import { answered, type Exchange, quoted } from '../http/exchange.ts';
 import { endEach, endOne, findUnnamed } from './cleanup.ts';
-
-/** A sandbox that the suite made. */
-export type Made = {
-  /** its number among them, from 0, oldest first: `conform_n` of its metadata */
-  n: number;
-  metadata: JsonObject;
-  vmId: string | null;
-  sessionId: string | null;
-  hasEnded: boolean;
-};
+import type { MakerOptions, OwnSandbox } from './sandbox.ts';
 
 export type Maker = {
-  made: Made[];
+  made: OwnSandbox[];
   /** Why the server refused some of what it was asked to make. */
   refusals: string[];
   /** Makes one. Returns null, and notes it as a refusal, when the server wouldn't. */
-  make: (document: string) => Promise<Made | null>;
+  make: (document: string) => Promise<OwnSandbox | null>;
   /** Throws an Error that says why. */
-  end: (sandbox: Made) => Promise<Exchange>;
+  end: (sandbox: OwnSandbox) => Promise<Exchange>;
   /** Ends all that runs, what was made without an answer included. Returns what could not be ended, and why. */
   endAll: () => Promise<string[]>;
 };
 
-export type Making = {
-  run: string;
-  apiKey?: string | undefined;
-  lifetimeSeconds: number;
-  template?: string | undefined;
-  /** how long a sandbox that was made without an answer may take to be listed */
-  settleSeconds: number;
-};
-
 /** Returns what makes sandboxes by a documented way, `POST /v1/vms` or else `POST /v1/sessions/session`, and ends them. */
-export function createMaker(client: Client, making: Making): Maker {
+export function createMaker(client: Client, making: MakerOptions): Maker {
   const { run } = making;
-  const made: Made[] = [];
+  const made: OwnSandbox[] = [];
   const refusals: string[] = [];
   let way: Way | undefined;
   let tried = 0;
@@ -92,7 +74,7 @@ function rest(document: string): string {
   return members === '' ? '' : `,${members}`;
 }
 
-type Way = (client: Client, making: Making, metadata: string) => Promise<Exchange>;
+type Way = (client: Client, making: MakerOptions, metadata: string) => Promise<Exchange>;
 
 const byVm: Way = (client, { lifetimeSeconds, template }, metadata) => {
   const from = template === undefined ? '' : `,"snapshot_id":${JSON.stringify(template)}`;
@@ -107,7 +89,7 @@ const bySession: Way = (client, { apiKey, lifetimeSeconds }, metadata) => {
   return client.send('POST', '/v1/sessions/session', { body, shownBody, credentials: [] });
 };
 
-function idsIn({ body }: Exchange): Pick<Made, 'vmId' | 'sessionId'> | null {
+function idsIn({ body }: Exchange): Pick<OwnSandbox, 'vmId' | 'sessionId'> | null {
   const answer = readOrNull(body);
   if (!isObject(answer)) return null;
   const text = (value: Json | undefined) => (typeof value === 'string' ? value : null);
