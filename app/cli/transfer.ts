@@ -11,7 +11,8 @@ import { reasonOf } from '../../db/sqlite/driver/failures.ts';
 import { type Db, inTransaction } from '../../db/store.ts';
 import { type Clock, isoTimeOrNull } from '../../spec/time.ts';
 import { knownSettings } from '../api/e2b/network.ts';
-import { importLines, RecordImporter, type SandboxRecord } from '../import/import.ts';
+import { importLines, SandboxImporter } from '../import/import.ts';
+import type { SandboxRecord } from '../import/record.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
 
@@ -73,7 +74,7 @@ async function writeWhole(file: string, lines: AsyncIterable<string>, stop: Abor
 
 async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Terminal): Promise<number> {
   return inTransaction(db, (trx) => {
-    const importer = new RecordImporter(trx, now, cli, (name) => getUser(trx, name));
+    const importer = new SandboxImporter(trx, now, cli, (name) => getUser(trx, name));
     const onBatch = () => {
       if (stderr.isTTY) stderr.write(`\r${importer.count} sandboxes`);
     };

@@ -1,4 +1,4 @@
-/** A record takes far less: its metadata has a bound, and so has the body that brings an environment. */
+/** Far more than a record needs: the sizes of its metadata and of its environment are limited. */
 const maxLineBytes = 2 ** 24;
 
 const newline = 0x0a;
@@ -6,9 +6,9 @@ const newline = 0x0a;
 export type Line = { number: number; text: string };
 
 /**
- * Yields the lines of JSON lines with their numbers, from 1, and without their ends, LF or CRLF. Empty lines are left
- * out. Throws an Error that names the line for one that is not UTF-8 or takes more than 16 MiB, and for a file of
- * another kind an Error that names the kind.
+ * Yields the lines of a JSON lines file, without LF or CRLF, numbered from 1. Skips empty lines.
+ * Throws an Error that names the line when it is not UTF-8 or longer than 16 MiB, and an Error that
+ * names the format of another kind of file.
  */
 export async function* linesOf(input: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Line> {
   let number = 0;
@@ -19,7 +19,10 @@ export async function* linesOf(input: AsyncIterable<Buffer> | Iterable<Buffer>):
   }
 }
 
-/** Yields what lies between newlines; of a line that is too long only a beginning, which is still too long. */
+/**
+ * Yields the bytes between newlines. Stops reading in a line that is too long; what it yields of it
+ * is too long as well.
+ */
 async function* splitAtNewlines(input: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
   let parts: Buffer[] = [];
   let size = 0;
@@ -36,7 +39,7 @@ async function* splitAtNewlines(input: AsyncIterable<Buffer> | Iterable<Buffer>)
   if (size > 0) yield Buffer.concat(parts);
 }
 
-/** Drops a byte order mark in front, which some editors write. */
+/** Skips the byte order mark that some editors write. */
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function textOf(bytes: Buffer, number: number): string {
@@ -48,9 +51,9 @@ function textOf(bytes: Buffer, number: number): string {
   }
 }
 
-const exportAgain = 'which PowerShell writes after > and which may have lost characters: export with --output FILE';
+const exportAgain = 'as PowerShell writes it after >, and may have lost characters: export again with --output FILE';
 
-/** By the first bytes in hexadecimal. JSON begins with two characters of ASCII. */
+/** Patterns of a file's first bytes, in hexadecimal. JSON starts with two ASCII characters. */
 const otherKinds: [RegExp, string][] = [
   [/^(fffe0000|0000feff|000000(?!00)|(?!00)..000000)/, 'the text is UTF-32: convert it to UTF-8'],
   [/^(fffe|feff|00(?!00)|(?!00)..00)/, `the text is UTF-16, ${exportAgain}`],
