@@ -71,12 +71,12 @@ describe('TLS', () => {
     const before = await shown();
     writeFileSync(files.cert, 'no certificate');
     server.signal('SIGHUP');
-    await said('The old certificate stays: ');
+    await said('The old certificate stays in use: ');
     expect(await shown()).to.equal(before);
     const open = await handshake();
     files = await makeCertificate(dir);
     server.signal('SIGHUP');
-    await said(`Read ${files.cert} again.`);
+    await said(`Reloaded ${files.cert}.`);
     expect(await shown())
       .to.equal(new X509Certificate(files.pem).fingerprint256)
       .and.not.to.equal(before);
@@ -127,6 +127,6 @@ describe('serve without a certificate', () => {
     server.signal('SIGHUP');
     expect((await fetch(`${server.url}/health`)).status).to.equal(200);
     expect(await server.stop()).to.equal(0);
-    expect(server.output.stderr).to.contain('There is no certificate to read again.');
+    expect(server.output.stderr).to.contain('There is no certificate to reload.');
   });
 });

@@ -48,8 +48,8 @@ describe('sandpit serve --test', () => {
       [['--test', '--seed', wrong], /--seed .*line 2: status: Input should be 'active'/],
       [['--test', '--seed', '/nowhere.jsonl'], /--seed \/nowhere\.jsonl: .*no such file/],
       [['--test', '--random-seed', '-1'], /whole number/],
-      [['--seed', wrong], /--allow-network are for a server for tests: give --test as well/],
-      [['--allow-network'], /--allow-network are for a server for tests: give --test as well/],
+      [['--seed', wrong], /--allow-network are for test servers: add --test/],
+      [['--allow-network'], /--allow-network are for test servers: add --test/],
     ];
     for (const [args, message, env = {}] of refusals) {
       const { code, stdout, stderr } = await sandpit(['serve', ...args], { env });

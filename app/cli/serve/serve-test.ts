@@ -1,54 +1,48 @@
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { deleteBelongings, type User } from '../../../db/accounts/users.ts';
-import { cli } from '../../../db/events/record.ts';
-import { repeatRandomness } from '../../../db/random.ts';
-import { emptyStore } from '../../../db/sqlite/empty.ts';
-import { inTransaction } from '../../../db/store.ts';
 import { createTestMode } from '../../api/test-mode/mode.ts';
-import { findOrCreateUser } from '../../api/test-mode/users.ts';
 import { ConfigError, readConfig } from '../../config/config.ts';
 import { networks } from '../../config/network-readers.ts';
 import type { Config } from '../../config/settings.ts';
 import { isLoopback } from '../../http/addresses.ts';
-import { importLines, RecordImporter } from '../../import/import.ts';
-import { linesOf } from '../../import/json-lines.ts';
 import { openLog } from '../../log/log.ts';
-import { createServer, type SandpitServer } from '../../server.ts';
+import { createServer } from '../../server.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
-import { addFirstUser } from './first-user.ts';
-import { listen, shutDown } from './serve.ts';
+import { listen, shutDown } from './lifecycle.ts';
+import { type Initial, resetAll, resetUser } from './test-reset.ts';
 
-/** What a test server is given beside its settings. */
+/** The flags of a test server that are not settings. */
 export type TestFlags = { seed?: string; randomSeed?: number };
 
-/** The moment of the contract's own example: where a clock stands whose answers are to be the same each time. */
-const repeatedStart = Date.parse('2025-01-18T10:30:00Z');
+/** Where the clock of a reproducible server stands: the time of the contract's example. */
+const reproducibleStart = Date.parse('2025-01-18T10:30:00Z');
 
 /**
- * Answers requests until stopped, or until standard input, where that is a pipe, is closed: a test server doesn't outlive
- * the test that started it. Says on standard output, in one line of JSON, where it is.
+ * Runs a test server until it is stopped. It also stops when standard input is a pipe that closes,
+ * so that it does not outlive the test that started it. Prints its URL, API key and process id as
+ * one line of JSON.
  */
 export async function serveTest(flags: TestFlags & Record<string, unknown>, terminal: Terminal): Promise<void> {
   const { stderr, stdout, stop, now } = terminal;
   const config = testConfig(flags);
   const { randomSeed, seed } = flags;
-  const test = createTestMode(now, randomSeed === undefined ? null : repeatedStart);
+  const test = createTestMode(now, randomSeed === undefined ? null : reproducibleStart);
   const { close: closeLog, ...log } = await openLog(config, 2);
   const server = await createServer(config, { now: test.clock.now, ...log, test });
+  const { context } = server;
   const ended = AbortSignal.any([stop, endOf(terminal.stdin)]);
   try {
     const url = await listen(server, config);
-    const records = seed === undefined ? Buffer.alloc(0) : await contentOf(seed);
-    const apiKey = await begin(server, records, flags, stop);
-    // With a seed it comes out the same; without one the key that the test has stays valid.
-    if (randomSeed === undefined) config.apiKey = apiKey;
-    const beginAgain = async () => void (await begin(server, records, flags, stop));
-    test.onReset(() => server.context.webhooks.startOver(beginAgain));
-    test.onUserReset((user) => beginAgainFor(user, server, records, stop));
+    const records = seed === undefined ? Buffer.alloc(0) : await readSeed(seed);
+    const initial: Initial = { records, seed, randomSeed, apiKey: config.apiKey };
+    const apiKey = await resetAll(context, initial, stop);
+    // A reset keeps the API key: a reproducible server generates the same one again.
+    const again = randomSeed === undefined ? { ...initial, apiKey } : initial;
+    test.onReset(() => context.webhooks.startOver(async () => void (await resetAll(context, again, stop))));
+    test.onUserReset((user) => resetUser(context, again, user, stop));
     stdout.write(`${JSON.stringify({ url, apiKey, pid: process.pid })}\n`);
-    stderr.write(`A test server answers on ${url}; what it holds is gone when it stops.\n`);
+    stderr.write(`A test server answers on ${url}; its data is lost when it stops.\n`);
     if (!ended.aborted) await once(ended, 'abort');
   } finally {
     terminal.stdin.destroy();
@@ -56,7 +50,9 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
   }
 }
 
-/** Throws ConfigError for a server that others could reach or that has something to lose. */
+/**
+ * Throws ConfigError for a database file, and for an address on the network unless that is allowed.
+ */
 function testConfig(flags: Record<string, unknown>): Config {
   const config = readConfig(flags, undefined, {
     db: ':memory:',
@@ -65,9 +61,9 @@ function testConfig(flags: Record<string, unknown>): Config {
     validateResponses: true,
     loginAttempts: 1_000_000,
     shutdownSeconds: 0,
-    // A test's own receiver is where the test is.
+    // A test's webhook receiver runs on the same machine.
     webhookAllow: networks('127.0.0.0/8,::1'),
-    // Twice as long as a fault may keep a client waiting.
+    // Twice the longest delay that a fault can add.
     requestSeconds: 60,
   });
   if (config.db !== ':memory:') {
@@ -75,64 +71,27 @@ function testConfig(flags: Record<string, unknown>): Config {
   }
   if (!flags.allowNetwork && !isLoopback(config.host)) {
     throw new ConfigError(
-      `--test listens on loopback only, 127.0.0.1 or ::1, not on ${config.host}, as whoever reaches it may steer it: give --allow-network where that is meant, in a container say`,
+      `--test listens on loopback only (127.0.0.1 or ::1), not on ${config.host}, because anyone who can reach it controls it: add --allow-network if you mean it, e.g. in a container`,
     );
   }
   if (!flags.allowNetwork && config.metricsPort !== undefined && !isLoopback(config.metricsHost)) {
     throw new ConfigError(
-      `--test listens on loopback only, for metrics too: leave out ${config.metricsHost}, or give --allow-network`,
+      `--test listens on loopback only, for metrics too: leave out ${config.metricsHost}, or add --allow-network`,
     );
   }
   return config;
 }
 
-async function contentOf(seed: string): Promise<Buffer> {
+async function readSeed(seed: string): Promise<Buffer> {
   return readFile(seed).catch((error) => {
     throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
   });
 }
 
-/** Has the store hold what it begins with and nothing else, in one step. Returns the first user's API key. */
-async function begin(
-  { context }: SandpitServer,
-  records: Buffer,
-  { seed, randomSeed }: TestFlags,
-  stop: AbortSignal,
-): Promise<string> {
-  const { store, now } = context;
-  if (randomSeed !== undefined) repeatRandomness(randomSeed);
-  context.keyUse.clear();
-  return inTransaction(store.db, async (trx) => {
-    await emptyStore(trx);
-    const key = await addFirstUser(trx, context);
-    const importer = new RecordImporter(trx, now, cli, (name) => findOrCreateUser(trx, now(), cli, name));
-    await importLines(importer, [records], { stop }).catch((error) => {
-      throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
-    });
-    return key;
-  });
-}
-
-/** Makes what a user has what they began with: the sandboxes of the seed that are theirs. */
-async function beginAgainFor(
-  user: User,
-  { context }: SandpitServer,
-  records: Buffer,
-  stop: AbortSignal,
-): Promise<void> {
-  const { store, now } = context;
-  await inTransaction(store.db, async (trx) => {
-    await deleteBelongings(trx, user.id);
-    const importer = new RecordImporter(trx, now, cli, async () => user);
-    const theirs: Buffer[] = [];
-    for await (const { text } of linesOf([records])) {
-      if (JSON.parse(text).owner === user.name) theirs.push(Buffer.from(`${text}\n`));
-    }
-    await importLines(importer, theirs, { stop });
-  });
-}
-
-/** Says when the other end of standard input is closed; never where it is a terminal, a file or nothing. */
+/**
+ * Returns a signal that aborts when a pipe on standard input closes. A terminal or a file never
+ * aborts it.
+ */
 function endOf(stdin: NodeJS.ReadStream): AbortSignal {
   const ended = new AbortController();
   const kind = fstatSync(0);
