@@ -1,32 +1,32 @@
 import type { Part } from '../docs/marked.ts';
 import type { Client } from './clients.ts';
 
-/** Where the table stands. */
+/** The part of a page that the table is written into. */
 export const part: Part = { page: 'COMPATIBILITY.md', name: 'compatibility' };
 
 export type Result = 'yes' | 'not offered';
 type Entry = { client: Client; operation: string; result: Result | undefined };
 
-/** What the tests are to find out, and what they found: undefined until the test has passed. */
+/** The tested operations. `result` is undefined until the test has passed. */
 const entries = new Map<string, Entry>();
 
-/** Declares a test which, as its last act, records that the operation works with this client. */
+/** Declares a test. If it passes, the operation is recorded as working with this client. */
 export function compatible(client: Client, operation: string, body: () => Promise<void>): void {
   test(client, operation, 'yes', body);
 }
 
-/** Declares a test of how this client is told that an operation isn't to be had; its last act is to record that. */
+/** Declares a test of a refusal. If it passes, the operation is recorded as not offered. */
 export function refused(client: Client, operation: string, body: () => Promise<void>): void {
   test(client, operation, 'not offered', body);
 }
 
-/** Returns whether there are tests of this client and all of them have passed. */
+/** Returns whether this client has tests and all of them have passed. */
 export function isComplete({ title }: Client): boolean {
   const own = [...entries.values()].filter(({ client }) => client.title === title);
   return own.length > 0 && own.every(({ result }) => result !== undefined);
 }
 
-/** Returns what passed tests have recorded, in Markdown: for each package a table, its versions side by side. */
+/** Returns the recorded results in Markdown: one table for each package, a column for each version. */
 export function table(): string {
   const recorded = [...entries.values()].filter(({ result }) => result !== undefined);
   const packages = Map.groupBy(recorded, ({ client }) => client.name);

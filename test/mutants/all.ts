@@ -7,7 +7,7 @@ import { shapeMutants } from './shapes.ts';
 
 export const mutants: Mutant[] = [...shapeMutants, ...limitMutants, ...filterMutants, ...refusalMutants];
 
-/** Where the table stands. */
+/** The part of a page that the table is written into. */
 export const part: Part = { page: 'CONTRACT-TESTING.md', name: 'mutants' };
 
 /** Returns a table in Markdown: each mutant, what is wrong with it, and the rule that catches it. */

@@ -17,7 +17,7 @@ describe('the suite, against mutants', () => {
     url = await shared().server.start();
   });
 
-  /** Every run has two accounts of its own, with a history. */
+  /** Adds two accounts with a history: every run has its own. */
   async function accounts(metadata: readonly string[]): Promise<{ own: Caller; other: Caller }> {
     const app = shared();
     const own = await app.addUser(`own-${count}`);
@@ -32,16 +32,25 @@ describe('the suite, against mutants', () => {
   async function judge(only?: string, mutant?: Mutant, { isExisting = false, generated = 60 } = {}): Promise<Report> {
     const { own, other } = await accounts(isExisting ? documents : []);
     const keys = { own: own.key, other: other.key };
-    // So that no two sandboxes are of the same time.
+    // No two sandboxes start at the same time.
     const tick = (method: string) => {
       if (method === 'POST') shared().clock.now++;
     };
     const server = await serveMutant(url, keys, tick, mutant);
     try {
       const options = {
-        ...{ url: server.url, apiKey: own.key, bearer: own.key, secondApiKey: other.key },
-        ...{ isExisting, sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101), seed: 1, generated },
-        ...{ maxRequests: 5000, maxSeconds: 60, requestSeconds: 10, settleSeconds: 0 },
+        url: server.url,
+        apiKey: own.key,
+        bearer: own.key,
+        secondApiKey: other.key,
+        isExisting,
+        sandboxes: mutant?.sandboxes ?? (mutant ? 12 : 101),
+        seed: 1,
+        generated,
+        maxRequests: 5000,
+        maxSeconds: 60,
+        requestSeconds: 10,
+        settleSeconds: 0,
       };
       const chosen = only === undefined ? rules : rules.filter(({ id }) => id === only);
       return await runSuite(options, chosen, () => {});
@@ -50,14 +59,14 @@ describe('the suite, against mutants', () => {
     }
   }
 
-  it('finds nothing wrong with the right server, and leaves no rule out', async () => {
+  it('passes every rule against the correct server, and skips none', async () => {
     const { results, error, sandboxes } = await judge(undefined);
     expect(error).to.equal(null);
     expect(sandboxes).to.deep.equal({ made: 101, refused: [], left: [] });
     expect(results.filter(({ outcome }) => outcome !== 'pass')).to.deep.equal([]);
   });
 
-  it('finds nothing wrong with how the mutants are made', async () => {
+  it('passes every rule against a mutant that changes nothing', async () => {
     const control = { name: '', wrong: '', rule: '', sandboxes: 101 };
     const wrongOf = async (answer: Mutant['answer']) => {
       const { results } = await judge(undefined, { ...control, answer });
@@ -65,7 +74,7 @@ describe('the suite, against mutants', () => {
     };
     expect(await wrongOf(eachItem((item) => item))).to.deep.equal([]);
     expect(await wrongOf(refusing(422, (answer) => answer))).to.deep.equal([]);
-    // What is made up may hit upon it as well.
+    // A generated filter may contain such a number as well.
     const ofDoubles = (await wrongOf(ownFilter)).filter((id) => id !== 'generated-filters');
     expect(ofDoubles).to.deep.equal(['filter-number-exact']);
   });
@@ -76,19 +85,19 @@ describe('the suite, against mutants', () => {
       expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal([`${mutant.rule} fail`]);
       const { request, got } = results[0]?.failure ?? {};
       expect(request).to.match(/^curl -i /);
-      // What a mutant's own mistake is answered with.
+      // A mutant answers 599 if it fails itself.
       expect(got).not.to.match(/^599/m);
     });
   }
 
   for (const mutant of filterMutants) {
-    it(`${mutant.name}, only reading what is there`, async () => {
+    it(`${mutant.name}, with --existing`, async () => {
       const { results } = await judge(mutant.rule, mutant, { isExisting: true });
       expect(results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal([`${mutant.rule} fail`]);
     });
   }
 
-  it('leaves to no chance what a request in a hundred gives away', async () => {
+  it('catches by a fixed request what one generated request in a hundred shows', async () => {
     for (const name of ['third pair lost', 'quotes crash']) {
       const mutant = mutants.find((one) => one.name === name) as Mutant;
       for (const isExisting of [false, true]) {
@@ -98,7 +107,7 @@ describe('the suite, against mutants', () => {
     }
   });
 
-  it('shrinks what it made up to the smallest request that fails', async () => {
+  it('shrinks a generated request to the smallest that fails', async () => {
     const mutant = mutants.find(({ name }) => name === 'above 512 refused') as Mutant;
     const { results } = await judge(mutant.rule, mutant);
     expect(results[0]?.failure?.request).to.match(/sandboxes\?limit=513'$/);

@@ -4,7 +4,7 @@ import { mutantTable, part } from './all.ts';
 
 const { EVENT_RUN_END } = Mocha.Runner.constants;
 
-/** A reporter for mocha: writes the table of mutants into its page if each was caught, else prints the failures. */
+/** A mocha reporter: writes the table into its page if every mutant was caught, else prints the failures. */
 export default class MutantTable extends Mocha.reporters.Base {
   constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
     super(runner, options);

@@ -3,7 +3,7 @@ import type { Bar, HttpRow, Results, StoreRow, WebhookRow } from './results.ts';
 
 type Measured = Omit<Results, 'machine' | 'bars'>;
 
-/** Filters by how many times faster than PostgreSQL their median has to be, and at which sizes. */
+/** How many times faster than PostgreSQL the median of each filter must be, and from which size on. */
 const fasterBars: { what: string; filters: string[]; atLeast: number; from?: number }[] = [
   { what: 'none, limit 1', filters: ['none_1'], atLeast: 5 },
   { what: 'none, limit 100', filters: ['none_100'], atLeast: 2.5 },
@@ -19,13 +19,13 @@ const fasterBars: { what: string; filters: string[]; atLeast: number; from?: num
   { what: 'two common pairs that never meet', filters: hostile(), atLeast: 2, from: 1_000_000 },
 ];
 
-/** Filters whose median must be nearly the same at two sizes. */
+/** Filters whose median must hardly grow from one size to the other. */
 const steadyBars = [
   { filters: ['none_1', 'none_100'], sizes: [1000, 1_000_000], within: 1.5 },
   { filters: ['user', 'user_1', 'user_env', 'five', 'nomatch'], sizes: [100_000, 1_000_000], within: 2 },
 ];
 
-/** Returns every bar that the project has set itself, met or missed: the worst of the rows it is about. */
+/** Returns every bar that the project sets itself, each with the worst row that it covers. */
 export function measureBars(measured: Measured): Bar[] {
   const { store } = measured;
   const sizes = [...new Set(store.map(({ size }) => size))];
@@ -53,7 +53,7 @@ function fasterBar(store: StoreRow[], size: number, { what, filters, atLeast, fr
 
 type Worst = { value: number; where: string };
 
-/** Returns the row with the smallest value, undefined where no row has one. */
+/** Returns the row with the smallest value; undefined if no row has a value. */
 function worstOf(rows: StoreRow[], figure: (row: StoreRow) => number | undefined): Worst | undefined {
   const values = rows.flatMap((row) => {
     const value = figure(row);
@@ -76,7 +76,7 @@ function steadyBar(store: StoreRow[], { filters, sizes: [small, large], within }
     const rows = store.filter((row) => row.size === large && row.filter === filter);
     const worst = worstOf(rows, (row) => {
       const before = at(small, row);
-      // With fewer rows to return a call is faster for another reason.
+      // A call that returns far fewer rows is faster for that reason alone.
       return before && before.rows >= row.rows / 2 ? before.sandpit.p50 / row.sandpit.p50 : undefined;
     });
     const what = `${filter}: p50 at ${large?.toLocaleString('en')} against ${small?.toLocaleString('en')}`;
@@ -119,12 +119,14 @@ function writeBars({ creates, imports }: Measured): Bar[] {
   return [
     atLeastBar('durable creates a second, against PostgreSQL', 1, creating),
     {
-      ...{ what: 'sandpit import, rows a second', bar: 'at least 25000' },
+      what: 'sandpit import, rows a second',
+      bar: 'at least 25000',
       measured: slowest ? `${slowest.rowsPerSecond.toFixed(0)} (at ${slowest.size.toLocaleString('en')})` : '',
       met: slowest ? slowest.rowsPerSecond >= 25_000 : null,
     },
     {
-      ...{ what: 'file with 1,000,000 sandboxes', bar: 'at most 500 MB' },
+      what: 'file with 1,000,000 sandboxes',
+      bar: 'at most 500 MB',
       measured: million ? `${(million.bytes / 1e6).toFixed(0)} MB` : '',
       met: million ? million.bytes <= 500e6 : null,
     },

@@ -5,7 +5,7 @@ import Database from 'better-sqlite3';
 
 const named = ['better-sqlite3', 'kysely', 'express', 'express-openapi-validator', 'pg'];
 
-/** Returns what the figures were measured on and with. */
+/** Returns the machine, the system and the versions that the figures were measured with. */
 export function machine(extra: Record<string, string>): Record<string, string> {
   const cores = cpus();
   return {

@@ -11,7 +11,10 @@ const sides = [
 
 type Range = { min: number; max: number };
 
-/** Returns an SVG of the median time of a call against the number of sandboxes, a panel for each filter, where one owner has all. */
+/**
+ * Returns an SVG: the median time of a call against the number of sandboxes, one panel for each
+ * filter. It shows the rows in which one owner has all sandboxes.
+ */
 export function plot(store: StoreRow[]): string {
   const rows = store.filter(({ owner }) => owner === 'all');
   const shown = filters.filter(({ name }) => rows.some(({ filter }) => filter === name));
@@ -78,7 +81,7 @@ function horizontal(time: number, y: number): string {
   return `<path d="M${panel.left} ${round(y)}H${panel.width - panel.right}" stroke="#ddd"/><text x="${panel.left - 4}" y="${round(y + 3)}" text-anchor="end">${label}</text>`;
 }
 
-/** Returns the whole powers of ten around the values. */
+/** Returns the exponents of the powers of ten just below and above the values. */
 function decades(values: number[]): Range {
   const low = Math.floor(Math.log10(Math.min(...values)));
   const high = Math.ceil(Math.log10(Math.max(...values)));

@@ -4,7 +4,7 @@ import type { CreateRow, FairnessRow, HttpRow, ImportRow, LoadRow, Results, Stor
 export function markdown(results: Results): string {
   const sections = [
     ['Machine', table(['', ''], Object.entries(results.machine))],
-    ...[...groupStore(results.store)].map(([title, rows]) => [title, storeTable(rows)]),
+    ...Array.from(groupStore(results.store), ([title, rows]) => [title, storeTable(rows)]),
     ['Loading, one transaction per 10,000 sandboxes', loadTable(results.loads)],
     ['sandpit import', importTable(results.imports)],
     ['Creating one sandbox at a time, each on disk before the next', createTable(results.creates)],
@@ -36,7 +36,9 @@ function storeTable(rows: StoreRow[]): string {
   return table(
     headings,
     rows.map(({ filter, rows: count, sandpit, postgres }) => [
-      ...[filter, `${count}`, times(sandpit)],
+      filter,
+      `${count}`,
+      times(sandpit),
       ...(postgres ? [times(postgres), ratio(postgres.p50 / sandpit.p50), postgres.variant] : ['', '', '']),
     ]),
   );
@@ -46,14 +48,14 @@ function times({ p50, p99 }: { p50: number; p99: number }): string {
   return `${duration(p50)} / ${duration(p99)}`;
 }
 
-/** Returns microseconds as text. */
+/** Returns a time, given in microseconds, as text. */
 export function duration(microseconds: number): string {
   if (microseconds < 1000) return `${microseconds.toFixed(0)} us`;
   if (microseconds < 999_500) return `${(microseconds / 1000).toPrecision(3)} ms`;
   return `${(microseconds / 1e6).toPrecision(3)} s`;
 }
 
-/** Returns how many times as much, as text. */
+/** Returns a ratio as text. */
 export function ratio(value: number): string {
   if (value >= 10) return value.toFixed(0);
   return value >= 0.1 ? value.toFixed(2) : value.toPrecision(1);
@@ -63,8 +65,11 @@ function loadTable(rows: LoadRow[]): string {
   return table(
     ['size', 'owners', 'store', 'rows/s', 'MB'],
     rows.map(({ size, distribution, side, rowsPerSecond, bytes }) => [
-      ...[`${size}`, distribution, side],
-      ...[rowsPerSecond.toFixed(0), megabytes(bytes)],
+      `${size}`,
+      distribution,
+      side,
+      rowsPerSecond.toFixed(0),
+      megabytes(bytes),
     ]),
   );
 }
@@ -91,8 +96,13 @@ function httpTable(rows: HttpRow[]): string {
   return table(
     ['server', 'filter', 'limit', 'requests/s', 'p50 ms', 'p99 ms', 'failures'],
     rows.map(({ server, filter, limit, perSecond, p50, p99, failures }) => [
-      ...[server, filter, `${limit}`, perSecond.toFixed(0)],
-      ...[p50.toFixed(2), p99.toFixed(2), `${failures}`],
+      server,
+      filter,
+      `${limit}`,
+      perSecond.toFixed(0),
+      p50.toFixed(2),
+      p99.toFixed(2),
+      `${failures}`,
     ]),
   );
 }
@@ -101,7 +111,8 @@ function fairnessTable(rows: FairnessRow[]): string {
   return table(
     ['server', 'beside', 'p50 ms', 'p99 ms', 'max ms'],
     rows.map(({ server, beside, p50, p99, max }) => [
-      ...[server, beside],
+      server,
+      beside,
       ...[p50, p99, max].map((value) => value.toFixed(2)),
     ]),
   );
@@ -111,7 +122,9 @@ function webhookTable(rows: WebhookRow[]): string {
   return table(
     ['messages', 'a second', 'a bare loop of posts', 'of that'],
     rows.map(({ messages, perSecond, bare }) => [
-      ...[`${messages}`, perSecond.toFixed(0), bare.toFixed(0)],
+      `${messages}`,
+      perSecond.toFixed(0),
+      bare.toFixed(0),
       ratio(perSecond / bare),
     ]),
   );

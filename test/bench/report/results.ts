@@ -32,7 +32,7 @@ export type HttpRow = {
 };
 export type FairnessRow = Summary & { server: string; beside: string };
 
-/** Messages a second from a kill to the last, and those of a bare loop of posts. */
+/** Messages a second from a bulk kill to the last message, and posts a second of a bare loop. */
 export type WebhookRow = { messages: number; perSecond: number; bare: number };
 
 export type Bar = { what: string; bar: string; measured: string; met: boolean | null };
