@@ -2,19 +2,25 @@ import type { Cursor } from '../../../db/sandboxes/pages.ts';
 import { isoTime, readTime } from '../../../spec/time.ts';
 import { HttpError } from '../../errors.ts';
 
-/** Returns the token of the page behind this row: E2B's form, `<time>__<id>` in base64url, with `__asc` for that order. */
+/**
+ * Returns the token of the page that follows a row, in E2B's form: `<time>__<id>` in base64url, with
+ * `__asc` appended for ascending order.
+ */
 export function nextToken({ startedAt, id }: Cursor, order: 'asc' | 'desc' = 'desc'): string {
   const text = `${isoTime(startedAt)}__${id}${order === 'asc' ? '__asc' : ''}`;
   return Buffer.from(text).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
-/** Returns where a token says to go on. Throws HttpError 400 when it is none that `nextToken` makes for this order. */
+/**
+ * Returns the row that a token names; null for no token. Throws HttpError 400 for a token that
+ * `nextToken` does not make for this order.
+ */
 export function readToken(token: string | undefined, order: 'asc' | 'desc' = 'desc'): Cursor | null {
   if (token === undefined) return null;
   const [, time = '', id = ''] = tokenText.exec(Buffer.from(token, 'base64url').toString()) ?? [];
   const cursor = { startedAt: readTime(time)?.milliseconds ?? Number.NaN, id };
-  const isOne = Number.isFinite(cursor.startedAt) && unpadded(nextToken(cursor, order)) === unpadded(token);
-  if (!isOne) throw new HttpError(400, 'Invalid next token');
+  const isValid = Number.isFinite(cursor.startedAt) && unpadded(nextToken(cursor, order)) === unpadded(token);
+  if (!isValid) throw new HttpError(400, 'Invalid next token');
   return cursor;
 }
 

@@ -3,10 +3,12 @@ import type { components } from '../../../spec/types.gen.ts';
 type Schemas = components['schemas'];
 type Network = Schemas['SandboxNetworkConfig'];
 type Rule = Schemas['SandboxNetworkRules'][string][number];
+type Proxy = NonNullable<Schemas['SandboxEgressProxy']>;
+type Tls = NonNullable<Proxy['tls']>;
 
-/** Returns network rules as answers show them: what is known of them, without the proxy's password and CA certificate. */
-export function shownNetwork(kept: Network): Network {
-  const { egressProxy, ...rest } = knownNetwork(kept);
+/** Returns network rules as responses show them: without the proxy's password and CA certificate. */
+export function shownNetwork(stored: Network): Network {
+  const { egressProxy, ...rest } = knownNetwork(stored);
   if (!egressProxy) return rest;
   const { password: _, tls, ...proxy } = egressProxy;
   if (!tls) return { ...rest, egressProxy: proxy };
@@ -14,21 +16,28 @@ export function shownNetwork(kept: Network): Network {
   return { ...rest, egressProxy: { ...proxy, tls: shownTls } };
 }
 
-/** Returns network rules without what the contract doesn't know: earlier versions kept whatever they were given. */
-export function knownNetwork(kept: Network): Network {
-  const { allowOut, denyOut, dnsServers, rules, egressProxy, allowPublicTraffic, maskRequestHost, httpsPorts } = kept;
-  const known = {
-    ...{ allowOut, denyOut, dnsServers, allowPublicTraffic, maskRequestHost, httpsPorts },
+/**
+ * Returns network rules without members that the contract does not have. Earlier versions stored
+ * whatever clients sent.
+ */
+export function knownNetwork(stored: Network): Network {
+  const { rules, egressProxy } = stored;
+  return withoutUndefined({
+    allowOut: stored.allowOut,
+    denyOut: stored.denyOut,
+    dnsServers: stored.dnsServers,
+    allowPublicTraffic: stored.allowPublicTraffic,
+    maskRequestHost: stored.maskRequestHost,
+    httpsPorts: stored.httpsPorts,
     rules: rules && knownRules(rules),
     egressProxy: egressProxy?.address ? knownProxy(egressProxy) : undefined,
-  };
-  return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+  });
 }
 
-/** Returns settings as an import takes them; null where there are none. Both are JSON text of an object. */
-export function knownSettings(kept: string | null): string | null {
-  if (kept === null) return null;
-  const { network, ...others }: { network?: Network } = JSON.parse(kept);
+/** Returns a sandbox's settings (JSON text of an object, or null) in a form that an import accepts. */
+export function knownSettings(stored: string | null): string | null {
+  if (stored === null) return null;
+  const { network, ...others }: { network?: Network } = JSON.parse(stored);
   return JSON.stringify({ ...others, ...(network && { network: knownNetwork(network) }) });
 }
 
@@ -42,14 +51,15 @@ function knownRule({ transform }: Rule): Rule {
   return { transform: transform.headers ? { headers: transform.headers } : {} };
 }
 
-function knownProxy(proxy: NonNullable<Schemas['SandboxEgressProxy']>): NonNullable<Schemas['SandboxEgressProxy']> {
-  const { address, username, password, tls } = proxy;
+function knownProxy({ address, username, password, tls }: Proxy): Proxy {
   const known = { address, username, password, tls: tls && knownTls(tls) };
-  return Object.fromEntries(Object.entries(known).filter(([, value]) => value != null)) as typeof proxy;
+  return Object.fromEntries(Object.entries(known).filter(([, value]) => value != null)) as Proxy;
 }
 
-type Tls = NonNullable<NonNullable<Schemas['SandboxEgressProxy']>['tls']>;
-
 function knownTls({ enabled, serverName, caCert }: Tls): Tls {
-  return { enabled, ...(serverName !== undefined && { serverName }), ...(caCert !== undefined && { caCert }) };
+  return { enabled, ...withoutUndefined({ serverName, caCert }) };
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
 }

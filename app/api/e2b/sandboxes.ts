@@ -1,7 +1,6 @@
 import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
-import { compileFilter } from '../../../db/metadata.ts';
 import {
   connectSandbox,
   endSandbox,
@@ -12,34 +11,26 @@ import {
   updateSandbox,
 } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';
-import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/pages.ts';
-import { getLiveSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
-import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
+import { getLiveSandbox } from '../../../db/sandboxes/read.ts';
 import { inTransaction } from '../../../db/store.ts';
-import { Turns } from '../../../db/turns.ts';
-import { readTime, type Time, wholeMilliseconds } from '../../../spec/time.ts';
+import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { sendArray } from '../../http/json-array.ts';
-import { nextToken, readToken } from './cursor.ts';
 import { knownNetwork } from './network.ts';
 import { namespaceOf, parseReference } from './references.ts';
-import { maxLifetimeSeconds, metadataFilter, minRefreshSeconds, sandboxIdOf, unknownSandbox } from './request.ts';
-import { listedSandbox, type Settings, sandboxDetail, startedSandbox } from './shapes.ts';
+import { sandboxIdOf, unknownSandbox } from './request.ts';
+import { listPaged, listRunning } from './sandbox-lists.ts';
+import { type Settings, sandboxDetail, startedSandbox } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
-/** How many sandboxes of a whole list are read at a time. */
-const pageOfWhole = 250;
-
-const statusOf = { running: 'active', paused: 'paused' } as const;
-
+/** The routes of the tag `e2b-sandboxes`. */
 export function e2bSandboxesRoutes(context: Context): Router {
   const router = Router();
   router.post(['/sandboxes', '/v2/sandboxes'], create(context));
   router.get('/sandboxes', listRunning(context));
-  router.get('/v2/sandboxes', list(context));
+  router.get('/v2/sandboxes', listPaged(context));
   router.get('/sandboxes/metrics', (_req, res) => void res.json({ sandboxes: {} }));
   router.get('/sandboxes/:sandboxID', read(context));
   router.delete('/sandboxes/:sandboxID', kill(context));
@@ -77,65 +68,6 @@ function create({ store, now }: Context): RequestHandler {
     );
     req.sandboxId = sandbox.id;
     res.status(201).json(startedSandbox(sandbox));
-  };
-}
-
-function list({ store, now, config }: Context): RequestHandler {
-  return async (req, res) => {
-    const { user } = principalOf(req);
-    const query = req.query as unknown as ListQuery;
-    const states = query.state ?? ['running', 'paused'];
-    const wanted: SandboxQuery = {
-      statuses: states.map((state) => statusOf[state]),
-      filter: compileFilter(metadataFilter(query.metadata)),
-      since: query.startedAfter === undefined ? null : wholeMilliseconds(readTime(query.startedAfter) as Time),
-      until: null,
-      templateId: query.template === undefined ? null : parseReference(query.template, namespaceOf(user.name)),
-      order: query.order,
-      after: readToken(query.nextToken, query.order),
-      limit: Number(query.limit),
-    };
-    const time = now();
-    const turns = new Turns();
-    const { sandboxes, hasMore } = await listPage(store.db, time, user.id, wanted, turns);
-    const last = sandboxes.at(-1);
-    if (hasMore && last) res.set('X-Next-Token', nextToken(last, query.order));
-    if (states.includes('running')) {
-      res.set('X-Total-Running', String(await countRunning(store.db, time, user.id, wanted, turns)));
-    }
-    await sendArray(res, config, wholeSandboxes(store.db, sandboxes), listedText, turns);
-  };
-}
-
-function listedText(sandbox: Sandbox): string {
-  return JSON.stringify(listedSandbox(sandbox));
-}
-
-type ListQuery = {
-  metadata?: string;
-  state?: Schemas['SandboxState'][];
-  startedAfter?: string;
-  template?: string;
-  order: SandboxQuery['order'];
-  limit: number;
-  nextToken?: string;
-};
-
-function listRunning({ store, now, config }: Context): RequestHandler {
-  return async (req, res) => {
-    const { user } = principalOf(req);
-    const filter = compileFilter(metadataFilter(req.query.metadata as string | undefined));
-    const wanted: SandboxQuery = { ...everything, statuses: ['active'], filter, limit: pageOfWhole };
-    const turns = new Turns();
-    async function* running(): AsyncGenerator<Sandbox> {
-      for (let after: Cursor | null = null; ; ) {
-        const { sandboxes, hasMore } = await listPage(store.db, now(), user.id, { ...wanted, after }, turns);
-        yield* wholeSandboxes(store.db, sandboxes);
-        after = sandboxes.at(-1) ?? null;
-        if (!hasMore) return;
-      }
-    }
-    await sendArray(res, config, running(), listedText, turns);
   };
 }
 
@@ -208,9 +140,9 @@ function updateNetwork({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
     const settings = ({ network, ...others }: Settings): Settings => {
-      // What is left was set for good when the sandbox was created.
-      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...lasting } = knownNetwork(network ?? {});
-      return { ...others, allowInternetAccess, network: { ...lasting, ...rules } };
+      // The update replaces the rules named here. The others can only be set at creation.
+      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...fixed } = knownNetwork(network ?? {});
+      return { ...others, allowInternetAccess, network: { ...fixed, ...rules } };
     };
     const change = { settings: settings as (settings: JsonObject) => JsonObject };
     await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), sandboxIdOf(req), change));
@@ -218,7 +150,7 @@ function updateNetwork({ store, now }: Context): RequestHandler {
   };
 }
 
-/** For what is asked of a sandbox and there is nothing of. */
+/** Answers with `answer`, which is empty, for a sandbox that exists: Sandpit has no metrics and logs of it. */
 function empty({ store, now }: Context, answer: object): RequestHandler {
   return async (req, res) => {
     await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));

@@ -10,7 +10,10 @@ import { aliasOf, qualified } from './references.ts';
 type Schemas = components['schemas'];
 type Network = Schemas['SandboxNetworkConfig'];
 
-/** What is kept with a sandbox for E2B's clients. Nothing here acts on it; answers show it, but for secrets. */
+/**
+ * What E2B's clients set on a sandbox and Sandpit only stores. Responses show it, except for
+ * secrets; nothing acts on it.
+ */
 export type Settings = {
   autoResume?: boolean | undefined;
   allowInternetAccess?: boolean | undefined;
@@ -18,44 +21,51 @@ export type Settings = {
   volumeMounts?: Schemas['SandboxVolumeMount'][] | undefined;
 };
 
-/** E2B's own server answers this one and no other. */
+/** The only client id that E2B's own server sends. */
 const clientID = '6532622b';
 
-/** The first whose interface has everything that today's clients look for. */
+/** The first version of envd that has every feature for which today's clients check the version. */
 const envdVersion = '0.6.4';
 
 /**
- * Clients make the names of a sandbox's ports of it. Without one they take E2B's own, and would call somebody else's
- * machines; this one is reserved and leads nowhere (RFC 6761, 6.4).
+ * Clients derive the host names of a sandbox's ports from its domain. Without one they would use
+ * E2B's, and reach machines that are not Sandpit's. This one is reserved and never resolves
+ * (RFC 6761, 6.4).
  */
 const domain = 'sandpit.invalid';
 
-/** An end that never comes, for what must have one. */
+/** The end of a sandbox without one: E2B's schema requires a time. */
 const never = '9999-12-31T23:59:59.999Z';
 
-/** Returns E2B's `Sandbox`. */
+/** Returns `Sandbox` of E2B's API. */
 export function startedSandbox({ id, templateId }: Pick<Sandbox, 'id' | 'templateId'>): Schemas['StartedSandbox'] {
   const templateID = templateId ?? noTemplate;
   return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain };
 }
 
-/** Returns E2B's `ListedSandbox`. */
+/** Returns `ListedSandbox` of E2B's API. */
 export function listedSandbox(sandbox: Sandbox): Schemas['ListedSandbox'] {
-  const { startedAt, endAt, vcpuCount, memoryMb, status } = sandbox;
-  const { templateID, sandboxID, alias } = startedSandbox(sandbox);
+  const { id, templateId, startedAt, endAt, vcpuCount, memoryMb, status } = sandbox;
+  const templateID = templateId ?? noTemplate;
   const { volumeMounts } = settingsOf(sandbox);
   return {
-    ...{ templateID, sandboxID, clientID, envdVersion, alias: alias as string },
+    templateID,
+    sandboxID: id,
+    clientID,
+    envdVersion,
+    alias: aliasOf(templateID),
     startedAt: isoTime(startedAt),
     endAt: endAt === null ? never : isoTime(endAt),
-    ...{ cpuCount: vcpuCount, memoryMB: memoryMb, diskSizeMB: 0 },
+    cpuCount: vcpuCount,
+    memoryMB: memoryMb,
+    diskSizeMB: 0,
     state: status === 'paused' ? 'paused' : 'running',
     metadata: stringsOf(parseJson(sandbox.metadata) as JsonObject),
     ...(volumeMounts && { volumeMounts }),
   };
 }
 
-/** Returns E2B's `SandboxDetail`. */
+/** Returns `SandboxDetail` of E2B's API. */
 export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
   const { autoResume = false, allowInternetAccess = null, network } = settingsOf(sandbox);
   return {
@@ -67,20 +77,26 @@ export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
   };
 }
 
-/** Returns E2B's `SnapshotInfo`. */
+/** Returns `SnapshotInfo` of E2B's API. */
 export function snapshotInfo({ id, name }: Pick<Snapshot, 'id' | 'name'>, namespace: string): Schemas['SnapshotInfo'] {
   const reference = qualified(name, namespace);
   return { snapshotID: reference?.withTag ?? `${id}:default`, names: reference ? [reference.name] : [] };
 }
 
-/** Returns E2B's `Template`. There are no builds: a snapshot counts as one. */
+/** Returns `Template` of E2B's API for a snapshot, as one finished build: Sandpit builds no templates. */
 export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string): Schemas['Template'] {
   const { id, name, vcpuCount, memoryMb, createdAt, updatedAt, spawnCount, lastSpawnedAt } = snapshot;
   const reference = qualified(name, namespace);
   return {
     templateID: id,
-    ...{ buildID: '00000000-0000-0000-0000-000000000000', buildStatus: 'ready', buildCount: 1, public: false },
-    ...{ cpuCount: vcpuCount, memoryMB: memoryMb, diskSizeMB: 0, envdVersion },
+    buildID: '00000000-0000-0000-0000-000000000000',
+    buildStatus: 'ready',
+    buildCount: 1,
+    public: false,
+    cpuCount: vcpuCount,
+    memoryMB: memoryMb,
+    diskSizeMB: 0,
+    envdVersion,
     aliases: reference ? [aliasOf(reference.name)] : [],
     names: reference ? [reference.name] : [],
     createdAt: isoTime(createdAt),
@@ -91,7 +107,7 @@ export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string
   };
 }
 
-/** Other clients' metadata may hold more than strings. */
+/** Returns metadata as a map of strings: values that other clients set may be any JSON. */
 function stringsOf(metadata: JsonObject): Record<string, string> {
   const entries = Object.entries(metadata).map(([key, value]) => [
     key,

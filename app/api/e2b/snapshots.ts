@@ -17,14 +17,15 @@ import { HttpError } from '../../errors.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { nextToken, readToken } from './cursor.ts';
 import { namespaceOf, parseReference } from './references.ts';
-import { sandboxIdOf, unknownSandbox, withoutClient } from './request.ts';
+import { sandboxIdOf, unknownSandbox, withoutClientId } from './request.ts';
 import { snapshotInfo, startedSandbox, template } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
-/** How many snapshots of the whole list are read at a time. */
-const pageOfWhole = 250;
+/** How many snapshots of the unpaged list are read at a time. */
+const pageSize = 250;
 
+/** The routes of the tag `e2b-snapshots`. */
 export function e2bSnapshotsRoutes(context: Context): Router {
   const router = Router();
   router.post('/sandboxes/:sandboxID/snapshots', create(context));
@@ -69,7 +70,7 @@ function list({ store }: Context): RequestHandler {
     const { sandboxID, name, nextToken: token } = req.query as Record<string, string | undefined>;
     const limit = Number(req.query.limit);
     const found = await listSnapshots(store.db, user.id, {
-      sandboxId: sandboxID === undefined ? undefined : withoutClient(sandboxID),
+      sandboxId: sandboxID === undefined ? undefined : withoutClientId(sandboxID),
       idOrName: name === undefined ? undefined : parseReference(name, namespace),
       after: readToken(token),
       limit: limit + 1,
@@ -85,16 +86,22 @@ function listTemplates({ store, config }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const namespace = namespaceOf(user.name);
-    async function* all(): AsyncGenerator<ListedSnapshot> {
+    async function* allSnapshots(): AsyncGenerator<ListedSnapshot> {
       for (let after: Cursor | null = null; ; ) {
-        const page: ListedSnapshot[] = await listSnapshots(store.db, user.id, { after, limit: pageOfWhole });
+        const page: ListedSnapshot[] = await listSnapshots(store.db, user.id, { after, limit: pageSize });
         yield* page;
         const last = page.at(-1);
-        if (!last || page.length < pageOfWhole) return;
+        if (!last || page.length < pageSize) return;
         after = { startedAt: last.createdAt, id: last.id };
       }
     }
-    await sendArray(res, config, all(), (snapshot) => JSON.stringify(template(snapshot, namespace)), new Turns());
+    await sendArray(
+      res,
+      config,
+      allSnapshots(),
+      (snapshot) => JSON.stringify(template(snapshot, namespace)),
+      new Turns(),
+    );
   };
 }
 

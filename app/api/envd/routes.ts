@@ -4,8 +4,11 @@ import type { Context } from '../../context.ts';
 
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
 
-/** What E2B's clients ask of a sandbox itself, on the sandbox's own port. */
-export function e2bEnvdRoutes(context: Context): Router {
+/**
+ * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send to
+ * a port of the sandbox. The header `E2b-Sandbox-Id` names the sandbox.
+ */
+export function envdRoutes(context: Context): Router {
   const router = Router();
   router.get('/health', health(context));
   router.use(['/process.Process', '/filesystem.Filesystem', '/files', '/execute'], requireRunning(context));
@@ -15,7 +18,7 @@ export function e2bEnvdRoutes(context: Context): Router {
   return router;
 }
 
-/** Without the header it is Sandpit's own health that is asked for. */
+/** Answers for the health of a sandbox. Without the header, the next route answers for Sandpit's own. */
 function health(context: Context): RequestHandler {
   const requireIt = requireRunning(context);
   return (req, res, next) => {
@@ -24,7 +27,10 @@ function health(context: Context): RequestHandler {
   };
 }
 
-/** Answers as E2B's proxy does for a sandbox that does not run: its clients take 502 for that and nothing else. */
+/**
+ * Answers 502 for a sandbox that does not run, as E2B's proxy does: its clients recognize such a
+ * sandbox by that status only. A request without the header passes.
+ */
 function requireRunning({ store, now }: Context): RequestHandler {
   return async (req, res, next) => {
     const id = sandboxIdOf(req);
@@ -35,7 +41,10 @@ function requireRunning({ store, now }: Context): RequestHandler {
 
 const refuse: RequestHandler = (_req, res) => void res.status(501).json({ code: 501, message: unimplemented });
 
-/** Says `unimplemented` as the Connect protocol does, for streams and for single calls (connectrpc.com, "Protocol reference"). */
+/**
+ * Answers `unimplemented` as the Connect protocol does, for streams and for unary calls
+ * (connectrpc.com, "Protocol reference").
+ */
 const refuseCall: RequestHandler = (req, res) => {
   const error = { code: 'unimplemented', message: unimplemented };
   const contentType = /^application\/connect\+(?:json|proto)/.exec(contentTypeOf(req))?.[0];
@@ -43,7 +52,7 @@ const refuseCall: RequestHandler = (req, res) => {
   else res.status(501).json(error);
 };
 
-/** The last message of a stream: a flag, the length in four bytes, JSON. */
+/** Sends a stream's last message: a byte of flags, the length in four bytes, and JSON. */
 function endStream(res: Response, contentType: string, error: object): void {
   const message = Buffer.from(JSON.stringify({ error }));
   const head = Buffer.alloc(5);
@@ -57,7 +66,10 @@ function sandboxIdOf(req: Request): string | undefined {
   return req.get('e2b-sandbox-id');
 }
 
-/** As it was sent: a content type that no operation takes is gone from `headers`. */
+/**
+ * Returns the Content-Type as it was sent. `req.headers` no longer has it: the body reader removes
+ * types that the contract does not know.
+ */
 function contentTypeOf({ rawHeaders }: Request): string {
   const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type');
   return rawHeaders[at + 1] ?? '';
