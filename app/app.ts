@@ -19,7 +19,7 @@ import type { Context } from './context.ts';
 import { queryParser } from './contract/query.ts';
 import { validator } from './contract/validator.ts';
 import { errorHandlers, notFound } from './error-handler.ts';
-import { admission } from './http/admission/slots.ts';
+import { admission } from './http/admission/admission.ts';
 import { addSecurityHeaders, crossOrigin } from './http/headers.ts';
 import { setJsonType } from './http/json.ts';
 import { requestLog } from './http/request-log.ts';

@@ -4,14 +4,10 @@ import { JsonError } from '../db/json/json.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Context } from './context.ts';
 import { jsonProblem } from './contract/json.ts';
-import {
-  breachOf,
-  isBreach,
-  isValidatorError,
-  problemsOf,
-  shownProblems,
-  type ValidatorError,
-} from './contract/problems/problems.ts';
+import { problemsOf } from './contract/problems/request-problems.ts';
+import { responseBreach } from './contract/problems/response-breach.ts';
+import { shownProblems } from './contract/problems/shown-problems.ts';
+import { isBreach, isValidatorError, type ValidatorError } from './contract/problems/validator-error.ts';
 import { HttpError, type Problem, ValidationFailure } from './errors.ts';
 import { isE2b } from './http/dialect.ts';
 
@@ -51,7 +47,7 @@ export function errorHandlers(context: Context, refinements: Refine[]): ErrorReq
 }
 
 function answerError({ contract, log, isTest }: Context, failure: unknown, req: Request, res: Response): void {
-  const breach = isTest && isValidatorError(failure) ? breachOf(contract, failure, req, res.statusCode) : null;
+  const breach = isTest && isValidatorError(failure) ? responseBreach(contract, failure, req, res.statusCode) : null;
   const error = breach === null ? failure : new HttpError(500, breach);
   const problems = problemsIn(contract, error, req);
   const isForE2b = isE2b(req.path);

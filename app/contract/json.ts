@@ -1,7 +1,7 @@
 import { isObject, JsonError, type JsonObject, parseJson } from '../../db/json/json.ts';
 import { type Problem, ValidationFailure, valueError } from '../errors.ts';
 
-/** Returns the JSON object that a text found at `loc` holds. Throws ValidationFailure. */
+/** Returns the JSON object in a text that was sent at `loc`. Throws ValidationFailure. */
 export function readJsonObject(text: string, loc: string[], maxLength: number): JsonObject {
   if (text.length > maxLength) {
     const msg = `String should have at most ${maxLength} characters`;
@@ -12,7 +12,10 @@ export function readJsonObject(text: string, loc: string[], maxLength: number): 
   throw new ValidationFailure([{ type: 'dict_type', loc, msg: 'Input should be a valid dictionary', input: value }]);
 }
 
-/** Returns the value of a JSON text found at `loc`; `input` is what the error shows of it. Throws ValidationFailure. */
+/**
+ * Returns the value of a JSON text that was sent at `loc`. Throws ValidationFailure, with `input` as
+ * the problem's input.
+ */
 export function parseOrRefuse(text: string, loc: (string | number)[], input: unknown, depth?: number) {
   try {
     return parseJson(text, depth);
@@ -23,13 +26,13 @@ export function parseOrRefuse(text: string, loc: (string | number)[], input: unk
 }
 
 /**
- * Returns what is wrong with JSON found at `loc`. Of a body the place is part of `loc`, as FastAPI has it; of any other
- * text the words are those of Python's `str(JSONDecodeError)`.
+ * Returns the problem of JSON that was sent at `loc`. For a body the position is part of `loc`, as in
+ * FastAPI. For any other text the message is that of Python's `str(JSONDecodeError)`.
  */
 export function jsonProblem({ kind, message, position }: JsonError, loc: (string | number)[], input: unknown): Problem {
   if (kind === 'value') return { ...valueError(loc, message, input), ctx: { error: message } };
   const isBody = loc[0] === 'body';
-  const error = isBody || position === null ? message : `${message}: ${placeOf(String(input), position)}`;
+  const error = isBody || position === null ? message : `${message}: ${pythonPosition(String(input), position)}`;
   return {
     type: 'json_invalid',
     loc: isBody && position !== null ? [...loc, position] : loc,
@@ -39,8 +42,8 @@ export function jsonProblem({ kind, message, position }: JsonError, loc: (string
   };
 }
 
-/** Returns a place in a text, counted in code points, in Python's words. */
-function placeOf(text: string, position: number): string {
+/** Returns a position, counted in code points, as Python writes it. */
+function pythonPosition(text: string, position: number): string {
   const before = [...text].slice(0, position);
   const line = before.filter((character) => character === '\n').length + 1;
   return `line ${line} column ${position - before.lastIndexOf('\n')} (char ${position})`;

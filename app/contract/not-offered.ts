@@ -1,14 +1,15 @@
 import type { Request, RequestHandler } from 'express';
 import { type Contract, type Operation, operationsOf, parametersOf, resolve, type Schema } from '../../spec/load.ts';
 import { HttpError } from '../errors.ts';
-import { operationOf } from './problems/problems.ts';
+import { operationOf } from './operation.ts';
 
 /** A member or parameter that clients know and that the contract marks with `x-not-offered`, with the reason. */
 type Mark = { place: 'body' | 'query'; name: string; reason: string };
 
 /**
- * Returns the handler that answers 501 to a request that asks for something marked `x-not-offered`, and says why. InstaVM's
- * client shows its user only what a 403, a 429 or a 5xx says.
+ * Returns a handler that throws HttpError 501, with the reason, if a request uses something that the
+ * contract marks with `x-not-offered`. It is not a 4xx because InstaVM's client shows its user only the
+ * messages of 403, 429 and 5xx.
  */
 export function refuseNotOffered(contract: Contract): RequestHandler {
   const marksById = new Map(
@@ -16,8 +17,8 @@ export function refuseNotOffered(contract: Contract): RequestHandler {
   );
   return (req, _res, next) => {
     const marks = marksById.get(operationOf(contract, req)?.operationId ?? '') ?? [];
-    const asked = marks.find((mark) => asksForSomething(valueAt(req, mark)));
-    if (asked) throw new HttpError(501, `${asked.name} is not offered: ${asked.reason}`);
+    const used = marks.find((mark) => isUsed(valueAt(req, mark)));
+    if (used) throw new HttpError(501, `${used.name} is not offered: ${used.reason}`);
     next();
   };
 }
@@ -27,11 +28,11 @@ export function marksOf(contract: Contract, operation: Operation): Mark[] {
   const parameters = parametersOf(contract, operation).map((parameter) => [parameter.name, parameter] as const);
   const bodies = Object.values(operation.requestBody?.content ?? {});
   const members = bodies.flatMap(({ schema }) => Object.entries(resolve<Schema>(contract, schema).properties ?? {}));
-  return [...marked('query', parameters), ...marked('body', members)];
+  return [...marksIn('query', parameters), ...marksIn('body', members)];
 }
 
-function marked(place: Mark['place'], found: (readonly [string, { 'x-not-offered'?: string }])[]): Mark[] {
-  return found.flatMap(([name, { 'x-not-offered': reason }]) =>
+function marksIn(place: Mark['place'], entries: (readonly [string, { 'x-not-offered'?: string }])[]): Mark[] {
+  return entries.flatMap(([name, { 'x-not-offered': reason }]) =>
     reason === undefined ? [] : [{ place, name, reason }],
   );
 }
@@ -44,10 +45,10 @@ function valueAt(req: Request, { place, name }: Mark): unknown {
 }
 
 /**
- * Clients send null, false, or an empty text, list or object when their users ask for nothing. What is in an object
- * counts: an egress policy that allows nothing asks for the most.
+ * Null, false, and an empty text, list or object are not a use: clients send them when their users ask for
+ * nothing. The members of an object count whatever they are: an egress policy that allows nothing is a use.
  */
-function asksForSomething(value: unknown): boolean {
+function isUsed(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== false && value !== '';
 }

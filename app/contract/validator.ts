@@ -1,45 +1,35 @@
 import type { Request, RequestHandler } from 'express';
-import { middleware as openApiValidator } from 'express-openapi-validator';
-import {
-  type Contract,
-  type Operation,
-  operationsOf,
-  type Parameter,
-  parametersOf,
-  withoutReferences,
-} from '../../spec/load.ts';
-import { dateTimeFormat } from '../../spec/time.ts';
+import { LRUCache } from 'lru-cache';
+import { type Contract, type Operation, type Parameter, parametersOf } from '../../spec/load.ts';
 import { createAuthenticator } from '../auth.ts';
 import type { Context } from '../context.ts';
-import { HttpError, ValidationFailure, valueError } from '../errors.ts';
-import { isProbe } from '../http/admission/slots.ts';
-import { isE2b } from '../http/dialect.ts';
-import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
+import { isProbe } from '../http/probes.ts';
 import { bodyReader } from './body/reader.ts';
+import { refuseRepeated, refuseTrailingSlash, requireBody } from './dialect-rules.ts';
 import { refuseNotOffered } from './not-offered.ts';
-import { operationOf } from './problems/problems.ts';
-import { datetimeFormat } from './pydantic/datetime.ts';
-import { isExploded, valuesIn } from './query.ts';
+import { operationOf } from './operation.ts';
+import { validatorParts } from './validator-parts.ts';
 
-/** Addresses whose validation is remembered: how many, and how long each may be. */
-const maxRemembered = 1000;
+/** Bounds of the verdict cache: its entries, and the length of an address in it. */
+const maxVerdicts = 1000;
 const maxAddressLength = 1000;
 
+/** The validator's result for a valid request. */
 type Verdict = { openapi: Request['openapi']; query: Request['query'] };
 
 /**
- * Returns the handler that enforces the contract. In an operation without a body nothing but the method and the
- * address decides whether a request is valid, so of valid ones the verdict is remembered: the same address is taken
- * apart once. Who asks is looked up every time.
+ * Returns the handler that enforces the contract. If an operation has no body, the method and the address
+ * alone decide whether a request is valid, so the verdict on a valid request is cached by them. The
+ * credential is checked every time.
  */
 export function validator(context: Context): RequestHandler {
   const { contract } = context;
-  const { before, security, request, response } = validatorParts(contract, {
+  const { route, security, request, response } = validatorParts(contract, {
     authenticate: createAuthenticator(context),
     validateResponses: context.config.validateResponses,
   });
-  const everything = inTurn([
-    countRefusals(context, inTurn(before)),
+  const validateAll = chain([
+    limitUnrouted(context, chain([...route, refuseTrailingSlash])),
     ...security,
     limitAnonymous(context),
     refuseRepeated(contract),
@@ -49,24 +39,20 @@ export function validator(context: Context): RequestHandler {
     ...response,
     requireBody(contract),
   ]);
-  const everyTime = inTurn([...security, limitAnonymous(context), ...response]);
-  const verdicts = new Map<string, Verdict>();
+  const checkCaller = chain([...security, limitAnonymous(context), ...response]);
+  const verdicts = new LRUCache<string, Verdict>({ max: maxVerdicts });
 
   return (req, res, next) => {
     const address = `${req.method} ${req.originalUrl}`;
     const verdict = verdicts.get(address);
     if (verdict) {
-      // The oldest goes first: this one is young again.
-      verdicts.delete(address);
-      verdicts.set(address, verdict);
-      recall(req, verdict);
-      // Requests that came together are answered together: a turn of the event loop for many costs less than one for each.
-      everyTime(req, res, (error) => void setImmediate(next, error));
+      applyVerdict(req, verdict);
+      // Requests that arrive together then share the turns of the event loop, which costs less than a turn each.
+      checkCaller(req, res, (error) => void setImmediate(next, error));
       return;
     }
-    everything(req, res, (error?: unknown) => {
+    validateAll(req, res, (error?: unknown) => {
       if (!error && address.length <= maxAddressLength && isDecidedByAddress(contract, operationOf(contract, req))) {
-        if (verdicts.size >= maxRemembered) verdicts.delete(verdicts.keys().next().value ?? '');
         verdicts.set(address, { openapi: req.openapi, query: { ...req.query } });
       }
       next(error);
@@ -74,14 +60,21 @@ export function validator(context: Context): RequestHandler {
   };
 }
 
-/** Returns the handler that holds a request against the contract, whoever sent it, and does nothing else. */
+/** Returns a handler that checks requests against the contract, without credentials and rate limits. */
 export function requestValidator(contract: Contract): RequestHandler {
-  const { before, request } = validatorParts(contract, {});
-  return inTurn([...before, refuseRepeated(contract), ...bodyReader(contract), ...request, requireBody(contract)]);
+  const { route, request } = validatorParts(contract, {});
+  return chain([
+    ...route,
+    refuseTrailingSlash,
+    refuseRepeated(contract),
+    ...bodyReader(contract),
+    ...request,
+    requireBody(contract),
+  ]);
 }
 
-/** Returns a handler that is these handlers one after another. */
-function inTurn(handlers: RequestHandler[]): RequestHandler {
+/** Returns one handler that runs these in order, up to the first error. */
+function chain(handlers: RequestHandler[]): RequestHandler {
   return (req, res, done) => {
     let at = 0;
     const next = (error?: unknown) => {
@@ -97,16 +90,16 @@ function inTurn(handlers: RequestHandler[]): RequestHandler {
   };
 }
 
-/** A path or method that nothing has counts for the address: nobody's credential is looked at then. */
-function countRefusals({ limitRate }: Context, find: RequestHandler): RequestHandler {
+/** Counts a request for an unknown path or method against its address: its credential is not checked. */
+function limitUnrouted({ limitRate }: Context, route: RequestHandler): RequestHandler {
   return (req, res, next) =>
-    find(req, res, (error?: unknown) => {
+    route(req, res, (error?: unknown) => {
       if (error) limitRate(req);
       next(error);
     });
 }
 
-/** Whoever has a credential was counted with it. */
+/** Counts a request without a credential. Others are counted when their credential is checked. */
 function limitAnonymous({ limitRate }: Context): RequestHandler {
   return (req, _res, next) => {
     if (!req.principal && !isProbe(req)) limitRate(req);
@@ -114,100 +107,22 @@ function limitAnonymous({ limitRate }: Context): RequestHandler {
   };
 }
 
-function recall(req: Request, { openapi, query }: Verdict): void {
+function applyVerdict(req: Request, { openapi, query }: Verdict): void {
   req.openapi = openapi;
-  // As the validator does: express's own property reads the address anew each time.
+  // As the validator does. Express's own property parses the address at every access.
   Object.defineProperty(req, 'query', { writable: true, value: { ...query } });
 }
 
+/** Returns whether a verdict is worth caching. Paths with an id in them are too many. */
 function isDecidedByAddress(contract: Contract, operation: Operation | undefined): boolean {
-  // Paths with an id in them are too many to be worth remembering.
   if (!operation || operation.requestBody) return false;
   return parametersOf(contract, operation).every(
-    ({ in: place, required, schema }) => place === 'query' || (place === 'header' && !required && takesAnyText(schema)),
+    ({ in: place, required, schema }) =>
+      place === 'query' || (place === 'header' && !required && acceptsAnyText(schema)),
   );
 }
 
-function takesAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
+function acceptsAnyText({ anyOf, ...rest }: Parameter['schema']): boolean {
   const { type, ...bounds } = anyOf?.[0] ?? rest;
   return type === 'string' && Object.keys(bounds).every((name) => name === 'title' || name === 'description');
-}
-
-type Parts = Record<'before' | 'security' | 'request' | 'response', RequestHandler[]>;
-type Wanted = { authenticate?: (req: Request) => Promise<true>; validateResponses?: boolean };
-
-/** The validator's handlers by what they do; bodies are read between finding out who asks and validating. */
-function validatorParts(contract: Contract, wanted: Wanted): Parts {
-  const { authenticate, validateResponses = false } = wanted;
-  deferSpecCheck();
-  const handlers = openApiValidator({
-    apiSpec: forValidator(contract) as never,
-    validateApiSpec: false,
-    // The first failure is enough: ProblemList finds them all, and no more of them than are listed.
-    validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
-    validateResponses,
-    formats: { 'date-time': dateTimeFormat, 'pydantic-datetime': datetimeFormat },
-    validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
-    fileUploader: false,
-    // What leads to the reference page, and the files that make it up.
-    ignorePaths: /^\/(docs\/.*)?$/,
-  }) as RequestHandler[];
-  const named = (...names: string[]) =>
-    names.map((wanted) => {
-      const handler = handlers.find(({ name }) => name === wanted);
-      if (!handler) throw new Error(`express-openapi-validator has no ${wanted}`);
-      return handler;
-    });
-  return {
-    before: [...named('pathParamsMiddleware', 'metadataMiddleware'), refuseSlash],
-    security: authenticate ? named('securityMiddleware') : [],
-    request: named('requestMiddleware'),
-    response: validateResponses ? named('responseMiddleware') : [],
-  };
-}
-
-/**
- * A copy of the contract (the validator changes it) that takes query values such as `{"a":1}` unescaped, as FastAPI does,
- * and has no references: the validator would compile each of them by itself at every start.
- */
-function forValidator(contract: Contract): Contract {
-  const copy = withoutReferences(contract, contract) as Contract;
-  for (const { operation } of operationsOf(copy)) {
-    for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
-  }
-  return copy;
-}
-
-/** E2B's server refuses a parameter that is given twice, unless it is an exploded list; FastAPI takes the last value. */
-function refuseRepeated(contract: Contract): RequestHandler {
-  return (req, _res, next) => {
-    const operation = operationOf(contract, req);
-    if (!operation || !isE2b(req.path)) return next();
-    const problems = parametersOf(contract, operation)
-      .filter((parameter) => parameter.in === 'query' && !isExploded(parameter))
-      .flatMap(({ name, schema }) => {
-        const values = valuesIn(req.url, name);
-        const advice = schema.type === 'array' ? 'join its values by commas' : 'give one value';
-        return values.length > 1 ? [valueError(['query', name], `it is given more than once: ${advice}`, values)] : [];
-      });
-    if (problems.length > 0) throw new ValidationFailure(problems);
-    next();
-  };
-}
-
-/** The validator and the routers take a path with a slash more at its end, too; FastAPI would redirect it. */
-const refuseSlash: RequestHandler = (req, _res, next) => {
-  const route = req.openapi?.openApiRoute;
-  if (route === undefined || !req.path.endsWith(route.endsWith('/') ? '//' : '/')) return next();
-  req.openapi = undefined;
-  throw new HttpError(404, `Not Found: ${route} has no slash behind it`);
-};
-
-/** The validator takes an empty body for none and lets it pass where the schema has no required members. */
-function requireBody(contract: Contract): RequestHandler {
-  return (req, _res, next) => {
-    const operation = operationOf(contract, req);
-    if (!operation?.requestBody?.required || req.body !== undefined) return next();
-    throw new ValidationFailure([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
-  };
 }

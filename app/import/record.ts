@@ -5,7 +5,7 @@ import { type Contract, loadContract, type Schema } from '../../spec/load.ts';
 import { readTime, type Time } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 import { ProblemList } from '../contract/problems/problem-list.ts';
-import { shortened } from '../contract/problems/problems.ts';
+import { shortened } from '../contract/problems/shown-problems.ts';
 import type { Problem } from '../errors.ts';
 
 /** One line of an export. */

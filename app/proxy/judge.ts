@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
+import { parse as parseContentType } from 'content-type';
 import type { Contract, Operation } from '../../spec/load.ts';
 import { responseChecker } from '../../spec/responses.ts';
 import { isPresented } from '../auth.ts';
-import { maxBodyBytes } from '../contract/body/reader.ts';
+import { maxBodyBytes } from '../contract/body/bytes.ts';
 import { collected, decoded } from './bodies.ts';
 import { originForm } from './forward.ts';
 import type { Breach, Report } from './report.ts';
@@ -64,10 +65,8 @@ function needsCredential(contract: Contract, { security = contract.security ?? [
 
 /** JSON is, and what should be nothing. */
 function isWorthReading({ headers, statusCode }: IncomingMessage): boolean {
-  const mediaType = (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase();
-  return (
-    mediaType === 'application/json' || mediaType === '' || headers['content-length'] === '0' || statusCode === 204
-  );
+  const { type } = parseContentType(headers['content-type'] ?? '', { parameters: false });
+  return type === 'application/json' || type === '' || headers['content-length'] === '0' || statusCode === 204;
 }
 
 function inWords({ loc, type, msg, input }: Fault): Pick<Breach, 'problem' | 'loc' | 'type'> {

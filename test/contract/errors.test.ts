@@ -20,7 +20,7 @@ describe('errors', () => {
   it('404: a path with a slash too many, in words, whoever asks', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
-    const detail = (path: string) => ({ detail: `Not Found: ${path} has no slash behind it` });
+    const detail = (path: string) => ({ detail: `Not Found: ${path} has no slash at its end` });
     const wrong = {
       '/v1/vms/': detail('/v1/vms'),
       '/v1/vms/i1/suspend/': detail('/v1/vms/{vm_id}/suspend'),
@@ -83,7 +83,7 @@ describe('errors', () => {
         request.set('Content-Encoding', encoding).write(body as never);
         const answer = await request;
         expect(answer.status, `${method} ${path}`).to.equal(isE2b(path) ? 400 : 422);
-        expect(answer.text).to.contain(`the body is not ${encoding}, its Content-Encoding`);
+        expect(answer.text).to.contain(`the body is not ${encoding}, as its Content-Encoding says`);
       }
       const unknown = app.http[method as 'post'](path.replace(/\{.*?\}/g, 'x'))
         .set(apiKey(alice))

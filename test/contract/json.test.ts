@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { plainValue, printable } from '../../app/contract/problems/sent-values.ts';
+import { asPythonJson } from '../../app/contract/pydantic/python-json.ts';
+import { plainValue } from '../../app/contract/sent-values.ts';
 import { canonicalNumber, isObject, type JsonError, parseJson } from '../../db/json/json.ts';
 import { readJson, type SentObject } from '../../db/json/reader.ts';
 import { isoTime } from '../../spec/time.ts';
@@ -79,7 +80,7 @@ describe('parseJson', () => {
     );
     const read = readJson('{"1":1.0,"a":2,"0":1e400,"a":3}') as SentObject;
     expect([...read.keys()]).to.deep.equal(['1', 'a', '0']);
-    expect(JSON.stringify(printable(read))).to.equal('{"0":1e400,"1":1.0,"a":3}');
+    expect(JSON.stringify(asPythonJson(read))).to.equal('{"0":1e400,"1":1.0,"a":3}');
   });
 
   it('says what is wrong: not JSON, too deep, or a value that jsonb refuses', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { maxBodyBytes } from '../../app/contract/body/reader.ts';
+import { maxBodyBytes } from '../../app/contract/body/bytes.ts';
 import { defaultSize } from '../../db/sandboxes/insert.ts';
 import {
   defaultLifetimeSeconds,

@@ -74,7 +74,7 @@ describe("errors of E2B's operations", () => {
         await call(row, sandbox).set('Content-Encoding', 'gzip').type('json').send('a'),
         row.id,
         400,
-        /is not gzip, its Content-Encoding$/,
+        /is not gzip, as its Content-Encoding says$/,
       );
     }
   });

@@ -248,7 +248,9 @@ describe('on a network', () => {
       // Or whoever asks would end a server that is busy.
       for (const probe of ['health', 'ready']) expect((await fetch(`${url}/${probe}`)).status).to.equal(200);
       expect(answer.headers.get('retry-after')).to.equal('1');
-      expect(await answer.json()).to.deep.equal({ detail: 'Too many requests are under way: try again later' });
+      expect(await answer.json()).to.deep.equal({
+        detail: 'The server is handling too many requests: try again later',
+      });
       expect(await (await fetch(`${url}/sandboxes`)).json()).to.include({ code: 503 });
       other.exec('commit');
       other.close();

@@ -81,7 +81,7 @@ describe('the proxy', () => {
       expect(passing.lines().filter((line) => line.includes('  request  '))).to.deep.equal([
         `#1 GET ${list}  request  no credential: X-API-Key or Authorization: Bearer`,
         '#2 POST /v1/vms  request  The operation takes no body of this Content-Type',
-        '#3 POST /v1/vms  request  body: Value error, the body is not gzip, its Content-Encoding',
+        '#3 POST /v1/vms  request  body: Value error, the body is not gzip, as its Content-Encoding says',
         "#4 GET /v1/vms/%ff  request  The path can't be decoded",
       ]);
     });

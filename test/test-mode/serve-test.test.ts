@@ -143,7 +143,7 @@ describe('an answer that breaks the contract', () => {
     const listed = await app.http.get(listPath).set(apiKey(alice));
     expect([listed.status, listed.body.detail]).to.deep.equal([
       500,
-      'The answer breaks the contract of list_sandboxes_v1_sessions_sandboxes_get, status 200: ' +
+      'The response breaks the contract of list_sandboxes_v1_sessions_sandboxes_get, status 200: ' +
         'response.0.metadata must be object (#/components/schemas/VMSandboxInfo/properties/metadata)',
     ]);
     expect((await client.read(id)).body.detail).to.contain('(#/components/schemas/VM');

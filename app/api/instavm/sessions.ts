@@ -11,7 +11,7 @@ import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, admit, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { isValidatorError } from '../../contract/problems/problems.ts';
+import { isValidatorError } from '../../contract/problems/validator-error.ts';
 import type { Refine } from '../../error-handler.ts';
 import { HttpError } from '../../errors.ts';
 import { sendJson } from '../../http/json.ts';

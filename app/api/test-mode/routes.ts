@@ -4,7 +4,7 @@ import { isoTime, readTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { credentialReader, isPresented } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { operationOf } from '../../contract/problems/problems.ts';
+import { operationOf } from '../../contract/operation.ts';
 import { HttpError, type Problem, ValidationFailure, valueError } from '../../errors.ts';
 import { prune, sweep } from '../../jobs/tasks.ts';
 import { faultProblems } from './fault-problems.ts';

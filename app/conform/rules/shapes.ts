@@ -1,3 +1,4 @@
+import { parse as parseContentType } from 'content-type';
 import { readTime } from '../../../spec/time.ts';
 import { Failure, Skip } from '../failure.ts';
 import { equalJson } from '../generators/misreadings.ts';
@@ -30,7 +31,7 @@ export const shapes: Rule[] = [
     run: async ({ client, limits }) => {
       for (const limit of [limits.minimum, limits.minimum - 1]) {
         const exchange = await client.list({ limit: String(limit) });
-        if (!/^application\/json\s*(;|$)/i.test(exchange.contentType))
+        if (parseContentType(exchange.contentType, { parameters: false }).type !== 'application/json')
           throw new Failure(exchange, 'the content type application/json', exchange.contentType || 'none');
       }
     },

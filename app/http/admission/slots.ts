@@ -1,129 +1,102 @@
-import type { Socket } from 'node:net';
-import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import type { Context } from '../../context.ts';
+import type { Request, Response } from 'express';
+import type { Logger } from 'pino';
 import { HttpError } from '../../errors.ts';
 
-/** Bodies that may be on their way at a time: each may come to hold 1 MiB. */
+/** Bodies that may arrive at the same time. Each takes up to 1 MiB of memory. */
 const maxArriving = 128;
 
-/** Requests that may wait on one connection for the answer to the one before. */
-const maxWaiting = 100;
-
-/** Bytes of answers that may lie here because their clients don't read them. */
+/** Bytes of finished responses that may wait in memory for their clients to read them. */
 const maxUnreadBytes = 2 ** 27;
 
-/** All that are smaller come to no more than half of that. */
-const largeAnswer = 2 ** 16;
-
-/** What asks whether the server is well is answered however busy it is: or whoever asks would end a busy server. */
-export function isProbe({ path }: Pick<Request, 'path'>): boolean {
-  return path === '/health' || path === '/ready';
-}
+/** Shorter responses do not count: 1,024 of them, the default limit, take at most half of that. */
+const largeResponse = 2 ** 16;
 
 const released = Symbol('released');
 
-/** Has an answer count no longer as under way: a stream, which may go on for days and mostly does nothing. */
+/** Frees the slot of a response that goes on: an event stream may last for days and is idle most of the time. */
 export function releaseSlot(res: Response): void {
   res.emit(released);
 }
 
 /**
- * Returns the handler that bounds how many requests are under way, before memory suffers: it throws HttpError 503 with
- * `Retry-After` for one too many, 505 for what isn't HTTP/1, and 417 for an expectation that nobody meets. A client that
- * sends slowly or doesn't read takes no room from others: when it gets tight, the connection goes whose body has been on its way, or whose answer has lain
- * here, for the longest. Requests on one connection are taken up one after another, however many come at once.
+ * Bounds the requests that are handled at the same time, so that memory stays bounded. Slow clients do not
+ * take room from others: at a limit, the connection is closed whose body has been arriving longest, or
+ * whose response has waited longest to be read.
  */
-export function admission({ config, log }: Pick<Context, 'config' | 'log'>): RequestHandler {
-  const underWay = new Set<Response>();
-  const arriving = new Set<Request>();
+export class Slots {
+  readonly #limit: number;
+  readonly #log: Logger;
+  /** In the order in which they were taken. */
+  readonly #taken = new Set<Response>();
+  /** Requests whose body may still be arriving, the longest-arriving first. */
+  readonly #arriving = new Set<Request>();
+  // Listeners, called with the response as `this`. All requests share them, because closures for each request would
+  // cost more than the rest of this class.
+  readonly #release: (this: Response) => void;
+  readonly #boundUnread: (this: Response) => void;
 
-  /** One function for all: on every request another would cost more than all the rest of this. */
-  function release(this: Response) {
-    underWay.delete(this);
-    arriving.delete(this.req);
+  constructor(limit: number, log: Logger) {
+    const slots = this;
+    this.#limit = limit;
+    this.#log = log;
+    this.#release = function () {
+      slots.#free(this.req, this);
+    };
+    this.#boundUnread = function () {
+      if (this.writableLength >= largeResponse) slots.#cutUnread(this);
+    };
   }
-  const cut = (req: Request, reason: string) => {
-    log.warn({ id: req.id, reason }, 'connection cut');
-    arriving.delete(req);
-    if (req.res) underWay.delete(req.res);
+
+  /** Takes a slot until the response is closed or released. Throws HttpError 503 if none is free. */
+  take(req: Request, res: Response): void {
+    if (this.#isFull) this.#boundArriving(Math.max(this.#arriving.size - 1, 0));
+    if (this.#isFull) {
+      throw new HttpError(503, 'The server is handling too many requests: try again later', { 'Retry-After': '1' });
+    }
+    this.#taken.add(res);
+    if (mayHaveBody(req)) {
+      this.#arriving.add(req);
+      this.#boundArriving(maxArriving);
+    }
+    // The response is whole at 'prefinish'. Checking there keeps requests that came at once from piling up responses.
+    res.on('close', this.#release).on(released, this.#release).on('prefinish', this.#boundUnread);
+  }
+
+  /** Closes the request's connection and logs the reason. */
+  cut(req: Request, reason: string): void {
+    this.#log.warn({ id: req.id, reason }, 'connection cut');
+    this.#free(req, req.res);
     req.socket.destroy();
-  };
-  const boundArriving = (most: number) => {
-    for (const req of arriving) {
-      if (req.complete) arriving.delete(req);
-      else if (arriving.size > most) cut(req, 'its body is slow and others wait');
+  }
+
+  get #isFull(): boolean {
+    return this.#taken.size >= this.#limit;
+  }
+
+  #free(req: Request, res: Response | undefined): void {
+    this.#arriving.delete(req);
+    if (res) this.#taken.delete(res);
+  }
+
+  #boundArriving(most: number): void {
+    for (const req of this.#arriving) {
+      if (req.complete) this.#arriving.delete(req);
+      else if (this.#arriving.size > most) this.cut(req, 'its body is slow and others wait');
       else return;
     }
-  };
-  /** Called as soon as an answer is whole: many that are asked for at once are worked out one after another. */
-  function boundUnread(this: Response) {
-    if (this.writableLength < largeAnswer) return;
-    let unread = unreadBytes(underWay);
-    for (const res of underWay) {
+  }
+
+  #cutUnread(latest: Response): void {
+    let unread = 0;
+    for (const { writableLength } of this.#taken) unread += writableLength;
+    for (const res of this.#taken) {
       if (unread <= maxUnreadBytes) return;
-      if (res !== this && res.writableEnded) {
+      if (res !== latest && res.writableEnded) {
         unread -= res.writableLength;
-        cut(res.req, 'its answer is not read and others wait');
+        this.cut(res.req, 'its answer is not read and others wait');
       }
     }
   }
-
-  const admit: RequestHandler = (req, res, next) => {
-    // Node's parser lets 0.9 and 2.0 pass, which mean something else on the wire.
-    if (req.httpVersionMajor !== 1) throw new HttpError(505, undefined, { Connection: 'close' });
-    if (isUnmetExpectation(req)) throw new HttpError(417);
-    if (isProbe(req)) return next();
-    if (underWay.size >= config.maxConcurrent) boundArriving(Math.max(arriving.size - 1, 0));
-    if (underWay.size >= config.maxConcurrent) {
-      throw new HttpError(503, 'Too many requests are under way: try again later', { 'Retry-After': '1' });
-    }
-    underWay.add(res);
-    if (mayHaveBody(req)) {
-      arriving.add(req);
-      boundArriving(maxArriving);
-    }
-    res.on('close', release).on(released, release).on('prefinish', boundUnread);
-    next();
-  };
-
-  const waiting = new WeakMap<Socket, number>();
-  return (req, res, next) => {
-    // A response has its socket from the moment at which it is its turn to be sent.
-    if (res.socket) {
-      admit(req, res, next);
-      return;
-    }
-    const { socket } = req;
-    const count = (waiting.get(socket) ?? 0) + 1;
-    if (count > maxWaiting) {
-      cut(req, 'too many requests wait on one connection');
-      return;
-    }
-    waiting.set(socket, count);
-    res.once('socket', () => {
-      waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
-      // The next one only after others had their turn.
-      setImmediate(() => admitOrFail(req, res, next));
-    });
-  };
-  function admitOrFail(req: Request, res: Response, next: NextFunction) {
-    try {
-      admit(req, res, next);
-    } catch (error) {
-      next(error);
-    }
-  }
-}
-
-/** Returns whether the client expects something other than `100-continue`, which Node answers (RFC 9110, 10.1.1). */
-function isUnmetExpectation({ headers: { expect } }: Request): boolean {
-  return expect !== undefined && !/(^|\W)100-continue($|\W)/i.test(expect);
-}
-
-function unreadBytes(responses: Set<Response>): number {
-  let sum = 0;
-  for (const { writableLength } of responses) sum += writableLength;
-  return sum;
 }
 
 function mayHaveBody({ headers }: Request): boolean {

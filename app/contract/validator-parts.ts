@@ -1,0 +1,56 @@
+import type { Request, RequestHandler } from 'express';
+import { middleware as openApiValidator } from 'express-openapi-validator';
+import { type Contract, operationsOf, parametersOf, withoutReferences } from '../../spec/load.ts';
+import { dateTimeFormat } from '../../spec/time.ts';
+import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
+import { handlersNamed } from '../internals/validator-handlers.ts';
+import { datetimeFormat } from './pydantic/datetime.ts';
+
+/** The handlers of express-openapi-validator by purpose. Bodies are read between `security` and `request`. */
+export type ValidatorParts = Record<'route' | 'security' | 'request' | 'response', RequestHandler[]>;
+
+type Wanted = {
+  /** Resolves for a valid credential. Without it `security` is empty. */
+  authenticate?: (req: Request) => Promise<true>;
+  /** False leaves `response` empty. */
+  validateResponses?: boolean;
+};
+
+/** Configures express-openapi-validator for the contract, and returns its handlers. */
+export function validatorParts(
+  contract: Contract,
+  { authenticate, validateResponses = false }: Wanted,
+): ValidatorParts {
+  deferSpecCheck();
+  const handlers = openApiValidator({
+    apiSpec: forValidator(contract) as never,
+    validateApiSpec: false,
+    // The first failure is enough: ProblemList finds the others, up to its limit.
+    validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
+    validateResponses,
+    formats: { 'date-time': dateTimeFormat, 'pydantic-datetime': datetimeFormat },
+    validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
+    fileUploader: false,
+    // The redirect to the reference page, and the files of that page.
+    ignorePaths: /^\/(docs\/.*)?$/,
+  }) as RequestHandler[];
+  return {
+    route: handlersNamed(handlers, 'pathParamsMiddleware', 'metadataMiddleware'),
+    security: authenticate ? handlersNamed(handlers, 'securityMiddleware') : [],
+    request: handlersNamed(handlers, 'requestMiddleware'),
+    response: validateResponses ? handlersNamed(handlers, 'responseMiddleware') : [],
+  };
+}
+
+/**
+ * Returns a copy of the contract, because the validator changes its input. The copy accepts unescaped
+ * query values such as `{"a":1}`, as FastAPI does. It has no references: the validator would compile each
+ * of them separately at every start.
+ */
+function forValidator(contract: Contract): Contract {
+  const copy = withoutReferences(contract, contract) as Contract;
+  for (const { operation } of operationsOf(copy)) {
+    for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
+  }
+  return copy;
+}
