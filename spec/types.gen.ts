@@ -127,7 +127,7 @@ export interface paths {
         put?: never;
         /**
          * Kill a session's sandbox
-         * @description A sandbox that has already ended is answered 404.
+         * @description Returns 404 if the sandbox has already ended.
          */
         post: operations["kill"];
         delete?: never;
@@ -180,7 +180,7 @@ export interface paths {
         head?: never;
         /**
          * Update a sandbox
-         * @description Changes the fields that are given. `metadata` replaces all metadata. `vm_lifetime_seconds` starts again from now. A sandbox that has ended cannot be changed.
+         * @description Changes the fields that are given. `metadata` replaces all metadata. `vm_lifetime_seconds` counts from now. A sandbox that has ended cannot be changed.
          */
         patch: operations["update_vm"];
         trace?: never;
@@ -280,7 +280,7 @@ export interface paths {
          *
          *     The oldest are killed first, a few hundred in each transaction. If the request fails midway, the sandboxes killed so far stay killed, and the same request kills the rest. `dry_run` returns the ids without killing.
          *
-         *     Give `metadata`, `status` or `older_than_seconds`. To kill every sandbox, send `"all": true`. An unknown field is refused, because a misspelt condition would kill more than intended.
+         *     Give `metadata`, `status` or `older_than_seconds`. To kill every sandbox, send `"all": true` without them. An unknown field is refused, because a misspelt condition would kill more than intended.
          */
         post: operations["kill_sandboxes"];
         delete?: never;
@@ -392,7 +392,7 @@ export interface paths {
         };
         /**
          * List events
-         * @description Returns what was done to the caller's sandboxes, snapshots, keys and webhook endpoints, newest first by default. A change and its event are recorded in one transaction, so neither exists without the other.
+         * @description Returns the events of the caller's sandboxes, snapshots, credentials and webhook endpoints, newest first by default. A change and its event are recorded in one transaction, so neither exists without the other.
          */
         get: operations["list_events"];
         put?: never;
@@ -498,7 +498,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 15 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are answered 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are refused with 501.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -524,7 +524,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 300 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are answered 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are refused with 501.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -566,7 +566,7 @@ export interface paths {
         post?: never;
         /**
          * Kill a sandbox
-         * @description Kills a running or paused sandbox. A sandbox that has already ended is answered 404.
+         * @description Kills a running or paused sandbox. Returns 404 if the sandbox has already ended.
          */
         delete: operations["e2b_kill"];
         options?: never;
@@ -765,7 +765,7 @@ export interface paths {
         put?: never;
         /**
          * Take a snapshot
-         * @description Copies the metadata, template and size of a running sandbox into a record. Nothing else is copied, because no machine runs behind a sandbox yet. A snapshot with an existing name replaces the one of that name.
+         * @description Copies the metadata, template and size of a running sandbox into a record. Nothing else is copied, because no machine runs behind a sandbox yet. A new snapshot replaces an existing one of the same name.
          */
         post: operations["e2b_create_snapshot"];
         delete?: never;
@@ -865,7 +865,7 @@ export interface paths {
         put?: never;
         /**
          * Call a process method
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call is answered 501; a stream is answered 200 with the error in its last message.
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call returns 501. A stream returns 200 with the error in its last message.
          */
         post: operations["envd_process"];
         delete?: never;
@@ -885,7 +885,7 @@ export interface paths {
         put?: never;
         /**
          * Call a filesystem method
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call is answered 501; a stream is answered 200 with the error in its last message.
+         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call returns 501. A stream returns 200 with the error in its last message.
          */
         post: operations["envd_filesystem"];
         delete?: never;
@@ -947,7 +947,7 @@ export interface paths {
         };
         /**
          * Check health
-         * @description Answers 200 while the process responds. `/ready` reports whether it can serve requests.
+         * @description Returns 200 while the process responds. `/ready` reports whether it can serve requests.
          *
          *     With `E2b-Sandbox-Id` the response is about that sandbox, whoever owns it: 204 if it is running, else 502. E2B's clients use this to check a sandbox.
          */
@@ -970,7 +970,7 @@ export interface paths {
         };
         /**
          * Check readiness
-         * @description Answers 200 when the server can serve requests: the store responds, has the schema of this version, and the server is not about to stop. Otherwise it answers 503 with the reason.
+         * @description Returns 200 when the server can serve requests: the store responds, has the schema of this version, and the server is not about to stop. Otherwise returns 503 with the reason.
          */
         get: operations["get_ready"];
         put?: never;
@@ -1261,7 +1261,7 @@ export interface paths {
         put?: never;
         /**
          * Reset the server or a user
-         * @description Without a credential, restores the server's state at its start: the sandboxes of `--seed`, the first API key and the clock. Faults and recorded requests are deleted. With `--random-seed` the same ids are generated again. With a credential, deletes only that user's sandboxes, snapshots, events, webhooks, faults and recorded requests; users, keys and the clock stay as they are.
+         * @description Without a credential, restores the sandboxes of `--seed`, the first API key and the clock as they were when the server started, and deletes everything else. With `--random-seed` the same ids are generated again. With a credential, deletes only that user's sandboxes, snapshots, events, webhooks, faults and recorded requests; users, keys and the clock stay as they are.
          */
         post: operations["reset_test"];
         delete?: never;
@@ -1359,7 +1359,7 @@ export interface components {
              */
             dry_run: boolean;
             /**
-             * @description Whether to kill all sandboxes. It must be true if no other condition is given.
+             * @description Confirms that all sandboxes are to be killed. It must be true if no condition is given, and has no effect otherwise.
              * @default false
              */
             all: boolean;
@@ -1465,12 +1465,12 @@ export interface components {
              * @enum {integer|null}
              */
             vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
-            /** @description A JSON object of the caller, stored as PostgreSQL stores jsonb: numbers stay exact, and a duplicated key keeps its last value. NUL characters and lone surrogates are refused. */
+            /** @description Any JSON object. It is stored as PostgreSQL stores jsonb: numbers stay exact, and a duplicated key keeps its last value. NUL characters and lone surrogates are refused. */
             metadata?: Record<string, never> | null;
             env?: components["schemas"]["Environment"];
             /** @description The template to start from */
             snapshot_id?: string | null;
-            /** @description Whether the end of its lifetime pauses the sandbox instead of killing it */
+            /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends */
             auto_suspend?: boolean | null;
             auto_resume?: components["schemas"]["Nothing"];
             egress_policy?: unknown;
@@ -1485,7 +1485,7 @@ export interface components {
         } | null;
         /**
          * Nothing
-         * @description A value that requests nothing. Any other value is answered 501 with the reason in `x-not-offered`.
+         * @description A value that requests nothing. Any other value is refused with 501 and the reason in `x-not-offered`.
          * @enum {unknown}
          */
         Nothing: null | false | "" | never[] | Record<string, never>;
@@ -1505,7 +1505,7 @@ export interface components {
              * @enum {integer|null}
              */
             vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
-            /** @description A JSON object of the caller, stored as PostgreSQL stores jsonb: numbers stay exact, and a duplicated key keeps its last value. NUL characters and lone surrogates are refused. */
+            /** @description Any JSON object. It is stored as PostgreSQL stores jsonb: numbers stay exact, and a duplicated key keeps its last value. NUL characters and lone surrogates are refused. */
             metadata?: Record<string, never> | null;
             env?: components["schemas"]["Environment"];
         };
@@ -1540,7 +1540,7 @@ export interface components {
             vm_id: string | null;
             /** @description Whether the sandbox is active */
             vm_alive: boolean;
-            /** @description The duration of the current run; null if the sandbox is not active */
+            /** @description The duration of the current run in seconds; null if the sandbox is not active */
             uptime_seconds: number | null;
             /** @description 0 if the sandbox is not active; null if it never expires or the session does not exist */
             expires_in_seconds: number | null;
@@ -1555,14 +1555,14 @@ export interface components {
             vcpu_count: number;
             /** @description When the current or last run started */
             started_at: string;
-            /** @description The duration of that run so far, or in total if it has ended */
+            /** @description The duration of that run in seconds, up to now if it has not ended */
             run_seconds: number;
         };
         /** Kill */
         Kill: {
             /**
              * Format: uuid
-             * @description The id of the session. An id that is not a UUID is answered 400.
+             * @description The id of the session. An id that is not a UUID is refused with 400.
              */
             session_id: string;
         };
@@ -1604,7 +1604,7 @@ export interface components {
             /** @default 512 */
             memory_mb: number | null;
             /**
-             * @description `system` is answered 501, because InstaVM reserves it for its own snapshots
+             * @description `system` is refused with 501, because InstaVM reserves it for its own snapshots
              * @default user
              * @enum {string|null}
              */
@@ -1680,7 +1680,7 @@ export interface components {
             vm_lifetime_seconds?: number;
             /** @description Memory in MiB */
             memory_mb?: number;
-            /** @description Whether the end of its lifetime pauses the sandbox instead of killing it */
+            /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends */
             auto_suspend?: boolean | null;
             auto_resume?: components["schemas"]["Nothing"];
             vault_ids?: components["schemas"]["Nothing"];
@@ -1768,7 +1768,7 @@ export interface components {
              */
             timeout: number;
             /**
-             * @description Whether the end of its lifetime pauses the sandbox instead of killing it
+             * @description Whether to pause the sandbox, instead of killing it, when its lifetime ends
              * @default false
              */
             autoPause: boolean;
@@ -1804,7 +1804,7 @@ export interface components {
              */
             timeout: number;
             /**
-             * @description Whether the end of its lifetime pauses the sandbox instead of killing it
+             * @description Whether to pause the sandbox, instead of killing it, when its lifetime ends
              * @default false
              */
             autoPause: boolean;
@@ -1832,7 +1832,7 @@ export interface components {
         };
         /** ConnectSandbox */
         ConnectSandbox: {
-            /** @description Seconds from now for which the sandbox must run at least. A paused sandbox needs 1 or more. */
+            /** @description Minimum number of seconds, from now, that the sandbox keeps running. For a paused sandbox it must be 1 or more. */
             timeout: number;
             /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
             memory?: boolean;
@@ -1840,7 +1840,7 @@ export interface components {
         /** ConnectSandboxV2 */
         ConnectSandboxV2: {
             /**
-             * @description Seconds from now for which the sandbox must run at least. A paused sandbox needs 1 or more.
+             * @description Minimum number of seconds, from now, that the sandbox keeps running. For a paused sandbox it must be 1 or more.
              * @default 300
              */
             timeout: number;
@@ -1854,7 +1854,7 @@ export interface components {
              * @default 15
              */
             timeout: number;
-            /** @description Whether the end of its lifetime pauses the sandbox instead of killing it (default: as before) */
+            /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends (default: as before) */
             autoPause?: boolean;
             /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
             memory?: boolean;
@@ -1867,7 +1867,7 @@ export interface components {
         /** SandboxRefreshRequest */
         SandboxRefreshRequest: {
             /**
-             * @description Seconds from now for which the sandbox must run at least
+             * @description Minimum number of seconds, from now, that the sandbox keeps running
              * @default 15
              */
             duration: number;
@@ -2287,7 +2287,7 @@ export interface components {
             include_metadata: boolean;
             /**
              * Format: date-time
-             * @description When the first attempt failed since the last success; null if none has failed since
+             * @description When the first attempt after the last success failed; null if none has failed since
              */
             failing_since: string | null;
             /** Format: date-time */
@@ -2342,7 +2342,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description The caller exceeds the request rate that the server's operator allows. Wait the seconds in `Retry-After`, then retry. */
+        /** @description The caller exceeds the request rate that the server's operator allows. Retry after the seconds in `Retry-After`. */
         TooManyRequests: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2434,7 +2434,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The server cannot write: another process has locked the database for three seconds, the database is read-only, or its disk fails. Wait the seconds in `Retry-After`, then retry. */
+        /** @description The server cannot write: another process has locked the database for three seconds, the database is read-only, or its disk fails. Retry after the seconds in `Retry-After`. */
         E2BBusy: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2535,7 +2535,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The caller has no such resource. A resource of another user is answered the same way. */
+        /** @description The caller has no such resource. Another user's resource is reported as not found, too. */
         NotFound: {
             headers: {
                 [name: string]: unknown;
@@ -2571,7 +2571,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The server cannot serve the request: another process has locked the database for three seconds, the database is read-only, its disk fails, or too many passwords are being checked. Wait the seconds in `Retry-After`, then retry. */
+        /** @description The server cannot serve the request: another process has locked the database for three seconds, the database is read-only, its disk fails, or too many passwords are being checked. Retry after the seconds in `Retry-After`. */
         Busy: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2590,7 +2590,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Validation Error */
+        /** @description Validation Error. `detail` lists each problem; `loc` names the field or parameter to correct. */
         Unprocessable: {
             headers: {
                 [name: string]: unknown;
@@ -3568,7 +3568,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
-            /** @description Too many failed attempts. Wait the seconds in `Retry-After`, then retry. */
+            /** @description Too many failed attempts. Retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     "Retry-After": components["headers"]["Retry-After"];
