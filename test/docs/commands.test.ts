@@ -34,6 +34,13 @@ function commandsOf(program: Commander): Command[] {
   }));
 }
 
+/** Returns the code below a folder, as one text. */
+function sourceOf(folder: string): string {
+  const cwd = new URL(`../../${folder}/`, import.meta.url);
+  const files = globSync('**/*.ts', { cwd }).map((file) => readFileSync(new URL(file, cwd), 'utf8'));
+  return files.join('\n').replace(/\\\n/g, '').replace(/\s+/g, ' ');
+}
+
 describe('the commands that the pages name', () => {
   it('exist, with these flags', () => {
     const flagsOf = new Map(commandsOf(createProgram({} as Terminal)).map(({ name, flags }) => [name, flags]));
@@ -51,12 +58,19 @@ describe('the commands that the pages name', () => {
     expect(named.filter((name) => !variables.includes(name))).to.deep.equal([]);
   });
 
+  it('print the messages that OPERATING.md quotes in its troubleshooting', () => {
+    const [, table = ''] = readPage('OPERATING.md').split('## Troubleshooting');
+    const quoted = [...table.matchAll(/"([^"]+)"/g)].map(([, text = '']) => text);
+    expect(quoted).to.have.length.above(4);
+    const source = `${sourceOf('app')} ${sourceOf('db')}`.toLowerCase();
+    expect(quoted.filter((text) => !source.includes(text.toLowerCase()))).to.deep.equal([]);
+  });
+
   it('serve the metrics that OPERATING.md names', () => {
-    const folder = new URL('../../app/metrics/', import.meta.url);
-    const source = globSync('*.ts', { cwd: folder }).map((file) => readFileSync(new URL(file, folder), 'utf8'));
+    const source = sourceOf('app/metrics');
     const named = [...readPage('OPERATING.md').matchAll(/`sandpit_([a-z_]+)`/g)].map(([, name = '']) => name);
     expect(named).to.have.length.above(10);
-    expect(named.filter((name) => !source.join().includes(`${name}'`))).to.deep.equal([]);
+    expect(named.filter((name) => !source.includes(`${name}'`))).to.deep.equal([]);
   });
 
   it('print the rules of the suite as they are titled', () => {
