@@ -29,6 +29,12 @@ export function repeatRandomness(seed: number): void {
   sequence = { bytes: begin('bytes'), uuids: begin('uuids') };
 }
 
+/** Returns 20 random characters of `[a-z0-9]`: 103 random bits. */
+export function randomDigits(): string {
+  const digits = [...randomBytes(48)].filter((byte) => byte < 252).map((byte) => (byte % 36).toString(36));
+  return digits.length < 20 ? randomDigits() : digits.slice(0, 20).join('');
+}
+
 function next(cipher: Cipheriv, size: number): Buffer {
   return cipher.update(Buffer.alloc(size));
 }

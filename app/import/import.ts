@@ -1,8 +1,7 @@
 import type { User } from '../../db/accounts/users.ts';
+import { engineOf } from '../../db/engine.ts';
 import { type Origin, recordEvent } from '../../db/events/record.ts';
 import { SandboxInserter } from '../../db/sandboxes/insert.ts';
-import { disorderOf } from '../../db/sqlite/index/ordinals.ts';
-import { reorder } from '../../db/sqlite/index/reindex.ts';
 import type { Trx } from '../../db/store.ts';
 import type { Clock } from '../../spec/time.ts';
 import { type Line, linesOf } from './json-lines.ts';
@@ -51,7 +50,7 @@ export class SandboxImporter {
     for (const [name, { ownerId, count }] of this.#owners) {
       const event = { kind: 'vm.imported' as const, subject: name, sandboxId: null, details: { count } };
       await recordEvent(this.#trx, this.#clock(), { ...this.#origin, ownerId }, event);
-      if ((await disorderOf(this.#trx, ownerId)) > 0) await reorder(this.#trx, ownerId);
+      await engineOf(this.#trx).index.restoreOrder(this.#trx, ownerId);
     }
   }
 }

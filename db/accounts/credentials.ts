@@ -1,11 +1,11 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { isoTime, isoTimeOrNull } from '../../spec/time.ts';
+import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, type Origin, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { randomBytes } from '../random.ts';
-import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import type { Db, Trx } from '../store.ts';
 import type { User } from './users.ts';
 
@@ -65,7 +65,7 @@ export async function createApiKey(
       .values({ ...values, last_used_at: null, revoked_at: null })
       .execute();
   } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
+    if (!engineOf(trx).isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `an API key beginning ${prefixOf(key)} exists already`, { cause: error });
   }
   const details = {

@@ -1,7 +1,6 @@
+import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import { type Origin, recordEvent } from '../events/record.ts';
-import { isUniqueViolation } from '../sqlite/driver/failures.ts';
-import { removeAllPairs } from '../sqlite/index/reindex.ts';
 import type { Db, Trx } from '../store.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
 
@@ -33,7 +32,7 @@ export async function createUser(
     await record(trx, now, by, 'user.created', { id, name });
     return { id, name };
   } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
+    if (!engineOf(trx).isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `a user named ${name} exists already`, { cause: error });
   }
 }
@@ -98,7 +97,7 @@ export async function deleteUser(trx: Trx, name: string, { withSandboxes }: { wi
 
 /** Deletes all that a user has but their keys and tokens: sandboxes, snapshots, events and webhooks. */
 export async function deleteBelongings(trx: Trx, ownerId: number): Promise<void> {
-  await removeAllPairs(trx, ownerId);
+  await engineOf(trx).index.removeAll(trx, ownerId);
   for (const table of [...owned, 'events', 'webhook_endpoints'] as const)
     await trx.deleteFrom(table).where('owner_id', '=', ownerId).execute();
 }

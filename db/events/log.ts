@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type SelectQueryBuilder, sql } from 'kysely';
+import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import { query } from '../prepared.ts';
 import type { EventsTable, Tables } from '../schema.ts';
@@ -174,6 +175,6 @@ const selectCounts = query<{ place: number }, { kind: string; count: number; las
 const selectBounds = query<Record<string, never>, LogBounds>((db) =>
   sql<LogBounds>`
     select (select min(seq) from events) as first,
-      coalesce((select seq from sqlite_sequence where name = 'events'), 0) as last
+      ${engineOf(db).lastEventSeq} as last
   `.compile(db),
 );

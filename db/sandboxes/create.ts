@@ -4,13 +4,13 @@ import { type Actor, recordOfSandbox } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
-import { defaultSize, insertSandbox, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
+import { defaultSize, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
 import { getLiveSandbox, getSandbox, type Sandbox } from './read.ts';
 import { spawnFrom } from './snapshots.ts';
 
 export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
   lifetimeSeconds: number;
-  /** as the snapshot has it, or the default, unless given */
+  /** default: the snapshot's, else `defaultSize` */
   memoryMb?: number | null | undefined;
   vcpuCount?: number | null | undefined;
 };
@@ -26,7 +26,8 @@ export async function createSandbox(trx: Trx, now: number, by: Actor, request: S
   const id = newSandboxId();
   const size = (templateId !== null && (await spawnFrom(trx, now, ownerId, templateId))) || defaultSize;
   const endAt = now + lifetimeSeconds * 1000;
-  await insertSandbox(trx, {
+  const inserter = new SandboxInserter(trx);
+  await inserter.add({
     ...given,
     id,
     ownerId,
@@ -36,18 +37,20 @@ export async function createSandbox(trx: Trx, now: number, by: Actor, request: S
     endAt,
     status: 'active',
   });
+  await inserter.flush();
   const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt) };
   await recordOfSandbox(trx, now, by, id, { kind: 'vm.created', details });
   return getSandbox(trx, now, ownerId, id);
 }
 
-/** How much text one transaction of a fork copies, in UTF-16 units: all others wait for it. */
+/** The most text that one transaction of a fork copies, in UTF-16 units: other writes wait for it. */
 const maxCopiedLength = 2 ** 20;
 
 /**
- * Starts `count` sandboxes like the owner's running one as it is now, env and settings included, and returns them. What
- * is more than a mebibyte takes several transactions: when one fails, the copies made before it run.
- * Throws StoreError `not_found`, `ended`, or `conflict` when it is paused.
+ * Starts `count` copies of the owner's running sandbox, env and settings included, and returns them.
+ * Unlike other changes it opens its own transactions, because a large fork takes several: each copies
+ * a mebibyte at most. If one fails, the copies made before it keep running.
+ * Throws StoreError `not_found`, `ended`, or `conflict` if the sandbox is paused.
  */
 export async function forkSandbox(
   db: Db,
@@ -72,7 +75,7 @@ export async function forkSandbox(
   return made;
 }
 
-/** A sandbox that has just been started, as far as answers tell. */
+/** A sandbox that was just started; responses don't show its settings. */
 export type Started = Omit<Sandbox, 'settings'>;
 
 type Copied = Omit<NewSandbox, 'id' | 'startedAt' | 'endAt'>;

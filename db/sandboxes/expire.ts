@@ -1,5 +1,6 @@
-import { type Expression, type ExpressionBuilder, sql } from 'kysely';
+import { sql, type UpdateQueryBuilder } from 'kysely';
 import { isoTime, isoTimeOrNull } from '../../spec/time.ts';
+import { inList } from '../engine.ts';
 import { type Actor, recordOfSandbox, sweeper } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { Tables } from '../schema.ts';
@@ -11,61 +12,63 @@ type Ending = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'>;
 /** Ends sandboxes of one owner that have not ended. */
 export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Ending[]): Promise<void> {
   await settle(trx, now, sandboxes);
-  await kill(trx, { now, ids: JSON.stringify(sandboxes.map(({ id }) => id)) });
+  await kill(trx, { now, ids: sandboxes.map(({ id }) => id) });
   for (const { id, status, startedAt } of sandboxes) {
     const details = { from: status, to: 'killed', end_at: isoTime(Math.max(startedAt, now)) };
     await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details });
   }
 }
 
-const kill = query<{ now: number; ids: string }, unknown>((db, value) =>
+const kill = query<{ now: number; ids: string[] }, unknown>((db, value, list) =>
   db
     .updateTable('sandboxes')
-    // The clock may have gone back: nothing ends before it started.
+    // The clock may have been set back: no sandbox ends before its start.
     .set({ status: sql.lit('killed' as const), end_at: sql<number>`max(started_at, ${value('now')})` })
-    .where('id', 'in', sql<string>`(select value from json_each(${value('ids')}))`),
+    .where('id', 'in', list('ids')),
 );
 
-/** Marks at most `limit` sandboxes past their end as killed or paused. Returns how many. */
+/** Stores what became of at most `limit` sandboxes past their end: killed or paused. Returns how many there were. */
 export async function endDueSandboxes(trx: Trx, now: number, limit: number): Promise<number> {
-  const due = (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
-    eb
-      .selectFrom('sandboxes')
-      .select('position')
-      .where('status', '=', 'active')
-      .where('end_at', '<=', now)
-      .orderBy('end_at')
-      .limit(limit);
-  return markDue(trx, now, due);
-}
-
-/** Marks those of the sandboxes, as they were read, that are paused because their end came: what is done to them next must not hide that. */
-export async function settle(trx: Trx, now: number, sandboxes: Ending[]): Promise<void> {
-  const unsure = sandboxes.filter(({ status, onTimeout }) => status === 'paused' && onTimeout === 'pause');
-  if (unsure.length === 0) return;
-  const ids = sql<string>`(select value from json_each(${JSON.stringify(unsure.map(({ id }) => id))}))`;
-  await markDue(trx, now, (eb) =>
-    eb
-      .selectFrom('sandboxes')
-      .select('position')
-      .where('id', 'in', ids)
-      .where('status', '=', 'active')
-      .where('end_at', '<=', now),
+  return markEnded(trx, now, (rows) =>
+    rows.where('id', 'in', (eb) =>
+      eb
+        .selectFrom('sandboxes')
+        .select('id')
+        .where('status', '=', 'active')
+        .where('end_at', '<=', now)
+        .orderBy('end_at')
+        .limit(limit),
+    ),
   );
 }
 
-/** Marks a sandbox that runs as what its `on_timeout` makes of it, whether or not its end has come. */
-export async function expire(trx: Trx, now: number, id: string): Promise<void> {
-  await markDue(trx, now, (eb) => eb.selectFrom('sandboxes').select('position').where('id', '=', id));
+/**
+ * Stores the status of those of the sandboxes that read as paused because their end came. A later
+ * change would otherwise hide that they were paused, and the event would be missing.
+ */
+export async function settle(trx: Trx, now: number, sandboxes: Ending[]): Promise<void> {
+  const paused = sandboxes.filter(({ status, onTimeout }) => status === 'paused' && onTimeout === 'pause');
+  if (paused.length === 0) return;
+  const ids = inList(
+    trx,
+    paused.map(({ id }) => id),
+  );
+  await markEnded(trx, now, (rows) =>
+    rows.where('id', 'in', ids).where('status', '=', 'active').where('end_at', '<=', now),
+  );
 }
 
-type Positions = (eb: ExpressionBuilder<Tables, 'sandboxes'>) => Expression<{ position: number }>;
+/** Kills or pauses a running sandbox, as its `on_timeout` says, whether or not its end has come. */
+export async function expire(trx: Trx, now: number, id: string): Promise<void> {
+  await markEnded(trx, now, (rows) => rows.where('id', '=', id));
+}
 
-async function markDue(trx: Trx, now: number, due: Positions): Promise<number> {
-  const marked = await trx
-    .updateTable('sandboxes')
-    .set((eb) => ({ status: statusAfterTimeout(eb) }))
-    .where('position', 'in', due as never)
+type Update = UpdateQueryBuilder<Tables, 'sandboxes', 'sandboxes', { numUpdatedRows: bigint }>;
+
+/** Stores the status after the timeout, and records the event, of the active sandboxes that `where` selects. */
+async function markEnded(trx: Trx, now: number, where: (rows: Update) => Update): Promise<number> {
+  const update = trx.updateTable('sandboxes').set((eb) => ({ status: statusAfterTimeout(eb) }));
+  const marked = await where(update as unknown as Update)
     .returning(['id', 'owner_id', 'status', 'end_at'])
     .execute();
   marked.sort((a, b) => Number(a.end_at) - Number(b.end_at));

@@ -1,14 +1,13 @@
 import type { Insertable } from 'kysely';
+import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { JsonObject } from '../json/json.ts';
+import { memoizeLast } from '../memoize.ts';
 import { metadataText, settingsText } from '../metadata.ts';
+import type { IndexBatch } from '../metadata-index.ts';
 import { query } from '../prepared.ts';
-import { randomBytes } from '../random.ts';
+import { randomDigits } from '../random.ts';
 import type { OnTimeout, SandboxStatus, Tables } from '../schema.ts';
-import { isUniqueViolation } from '../sqlite/driver/failures.ts';
-import { OrdinalCounters } from '../sqlite/index/ordinals.ts';
-import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
-import { positionOf } from '../sqlite/index/positions.ts';
 import type { Trx } from '../store.ts';
 
 export type NewSandbox = {
@@ -22,79 +21,63 @@ export type NewSandbox = {
   startedAt: number;
   endAt: number | null;
   status: SandboxStatus;
-  /** `kill` unless given */
+  /** default: `kill` */
   onTimeout?: OnTimeout | undefined;
-  /** null unless given: this is its first run */
+  /** default: null, for a first run */
   firstStartedAt?: number | null | undefined;
-  /** what a client wants kept and no rule reads */
+  /** what a client stores with the sandbox and no rule reads */
   settings?: JsonObject | null | undefined;
 };
 
-/** The size of a sandbox that nobody gave one; the contract names the same. */
+/** The size of a sandbox when the request and the snapshot name none. The contract names the same. */
 export const defaultSize = { memoryMb: 512, vcpuCount: 2 };
 
-/** Returns a new id: `i` and 20 of `[a-z0-9]`; E2B's clients take no other alphabet. */
+/** Returns a new id: `i` and 20 of `[a-z0-9]`. E2B's clients accept no other alphabet. */
 export function newSandboxId(): string {
   return `i${randomDigits()}`;
 }
 
-/** Returns 20 of `[a-z0-9]`, 103 random bits. */
-export function randomDigits(): string {
-  const digits = [...randomBytes(48)].filter((byte) => byte < 252).map((byte) => (byte % 36).toString(36));
-  return digits.length < 20 ? randomDigits() : digits.slice(0, 20).join('');
-}
-
-/** Adds one sandbox. Throws as `SandboxInserter.add` does. */
-export async function insertSandbox(trx: Trx, sandbox: NewSandbox): Promise<void> {
-  const inserter = new SandboxInserter(trx);
-  await inserter.add(sandbox);
-  await inserter.flush();
-}
-
-/** Adds many sandboxes. What was added is findable after the next `flush`; nothing may be written to them before. */
+/** Inserts sandboxes. Searches find them after the next `flush`; until then nothing else may change them. */
 export class SandboxInserter {
   readonly #trx: Trx;
-  readonly #ordinals: OrdinalCounters;
-  readonly #pairs = new PairCollector();
+  readonly #index: IndexBatch;
   readonly #texts = {
-    metadata: rememberingLast(metadataText),
-    settings: rememberingLast(settingsText),
-    env: rememberingLast((env: object) => JSON.stringify(env)),
+    metadata: memoizeLast(metadataText),
+    settings: memoizeLast(settingsText),
+    env: memoizeLast((env: object) => JSON.stringify(env)),
   };
-  readonly #pairsOf = rememberingLast(indexedPairs);
 
   constructor(trx: Trx) {
     this.#trx = trx;
-    this.#ordinals = new OrdinalCounters(trx);
+    this.#index = engineOf(trx).index.batch(trx);
   }
 
   /**
-   * Those of one owner are best given in the order they started.
-   * Throws StoreError `conflict` when the id is taken, JsonError when the metadata is too large.
+   * Inserts a sandbox. Faster when an owner's sandboxes are added in the order they started.
+   * Throws StoreError `conflict` when the id is taken, `invalid` when the settings are too large,
+   * JsonError when the metadata is. After an error, roll the transaction back.
    */
   async add(sandbox: NewSandbox): Promise<void> {
-    const { ownerId, metadata, startedAt } = sandbox;
-    const ordinal = await this.#ordinals.claim(ownerId, startedAt);
-    await insertRow(this.#trx, this.#rowOf(sandbox, positionOf(ownerId, ordinal))).catch((error) => {
-      if (!isUniqueViolation(error)) throw error;
+    // Before the index, so that a text that is too large costs nothing more.
+    const row = this.#rowOf(sandbox);
+    const position = await this.#index.add(sandbox);
+    await insertRow(this.#trx, { ...row, position }).catch((error) => {
+      if (!engineOf(this.#trx).isUniqueViolation(error)) throw error;
       throw new StoreError('conflict', `a sandbox ${sandbox.id} exists already`, { cause: error });
     });
-    this.#pairs.add(ownerId, ordinal, this.#pairsOf(metadata));
   }
 
-  /** How many entries of the index wait for `flush`. */
+  /** The number of index entries that `flush` will write. */
   get pending(): number {
-    return this.#pairs.size;
+    return this.#index.pending;
   }
 
   async flush(): Promise<void> {
-    await this.#ordinals.save();
-    await this.#pairs.save(this.#trx);
+    await this.#index.flush();
   }
 
-  #rowOf(sandbox: NewSandbox, position: number): Row {
+  #rowOf(sandbox: NewSandbox): Omit<Row, 'position'> {
     return {
-      position,
       id: sandbox.id,
       owner_id: sandbox.ownerId,
       template_id: sandbox.templateId,
@@ -113,15 +96,6 @@ export class SandboxInserter {
 }
 
 type Row = Required<Insertable<Tables['sandboxes']>>;
-
-/** Returns `make`, but called again with the same object it returns what it has returned: copies share their texts. */
-function rememberingLast<A extends object, R>(make: (value: A) => R): (value: A) => R {
-  let last: { value: A; result: R } | undefined;
-  return (value) => {
-    if (last?.value !== value) last = { value, result: make(value) };
-    return last.result;
-  };
-}
 
 const insertRow = query<Row, unknown>((db, value) =>
   db.insertInto('sandboxes').values({

@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import type { Clock } from '../../spec/time.ts';
 import type { Actor } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
@@ -12,14 +11,14 @@ import { type Cursor, everything, listPage, type SandboxQuery } from './pages.ts
 import { type Sandbox, statusAt } from './read.ts';
 import { metadataOf, smallMetadata, type Unread } from './texts.ts';
 
-/** Which sandboxes to end: those that have not ended and match all of it. */
+/** Selects sandboxes that have not ended and meet every condition. */
 export type KillCriteria = {
-  /** what their metadata contains */
+  /** their metadata contains this */
   metadata: JsonObject;
   statuses: Exclude<SandboxStatus, 'killed'>[];
-  /** since their current run began */
+  /** counted from the start of their current run; null: any age */
   olderThanSeconds: number | null;
-  /** the oldest; null: all */
+  /** ends only the oldest ones; null: all */
   limit: number | null;
 };
 
@@ -28,13 +27,14 @@ export type Matches = { sandboxes: Match[]; hasMore: boolean };
 
 const pageSize = 1000;
 
-/** What one transaction ends at most; a sandbox whose metadata has to be read by itself counts as `largeWeight`. */
+/** The most that one transaction ends. A sandbox whose metadata must be read separately counts as `largeWeight`. */
 const maxWeight = 256;
 const largeWeight = 32;
 
 /**
- * Ends the owner's sandboxes that match, a few in each transaction so that others get their turn, or all in the one
- * that it is given. Returns those that it ended as they were, oldest first, and whether the limit left out more.
+ * Ends the owner's sandboxes that match. Returns them as they were before, oldest first, and whether
+ * more match than the limit allows. Unlike other changes it opens its own transactions, each ending a
+ * few sandboxes, so that other requests run in between; given a transaction, it uses that one.
  */
 export async function killMatching(
   db: Db,
@@ -52,7 +52,7 @@ export async function killMatching(
   return { sandboxes: killed, hasMore };
 }
 
-/** Returns what `killMatching` would end. */
+/** Returns the sandboxes that `killMatching` would end. */
 export async function findMatching(
   db: Db,
   now: number,
@@ -108,11 +108,11 @@ function* batchesOf(weighed: Weighed[]): Generator<string[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** Ends those of the sandboxes that still match: others may have changed them since they were found. */
+/** Ends those of the sandboxes that still match: other requests may have changed them since they were found. */
 async function killFound(trx: Trx, now: number, by: Actor, criteria: KillCriteria, ids: string[]): Promise<Match[]> {
   const { filter, statuses, until } = queryOf(now, criteria);
-  const values = { now, statuses: JSON.stringify(statuses), until: until ?? now, ids: JSON.stringify(ids) };
-  const found = new Map((await selectStill(trx, { ...values, ownerId: by.ownerId })).map((row) => [row.id, row]));
+  const still = await selectStill(trx, { now, ownerId: by.ownerId, statuses, ids });
+  const found = new Map(still.map((row) => [row.id, row]));
   const matching: Match[] = [];
   for (const id of ids) {
     const row = found.get(id);
@@ -124,9 +124,9 @@ async function killFound(trx: Trx, now: number, by: Actor, criteria: KillCriteri
   return matching;
 }
 
-type StillValues = { now: number; ownerId: number; statuses: string; ids: string };
+type StillValues = { now: number; ownerId: number; statuses: SandboxStatus[]; ids: string[] };
 
-const selectStill = query<StillValues, Match & Unread>((db, value) =>
+const selectStill = query<StillValues, Match & Unread>((db, value, list) =>
   db
     .selectFrom('sandboxes')
     .select((eb) => [
@@ -136,9 +136,7 @@ const selectStill = query<StillValues, Match & Unread>((db, value) =>
       'on_timeout as onTimeout',
     ])
     .select(smallMetadata)
-    .where('id', 'in', sql<string>`(select value from json_each(${value('ids')}))`)
+    .where('id', 'in', list('ids'))
     .where('owner_id', '=', value('ownerId'))
-    .where((eb) =>
-      eb(statusAt(eb, value('now')), 'in', sql<SandboxStatus>`(select value from json_each(${value('statuses')}))`),
-    ),
+    .where((eb) => eb(statusAt(eb, value('now')), 'in', list('statuses'))),
 );

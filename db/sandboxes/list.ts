@@ -1,7 +1,6 @@
-import { sql } from 'kysely';
+import { engineOf } from '../engine.ts';
 import type { Filter } from '../metadata.ts';
 import { query } from '../prepared.ts';
-import { search } from '../sqlite/index/search.ts';
 import type { Db } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { type ListedSandbox, listedColumns } from './read.ts';
@@ -19,9 +18,9 @@ export async function listSandboxes(
   turns = new Turns(),
 ): Promise<ListedRow[]> {
   if (filter.pairs.length === 0) return selectNewest(db, { now, ownerId, limit });
-  const wanted = { ownerId, filter, limit, order: 'desc' as const, since: null, until: null, living: null, turns };
-  return search<ListedRow>(db, wanted, {
-    select: (snapshot, positions) => selectAt(snapshot, { now, positions: JSON.stringify(positions) }),
+  const search = { ownerId, filter, limit, order: 'desc' as const, since: null, until: null, living: null, turns };
+  return engineOf(db).index.newest<ListedRow>(db, search, {
+    select: (trx, positions) => selectAt(trx, { now, positions }),
     metadata: metadataOf,
   });
 }
@@ -37,10 +36,10 @@ const selectNewest = query<{ now: number; ownerId: number; limit: number }, List
     .limit(value('limit')),
 );
 
-const selectAt = query<{ now: number; positions: string }, ListedRow>((db, value) =>
+const selectAt = query<{ now: number; positions: number[] }, ListedRow>((db, value, list) =>
   db
     .selectFrom('sandboxes')
     .select(listedColumns(value('now')))
     .select(['position', smallMetadata])
-    .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`),
+    .where('position', 'in', list('positions')),
 );

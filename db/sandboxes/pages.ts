@@ -1,35 +1,32 @@
-import { type RawBuilder, sql } from 'kysely';
+import { engineOf } from '../engine.ts';
 import { type Filter, noFilter } from '../metadata.ts';
-import { query } from '../prepared.ts';
+import type { Reader, Search } from '../metadata-index.ts';
 import type { SandboxStatus } from '../schema.ts';
-import type { Order } from '../sqlite/index/chunks.ts';
-import { countActive } from '../sqlite/index/living.ts';
-import { countMatches, inOrder, type Reader, type Search, search } from '../sqlite/index/search.ts';
 import { type Db, inSnapshot } from '../store.ts';
 import { Turns } from '../turns.ts';
-import { furtherColumns, listedColumns, type Sandbox, statusAt } from './read.ts';
-import { metadataOf, smallMetadata, smallSettings, type Unread } from './texts.ts';
+import { inOrder, type Order } from './order.ts';
+import { type Conditions, type ListedSandboxRow, selectAt, selectLivingSteps, selectSteps } from './page-rows.ts';
+import { metadataOf } from './texts.ts';
 
-/** Where a page ended: the next one begins with what comes after. */
+/** The last sandbox of a page: the next page starts after it. */
 export type Cursor = { startedAt: number; id: string };
 
-/** What to list of an owner's sandboxes. Those that have ended are many: without them it is faster. */
+/** Selects and sorts an owner's sandboxes. Leaving out ended sandboxes, which are many, is faster. */
 export type SandboxQuery = {
-  /** all of them, or some without `killed` */
+  /** all of them, or any without `killed` */
   statuses: SandboxStatus[];
   filter: Filter;
-  /** When their current run began, in milliseconds since 1970, both included. */
+  /** bounds on the start of the current run, in milliseconds since 1970, both included */
   since: number | null;
   until: number | null;
-  /** with or without a tag behind a colon */
+  /** matches with or without a tag after a colon */
   templateId: string | null;
-  /** newest first, ties by id; or the exact reverse */
   order: Order;
   after: Cursor | null;
   limit: number;
 };
 
-/** What a query asks for unless it says otherwise. */
+/** The default of each member of a query. */
 export const everything: SandboxQuery = {
   statuses: ['active', 'paused', 'killed'],
   filter: noFilter,
@@ -41,14 +38,9 @@ export const everything: SandboxQuery = {
   limit: 1000,
 };
 
-export type Listed = Omit<Sandbox, 'metadata'> & Unread & { position: number };
+export type Page = { sandboxes: ListedSandboxRow[]; hasMore: boolean };
 
-export type Page = { sandboxes: Listed[]; hasMore: boolean };
-
-/** The name of the template of a sandbox that was started from none. */
-export const noTemplate = 'default';
-
-/** How many entries of an index are passed over in one step. */
+/** The most index entries that one step passes over. */
 const maxStep = 1024;
 
 /** Returns a page of an owner's sandboxes. */
@@ -62,12 +54,12 @@ export async function listPage(
   const more = { ...wanted, limit: wanted.limit + 1 };
   const found =
     wanted.filter.pairs.length > 0
-      ? await search(db, searchOf(ownerId, now, more, turns), readerOf(now, more))
+      ? await engineOf(db).index.newest(db, searchOf(ownerId, now, more, turns), readerOf(now, more))
       : await walk(db, now, ownerId, more, turns);
   return { sandboxes: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
 }
 
-/** Returns how many of the sandboxes that a query is for run, whatever the page. */
+/** Returns how many of the sandboxes that a query selects, on any page, are running. */
 export async function countRunning(
   db: Db,
   now: number,
@@ -75,13 +67,13 @@ export async function countRunning(
   wanted: SandboxQuery,
   turns = new Turns(),
 ): Promise<number> {
+  const { index } = engineOf(db);
   const running: SandboxQuery = { ...wanted, statuses: ['active'], after: null };
   const isByStatus = wanted.since === null && wanted.until === null && wanted.templateId === null;
   if (wanted.filter.pairs.length > 0) {
-    const reader = readerOf(now, running);
-    return countMatches(db, searchOf(ownerId, now, running, turns), isByStatus, reader);
+    return index.count(db, searchOf(ownerId, now, running, turns), isByStatus, readerOf(now, running));
   }
-  if (isByStatus) return countActive(db, ownerId, now, turns);
+  if (isByStatus) return index.countActive(db, ownerId, now, turns);
   let count = 0;
   await inSteps(db, { now, ownerId, wanted: running, size: maxStep, turns }, async (_trx, positions) => {
     count += positions.length;
@@ -90,9 +82,15 @@ export async function countRunning(
   return count;
 }
 
-async function walk(db: Db, now: number, ownerId: number, wanted: SandboxQuery, turns: Turns): Promise<Listed[]> {
+async function walk(
+  db: Db,
+  now: number,
+  ownerId: number,
+  wanted: SandboxQuery,
+  turns: Turns,
+): Promise<ListedSandboxRow[]> {
   const { select } = readerOf(now, wanted);
-  const found: Listed[] = [];
+  const found: ListedSandboxRow[] = [];
   await inSteps(db, { now, ownerId, wanted, size: wanted.limit, turns }, async (trx, positions) => {
     const rows = await select(trx, positions.slice(0, wanted.limit - found.length));
     found.push(...rows.sort(inOrder(wanted.order)));
@@ -104,16 +102,17 @@ async function walk(db: Db, now: number, ownerId: number, wanted: SandboxQuery, 
 type Walk = { now: number; ownerId: number; wanted: SandboxQuery; size: number; turns: Turns };
 
 /**
- * Calls `take` with the positions of those that are wanted, in order, a few and then more at a time, until it returns
- * false. Each call is in the transaction that found them: nothing has moved yet.
+ * Passes over the owner's sandboxes in order, in steps that grow, and calls `take` with the positions
+ * of those that match until it returns false. Each call runs on the snapshot in which they were found,
+ * so none of them has moved.
  */
 async function inSteps(
   db: Db,
   { now, ownerId, wanted, size: first, turns }: Walk,
   take: (trx: Db, positions: number[]) => Promise<boolean>,
 ): Promise<void> {
-  const select = wanted.statuses.includes('killed') ? selectAny : selectLiving;
-  const values = { ownerId, now, ...valuesOf(wanted), size: first };
+  const select = wanted.statuses.includes('killed') ? selectSteps : selectLivingSteps;
+  const values = { ownerId, now, ...conditionsOf(wanted), size: first };
   for (;;) {
     const isMore = await inSnapshot(db, async (trx) => {
       const rows = await select[wanted.order](trx, values);
@@ -139,15 +138,15 @@ function searchOf(ownerId: number, now: number, wanted: SandboxQuery, turns: Tur
   return { ownerId, filter, order, limit, since, until, living, turns };
 }
 
-function readerOf(now: number, wanted: SandboxQuery): Reader<Listed> {
-  const values = { now, ...valuesOf(wanted) };
+function readerOf(now: number, wanted: SandboxQuery): Reader<ListedSandboxRow> {
+  const conditions = { now, ...conditionsOf(wanted) };
   return {
-    select: (db, positions) => selectAt[wanted.order](db, { ...values, positions: JSON.stringify(positions) }),
+    select: (db, positions) => selectAt[wanted.order](db, { ...conditions, positions }),
     metadata: metadataOf,
   };
 }
 
-/** Returns when those started that come behind the cursor, too. */
+/** Returns the bounds on the start, narrowed to what comes after the cursor. */
 function boundsOf({ since, until, order, after }: SandboxQuery): Pick<SandboxQuery, 'since' | 'until'> {
   if (!after) return { since, until };
   const { startedAt } = after;
@@ -156,90 +155,18 @@ function boundsOf({ since, until, order, after }: SandboxQuery): Pick<SandboxQue
     : { since: Math.max(startedAt, since ?? startedAt), until };
 }
 
-type Values = {
-  statuses: string;
-  since: number;
-  until: number;
-  cursorAt: number | null;
-  cursorId: string;
-  templateId: string | null;
-};
-
-/** The furthest times that there are (ECMA-262, 21.4.1.1). */
+/** The largest time value (ECMA-262, 21.4.1.1). */
 const lastTime = 8.64e15;
 
-function valuesOf(wanted: SandboxQuery): Values {
+function conditionsOf(wanted: SandboxQuery): Conditions {
   const { since, until } = boundsOf(wanted);
   const { statuses, after, templateId } = wanted;
   return {
-    statuses: JSON.stringify(statuses),
+    statuses,
     since: since ?? -lastTime,
     until: until ?? lastTime,
     cursorAt: after?.startedAt ?? null,
     cursorId: after?.id ?? '',
     templateId,
   };
-}
-
-type Value = <Name extends keyof Values & string>(name: Name) => Values[Name];
-
-const hasStatus = (value: Value, status: RawBuilder<SandboxStatus>) =>
-  sql<number>`${status} in (select value from json_each(${value('statuses')}))`;
-
-const hasTemplate = (value: Value) => sql<number>`(
-  ${value('templateId')} is null
-  or substr(coalesce(template_id, ${sql.lit(noTemplate)}) || ':', 1, length(${value('templateId')}) + 1) = ${value('templateId')} || ':'
-)`;
-
-/** With the bounds on the start this is a range of the index: what lies before a cursor costs nothing. */
-const isBehindCursor = (value: Value, order: Order) =>
-  sql<boolean>`(started_at is not ${value('cursorAt')} or id ${sql.raw(order === 'desc' ? '>' : '<')} ${value('cursorId')})`;
-
-type StepValues = Values & { ownerId: number; now: number; size: number };
-type Step = { position: number; startedAt: number; id: string; matches: number };
-
-const selectLiving = { desc: stepsOf('desc', true), asc: stepsOf('asc', true) };
-const selectAny = { desc: stepsOf('desc', false), asc: stepsOf('asc', false) };
-
-/** The next entries of an index, and which of them are wanted. The index of living ones holds all that this asks for. */
-function stepsOf(order: Order, isLiving: boolean) {
-  return query<StepValues, Step>((db, value) =>
-    db
-      .selectFrom('sandboxes')
-      .select((eb) => [
-        'position',
-        'started_at as startedAt',
-        'id',
-        sql<number>`(${hasStatus(value, statusAt(eb, value('now')) as never)} and ${hasTemplate(value)})`.as('matches'),
-      ])
-      .where('owner_id', '=', value('ownerId'))
-      .$if(isLiving, (rows) => rows.where('status', '<>', sql.lit('killed' as const)))
-      .where('started_at', '>=', value('since'))
-      .where('started_at', '<=', value('until'))
-      .where(isBehindCursor(value, order))
-      .orderBy('started_at', order)
-      .orderBy('id', order === 'desc' ? 'asc' : 'desc')
-      .limit(value('size')),
-  );
-}
-
-type AtValues = Values & { now: number; positions: string };
-
-const selectAt = { desc: rowsAt('desc'), asc: rowsAt('asc') };
-
-function rowsAt(order: Order) {
-  return query<AtValues, Listed>(
-    (db, value) =>
-      db
-        .selectFrom('sandboxes')
-        .select(listedColumns(value('now')))
-        .select(furtherColumns)
-        .select(['position', smallMetadata, smallSettings])
-        .where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`)
-        // The positions are an owner's. With the plus no other index than the rows' own is considered.
-        .where((eb) => sql<boolean>`${hasStatus(value, statusAt(eb, value('now')) as never)}`)
-        .where(sql<boolean>`+started_at between ${value('since')} and ${value('until')}`)
-        .where(isBehindCursor(value, order))
-        .where(sql<boolean>`${hasTemplate(value)}`) as never,
-  );
 }

@@ -1,28 +1,24 @@
 import { type RawBuilder, sql } from 'kysely';
 import { isoTimeOrNull } from '../../spec/time.ts';
+import { engineOf } from '../engine.ts';
 import { recordOfSandbox, sweeper } from '../events/record.ts';
-import { type JsonObject, parseJson } from '../json/json.ts';
+import type { Indexed } from '../metadata-index.ts';
 import { query } from '../prepared.ts';
-import { indexedPairs, PairCollector } from '../sqlite/index/pairs.ts';
-import { ordinalOf } from '../sqlite/index/positions.ts';
 import type { Trx } from '../store.ts';
 
-/** How much metadata is taken apart in one step: other writes wait for it. */
+/** The most metadata that one step removes from the index, in UTF-16 units: other writes wait for it. */
 const maxCharacters = 2 ** 18;
 
 /**
- * Deletes at most `limit` sandboxes that ended before this time, those that ended first, with what the index has of
- * them. Where no end is known their start counts. Returns how many; fewer than the limit need not be all.
+ * Deletes at most `limit` sandboxes that ended before a time, the earliest first, with their index
+ * entries. A sandbox whose end is unknown counts by its start. Returns how many it deleted; fewer
+ * than the limit does not mean that none are left.
  */
 export async function deleteEnded(trx: Trx, now: number, before: number, limit: number): Promise<number> {
   const rows = upTo(maxCharacters, await selectEnded(trx, { before, limit }));
   if (rows.length === 0) return 0;
-  const pairs = new PairCollector();
-  for (const { position, ownerId, metadata } of rows) {
-    pairs.add(ownerId, ordinalOf(position), indexedPairs(parseJson(metadata) as JsonObject));
-  }
-  await pairs.remove(trx);
-  await deleteAt(trx, { positions: JSON.stringify(rows.map(({ position }) => position)) });
+  await engineOf(trx).index.remove(trx, rows);
+  await deleteRows(trx, { ids: rows.map(({ id }) => id) });
   for (const { id, ownerId, endAt } of rows) {
     const event = { kind: 'vm.deleted' as const, details: { from: 'killed', end_at: isoTimeOrNull(endAt) } };
     await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, event);
@@ -30,8 +26,9 @@ export async function deleteEnded(trx: Trx, now: number, before: number, limit: 
   return rows.length;
 }
 
-type Ended = { position: number; id: string; endAt: number | null; ownerId: number; metadata: string };
+type Ended = Indexed & { id: string; endAt: number | null };
 
+/** Returns the first rows whose metadata fits in together, at least one. */
 function upTo(characters: number, rows: Ended[]): Ended[] {
   let sum = 0;
   return rows.filter(({ metadata }, index) => {
@@ -52,6 +49,6 @@ const selectEnded = query<{ before: number; limit: number }, Ended>((db, value) 
     .limit(value('limit')),
 );
 
-const deleteAt = query<{ positions: string }, unknown>((db, value) =>
-  db.deleteFrom('sandboxes').where('position', 'in', sql<number>`(select value from json_each(${value('positions')}))`),
+const deleteRows = query<{ ids: string[] }, unknown>((db, _value, list) =>
+  db.deleteFrom('sandboxes').where('id', 'in', list('ids')),
 );

@@ -28,7 +28,10 @@ export type Sandbox = ListedSandbox & {
   settings: string | null;
 };
 
-/** Returns the owner's sandbox. Throws StoreError `not_found`, also when it is somebody else's. */
+/** The template name of a sandbox that was started from no template. */
+export const noTemplate = 'default';
+
+/** Returns the owner's sandbox. Throws StoreError `not_found`, also when another user owns it. */
 export async function getSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
   const sandbox = await findSandbox(db, now, ownerId, id);
   if (!sandbox) throw new StoreError('not_found', 'Sandbox not found');

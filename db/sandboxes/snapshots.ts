@@ -1,12 +1,12 @@
 import { type Selectable, sql } from 'kysely';
+import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
 import { query } from '../prepared.ts';
+import { randomDigits } from '../random.ts';
 import type { SnapshotsTable } from '../schema.ts';
-import { isUniqueViolation } from '../sqlite/driver/failures.ts';
 import type { Db, Trx } from '../store.ts';
-import { randomDigits } from './insert.ts';
 import type { Cursor } from './pages.ts';
 import { getLiveSandbox, requireRunning } from './read.ts';
 import { smallText, type Unread } from './texts.ts';
@@ -194,7 +194,7 @@ async function insertSnapshot(
     await record(trx, now, by, 'snapshot.created', snapshot);
     return snapshot;
   } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
+    if (!engineOf(trx).isUniqueViolation(error)) throw error;
     throw new StoreError('conflict', `a snapshot named ${name} exists already`, { cause: error });
   }
 }

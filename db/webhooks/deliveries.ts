@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely';
 import { StoreError } from '../errors.ts';
 import { query } from '../prepared.ts';
-import { randomDigits } from '../sandboxes/insert.ts';
+import { randomDigits } from '../random.ts';
 import type { DeliveryStatus, WebhookDeliveriesTable } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 import { getEnabledEndpoint, listEndpoints } from './endpoints.ts';

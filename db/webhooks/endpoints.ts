@@ -3,7 +3,7 @@ import { type Clock, isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, dispatcher, recordEvent } from '../events/record.ts';
-import { randomDigits } from '../sandboxes/insert.ts';
+import { randomDigits } from '../random.ts';
 import type { WebhookEndpointsTable } from '../schema.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';

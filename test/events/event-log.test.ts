@@ -6,18 +6,12 @@ import { prune, sweep } from '../../app/jobs/tasks.ts';
 import { EventFeed } from '../../db/events/feed.ts';
 import { eventKinds } from '../../db/events/kinds.ts';
 import { allEvents, deleteOldEvents, type Event, listEvents } from '../../db/events/log.ts';
-import {
-  connectSandbox,
-  endSandbox,
-  extendSandbox,
-  pauseSandbox,
-  resumeSandbox,
-  updateSandbox,
-} from '../../db/sandboxes/change.ts';
+import { endSandbox, extendSandbox, updateSandbox } from '../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../db/sandboxes/create.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
 import { killMatching } from '../../db/sandboxes/kill.ts';
 import { deleteEnded } from '../../db/sandboxes/prune.ts';
+import { connectSandbox, pauseSandbox, resumeSandbox } from '../../db/sandboxes/runs.ts';
 import { openStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
 import { disableEndpoint } from '../../db/webhooks/endpoints.ts';

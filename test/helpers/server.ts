@@ -14,10 +14,11 @@ import { createServer, type SandpitServer } from '../../app/server.ts';
 import { createApiKey } from '../../db/accounts/credentials.ts';
 import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
 import { type Actor, cli } from '../../db/events/record.ts';
-import { insertSandbox, type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
+import { type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
 import type { SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
 import { checkResponse } from './contract.ts';
+import { insertSandbox } from './insert.ts';
 import { executable } from './processes/process.ts';
 import { startRemote } from './processes/remote.ts';
 

@@ -5,10 +5,10 @@ import { createUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { compileFilter, contains } from '../../db/metadata.ts';
-import { insertSandbox } from '../../db/sandboxes/insert.ts';
 import { listSandboxes } from '../../db/sandboxes/list.ts';
 import { openStore, type SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
+import { insertSandbox } from '../helpers/insert.ts';
 
 /** `JUDGE_PAIRS=200000 npx mocha --grep judge` compares more. */
 const pairCount = Number(process.env.JUDGE_PAIRS ?? 3000);

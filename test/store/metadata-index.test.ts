@@ -4,13 +4,15 @@ import fc from 'fast-check';
 import { deleteUser } from '../../db/accounts/users.ts';
 import type { JsonObject } from '../../db/json/json.ts';
 import { compileFilter, maxIndexedPairs } from '../../db/metadata.ts';
-import { endSandbox, pauseSandbox, resumeSandbox, updateSandbox } from '../../db/sandboxes/change.ts';
-import { insertSandbox, SandboxInserter } from '../../db/sandboxes/insert.ts';
+import { endSandbox, updateSandbox } from '../../db/sandboxes/change.ts';
+import { SandboxInserter } from '../../db/sandboxes/insert.ts';
 import { listSandboxes } from '../../db/sandboxes/list.ts';
+import { pauseSandbox, resumeSandbox } from '../../db/sandboxes/runs.ts';
 import { disorderOf } from '../../db/sqlite/index/ordinals.ts';
 import { checkIndex, reorder } from '../../db/sqlite/index/reindex.ts';
 import { openStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
+import { insertSandbox } from '../helpers/insert.ts';
 import { actor, type Caller, startApp, type TestApp } from '../helpers/server.ts';
 
 const metadata = fc.record({

@@ -1,17 +1,10 @@
 import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
-import {
-  connectSandbox,
-  endSandbox,
-  extendSandbox,
-  pauseSandbox,
-  resumeSandbox,
-  timeoutActionOf,
-  updateSandbox,
-} from '../../../db/sandboxes/change.ts';
+import { endSandbox, extendSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { getLiveSandbox } from '../../../db/sandboxes/read.ts';
+import { connectSandbox, pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';

@@ -1,6 +1,5 @@
 import { type JsonObject, parseJson } from '../../../db/json/json.ts';
-import { noTemplate } from '../../../db/sandboxes/pages.ts';
-import type { Sandbox } from '../../../db/sandboxes/read.ts';
+import { noTemplate, type Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';

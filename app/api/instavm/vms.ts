@@ -1,15 +1,10 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { JsonObject } from '../../../db/json/json.ts';
-import {
-  endSandbox,
-  pauseSandbox,
-  resumeSandbox,
-  timeoutActionOf,
-  updateSandbox,
-} from '../../../db/sandboxes/change.ts';
+import { endSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
 import { everything, listPage } from '../../../db/sandboxes/pages.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
+import { pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { snapshotSandbox } from '../../../db/sandboxes/snapshots.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { inTransaction } from '../../../db/store.ts';

@@ -8,6 +8,7 @@ import {
   type SqliteStatement,
   type TransactionSettings,
 } from 'kysely';
+import { SqliteEngineAdapter } from '../engine.ts';
 import { failureOf } from './failures.ts';
 
 /** The program runs fewer distinct statements; this only bounds the cache. */
@@ -26,6 +27,10 @@ export class ImmediateDialect extends SqliteDialect {
     super({ database: sqlite });
     this.#sqlite = sqlite;
     this.#listeners = listeners;
+  }
+
+  override createAdapter(): SqliteEngineAdapter {
+    return new SqliteEngineAdapter();
   }
 
   override createDriver(): SqliteDriver {

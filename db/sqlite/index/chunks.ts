@@ -1,45 +1,44 @@
 import { sql } from 'kysely';
 import { query } from '../../prepared.ts';
+import type { Order } from '../../sandboxes/order.ts';
 import type { Db } from '../../store.ts';
 import type { Turns } from '../../turns.ts';
 import { intersection, type Members, union } from './members.ts';
 
 /**
- * How many chunks are read in one statement at most; the first statement reads one, each further one four times as many.
- * Of a pair that is in fewer than `fewChunks`, all are read at once.
+ * The most chunks that one statement reads. The first statement reads one chunk, each further one
+ * four times as many. If the rarest pair is in fewer than `fewChunks`, all are read at once.
  */
 const maxChunks = 64;
 const fewChunks = 16;
 
-/** Members that one statement reads at most: every pair of the filter is read in each chunk. */
+/** The most posting lists that one statement reads: it reads one per pair and chunk. */
 const maxMembers = 512;
 
-export type Order = 'desc' | 'asc';
-
-/** What the index knows of a filter before its members are read. */
+/** What the index knows about a filter before reading its posting lists. */
 export type Plan = {
-  /** the filter's pairs, the one in the fewest chunks first */
+  /** the filter's pairs with the number of chunks they are in, the rarest first */
   pairs: { key: string; count: number }[];
-  /** the key of the sandboxes whose pairs are not in the index, and in how many chunks there are any */
+  /** the same for the key of sandboxes whose pairs are not in the index */
   large: { key: string; count: number };
 };
 
 export type Chunk = {
   chunk: number;
-  /** these have every pair of the filter */
+  /** sandboxes that have every pair of the filter */
   sure: Members;
-  /** these may match: their pairs are not in the index */
+  /** sandboxes that may match: their pairs are not in the index */
   unsure: Members;
 };
 
-/** Says in how many chunks each pair is, counted up to `fewChunks`. */
+/** Counts the chunks of each pair, up to `fewChunks`. */
 export async function planOf(db: Db, keys: string[], largeKey: string): Promise<Plan> {
   const rows = await selectCounts(db, { keys: JSON.stringify([...keys, largeKey]) });
   const large = rows.find(({ key }) => key === largeKey) as { key: string; count: number };
   return { pairs: rows.filter((row) => row !== large), large };
 }
 
-/** Yields the chunks from `low` to `high` in which something may match a plan with pairs, in this order. */
+/** Yields the chunks from `low` to `high` in which sandboxes may match, in this order. The plan has pairs. */
 export async function* matchingChunks(
   db: Db,
   { pairs, large }: Plan,
@@ -71,8 +70,8 @@ function common(rows: { members: Members | null }[]): Members {
     .reduce((all, each) => (all.length === 0 ? all : intersection(all, each)));
 }
 
-/** Returns both kinds of a chunk's candidates as one set. */
-export function candidatesOf({ sure, unsure }: Chunk): Members {
+/** Returns all members of a chunk that may match, sure or not. */
+export function allOf({ sure, unsure }: Chunk): Members {
   return unsure.length === 0 ? sure : union(sure, unsure);
 }
 
@@ -91,7 +90,7 @@ type Row = { chunk: number; members: Members | null };
 
 const selectChunks = { desc: chunksIn('desc'), asc: chunksIn('asc') };
 
-/** In each chunk the members of every key, in the order of the keys. */
+/** Selects the posting list of every key in each chunk, in the order of the keys. */
 function chunksIn(order: Order) {
   const direction = sql.raw(order);
   return query<ChunkValues, Row>((db, value) => {

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { Living } from '../../metadata-index.ts';
 import { query } from '../../prepared.ts';
 import { statusAt } from '../../sandboxes/read.ts';
 import type { SandboxStatus } from '../../schema.ts';
@@ -7,13 +8,13 @@ import type { Turns } from '../../turns.ts';
 import { chunkSize, type Members, membersOf } from './members.ts';
 import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 
-/** How many chunks are counted in one statement. */
+/** The number of chunks that one statement counts. */
 const chunksInStep = 2;
 
-/** Which sandboxes that have not ended are meant. */
-export type Living = { statuses: SandboxStatus[]; now: number };
-
-/** Returns which sandboxes of a chunk have one of the statuses at this time, from an index that holds no ended ones. */
+/**
+ * Returns the sandboxes of a chunk that have one of the statuses at a time. Reads only an index that
+ * leaves out ended sandboxes.
+ */
 export async function livingIn(db: Db, ownerId: number, chunk: number, { statuses, now }: Living): Promise<Members> {
   const from = positionOf(ownerId, chunk * chunkSize);
   const values = { from, to: from + chunkSize, now, statuses: JSON.stringify(statuses) };
@@ -21,7 +22,7 @@ export async function livingIn(db: Db, ownerId: number, chunk: number, { statuse
   return membersOf(JSON.parse(found?.offsets ?? '[]'));
 }
 
-/** Returns how many of the owner's sandboxes are active at this time. */
+/** Implements MetadataIndex.countActive. */
 export async function countActive(db: Db, ownerId: number, now: number, turns: Turns): Promise<number> {
   const [ends] = await selectEnds(db, { from: positionOf(ownerId, 0), to: positionOf(ownerId + 1, 0) });
   if (ends?.first == null || ends.last === null) return 0;

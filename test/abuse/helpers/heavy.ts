@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../../db/json/json.ts';
-import { randomDigits, SandboxInserter } from '../../../db/sandboxes/insert.ts';
+import { randomDigits } from '../../../db/random.ts';
+import { SandboxInserter } from '../../../db/sandboxes/insert.ts';
 import type { SqliteStore } from '../../../db/sqlite/open.ts';
 import { inTransaction } from '../../../db/store.ts';
 

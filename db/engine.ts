@@ -1,0 +1,29 @@
+import { type DialectAdapter, type RawBuilder, sql } from 'kysely';
+import type { MetadataIndex } from './metadata-index.ts';
+import type { Db } from './store.ts';
+
+/** What shared queries need from the database engine because engines differ in it. */
+export type Engine = {
+  /** Returns whether an error is a violated unique constraint. */
+  isUniqueViolation: (error: unknown) => boolean;
+  /** Returns SQL for the right side of `in`, where the parameter is a list encoded by `listParameter`. */
+  inList: (parameter: RawBuilder<unknown>) => RawBuilder<unknown>;
+  listParameter: (values: readonly unknown[]) => unknown;
+  /** SQL for the highest sequence number that an event ever got, deleted events included; 0 if none. */
+  lastEventSeq: RawBuilder<number>;
+  index: MetadataIndex;
+};
+
+/** A dialect's adapter carries its engine: Kysely hands the same adapter to every transaction. */
+export type EngineAdapter = DialectAdapter & { readonly engine: Engine };
+
+/** Returns the engine of a store or transaction. */
+export function engineOf(db: Db): Engine {
+  return (db.getExecutor().adapter as EngineAdapter).engine;
+}
+
+/** Returns SQL for the right side of `in`. One parameter holds the list, so the SQL doesn't depend on its length. */
+export function inList<T>(db: Db, values: readonly T[]): RawBuilder<T> {
+  const { inList: asSql, listParameter } = engineOf(db);
+  return asSql(sql`${listParameter(values)}`) as RawBuilder<T>;
+}

@@ -1,0 +1,16 @@
+import { SqliteAdapter, sql } from 'kysely';
+import type { Engine, EngineAdapter } from '../engine.ts';
+import { isUniqueViolation } from './driver/failures.ts';
+import { index } from './index/index.ts';
+
+const engine: Engine = {
+  isUniqueViolation,
+  inList: (parameter) => sql`(select value from json_each(${parameter}))`,
+  listParameter: (values) => JSON.stringify(values),
+  lastEventSeq: sql`coalesce((select seq from sqlite_sequence where name = 'events'), 0)`,
+  index,
+};
+
+export class SqliteEngineAdapter extends SqliteAdapter implements EngineAdapter {
+  readonly engine = engine;
+}
