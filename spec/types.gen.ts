@@ -65,7 +65,7 @@ export interface paths {
         };
         /**
          * Get a session
-         * @description The response's shape is Sandpit's own: InstaVM's is not publicly documented.
+         * @description Returns a session and the state of its sandbox. The response's shape is Sandpit's own: InstaVM's is not publicly documented.
          */
         get: operations["get_session"];
         put?: never;
@@ -85,7 +85,7 @@ export interface paths {
         };
         /**
          * Get a session's status
-         * @description For an unknown session, or one of another user, `exists` is false.
+         * @description Returns whether the session exists and its sandbox is active. For an unknown session, or one of another user, `exists` is false.
          */
         get: operations["get_session_status"];
         put?: never;
@@ -127,7 +127,7 @@ export interface paths {
         put?: never;
         /**
          * Kill a session's sandbox
-         * @description Returns 404 if the sandbox has already ended.
+         * @description Ends the session. Returns 404 if its sandbox has already ended.
          */
         post: operations["kill"];
         delete?: never;
@@ -167,7 +167,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a sandbox */
+        /**
+         * Get a sandbox
+         * @description Returns the sandbox, even if it has ended.
+         */
         get: operations["get_vm"];
         put?: never;
         post?: never;
@@ -196,7 +199,7 @@ export interface paths {
         put?: never;
         /**
          * Pause a sandbox
-         * @description A paused sandbox does not expire.
+         * @description A paused sandbox does not expire. Resume it to start its next run.
          */
         post: operations["suspend_vm"];
         delete?: never;
@@ -427,7 +430,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List event kinds */
+        /**
+         * List event kinds
+         * @description Returns the name and meaning of every kind of event.
+         */
         get: operations["get_event_catalog"];
         put?: never;
         post?: never;
@@ -516,7 +522,7 @@ export interface paths {
         };
         /**
          * List sandboxes
-         * @description Returns the caller's running and paused sandboxes, newest first and then by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that exists throughout. The one exception is a sandbox that is resumed meanwhile, because resuming starts a new run.
+         * @description Returns the caller's running and paused sandboxes, newest first and then by id; `asc` is the exact reverse. Paging neither repeats nor skips a sandbox that exists the whole time, unless it is resumed meanwhile, because that starts a new run.
          */
         get: operations["e2b_list_v2"];
         put?: never;
@@ -560,7 +566,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a sandbox */
+        /**
+         * Get a sandbox
+         * @description Returns a running or paused sandbox.
+         */
         get: operations["e2b_get"];
         put?: never;
         post?: never;
@@ -665,7 +674,7 @@ export interface paths {
         put?: never;
         /**
          * Pause a sandbox
-         * @description A paused sandbox does not expire.
+         * @description A paused sandbox does not expire. Resume it to start its next run.
          */
         post: operations["e2b_pause"];
         delete?: never;
@@ -1240,7 +1249,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create an API key for a user
+         * Create a user's API key
          * @description Creates the user if necessary. Each call creates another API key. With a password the user can also get access tokens.
          */
         post: operations["add_test_user"];
@@ -1339,7 +1348,7 @@ export interface components {
         };
         /** KillSandboxes */
         KillSandboxes: {
-            /** @description Only sandboxes whose metadata contains this object, as in the list. It holds at most 8,192 characters of JSON. */
+            /** @description Only sandboxes whose metadata contains this object, as in the filter of the list. It holds at most 8,192 characters of JSON. */
             metadata?: Record<string, never> | null;
             /**
              * @description Only sandboxes with this status (default: active and paused)
@@ -2526,7 +2535,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The API key may only read, or it asks for more than its own permissions or validity. Use a key that may do this. */
+        /** @description The API key may only read, or the request asks for a key with more permissions or a later expiry than its own. Use a key that is allowed to do this. */
         Forbidden: {
             headers: {
                 [name: string]: unknown;
@@ -3487,7 +3496,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All kinds of events, with their meaning */
+            /** @description The kinds of events */
             200: {
                 headers: {
                     [name: string]: unknown;
