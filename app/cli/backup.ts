@@ -8,24 +8,27 @@ import { addSettings, withStore } from './options.ts';
 
 export function backupCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('backup <file>'), ['db'])
-    .description('copy the database as it is now, while the server goes on; a backup holds all that the database holds')
-    .option('--force', 'replace a file of that name')
+    .description('copy the whole database while the server runs')
+    .option('--force', 'replace an existing file')
     .action(async (file, flags) => {
-      requireName(file, "a backup can't be written to standard output, it is checked before it gets its name");
+      requireName(file, "a backup can't be written to standard output, because it is checked before it gets its name");
       const copy = { ...copying(terminal), force: Boolean(flags.force) };
       await withStore(flags, ({ sqlite }) => backUp(sqlite, file, copy), { open: openUnmigrated });
       terminal.stderr.write(`Backed up to ${file}.\n`);
     });
 
   addSettings(program.command('restore <file>'), ['db'])
-    .description('put a backup in place of the database; no server may be running')
-    .option('--force', 'replace the database that is there')
+    .description('replace the database by a backup; stop the server first')
+    .option('--force', 'replace an existing database')
     .option(
       '--without-log',
-      "take a copy of a server's file that lacks its write-ahead log: the latest changes are lost",
+      "accept a copy of a server's file without its write-ahead log; the latest changes are lost",
     )
     .action(async (file, flags) => {
-      requireName(file, "a backup can't be read from standard input, it is checked before it is put in place");
+      requireName(
+        file,
+        "a backup can't be read from standard input, because it is checked before it replaces the database",
+      );
       const { db } = readConfig(flags);
       const allowed = { force: Boolean(flags.force), mayLackLog: Boolean(flags.withoutLog) };
       await restore(file, db, { ...copying(terminal), ...allowed });
@@ -33,9 +36,9 @@ export function backupCommands(program: Command, terminal: Terminal): void {
     });
 }
 
-/** Throws an Error for `-`, by which most commands mean a standard stream. */
+/** Throws an Error for `-`, which in most programs means a standard stream. */
 function requireName(file: string, reason: string): void {
-  if (file === '-') throw new Error(`${reason}: name a file (./- for one of the name -)`);
+  if (file === '-') throw new Error(`${reason}: name a file (./- for a file called -)`);
 }
 
 function copying({ stop, stderr }: Terminal): Copying {

@@ -6,34 +6,39 @@ import { asFlag } from './options.ts';
 
 const description = `test any server against the contract of GET /v1/sessions/sandboxes
 
-Makes a few sandboxes of its own, asks for them in every way the contract allows and refuses, and ends them, whatever happens. Exits with 0 when all that ran passed. It never ends a sandbox that it did not make.`;
+Makes a few sandboxes, lists them with valid and invalid requests of every kind, and ends them, even after an error. Exits with 0 if every rule that ran passed. It never ends a sandbox that it did not make.`;
 
 export function conformCommand(program: Command, terminal: Terminal): void {
   program
     .command('conform')
     .summary('test any server against the contract')
     .description(description)
-    .option('--url <url>', 'where the server answers, without /v1 (SANDPIT_CONFORM_URL)')
-    .option('--api-key <key>', 'sent as X-API-Key (SANDPIT_CONFORM_API_KEY)')
-    .option('--bearer <token>', 'a token of the same account, sent as Authorization: Bearer (SANDPIT_CONFORM_BEARER)')
+    .option('--url <url>', 'URL of the server, without /v1 (SANDPIT_CONFORM_URL)')
+    .option('--api-key <key>', 'API key, sent as X-API-Key (SANDPIT_CONFORM_API_KEY)')
     .option(
-      '--second-api-key <key>',
-      'of another account, to test that it sees nothing (SANDPIT_CONFORM_SECOND_API_KEY)',
+      '--bearer <token>',
+      'access token of the same account, sent as Authorization: Bearer (SANDPIT_CONFORM_BEARER)',
     )
-    .option('--existing', 'make nothing: GET only, tested with what is there')
-    .option('--sandboxes <number>', 'how many to make; some rules need 101', number(1, 1000), 12)
-    .option('--template <name>', 'what to make them from, if not the default')
-    .option('--documented-only', "leave out rules that are Sandpit's reading where the page is silent")
-    .option('--rule <id...>', 'run these rules only')
-    .option('--list-rules', 'print the rules and where they come from; run nothing')
-    .option('--seed <number>', 'of what is made up; a random one is printed', number(0, 2 ** 31 - 1))
-    .option('--generated <number>', 'how many requests a rule makes up', number(1, 100_000), 50)
-    .option('--max-requests <number>', 'how many requests to send at most', number(1, 1_000_000), 3000)
-    .option('--max-seconds <seconds>', 'how long to go on at most', number(1, 80_000), 120)
-    .option('--request-seconds <seconds>', 'how long to wait for an answer', number(1, 600), 15)
-    .option('--settle-seconds <seconds>', 'how long until what was ended must be listed as killed', number(0, 600), 5)
-    .option('--json', 'print one JSON document')
-    .option('--junit <file>', 'write JUnit XML as well')
+    .option('--second-api-key <key>', 'API key of another account, to test isolation (SANDPIT_CONFORM_SECOND_API_KEY)')
+    .option('--existing', 'send GET requests only, and test with existing sandboxes')
+    .option('--sandboxes <number>', 'how many sandboxes to make; some rules need 101', number(1, 1000), 12)
+    .option('--template <name>', 'template of the sandboxes (default: the server chooses)')
+    .option('--documented-only', 'skip rules that do not quote the documented page')
+    .option('--rule <id...>', 'run only these rules')
+    .option('--list-rules', 'print the rules and their sources, and exit')
+    .option('--seed <number>', 'seed of generated requests (default: random; it is printed)', number(0, 2 ** 31 - 1))
+    .option('--generated <number>', 'how many requests a rule generates', number(1, 100_000), 50)
+    .option('--max-requests <number>', 'limit of requests in all', number(1, 1_000_000), 3000)
+    .option('--max-seconds <seconds>', 'time limit in all', number(1, 80_000), 120)
+    .option('--request-seconds <seconds>', 'time limit of one request', number(1, 600), 15)
+    .option(
+      '--settle-seconds <seconds>',
+      'how long an ended sandbox may take to be listed as killed',
+      number(0, 600),
+      5,
+    )
+    .option('--json', 'print the report as one JSON document')
+    .option('--junit <file>', 'also write a JUnit XML report')
     .action(async (flags: Flags) => (await import('../conform/command.ts')).conform(flags, terminal));
 }
 

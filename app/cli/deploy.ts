@@ -10,7 +10,7 @@ export function deployCommands(program: Command, { stdout }: Terminal): void {
 
   program
     .command('dockerfile')
-    .description('print a Dockerfile around the executable')
+    .description('print a Dockerfile for the executable')
     .action(
       () => void stdout.write(dockerfile(`sandpit-linux-${process.platform === 'linux' ? process.arch : 'x64'}`)),
     );
@@ -23,22 +23,22 @@ After=network.target
 
 [Service]
 ExecStart=${quoted(executable)} serve
-# Reads a renewed certificate (SANDPIT_TLS_CERT, SANDPIT_TLS_KEY).
+# Reloads the certificate (SANDPIT_TLS_CERT, SANDPIT_TLS_KEY).
 ExecReload=kill -HUP $MAINPID
 Environment=SANDPIT_DB=%S/sandpit/sandpit.db
-# Settings such as SANDPIT_HOST go here; it may be missing.
+# Optional file for settings such as SANDPIT_HOST.
 EnvironmentFile=-/etc/sandpit.env
 StateDirectory=sandpit
 StateDirectoryMode=0700
 WorkingDirectory=%S/sandpit
 DynamicUser=yes
-# Lets it read a private key that belongs to this group, where there is one:
+# Uncomment to let the server read a private key that belongs to this group:
 #SupplementaryGroups=ssl-cert
 UMask=0077
 Restart=on-failure
 TimeoutStopSec=15
 
-# Node compiles as it runs, so MemoryDenyWriteExecute can't be set.
+# Node's compiler needs writable executable memory, so MemoryDenyWriteExecute is not set.
 AmbientCapabilities=
 CapabilityBoundingSet=
 LockPersonality=yes
@@ -69,17 +69,18 @@ WantedBy=multi-user.target
 `;
 }
 
-/** As systemd reads it (systemd.syntax(7), "Quoting"; % begins a specifier). */
+/** Quotes a path for systemd (systemd.syntax(7), "Quoting"); % starts a specifier. */
 function quoted(path: string): string {
   const escaped = path.replaceAll('%', '%%').replaceAll('$', '$$$$');
   return /^[\w./%+-]+$/.test(path) ? escaped : `"${escaped.replace(/[\\"]/g, '\\$&')}"`;
 }
 
 function dockerfile(executable: string): string {
-  return `# Beside the executable as npm run package makes it; another name goes into --build-arg EXECUTABLE=...
+  return `# Put this file beside the executable that npm run package builds. If it has another name: --build-arg EXECUTABLE=...
 # docker build -t sandpit . && docker run -p 127.0.0.1:3000:3000 -v sandpit:/data sandpit
-# Before it goes on a network: -e SANDPIT_TLS_CERT=... -e SANDPIT_TLS_KEY=..., or a proxy with TLS and SANDPIT_TRUST_PROXY.
-# docker kill --signal HUP has it read a renewed certificate.
+# On a network, use TLS: -e SANDPIT_TLS_CERT=... -e SANDPIT_TLS_KEY=...,
+# or a TLS proxy and SANDPIT_TRUST_PROXY.
+# docker kill --signal HUP reloads the certificate.
 FROM debian:12-slim
 ARG EXECUTABLE=${executable}
 COPY \${EXECUTABLE} /usr/local/bin/sandpit

@@ -8,18 +8,18 @@ import { addSettings, withStore } from './options.ts';
 
 export function doctorCommand(program: Command, { stdout, stderr }: Terminal): void {
   addSettings(program.command('doctor'), ['db'])
-    .description('check the database, its schema and its metadata index; exits with 1 when something is wrong')
-    .option('--repair', 'rebuild what can be derived from the rest, then check again; writes wait meanwhile')
-    .option('--json', 'as JSON')
+    .description('check the database, its schema and its metadata index; exits with 1 if it finds a problem')
+    .option('--repair', 'rebuild derived data, then check again; writes wait until it is done')
+    .option('--json', 'print JSON')
     .action(async (flags) => {
-      const work = async (store: Parameters<typeof examine>[0]) => {
+      const checkAndRepair = async (store: Parameters<typeof examine>[0]) => {
         const found = await examine(store);
         if (!flags.repair) return found;
         const repairs = await repair(store, found);
         stderr.write(repairs.map((done) => `Repair: ${printable(done)}.\n`).join(''));
         return repairs.length > 0 ? examine(store) : found;
       };
-      const findings = await withStore(flags, work, { open: openUnmigrated });
+      const findings = await withStore(flags, checkAndRepair, { open: openUnmigrated });
       stdout.write(flags.json ? jsonLine(findings) : findings.map(lineOf).join(''));
       const wrong = findings.filter((finding) => !isFine(finding)).map(({ check }) => check);
       if (wrong.length > 0) throw new Error(verdict(wrong, flags.repair));
@@ -37,6 +37,6 @@ function lineOf({ check, problems, note }: Finding): string {
 function verdict(wrong: string[], repaired: boolean): string {
   const names = wrong.join(', ');
   return repaired
-    ? `${names}: this can't be repaired; restore a backup, or export what can be read`
-    : `${names}: wrong; --repair rebuilds what can be derived from the rest`;
+    ? `${names}: this can't be repaired: restore a backup, or export what can be read`
+    : `${names}: problems found: --repair rebuilds derived data`;
 }

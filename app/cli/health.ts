@@ -7,13 +7,13 @@ import { urlOf } from '../http/addresses.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings } from './options.ts';
 
-const patienceMilliseconds = 4000;
+const timeoutMilliseconds = 4000;
 
-/** For a container's HEALTHCHECK: the image has no curl. */
+/** Serves a container's HEALTHCHECK, because the image has no curl. */
 export function healthCommand(program: Command, { stdout }: Terminal): void {
   addSettings(program.command('health'), ['host', 'port', 'tlsCert'])
-    .description('ask the server of these settings whether it is well; exits with 1 when it is not')
-    .option('--ready', 'ask whether requests are to be sent to it, rather than whether it answers')
+    .description('check that the server with these settings answers; exits with 1 if it does not')
+    .option('--ready', 'check that the server is ready for requests')
     .action(async ({ ready, ...flags }) => {
       const { host: address, port, tlsCert } = readConfig(flags);
       const family = address.includes(':') ? 'IPv6' : 'IPv4';
@@ -24,14 +24,17 @@ export function healthCommand(program: Command, { stdout }: Terminal): void {
     });
 }
 
-/** Whose certificate it is doesn't matter: it asks its own machine, which the certificate need not name. */
+/**
+ * Accepts any certificate: the request stays on this machine, whose address the certificate need
+ * not name.
+ */
 async function statusOf(url: string): Promise<number | undefined> {
-  const signal = AbortSignal.timeout(patienceMilliseconds);
-  const asked = url.startsWith('https')
+  const signal = AbortSignal.timeout(timeoutMilliseconds);
+  const request = url.startsWith('https')
     ? getHttps(url, { signal, rejectUnauthorized: false })
     : getHttp(url, { signal });
   try {
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    const [answer] = (await once(request, 'response')) as [IncomingMessage];
     answer.resume();
     return answer.statusCode;
   } catch (error) {

@@ -12,15 +12,15 @@ import { addSettings, asFlag, withStore } from './options.ts';
 type CreateFlags = { user: string; name: string; expires?: number; readOnly?: boolean; json?: boolean };
 
 export function keysCommand(program: Command, { stdout, now }: Terminal): void {
-  const keys = program.command('keys').description('make, list and revoke API keys');
+  const keys = program.command('keys').description('create, list and revoke API keys');
 
   addSettings(keys.command('create'), ['db'])
-    .description('make an API key and print it, once')
-    .requiredOption('--user <name>', 'whose key it is')
-    .option('--name <name>', 'what it is for', 'unnamed')
-    .option('--expires <duration>', 'how long it is valid, e.g. 30d or 12h (default: forever)', asFlag(duration))
-    .option('--read-only', 'it may read and change nothing')
-    .option('--json', 'as JSON')
+    .description('create an API key and print it; it is not shown again')
+    .requiredOption('--user <name>', 'owner of the key')
+    .option('--name <name>', 'name of the key', 'unnamed')
+    .option('--expires <duration>', 'how long the key is valid, e.g. 30d or 12h (default: forever)', asFlag(duration))
+    .option('--read-only', 'allow reading only')
+    .option('--json', 'print JSON')
     .action((flags: CreateFlags) =>
       withStore(flags, async ({ db }) => {
         const { user, name, expires, readOnly: isReadOnly = false } = flags;
@@ -37,13 +37,13 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
     );
 
   addSettings(keys.command('list'), ['db'])
-    .description('list the API keys, by the part of each that may be shown')
-    .option('--user <name>', "only this user's")
-    .option('--json', 'as JSON')
+    .description('list API keys by their prefixes')
+    .option('--user <name>', "only this user's keys")
+    .option('--json', 'print JSON')
     .action((flags) => withStore(flags, async (store) => void stdout.write(await listing(store, flags))));
 
   addSettings(keys.command('revoke <prefix>'), ['db'])
-    .description('revoke the API key of this prefix, or this whole key, from the next request on')
+    .description('revoke an API key, given its prefix or the whole key, at once')
     .action(async (given, flags) => {
       const prefix = await withStore(flags, ({ db }) =>
         inTransaction(db, (trx) => revokeApiKey(trx, Date.now(), cli, given)),
@@ -57,16 +57,25 @@ async function listing({ db }: Store, flags: { user?: string; json?: boolean }):
   const rows = (await listApiKeys(db, user?.id)).map(shown);
   if (flags.json) return jsonLine(rows);
   const cells = rows.map((row) => [
-    ...[row.prefix, row.name, row.owner, row.permissions.join(', ')],
-    ...[row.created_at, row.last_used_at, row.expires_at, row.revoked_at],
+    row.prefix,
+    row.name,
+    row.owner,
+    row.permissions.join(', '),
+    row.created_at,
+    row.last_used_at,
+    row.expires_at,
+    row.revoked_at,
   ]);
   return table(['PREFIX', 'NAME', 'USER', 'MAY', 'CREATED', 'LAST USED', 'EXPIRES', 'REVOKED'], cells);
 }
 
-/** Spelled as the API spells them. */
+/** Uses the API's property names. */
 function shown({ prefix, name, owner, isReadOnly, createdAt, lastUsedAt, expiresAt, revokedAt }: ApiKey) {
   return {
-    ...{ prefix, name, owner, permissions: permissionsOf({ isReadOnly }) },
+    prefix,
+    name,
+    owner,
+    permissions: permissionsOf({ isReadOnly }),
     created_at: isoTimeOrNull(createdAt),
     last_used_at: isoTimeOrNull(lastUsedAt),
     expires_at: isoTimeOrNull(expiresAt),

@@ -24,23 +24,21 @@ type Flags = {
 
 export function killCommand(program: Command, terminal: Terminal): void {
   addSettings(program.command('kill'), ['db'])
-    .description(
-      'end the sandboxes, of all users, that match everything that is given: all of them or, on any error, none',
-    )
-    .option('--metadata <json>', 'whose metadata contains this object', asFlag(readFilter))
-    .addOption(new Option('--status <status>', 'that are active, or paused').choices(['active', 'paused']))
-    .option('--older-than <duration>', 'that have run for 2h, say, or longer', asFlag(duration))
-    .option('--user <name>', "only this user's")
-    .option('--limit <number>', 'no more than so many, the oldest of each user', asFlag(readLimit))
-    .option('--all', 'whatever they are')
-    .option('--dry-run', 'say which, and end none')
-    .option('--yes', 'with --all: without asking; in a script, where nobody could answer, it never asks')
-    .option('--json', 'as JSON')
+    .description('end the sandboxes of all users that match every given option; on any error, none is ended')
+    .option('--metadata <json>', 'only sandboxes whose metadata contains this JSON object', asFlag(readFilter))
+    .addOption(new Option('--status <status>', 'only sandboxes with this status').choices(['active', 'paused']))
+    .option('--older-than <duration>', 'only sandboxes that started at least this long ago, e.g. 2h', asFlag(duration))
+    .option('--user <name>', "only this user's sandboxes")
+    .option('--limit <number>', 'end at most this many, user by user, oldest first', asFlag(readLimit))
+    .option('--all', 'end all sandboxes')
+    .option('--dry-run', 'list the sandboxes without ending them')
+    .option('--yes', 'with --all: do not ask for confirmation; scripts are never asked')
+    .option('--json', 'print JSON')
     .action((flags: Flags) =>
       withStore(flags, async ({ db }) => {
         const criteria = criteriaOf(flags);
-        const whose = flags.user === undefined ? 'of all users' : `of ${flags.user}`;
-        if (flags.all && !flags.dryRun) await confirm(terminal, `End all sandboxes ${whose}?`, flags.yes);
+        const owners = flags.user === undefined ? 'of all users' : `of ${flags.user}`;
+        if (flags.all && !flags.dryRun) await confirm(terminal, `End all sandboxes ${owners}?`, flags.yes);
         const work = (trx: Trx) => killAll(trx, terminal.now(), criteria, flags);
         const found = await (flags.dryRun ? inSnapshot(db, work) : inTransaction(db, work));
         terminal.stdout.write(flags.json ? asJson(found, flags) : asTable(found));
@@ -53,8 +51,8 @@ export function killCommand(program: Command, terminal: Terminal): void {
 type Found = Match & { owner: string };
 
 async function killAll(trx: Trx, now: number, criteria: KillCriteria, { user, dryRun }: Flags): Promise<Found[]> {
-  const everybody = trx.selectFrom('users').select(['id', 'name']).orderBy('name');
-  const owners = user === undefined ? await everybody.execute() : [await getUser(trx, user)];
+  const everyone = trx.selectFrom('users').select(['id', 'name']).orderBy('name');
+  const owners = user === undefined ? await everyone.execute() : [await getUser(trx, user)];
   const found: Found[] = [];
   for (const { id: ownerId, name: owner } of owners) {
     const limit = criteria.limit === null ? null : criteria.limit - found.length;
@@ -67,10 +65,10 @@ async function killAll(trx: Trx, now: number, criteria: KillCriteria, { user, dr
   return found;
 }
 
-/** Throws an Error when nothing says which. */
+/** Throws an Error if no option limits what to end. */
 function criteriaOf({ metadata = {}, status, olderThan, limit, all }: Flags): KillCriteria {
   if (Object.keys(metadata).length === 0 && !status && olderThan === undefined && !all) {
-    throw new Error('say which by --metadata, --status or --older-than, or that it is --all of them');
+    throw new Error('choose with --metadata, --status or --older-than, or use --all');
   }
   const olderThanSeconds = olderThan === undefined ? null : olderThan / 1000;
   return { metadata, statuses: status ? [status] : ['active', 'paused'], olderThanSeconds, limit: limit ?? null };

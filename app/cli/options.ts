@@ -6,7 +6,7 @@ import { hasLogFile } from '../../db/sqlite/open-mark.ts';
 import { readConfig } from '../config/config.ts';
 import { type Config, settings } from '../config/settings.ts';
 
-/** Gives the command a flag for each of the named settings. */
+/** Adds a flag to the command for each of the named settings. */
 export function addSettings(command: Command, names: (keyof Config)[]): Command {
   for (const name of names) {
     const { flag, argument, help, variable, fallback } = settings[name];
@@ -17,7 +17,10 @@ export function addSettings(command: Command, names: (keyof Config)[]): Command 
   return command;
 }
 
-/** Has commander name the flag whose value `read` throws an Error for; its message says what the value must be. */
+/**
+ * Returns `read` as an option parser. Commander names the flag and shows the Error's message, for
+ * example "It must be ...".
+ */
 export function asFlag<T>(read: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
@@ -29,8 +32,8 @@ export function asFlag<T>(read: (text: string) => T): (text: string) => T {
 }
 
 /**
- * Runs `work` with the store that the command's flags and the environment name, and closes it.
- * Throws an Error where there is none, unless it may be made.
+ * Runs `work` with the store that the flags and the environment name, then closes it. Throws an
+ * Error if the database does not exist, unless `mayCreate` is set.
  */
 export async function withStore<T>(
   flags: Record<string, unknown>,
@@ -52,14 +55,14 @@ export async function withStore<T>(
   }
 }
 
-/** Returns the error; of a user or key that is not there, one that says where to look. */
+/** Returns the error; for a missing user or key, one that names the command that lists them. */
 function withHint(error: unknown): unknown {
   if (!(error instanceof StoreError) || error.code !== 'not_found') return error;
   const command = error.message.includes('API key') ? 'keys list' : 'users list';
   return new Error(`${error.message}: see sandpit ${command}`, { cause: error });
 }
 
-/** Returns what to say of an opened store: where the copies are that were made before it was upgraded. */
+/** Returns a line for each backup that was made before an upgrade of the database. */
 export function upgradeNotice({ backups }: Pick<SqliteStore, 'backups'>): string {
-  return backups.map((file) => `The database was upgraded; as it was before, it is in ${file}\n`).join('');
+  return backups.map((file) => `The database was upgraded; a copy of the old one is in ${file}\n`).join('');
 }

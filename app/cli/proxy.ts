@@ -13,12 +13,16 @@ type Flags = { target: URL; host: string; port: number; strict?: boolean; json?:
 export function proxyCommand(program: Command, terminal: Terminal): void {
   program
     .command('proxy')
-    .description('pass traffic on to a server and report what breaks the contract, until stopped')
-    .requiredOption('--target <url>', 'the server to pass on to, a path before its own included', readTarget)
+    .description('forward traffic to a server and report what breaks the contract, until stopped')
+    .requiredOption(
+      '--target <url>',
+      'URL of the server; a path in it is put before the path of each request',
+      readTarget,
+    )
     .option('--host <address>', 'address to listen on', asFlag(address), '127.0.0.1')
-    .option('--port <number>', 'port to listen on, 0 for a free one', asFlag(integer(0, 65_535)), 3001)
-    .option('--strict', 'exit with 1 when the contract was broken, or nothing was checked')
-    .option('--json', 'a line of JSON for each breach, and one for the summary')
+    .option('--port <number>', 'port to listen on; 0 chooses a free one', asFlag(integer(0, 65_535)), 3001)
+    .option('--strict', 'exit with 1 if the contract was broken or nothing was checked')
+    .option('--json', 'print a line of JSON for each breach, and one for the summary')
     .action((flags) => proxy(flags, terminal));
 }
 
@@ -26,18 +30,18 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   const { createReport, summaryText } = await import('../proxy/report.ts');
   const { startProxy } = await import('../proxy/server.ts');
   if (isItself(target, host, port)) {
-    throw new Error(`${target.href} is where the proxy itself would listen: name another --port`);
+    throw new Error(`${target.href} is the address of the proxy itself: choose another --port`);
   }
   const lines = new LineOutput(stdout);
   const report = createReport(lines, stderr, { json: json === true });
   const { url, close } = await startProxy(target, host, port, report).catch((error) => {
     throw new Error(`can't listen on ${host}:${port}: ${error.message}`, { cause: error });
   });
-  stderr.write(`The proxy answers on ${url} and passes on to ${target.href}\n`);
-  stderr.write('Point your client at it. Ctrl-C stops it and shows a summary.\n');
+  stderr.write(`The proxy answers on ${url} and forwards to ${target.href}\n`);
+  stderr.write('Point your client at the proxy. Ctrl-C stops it and prints a summary.\n');
   if (!stop.aborted) await once(stop, 'abort');
   await close();
-  if (lines.lost > 0) stderr.write(`Not printed, since nobody read them: ${lines.lost} lines.\n`);
+  if (lines.lost > 0) stderr.write(`${lines.lost} lines were dropped, because standard output was not read.\n`);
   const summary = report.summary();
   stdout.write(json ? jsonLine({ kind: 'summary', ...summary }) : `\n${summaryText(summary)}`);
   if (!strict) return;
@@ -49,19 +53,21 @@ async function proxy({ target, host, port, strict, json }: Flags, { stdout, stde
   if (summary.breaches > 0) throw new CommanderError(1, 'sandpit.breaches', '');
 }
 
-/** Returns why the traffic says too little to pass, or null. */
+/** Returns why too little traffic was checked to pass, or null. */
 function failureOf({ unreachable, unanswered, checkedResponses, unchecked, breaches }: Summary): string | null {
   if (unreachable > 0) return 'the target could not be reached';
   if (unanswered > 0) return 'the target gave no answer';
   return checkedResponses + unchecked + breaches === 0 ? 'nothing was checked' : null;
 }
 
-/** Every request would go round until there is no connection left. */
+/**
+ * Whether the proxy would forward to itself: each request would loop until no connection is left.
+ */
 function isItself(target: URL, host: string, port: number): boolean {
   if (Number(target.port) !== port || port === 0) return false;
   const named = hostOf(target);
-  const isEverywhere = host === '0.0.0.0' || host === '::';
-  return named === host || (isLoopback(named) && (isEverywhere || isLoopback(host)));
+  const isWildcard = host === '0.0.0.0' || host === '::';
+  return named === host || (isLoopback(named) && (isWildcard || isLoopback(host)));
 }
 
 function readTarget(text: string): URL {
@@ -70,7 +76,7 @@ function readTarget(text: string): URL {
     throw new InvalidArgumentError('It must be an http or https URL.');
   }
   if (url.username || url.password || url.search || url.hash) {
-    throw new InvalidArgumentError('It may have a host, a port and a path, and nothing else.');
+    throw new InvalidArgumentError('It may have only a host, a port and a path.');
   }
   return url;
 }

@@ -18,7 +18,7 @@ import { addSettings, withStore } from './options.ts';
 
 export function transferCommands(program: Command, terminal: Terminal): void {
   addSettings(program.command('import <file>'), ['db'])
-    .description('add the sandboxes of a JSON lines file (- for standard input): all of them or, on any error, none')
+    .description('import sandboxes from a JSON lines file (- for standard input); on any error, none is imported')
     .action((file, flags) =>
       withStore(flags, async ({ db }) => {
         const count = await importFile(db, file, terminal);
@@ -28,14 +28,14 @@ export function transferCommands(program: Command, terminal: Terminal): void {
     );
 
   addSettings(program.command('export'), ['db'])
-    .description('print every sandbox as JSON lines, oldest first')
-    .option('--include-env', 'with the environment variables and the settings, which may hold secrets')
+    .description('export every sandbox as JSON lines, oldest first')
+    .option('--include-env', 'include environment variables and settings, which may hold secrets')
     .option(
       '--output <file>',
-      'write this file once it is complete, readable by you alone (- for standard output)',
+      'file to write, readable only by you; it appears when it is complete (- for standard output)',
       '-',
     )
-    .option('--force', 'replace a file of that name')
+    .option('--force', 'replace an existing file')
     .action(({ output, force, ...flags }) =>
       withStore(flags, async ({ db, sqlite }) => {
         const lines = exportLines(db, terminal.now, flags.includeEnv);
@@ -58,7 +58,7 @@ async function print(lines: AsyncIterable<string>, { stdout, stop }: Terminal): 
   }
 }
 
-/** Throws an Error that says why the file can't be written; then there is nothing new under its name. */
+/** Writes a complete file or none. Throws an Error that says why it can't be written. */
 async function writeWhole(file: string, lines: AsyncIterable<string>, stop: AbortSignal): Promise<void> {
   const partial = partialName(file);
   try {
@@ -82,16 +82,16 @@ async function importFile(db: Db, file: string, { stdin, stderr, stop, now }: Te
   });
 }
 
-/** Yields what the file holds. Throws an Error that says why it can't be read. */
+/** Yields the file's bytes. Throws an Error that says why it can't be read. */
 async function* chunksOf(file: string): AsyncGenerator<Buffer> {
   try {
     yield* createReadStream(file);
   } catch (error) {
-    throw new Error(`can't read ${file}: ${unreadable(error)}`, { cause: error });
+    throw new Error(`can't read ${file}: ${readError(error)}`, { cause: error });
   }
 }
 
-function unreadable(error: unknown): string {
+function readError(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   const reasons: Record<string, string> = {
     ENOENT: 'there is no such file',

@@ -8,24 +8,24 @@ import { confirm, readPassword, type Terminal, table } from '../terminal/termina
 import { addSettings, withStore } from './options.ts';
 
 export function usersCommand(program: Command, terminal: Terminal): void {
-  const users = program.command('users').description('add, list and delete users');
+  const users = program.command('users').description('create, list and delete users');
 
   addSettings(users.command('create <name>'), ['db'])
-    .description('add a user')
+    .description('create a user')
     .option(
       '--password',
-      "ask for a password (read from standard input where that's no terminal); without one they use API keys only",
+      'ask for a password (or read it from standard input); without a password the user can only use API keys',
     )
     .action(async (name, flags) => {
       const hash = flags.password ? await newPasswordHash(await readPassword(terminal)) : null;
       const create = ({ db }: Store) => inTransaction(db, (trx) => createUser(trx, Date.now(), cli, name, hash));
       await withStore(flags, create, { mayCreate: true });
-      terminal.stdout.write(`Added ${name}.\n`);
+      terminal.stdout.write(`Created ${name}.\n`);
     });
 
   addSettings(users.command('list'), ['db'])
-    .description('list the users')
-    .option('--json', 'as JSON')
+    .description('list users')
+    .option('--json', 'print JSON')
     .action((flags) =>
       withStore(flags, async ({ db }) => {
         const rows = (await listUsers(db)).map((user) => ({
@@ -43,7 +43,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     );
 
   addSettings(users.command('passwd <name>'), ['db'])
-    .description("set a user's password and end their access tokens")
+    .description("set a user's password and revoke their access tokens")
     .action(async (name, flags) => {
       const password = await readPassword(terminal);
       await withStore(flags, async ({ db }) => {
@@ -54,12 +54,12 @@ export function usersCommand(program: Command, terminal: Terminal): void {
     });
 
   addSettings(users.command('delete <name>'), ['db'])
-    .description('delete a user with their keys, tokens, events and webhooks')
-    .option('--with-sandboxes', 'and with their sandboxes')
-    .option('--yes', 'without asking; in a script, where nobody could answer, it never asks')
+    .description('delete a user and their keys, tokens, events and webhooks')
+    .option('--with-sandboxes', 'also delete their sandboxes')
+    .option('--yes', 'do not ask for confirmation; scripts are never asked')
     .action(async (name, flags) => {
       const all = flags.withSandboxes ? 'their keys and sandboxes' : 'their keys';
-      await confirm(terminal, `Delete ${name} with ${all}?`, flags.yes);
+      await confirm(terminal, `Delete ${name} and ${all}?`, flags.yes);
       const withSandboxes = Boolean(flags.withSandboxes);
       await withStore(flags, ({ db }) => inTransaction(db, (trx) => deleteUser(trx, name, { withSandboxes })));
       terminal.stdout.write(`Deleted ${name}.\n`);

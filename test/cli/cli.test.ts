@@ -300,7 +300,7 @@ describe('sandpit', () => {
     await runs('users', 'create', 'alice');
     await runs('users', 'create', 'bob');
     expect(onTerminal('n', 'users', 'delete', 'alice')).to.match(
-      /Delete alice with their keys\? \[y\/N\][\s\S]*nothing was changed[\s\S]*exit 1/,
+      /Delete alice and their keys\? \[y\/N\][\s\S]*nothing was changed[\s\S]*exit 1/,
     );
     expect(onTerminal('y', 'users', 'delete', 'alice')).to.match(/Deleted alice[\s\S]*exit 0/);
     expect(onTerminal('', 'kill', '--all')).to.match(/End all sandboxes of all users\?[\s\S]*exit 1/);
