@@ -13,10 +13,13 @@ const decoders = new Map(
 );
 
 /**
- * Resolves to the first `limit` bytes of a message that somebody else reads, and whether there were more; to null where
- * it broke off.
+ * Collects a message's body while it is piped elsewhere. Resolves to its first `limit` bytes and
+ * whether there were more, or to null when the message breaks off.
  */
-export function collected(message: IncomingMessage, limit: number): Promise<{ bytes: Buffer; isCut: boolean } | null> {
+export function collectBody(
+  message: IncomingMessage,
+  limit: number,
+): Promise<{ bytes: Buffer; isTruncated: boolean } | null> {
   const chunks: Buffer[] = [];
   let length = 0;
   const keep = (chunk: Buffer) => {
@@ -25,16 +28,16 @@ export function collected(message: IncomingMessage, limit: number): Promise<{ by
   };
   if (limit > 0) message.on('data', keep);
   return new Promise((resolve) => {
-    message.once('end', () => resolve({ bytes: Buffer.concat(chunks), isCut: length > limit }));
+    message.once('end', () => resolve({ bytes: Buffer.concat(chunks), isTruncated: length > limit }));
     message.once('close', () => resolve(null));
   });
 }
 
 /**
- * Resolves to what a body stands for after its `Content-Encoding`; to null where that is not known or gives more than
- * `limit` bytes, to an Error that says so where the body isn't what it is said to be.
+ * Decodes a body by its `Content-Encoding`. Resolves to null for an unknown encoding and for more
+ * than `limit` bytes, and to an Error when the body is not encoded as declared.
  */
-export async function decoded(body: Buffer, encoding = '', limit: number): Promise<Buffer | Error | null> {
+export async function decodeBody(body: Buffer, encoding = '', limit: number): Promise<Buffer | Error | null> {
   const codings = encoding
     .toLowerCase()
     .split(',')

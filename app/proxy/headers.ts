@@ -1,10 +1,10 @@
-/** Headers as they came, names and values in turn. */
+/** Headers in the order they came: names and values in turn. */
 export type RawHeaders = string[];
 
-/** What concerns one connection only and is never passed on (RFC 9110, 7.6.1), whether `Connection` names it or not. */
+/** Headers of one connection, which a proxy never forwards (RFC 9110, 7.6.1). */
 const hopByHop = ['connection', 'proxy-connection', 'keep-alive', 'te', 'transfer-encoding', 'upgrade'];
 
-/** Returns the headers that are to be passed on, in their order, spelling and number. */
+/** Returns the headers to forward, with their order, spelling and repetitions unchanged. */
 export function endToEnd(raw: RawHeaders): RawHeaders {
   const named = valuesOf(raw, 'connection').flatMap((value) => value.split(','));
   const dropped = new Set([...hopByHop, ...named.map((name) => name.trim().toLowerCase())]);
@@ -13,25 +13,28 @@ export function endToEnd(raw: RawHeaders): RawHeaders {
     .flat();
 }
 
-/** Returns a request's headers for the target: its own `Host` in the place of the old one. */
-export function forTarget(raw: RawHeaders, method: string, host: string): RawHeaders {
+/** Returns a request's headers to forward, with `Host` replaced by the target's. */
+export function headersFor(host: string, raw: RawHeaders, method: string): RawHeaders {
   const kept = pairsOf(endToEnd(raw)).filter(([name]) => name.toLowerCase() !== 'host');
   const at = pairsOf(raw).findIndex(([name]) => name.toLowerCase() === 'host');
   return [...kept.toSpliced(Math.max(at, 0), 0, ['Host', host]).flat(), ...framing(raw, method)];
 }
 
-/** Returns all values of a header, whose name is given in lower case. */
-export function valuesOf(raw: RawHeaders, wanted: string): string[] {
+/** Returns all values of a header; `lowerName` is its name in lower case. */
+export function valuesOf(raw: RawHeaders, lowerName: string): string[] {
   return pairsOf(raw)
-    .filter(([name]) => name.toLowerCase() === wanted)
+    .filter(([name]) => name.toLowerCase() === lowerName)
     .map(([, value]) => value);
 }
 
-/** A body of unknown length stays one. Where there is none, Node would announce one after these methods. */
+/**
+ * A chunked body stays chunked. Without a body, `Content-Length: 0` keeps Node from adding a
+ * chunked one.
+ */
 function framing(raw: RawHeaders, method: string): RawHeaders {
   if (valuesOf(raw, 'transfer-encoding').length > 0) return ['Transfer-Encoding', 'chunked'];
-  const isBare = valuesOf(raw, 'content-length').length === 0;
-  return isBare && !/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method) ? ['Content-Length', '0'] : [];
+  const hasNoBody = valuesOf(raw, 'content-length').length === 0;
+  return hasNoBody && !/^(GET|HEAD|DELETE|OPTIONS|TRACE)$/.test(method) ? ['Content-Length', '0'] : [];
 }
 
 function pairsOf(raw: RawHeaders): [string, string][] {

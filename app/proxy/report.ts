@@ -3,30 +3,30 @@ import { table } from '../terminal/terminal.ts';
 import { excerpt } from './excerpt.ts';
 
 export type Breach = {
-  /** Which request it was, counted from 1. */
+  /** Number of the request, from 1. */
   request: number;
   side: 'request' | 'response';
   method: string;
   url: string;
   operation: string;
-  /** of the response */
+  /** Status of the response. */
   status?: number;
   problem: string;
-  /** Of a request that the server would answer 422: its `loc` and `type` there. */
+  /** For a request: `loc` and `type` of the server's 422. */
   loc?: (string | number)[];
   type?: string;
 };
 
 const counts = {
   requests: 0,
-  /** Judged whole, the body included. */
+  /** Messages checked with their bodies. */
   checkedRequests: 0,
   checkedResponses: 0,
-  /** Responses of which only the head was judged: no JSON, or too much of it. */
+  /** Responses checked without their bodies, which were not JSON or too large. */
   unchecked: 0,
-  /** Requests for which there was no connection to the target. */
+  /** Requests without a connection to the target. */
   unreachable: 0,
-  /** Requests that the target took and didn't answer. */
+  /** Requests that reached the target and got no valid answer. */
   unanswered: 0,
   /** Messages that broke off. */
   incomplete: 0,
@@ -35,27 +35,27 @@ const counts = {
 export type Summary = typeof counts & {
   breaches: number;
   breachesByOperation: Record<string, { request: number; response: number }>;
-  /** How often what the contract doesn't describe was asked for. */
+  /** Number of requests by method and path, for those that the contract does not describe. */
   notDescribed: Record<string, number>;
 };
 
 export type Report = {
-  /** Adds one; returns how many there are. */
+  /** Increments a counter and returns it. */
   count: (what: keyof typeof counts) => number;
   breach: (breach: Breach) => void;
   notDescribed: (method: string, path: string) => void;
-  /** Tells of a failure of the proxy itself. */
+  /** Reports a failure of the proxy itself. */
   failed: (error: unknown) => void;
   summary: () => Summary;
 };
 
-/** Paths with ids in them may be many. */
+/** Limits the list of paths, because ids in them make many; the rest is counted together. */
 const maxNotDescribed = 20;
 const others = 'others';
 
 type Out = { write: (text: string) => unknown };
 
-/** Returns what counts, and writes every breach as a line, of JSON if so wanted. */
+/** Returns a report that counts, and writes each breach as a line, in JSON if `json` is set. */
 export function createReport(stdout: Out, stderr: Out, { json = false } = {}): Report {
   const tally = { ...counts };
   const byOperation: Summary['breachesByOperation'] = {};
@@ -68,12 +68,12 @@ export function createReport(stdout: Out, stderr: Out, { json = false } = {}): R
       stdout.write(json ? jsonLine({ kind: 'breach', ...breach }) : lineOf(breach));
     },
     notDescribed: (method, path) => {
-      const asked = `${method} ${path}`;
-      const isKnown = Object.hasOwn(notDescribed, asked) || Object.keys(notDescribed).length < maxNotDescribed;
-      const name = isKnown ? asked : others;
+      const target = `${method} ${path}`;
+      const isKnown = Object.hasOwn(notDescribed, target) || Object.keys(notDescribed).length < maxNotDescribed;
+      const name = isKnown ? target : others;
       notDescribed[name] = (notDescribed[name] ?? 0) + 1;
     },
-    failed: (error) => void stderr.write(`sandpit: not judged: ${excerpt(String(error))}\n`),
+    failed: (error) => void stderr.write(`sandpit: could not check a message: ${excerpt(String(error))}\n`),
     summary: () => ({
       ...tally,
       breaches: sum(Object.values(byOperation).flatMap(({ request, response }) => [request, response])),
@@ -84,11 +84,10 @@ export function createReport(stdout: Out, stderr: Out, { json = false } = {}): R
 }
 
 function lineOf({ request, side, method, url, status, problem }: Breach): string {
-  const asked = excerpt(`${method} ${url}`, 160);
-  return `#${request} ${asked}  ${side}${status === undefined ? '' : ` ${status}`}  ${excerpt(problem)}\n`;
+  return `#${request} ${excerpt(`${method} ${url}`, 160)}  ${side}${status === undefined ? '' : ` ${status}`}  ${excerpt(problem)}\n`;
 }
 
-/** Returns the summary for a person. */
+/** Returns the summary as tables. */
 export function summaryText(summary: Summary): string {
   const { breachesByOperation, notDescribed } = summary;
   const rows: [string, number][] = [
@@ -103,7 +102,7 @@ export function summaryText(summary: Summary): string {
     ['breaches', summary.breaches],
   ];
   const broken = Object.entries(breachesByOperation).map(([name, { request, response }]) => [name, request, response]);
-  const unknown = Object.entries(notDescribed).map(([asked, count]) => [asked, count]);
+  const unknown = Object.entries(notDescribed).map(([target, count]) => [target, count]);
   return [
     table(['', 'count'], rows),
     broken.length > 0 ? table(['breaches of', 'requests', 'responses'], broken) : '',

@@ -8,48 +8,51 @@ import { filterProblems } from '../api/instavm/filter.ts';
 import { queryParser } from '../contract/query.ts';
 import { requestValidator } from '../contract/validator.ts';
 import { problemsIn, toHttpError } from '../error-handler.ts';
-import type { Problem } from '../errors.ts';
+import type { Problem as ContractProblem } from '../errors.ts';
 import { excerpt } from './excerpt.ts';
 
-/** A request as it came, and as much of its body as is needed to judge it. */
-export type Asked = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer };
+/** A request; its body may be truncated beyond the largest that the contract allows. */
+export type ReceivedRequest = { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer };
 
-/** What a request does wrong: where, unless it is about the whole, what, and the value if that may be shown. */
-export type Fault = { loc: (string | number)[]; type: string; msg: string; input?: string };
+/**
+ * What is wrong with a request. `loc` is empty for the whole request; `input` is set if it may be
+ * shown.
+ */
+export type Problem = { loc: (string | number)[]; type: string; msg: string; input?: string };
 
 const filteredList = '/v1/sessions/sandboxes';
 const maxShownInput = 60;
 
-/** Of answers that say nothing but their status. */
-const plainWords: Record<number, string> = {
+/** Messages for refusals that have none beyond their status. */
+const messages: Record<number, string> = {
   404: "The path can't be decoded",
   415: 'The operation takes no body of this Content-Type',
 };
 
 /**
- * Returns a function that resolves to what a request to an operation of the contract does wrong, in the words in which
- * the server would refuse it: it goes through the server's own validation. Who asks is no part of that.
+ * Returns a function that resolves to the problems of a request, in the words of the server's own
+ * refusal: the request runs through the server's validation. Credentials are not checked.
  */
-export function requestChecker(contract: Contract): (asked: Asked) => Promise<Fault[]> {
+export function requestChecker(contract: Contract): (received: ReceivedRequest) => Promise<Problem[]> {
   const app = express();
   app.set('query parser', queryParser(contract));
   app.use(requestValidator(contract));
-  app.use(judgeMetadata);
-  return async (asked) => {
-    const { req, error } = await passThrough(app, asked);
-    const isFiltered = asked.method === 'GET' && asked.url.split('?')[0] === filteredList;
-    const faults = isFiltered ? filterProblems(asked.url) : [];
-    if (!error) return faults.map(faultOf);
+  app.use(limitMetadata);
+  return async (received) => {
+    const { req, error } = await validate(app, received);
+    const isFiltered = received.method === 'GET' && received.url.split('?')[0] === filteredList;
+    const inFilter = isFiltered ? filterProblems(received.url) : [];
+    if (!error) return inFilter.map(problemOf);
     const problems = problemsIn(contract, error, req);
-    if (problems) return [...faults, ...problems].map(faultOf);
+    if (problems) return [...inFilter, ...problems].map(problemOf);
     const { status, message } = toHttpError(error);
     if (status === 500) throw error;
-    return [{ loc: [], type: `http_${status}`, msg: plainWords[status] ?? message }];
+    return [{ loc: [], type: `http_${status}`, msg: messages[status] ?? message }];
   };
 }
 
-/** What the schema doesn't say of metadata: how much of it there may be. */
-const judgeMetadata: express.RequestHandler = (req, _res, next) => {
+/** Throws for metadata that is too large, a limit that the schema does not express. */
+const limitMetadata: express.RequestHandler = (req, _res, next) => {
   const { metadata } = (req.body ?? {}) as { metadata?: unknown };
   if (isObject(metadata)) {
     metadataText(metadata);
@@ -58,9 +61,12 @@ const judgeMetadata: express.RequestHandler = (req, _res, next) => {
   next();
 };
 
-/** Resolves to what the application made of a copy of the request, and to the error it ended in, if any. */
-function passThrough(app: express.Express, asked: Asked): Promise<{ req: Request; error: unknown }> {
-  const { method, url, headers, body } = asked;
+/**
+ * Runs a copy of the request through the app. Resolves to the parsed copy and the app's error, if
+ * any.
+ */
+function validate(app: express.Express, received: ReceivedRequest): Promise<{ req: Request; error: unknown }> {
+  const { method, url, headers, body } = received;
   const req = new IncomingMessage(new Duplex({ read() {} }) as never) as Request;
   Object.assign(req, { method, url, headers: { ...headers }, complete: true });
   req.push(body);
@@ -70,8 +76,8 @@ function passThrough(app: express.Express, asked: Asked): Promise<{ req: Request
   });
 }
 
-/** Of a body nothing is shown: it may hold keys and passwords. */
-function faultOf({ loc, type, msg, input }: Problem): Fault {
+/** Shows no values of a body, which may hold keys and passwords. */
+function problemOf({ loc, type, msg, input }: ContractProblem): Problem {
   const isShown = (loc[0] === 'query' || loc[0] === 'path') && (typeof input === 'string' || typeof input === 'number');
   return { loc, type, msg, ...(isShown && { input: excerpt(String(input), maxShownInput) }) };
 }

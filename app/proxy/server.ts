@@ -14,18 +14,18 @@ const maxConnections = 10_000;
 
 export type Proxy = {
   url: string;
-  /** Stops listening; resolves once open requests are over, or cut off, and judged. */
+  /** Stops listening; resolves once open requests have ended, or were cut off, and are checked. */
   close: () => Promise<void>;
 };
 
-/** Starts a proxy before a server and resolves once it listens. Rejects with an Error when it can't. */
+/** Starts a proxy in front of a server; resolves once it listens. Rejects when it can't listen. */
 export async function startProxy(target: URL, host: string, port: number, report: Report): Promise<Proxy> {
   const { forward, close } = createForwarder(target);
   const { watch, settled } = createWatcher(loadContract(), report);
-  // An upload may take as long as it takes, and what a request has to have is for the target to say.
+  // No time limit and no required headers: the target decides what it accepts.
   const server = createServer({ maxHeaderSize: maxHeaderBytes, requestTimeout: 0, requireHostHeader: false });
   server.on('request', (req, res) => forward(req, res, watch(req)));
-  // Whether to go on is for the target to say; all else is as with other requests.
+  // The target decides whether the client may send its body.
   server.on('checkContinue', (req, res) => server.emit('request', req, res));
   const drain = boundConnections(server, maxConnections);
   server.listen(port, host);

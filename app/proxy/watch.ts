@@ -2,29 +2,29 @@ import type { IncomingMessage } from 'node:http';
 import { type Contract, type Operation, parametersOf } from '../../spec/load.ts';
 import { operationFinder } from '../../spec/responses.ts';
 import { excerpt } from './excerpt.ts';
-import { originForm, type Passage } from './forward.ts';
+import { type Observer, originForm } from './forward.ts';
 import { answerJudge, requestJudge } from './judge.ts';
 import type { Report } from './report.ts';
 
 export type Watcher = {
-  /** Judges a request and, through what it returns, the answer; neither waits for it. */
-  watch: (req: IncomingMessage) => Passage;
-  /** Resolves once everything that has come is judged. */
+  /** Checks a request and, through the returned observer, its answer; delays neither. */
+  watch: (req: IncomingMessage) => Observer;
+  /** Resolves once all messages so far are checked. */
   settled: () => Promise<void>;
 };
 
-/** Returns what holds the traffic against the contract and tells the report. */
+/** Returns a watcher that checks traffic against the contract and reports breaches. */
 export function createWatcher(contract: Contract, report: Report): Watcher {
   const find = operationFinder(contract);
   const judgeRequest = requestJudge(contract, report);
   const judgeAnswer = answerJudge(contract, report);
   const pending = new Set<Promise<void>>();
-  const follow = (work: Promise<void>) => {
-    const judged = work.catch(report.failed).finally(() => pending.delete(judged));
-    pending.add(judged);
+  const track = (work: Promise<void>) => {
+    const tracked = work.catch(report.failed).finally(() => pending.delete(tracked));
+    pending.add(tracked);
   };
 
-  const watch = (req: IncomingMessage): Passage => {
+  const watch = (req: IncomingMessage): Observer => {
     const { method = '' } = req;
     const url = originForm(req.url ?? '');
     const [path = ''] = url.split('?');
@@ -38,8 +38,8 @@ export function createWatcher(contract: Contract, report: Report): Watcher {
     }
     const shown = shownUrl(contract, operation, url);
     const subject = { request, method, url: shown, path, operation: operation.operationId };
-    follow(judgeRequest(req, subject, operation));
-    return { answered: (answer) => follow(judgeAnswer(answer, subject)), unreachable, unanswered };
+    track(judgeRequest(req, subject, operation));
+    return { answered: (answer) => track(judgeAnswer(answer, subject)), unreachable, unanswered };
   };
   const settled = async () => {
     while (pending.size > 0) await Promise.all(pending);
@@ -47,7 +47,7 @@ export function createWatcher(contract: Contract, report: Report): Watcher {
   return { watch, settled };
 }
 
-/** Only values of the operation's own parameters are shown: others may be a secret. */
+/** Hides the values of undocumented parameters, which may be secrets. */
 function shownUrl(contract: Contract, operation: Operation, url: string): string {
   const names = parametersOf(contract, operation).flatMap(({ name, in: place }) => (place === 'query' ? [name] : []));
   const [path = '', query] = url.split(/\?(.*)/s);

@@ -276,11 +276,11 @@ describe('the proxy', () => {
       const refusals: [string[], RegExp][] = [
         [[], /required option '--target <url>' not specified/],
         [['--target', 'localhost:3000'], /must be an http or https URL/],
-        [['--target', 'http://user:pass@x'], /may have a host, a port and a path/],
+        [['--target', 'http://user:pass@x'], /may have only a host, a port and a path/],
         [['--target', 'http://x', '--port', '70000'], /whole number from 0 to 65535/],
         [
           ['--target', 'http://localhost:9', '--port', '9'],
-          /is where the proxy itself would listen: name another --port/,
+          /is the address of the proxy itself: choose another --port/,
         ],
         [['--target', 'http://x', '--host', '192.0.2.1'], /can't listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/],
       ];
