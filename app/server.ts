@@ -8,6 +8,7 @@ import { refuseOpenMetrics } from './config/config.ts';
 import type { Config } from './config/settings.ts';
 import type { Context } from './context.ts';
 import { createListener } from './http/connections/listener.ts';
+import { readCertificate } from './http/connections/tls.ts';
 import { rateLimiter } from './http/rate-limit.ts';
 import { startSweeper } from './jobs/sweeper.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
@@ -34,6 +35,8 @@ type Overrides = Pick<Context, 'log'> &
  */
 export async function createServer(config: Config, { test, ...overrides }: Overrides): Promise<SandpitServer> {
   refuseOpenMetrics(config);
+  // Read before the store is opened, so that a bad certificate leaves no new database behind.
+  const certificate = readCertificate(config);
   const stopping = new AbortController();
   const store = overrides.store ?? openAlone(config.db);
   const base = {
@@ -56,7 +59,7 @@ export async function createServer(config: Config, { test, ...overrides }: Overr
   const dispatcher = new Dispatcher(measured);
   const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher };
   const app = createApp(context, test);
-  const listener = createListener(app, config);
+  const listener = createListener(app, config, certificate);
   const sweeper = startSweeper(context);
   return {
     app,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import type { Express } from 'express';
 import type { Config } from '../../config/settings.ts';
 import { expressClasses } from '../../internals/express-classes.ts';
@@ -20,11 +21,10 @@ export type Listener = {
 };
 
 /**
- * Returns the HTTP or HTTPS server of the application, with its timeouts and limits on connections.
- * Throws CertificateError when the certificate can't be used.
+ * Returns the HTTP server of the application, or its HTTPS server when there is a certificate, with
+ * its timeouts and limits on connections.
  */
-export function createListener(app: Express, config: Config): Listener {
-  const certificate = readCertificate(config);
+export function createListener(app: Express, config: Config, certificate: SecureContextOptions | null): Listener {
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
   // Node's own answer to an unknown Expect header is a 417 without a body.
