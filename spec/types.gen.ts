@@ -1270,7 +1270,7 @@ export interface paths {
         put?: never;
         /**
          * Reset the server or a user
-         * @description Without a credential, restores the sandboxes of `--seed`, the first API key and the clock as they were when the server started, and deletes everything else. With `--random-seed` the same ids are generated again. With a credential, deletes only that user's sandboxes, snapshots, events, webhooks, faults and recorded requests; users, keys and the clock stay as they are.
+         * @description Without a credential, returns the server to its start: deletes all data, faults and recorded requests, and restores the sandboxes of `--seed`, the first API key and the clock. With `--random-seed` the same ids are generated again. With a credential, deletes only that user's sandboxes, snapshots, events, webhooks, faults and recorded requests, and restores the user's sandboxes of `--seed`. Users, keys and the clock then stay as they are.
          */
         post: operations["reset_test"];
         delete?: never;
@@ -2206,7 +2206,7 @@ export interface components {
             times: number;
             /** @description The status of the response. An error has the shape of the path's errors; on E2B's paths 422 becomes 400. 429 and 503 have a `Retry-After`. */
             status?: number;
-            /** @description Headers of the response, e.g. `Content-Type` or `Retry-After`. Headers that set its length or control the connection are refused. */
+            /** @description Headers of the response, e.g. `Content-Type` or `Retry-After`. Headers that frame the message or manage the connection, e.g. `Content-Length`, are refused. */
             headers?: {
                 [key: string]: string;
             };
