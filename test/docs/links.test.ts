@@ -1,5 +1,6 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import { settings } from '../../app/config/settings.ts';
 import { pages, readPage } from './marked.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -37,6 +38,25 @@ describe('the pages', () => {
       expect(named.filter((name) => !(name in scripts))).to.deep.equal([]);
     });
   }
+
+  it('ARCHITECTURE.md walks through functions that are where it says', () => {
+    const named = [...readPage('ARCHITECTURE.md').matchAll(/`(\w+)`[^`()]*\s\(`([\w/.-]+\.ts)`\)/g)];
+    expect(named).to.have.length.above(20);
+    const wrong = named.filter(([, name = '', file = '']) => {
+      const defines = new RegExp(`\\b(?:function\\*?|class|const|type) ${name}\\b`);
+      return isMissing(file) || !defines.test(readFileSync(new URL(file, root), 'utf8'));
+    });
+    expect(wrong.map(([text]) => text)).to.deep.equal([]);
+  });
+
+  it('ARCHITECTURE.md shows the bounds that settings have by default', () => {
+    const shown = [...readPage('ARCHITECTURE.md').matchAll(/\| ([\d,]+)[^|(]*\(`(SANDPIT_\w+)`\)/g)];
+    expect(shown).to.have.length.above(3);
+    for (const [, number = '', name] of shown) {
+      const setting = Object.values(settings).find(({ variable }) => variable === name);
+      expect(Number(number.replace(',', '')), name).to.equal(setting?.fallback);
+    }
+  });
 
   it('README.md is short enough to be read', () => {
     expect(readPage('README.md').split('\n').length).to.be.below(170);
