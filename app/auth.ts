@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Request } from 'express';
 import passport from 'passport';
 import { Strategy as BearerStrategy } from 'passport-http-bearer';
-import { findByApiKey, findPrincipal, type Principal } from '../db/accounts/credentials.ts';
+import { findByApiKey, findPrincipal, type Principal } from '../db/accounts/principals.ts';
 import type { Actor, Origin } from '../db/events/record.ts';
 import type { Context } from './context.ts';
 import { HttpError } from './errors.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } from '../../db/accounts/credentials.ts';
+import { type ApiKey, createApiKey, listApiKeys, permissionsOf, revokeApiKey } from '../../db/accounts/api-keys.ts';
 import { getUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { inTransaction, type Store } from '../../db/store.ts';
@@ -54,7 +54,7 @@ export function keysCommand(program: Command, { stdout, now }: Terminal): void {
 
 async function listing({ db }: Store, flags: { user?: string; json?: boolean }): Promise<string> {
   const user = flags.user === undefined ? undefined : await getUser(db, flags.user);
-  const rows = (await listApiKeys(db, user?.id)).map(shown);
+  const rows = (await listApiKeys(db, { userId: user?.id })).map(shown);
   if (flags.json) return jsonLine(rows);
   const cells = rows.map((row) => [
     row.prefix,

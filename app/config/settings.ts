@@ -1,4 +1,4 @@
-import { apiKeyPattern } from '../../db/accounts/credentials.ts';
+import { apiKeyPattern } from '../../db/accounts/secrets.ts';
 import { type Networks, networks, origins, proxies, type Rate, rate, type TrustedProxies } from './network-readers.ts';
 import { address, duration, integer, matching, oneOf, text } from './readers.ts';
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { recordKeyUse } from '../../db/accounts/credentials.ts';
+import { recordKeyUse } from '../../db/accounts/api-keys.ts';
 import { StoreError } from '../../db/errors.ts';
 import { deleteOldEvents } from '../../db/events/log.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';

@@ -1,5 +1,6 @@
 import type { Delivery } from '../../db/webhooks/deliveries.ts';
-import { type Endpoint, secretsOf } from '../../db/webhooks/endpoints.ts';
+import type { Endpoint } from '../../db/webhooks/endpoints.ts';
+import { secretsOf } from '../../db/webhooks/secrets.ts';
 import type { Context } from '../context.ts';
 import type { EndpointQueue } from './endpoint-queue.ts';
 import type { Result } from './recorder.ts';

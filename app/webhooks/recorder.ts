@@ -1,6 +1,7 @@
 import { inTransaction, type Trx } from '../../db/store.ts';
 import { type Attempt, type Delivery, recordAttempt } from '../../db/webhooks/deliveries.ts';
-import { disableEndpoint, type Endpoint, noteFailure, noteSuccess } from '../../db/webhooks/endpoints.ts';
+import type { Endpoint } from '../../db/webhooks/endpoints.ts';
+import { disableEndpoint, noteFailure, noteSuccess } from '../../db/webhooks/health.ts';
 import type { Context } from '../context.ts';
 import type { EndpointQueue } from './endpoint-queue.ts';
 import type { Outcome } from './request/send.ts';

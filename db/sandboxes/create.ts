@@ -2,11 +2,11 @@ import { type Clock, isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import { type Actor, recordOfSandbox } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
+import { spawnFrom } from '../snapshots/snapshots.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { defaultSize, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
 import { getLiveSandbox, getSandbox, type Sandbox } from './read.ts';
-import { spawnFrom } from './snapshots.ts';
 
 export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
   lifetimeSeconds: number;

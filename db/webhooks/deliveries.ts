@@ -6,45 +6,45 @@ import type { DeliveryStatus, WebhookDeliveriesTable } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 import { getEnabledEndpoint, listEndpoints } from './endpoints.ts';
 
-/** A message to an endpoint, and what has become of it. */
+/** A message to an endpoint, and its state. */
 export type Delivery = {
   seq: number;
-  /** names the message to its receiver, however often it is sent */
+  /** identifies the message to its receiver; every attempt sends the same */
   id: string;
   endpointId: string;
-  /** null: a test */
+  /** null: a test message */
   eventSeq: number | null;
   kind: string;
   body: string;
   status: DeliveryStatus;
   attempts: number;
-  /** how often it was asked for: a resend begins another */
+  /** starts at 1; a resend starts the next round */
   round: number;
-  /** null once it has succeeded or failed for good */
+  /** null after it succeeded or failed for good */
   nextAttemptAt: number | null;
   lastAttemptAt: number | null;
-  /** what the last attempt was answered, if it was */
+  /** the status that the last attempt was answered with, if any */
   responseStatus: number | null;
-  /** why the last attempt was not answered */
+  /** why the last attempt got no answer */
   error: string | null;
   createdAt: number;
 };
 
 export type Message = Pick<Delivery, 'eventSeq' | 'kind' | 'body'>;
 
-/** Adds a message to be sent to an endpoint at once; returns its id. */
+/** Adds a message that is due at once. Returns its id. */
 export async function addDelivery(trx: Trx, now: number, endpointId: string, message: Message): Promise<string> {
   const id = `msg_${randomDigits()}`;
   await insertDelivery(trx, { id, endpointId, now, ...message });
   return id;
 }
 
-/** Returns messages to an endpoint that are due, those that have waited longest first. */
+/** Returns messages to an endpoint that are due, the longest-waiting first. */
 export async function dueDeliveries(db: Db, now: number, endpointId: string, limit: number): Promise<Delivery[]> {
   return (await selectDue(db, { endpointId, now, limit })).map(deliveryOf);
 }
 
-/** Returns when the next message to an endpoint will be due, behind those that are; Infinity where there is none. */
+/** Returns when the next message to an endpoint that is not due yet will be; Infinity if there is none. */
 export async function nextDue(db: Db, now: number, endpointId: string): Promise<number> {
   const [row] = await selectNext(db, { endpointId, now });
   return row?.time ?? Number.POSITIVE_INFINITY;
@@ -52,7 +52,7 @@ export async function nextDue(db: Db, now: number, endpointId: string): Promise<
 
 export type Attempt = Pick<Delivery, 'status' | 'nextAttemptAt' | 'responseStatus' | 'error'>;
 
-/** Notes an attempt and what came of it, unless the message was asked for again meanwhile: then it stays due. */
+/** Records the result of an attempt. If a resend was requested in between, the message stays due instead. */
 export async function recordAttempt(
   trx: Trx,
   now: number,
@@ -67,25 +67,25 @@ export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; befo
 const allStatuses: DeliveryStatus[] = ['pending', 'succeeded', 'failed'];
 
 /**
- * Returns the owner's messages, newest first. SQLite merges ranges of an index, one for each endpoint
- * and status, and reads no further than the limit.
+ * Returns the owner's messages, newest first. SQLite merges ranges of an index, one per endpoint and
+ * status, and stops reading at the limit.
  */
 export async function listDeliveries(db: Db, ownerId: number, wanted: DeliveryQuery): Promise<Delivery[]> {
   const { endpointId, status, limit } = wanted;
   const own = (await listEndpoints(db, ownerId)).map(({ id }) => id);
   const endpoints = endpointId === undefined ? own : own.filter((id) => id === endpointId);
   const statuses = status === undefined ? allStatuses : [status];
-  const [first, ...others] = endpoints.flatMap((id) => statuses.map((status) => placesOf(db, id, status, wanted)));
+  const [first, ...others] = endpoints.flatMap((id) => statuses.map((status) => seqsOf(db, id, status, wanted)));
   if (!first) return [];
-  const places = others
+  const seqs = others
     .reduce((all, range) => all.unionAll(range), first)
     .orderBy('seq', 'desc')
     .limit(limit);
-  const rows = db.selectFrom('webhook_deliveries').selectAll().where('seq', 'in', places);
+  const rows = db.selectFrom('webhook_deliveries').selectAll().where('seq', 'in', seqs);
   return (await rows.orderBy('seq', 'desc').execute()).map(deliveryOf);
 }
 
-function placesOf(db: Db, endpointId: string, status: DeliveryStatus, { before }: DeliveryQuery) {
+function seqsOf(db: Db, endpointId: string, status: DeliveryStatus, { before }: DeliveryQuery) {
   return db
     .selectFrom('webhook_deliveries')
     .select('seq')
@@ -102,8 +102,8 @@ export async function getDelivery(db: Db, ownerId: number, id: string): Promise<
 }
 
 /**
- * Has the owner's message sent again at once, and again as often as a new one. Returns it. Throws StoreError `not_found`, or
- * `conflict` when nothing is sent to its endpoint.
+ * Makes the owner's message due again, with the retries of a new one. Returns it.
+ * Throws StoreError `not_found`, or `conflict` if its endpoint is disabled.
  */
 export async function resendDelivery(trx: Trx, now: number, ownerId: number, id: string): Promise<Delivery> {
   await getEnabledEndpoint(trx, ownerId, (await getDelivery(trx, ownerId, id)).endpointId);
@@ -115,7 +115,7 @@ export async function resendDelivery(trx: Trx, now: number, ownerId: number, id:
   return getDelivery(trx, ownerId, id);
 }
 
-/** Deletes at most `limit` messages made before a time, those made first, whatever has become of them. Returns how many. */
+/** Deletes at most `limit` messages of any status created before a time, oldest first. Returns how many. */
 export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom('webhook_deliveries')
@@ -141,18 +141,38 @@ function ownDeliveries(db: Db, ownerId: number) {
 
 function deliveryOf(row: Selectable<WebhookDeliveriesTable>): Delivery {
   return {
-    ...{ seq: row.seq, id: row.id, endpointId: row.endpoint_id, eventSeq: row.event_seq, kind: row.kind },
-    ...{ body: row.body, status: row.status, attempts: row.attempts, round: row.round, createdAt: row.created_at },
-    ...{ nextAttemptAt: row.next_attempt_at, lastAttemptAt: row.last_attempt_at },
-    ...{ responseStatus: row.response_status, error: row.error },
+    seq: row.seq,
+    id: row.id,
+    endpointId: row.endpoint_id,
+    eventSeq: row.event_seq,
+    kind: row.kind,
+    body: row.body,
+    status: row.status,
+    attempts: row.attempts,
+    round: row.round,
+    nextAttemptAt: row.next_attempt_at,
+    lastAttemptAt: row.last_attempt_at,
+    responseStatus: row.response_status,
+    error: row.error,
+    createdAt: row.created_at,
   };
 }
 
 const insertDelivery = query<Message & { id: string; endpointId: string; now: number }, unknown>((db, value) =>
   db.insertInto('webhook_deliveries').values({
-    ...{ id: value('id'), endpoint_id: value('endpointId'), created_at: value('now'), next_attempt_at: value('now') },
-    ...{ event_seq: value('eventSeq'), kind: value('kind'), body: value('body') },
-    ...{ status: 'pending', attempts: 0, round: 1, last_attempt_at: null, response_status: null, error: null },
+    id: value('id'),
+    endpoint_id: value('endpointId'),
+    event_seq: value('eventSeq'),
+    kind: value('kind'),
+    body: value('body'),
+    status: 'pending',
+    attempts: 0,
+    round: 1,
+    next_attempt_at: value('now'),
+    last_attempt_at: null,
+    response_status: null,
+    error: null,
+    created_at: value('now'),
   }),
 );
 
@@ -184,9 +204,12 @@ const updateAttempted = query<Attempt & { id: string; round: number; now: number
   db
     .updateTable('webhook_deliveries')
     .set((eb) => ({
-      ...{ status: value('status'), error: value('error'), response_status: value('responseStatus') },
-      ...{ next_attempt_at: value('nextAttemptAt'), last_attempt_at: value('now') },
+      status: value('status'),
       attempts: eb('attempts', '+', 1),
+      next_attempt_at: value('nextAttemptAt'),
+      last_attempt_at: value('now'),
+      response_status: value('responseStatus'),
+      error: value('error'),
     }))
     .where('id', '=', value('id'))
     .where('round', '=', value('round')),

@@ -8,12 +8,12 @@ export type QueuedEvent = {
   event: Event;
   /** the ids of the endpoints that wanted it when it was recorded */
   endpoints: string[];
-  /** JSON text of its sandbox's metadata; null when it has no sandbox, that was deleted, or it is too large */
+  /** JSON text of its sandbox's metadata; null if there is no sandbox any more or the text is too large */
   metadata: string | null;
   isMetadataTooLarge: boolean;
 };
 
-/** By transaction: which of an owner's endpoints want a kind, so that a bulk operation asks once. */
+/** Caches, per transaction, which of an owner's endpoints want a kind, so that a bulk change looks it up once. */
 const wanted = new WeakMap<Trx, Map<string, string | null>>();
 
 /** Queues an event for the owner's endpoints that want its kind, in the transaction that records it. */
@@ -30,7 +30,7 @@ export async function queueEvent(
   if (endpoints !== null) await insertQueued(trx, { seq, ownerId, endpoints });
 }
 
-/** To be called when a transaction changes what endpoints want. */
+/** Clears the cache. Call it when a transaction changes what endpoints want. */
 export function forgetWanted(trx: Trx): void {
   wanted.delete(trx);
 }
@@ -43,13 +43,13 @@ async function endpointsWanting(trx: Trx, ownerId: number, kind: string): Promis
   return wanting.length > 0 ? JSON.stringify(wanting.map(({ id }) => id)) : null;
 }
 
-/** Returns the next owner after this one, by id, who has queued events; undefined when there is none. */
+/** Returns the lowest owner id above `after` that has queued events; undefined if there is none. */
 export async function nextQueuedOwner(db: Db, after: number): Promise<number | undefined> {
   const [row] = await selectNextOwner(db, { after });
   return row?.ownerId;
 }
 
-/** Returns at most `limit` of the owner's queued events, oldest first, with metadata of at most so many bytes. */
+/** Returns at most `limit` of the owner's queued events, oldest first. Leaves out metadata over `maxMetadataBytes`. */
 export async function queuedEvents(
   trx: Trx,
   ownerId: number,
@@ -64,12 +64,12 @@ export async function queuedEvents(
   }));
 }
 
-/** Removes the owner's queued events up to this place: they have their deliveries. */
+/** Removes the owner's queued events up to a sequence number, once they have deliveries. */
 export async function removeQueued(trx: Trx, ownerId: number, seq: number): Promise<void> {
   await deleteQueued(trx, { ownerId, seq });
 }
 
-/** Returns how many deliveries the queued events, all owners' together, will become. */
+/** Returns the number of deliveries that all owners' queued events will become. */
 export async function countQueued(db: Db): Promise<number> {
   const { count } = await db
     .selectFrom('webhook_outbox')
@@ -103,7 +103,7 @@ const selectNextOwner = query<{ after: number }, { ownerId: number }>((db, value
 
 type QueuedRow = Event & { endpoints: string; metadata: string | null; isTooLarge: 0 | 1 | null };
 
-/** `octet_length` of what is stored reads none of it. */
+/** SQLite computes the `octet_length` of a stored text without reading the text. */
 const selectQueued = query<{ ownerId: number; limit: number; maxMetadataBytes: number }, QueuedRow>((db, value) =>
   db
     .selectFrom('webhook_outbox')

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createAccessToken, revokeApiKey } from '../../db/accounts/credentials.ts';
+import { revokeApiKey } from '../../db/accounts/api-keys.ts';
+import { createAccessToken } from '../../db/accounts/principals.ts';
 import { cli } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
 import { median } from '../bench/report/stats.ts';

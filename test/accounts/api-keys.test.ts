@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createApiKey, type KeyLimits } from '../../db/accounts/credentials.ts';
+import { createApiKey, type KeyLimits } from '../../db/accounts/api-keys.ts';
 import { inTransaction } from '../../db/store.ts';
 import { operations } from '../helpers/contract.ts';
 import { actor, apiKey, type Caller, shareApp, startTime, type TestApp } from '../helpers/server.ts';

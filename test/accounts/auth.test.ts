@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { sweep } from '../../app/jobs/tasks.ts';
-import { listApiKeys, revokeApiKey } from '../../db/accounts/credentials.ts';
+import { listApiKeys, revokeApiKey } from '../../db/accounts/api-keys.ts';
 import { deleteUser, newPasswordHash, setPassword } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';

@@ -14,7 +14,7 @@ import { deleteEnded } from '../../db/sandboxes/prune.ts';
 import { connectSandbox, pauseSandbox, resumeSandbox } from '../../db/sandboxes/runs.ts';
 import { openStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
-import { disableEndpoint } from '../../db/webhooks/endpoints.ts';
+import { disableEndpoint } from '../../db/webhooks/health.ts';
 import { sandpit } from '../helpers/processes/process.ts';
 import { actor, apiKey, clientOf, itHere, startApp, type TestApp } from '../helpers/server.ts';
 

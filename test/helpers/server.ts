@@ -11,7 +11,7 @@ import type { Config } from '../../app/config/settings.ts';
 import type { Context } from '../../app/context.ts';
 import { createLog } from '../../app/log/log.ts';
 import { createServer, type SandpitServer } from '../../app/server.ts';
-import { createApiKey } from '../../db/accounts/credentials.ts';
+import { createApiKey } from '../../db/accounts/api-keys.ts';
 import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
 import { type Actor, cli } from '../../db/events/record.ts';
 import { type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';

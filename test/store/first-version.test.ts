@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { Kysely } from 'kysely';
-import { createApiKey } from '../../db/accounts/credentials.ts';
+import { createApiKey } from '../../db/accounts/api-keys.ts';
 import { cli } from '../../db/events/record.ts';
 import { allPairsOf, maxIndexedPairs } from '../../db/metadata.ts';
 import type { Tables } from '../../db/schema.ts';

@@ -6,7 +6,8 @@ import { type EventKind, matchesKind } from '../../db/events/kinds.ts';
 import { cli, recordEvent } from '../../db/events/record.ts';
 import { openStore } from '../../db/sqlite/open.ts';
 import { inTransaction, type Trx } from '../../db/store.ts';
-import { createEndpoint, disableEndpoint, updateEndpoint } from '../../db/webhooks/endpoints.ts';
+import { createEndpoint, updateEndpoint } from '../../db/webhooks/endpoints.ts';
+import { disableEndpoint } from '../../db/webhooks/health.ts';
 import { local, useHooks } from '../helpers/clients/webhook-client.ts';
 import { itHere, startApp, startTime } from '../helpers/server.ts';
 

@@ -1,6 +1,6 @@
 import { type JsonObject, parseJson } from '../../../db/json/json.ts';
 import { noTemplate, type Sandbox } from '../../../db/sandboxes/read.ts';
-import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
+import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { shownNetwork } from './network.ts';

@@ -2,12 +2,8 @@ import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import { forkSandbox } from '../../../db/sandboxes/create.ts';
 import type { Cursor } from '../../../db/sandboxes/pages.ts';
-import {
-  deleteSnapshot,
-  type ListedSnapshot,
-  listSnapshots,
-  snapshotSandbox,
-} from '../../../db/sandboxes/snapshots.ts';
+import { type ListedSnapshot, listSnapshots } from '../../../db/snapshots/list.ts';
+import { deleteSnapshot, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';

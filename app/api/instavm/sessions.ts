@@ -1,5 +1,5 @@
 import { type RequestHandler, Router } from 'express';
-import { findByApiKey } from '../../../db/accounts/credentials.ts';
+import { findByApiKey } from '../../../db/accounts/principals.ts';
 import { StoreError } from '../../../db/errors.ts';
 import { endSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';

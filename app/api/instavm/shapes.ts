@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
 import type { ListedSandbox, Sandbox } from '../../../db/sandboxes/read.ts';
-import type { Snapshot } from '../../../db/sandboxes/snapshots.ts';
+import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';

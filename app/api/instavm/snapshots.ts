@@ -1,13 +1,8 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import { defaultSize } from '../../../db/sandboxes/insert.ts';
-import {
-  createSnapshot,
-  deleteSnapshot,
-  findSnapshot,
-  listSnapshots,
-  wholeSnapshots,
-} from '../../../db/sandboxes/snapshots.ts';
+import { listSnapshots, wholeSnapshots } from '../../../db/snapshots/list.ts';
+import { createSnapshot, deleteSnapshot, findSnapshot } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';

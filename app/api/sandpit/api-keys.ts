@@ -2,15 +2,14 @@ import { type Request, type RequestHandler, Router } from 'express';
 import {
   type ApiKey,
   createApiKey,
-  findByApiKey,
   getApiKey,
   type KeyLimits,
   listApiKeys,
-  type Principal,
   permissionsOf,
   renameApiKey,
   revokeApiKey,
-} from '../../../db/accounts/credentials.ts';
+} from '../../../db/accounts/api-keys.ts';
+import { findByApiKey, type Principal } from '../../../db/accounts/principals.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -32,7 +31,7 @@ export function apiKeysRoutes(context: Context): Router {
 
 function list({ store }: Context): RequestHandler {
   return async (req, res) => {
-    const keys = await listApiKeys(store.db, principalOf(req).user.id);
+    const keys = await listApiKeys(store.db, { userId: principalOf(req).user.id });
     res.json(keys.map(shown));
   };
 }

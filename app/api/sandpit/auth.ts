@@ -1,6 +1,6 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { MemoryStore, rateLimit } from 'express-rate-limit';
-import { createAccessToken } from '../../../db/accounts/credentials.ts';
+import { createAccessToken } from '../../../db/accounts/principals.ts';
 import { findUserByPassword } from '../../../db/accounts/users.ts';
 import { inTransaction } from '../../../db/store.ts';
 import type { components } from '../../../spec/types.gen.ts';

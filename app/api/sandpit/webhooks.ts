@@ -15,9 +15,9 @@ import {
   getEnabledEndpoint,
   getEndpoint,
   listEndpoints,
-  rotateSecret,
   updateEndpoint,
 } from '../../../db/webhooks/endpoints.ts';
+import { rotateSecret } from '../../../db/webhooks/secrets.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import { createApiKey } from '../../../db/accounts/credentials.ts';
+import { createApiKey } from '../../../db/accounts/api-keys.ts';
 import { createUser, findUser, newPasswordHash, setPassword, type User } from '../../../db/accounts/users.ts';
 import type { Origin } from '../../../db/events/record.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';

@@ -1,4 +1,4 @@
-import { createApiKey } from '../../../db/accounts/credentials.ts';
+import { createApiKey } from '../../../db/accounts/api-keys.ts';
 import { createUser } from '../../../db/accounts/users.ts';
 import { cli } from '../../../db/events/record.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';

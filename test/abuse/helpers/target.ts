@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { createApiKey } from '../../../db/accounts/credentials.ts';
+import { createApiKey } from '../../../db/accounts/api-keys.ts';
 import { createUser, newPasswordHash } from '../../../db/accounts/users.ts';
 import { cli } from '../../../db/events/record.ts';
 import { openStore, type SqliteStore } from '../../../db/sqlite/open.ts';

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createApiKey } from '../../../db/accounts/credentials.ts';
+import { createApiKey } from '../../../db/accounts/api-keys.ts';
 import { createUser } from '../../../db/accounts/users.ts';
 import { cli } from '../../../db/events/record.ts';
 import { compileFilter } from '../../../db/metadata.ts';

@@ -1,36 +1,16 @@
-import { type Selectable, sql } from 'kysely';
 import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
-import { query } from '../prepared.ts';
 import { randomDigits } from '../random.ts';
+import { getLiveSandbox, requireRunning } from '../sandboxes/read.ts';
 import type { SnapshotsTable } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
-import type { Cursor } from './pages.ts';
-import { getLiveSandbox, requireRunning } from './read.ts';
-import { smallText, type Unread } from './texts.ts';
-
-/** A record of what sandboxes can be started from. */
-export type Snapshot = {
-  id: string;
-  name: string | null;
-  sandboxId: string | null;
-  templateId: string | null;
-  ociImage: string | null;
-  /** JSON text */
-  metadata: string;
-  memoryMb: number;
-  vcpuCount: number;
-  createdAt: number;
-  updatedAt: number;
-  spawnCount: number;
-  lastSpawnedAt: number | null;
-};
+import { hasIdOrName, type Snapshot, snapshotOf } from './rows.ts';
 
 /**
- * Records a snapshot of the owner's running sandbox and returns it. A snapshot that has the name already is replaced,
- * keeping its id, where `replace` says so.
+ * Records a snapshot of the owner's running sandbox and returns it. With `replace`, it replaces the
+ * snapshot of the same name, which keeps its id.
  * Throws StoreError `not_found`, `ended`, `paused`, or `conflict` when the name is taken.
  */
 export async function snapshotSandbox(
@@ -51,7 +31,7 @@ export async function snapshotSandbox(
   return replaced;
 }
 
-/** Records a snapshot that is made from an image and returns it. Throws StoreError `conflict` when the name is taken. */
+/** Records a snapshot made from an image and returns it. Throws StoreError `conflict` when the name is taken. */
 export async function createSnapshot(
   trx: Trx,
   now: number,
@@ -62,7 +42,7 @@ export async function createSnapshot(
   return insertSnapshot(trx, now, by, { ...taken, name });
 }
 
-/** Returns the owner's snapshot of this id or name, or null: of two, one's id and another's name, the newer. */
+/** Returns the owner's snapshot with this id or name, or null. If two have it, one as id and one as name, the newer. */
 export async function findSnapshot(db: Db, ownerId: number, idOrName: string): Promise<Snapshot | null> {
   const found = await db
     .selectFrom('snapshots')
@@ -76,69 +56,15 @@ export async function findSnapshot(db: Db, ownerId: number, idOrName: string): P
   return found ? snapshotOf(found) : null;
 }
 
-function hasIdOrName(idOrName: string) {
-  return sql<boolean>`(id = ${idOrName} or name = ${idOrName})`;
-}
-
 async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id: string } | undefined> {
   const named = trx.selectFrom('snapshots').select('id').where('owner_id', '=', ownerId).where('name', '=', name);
   return named.executeTakeFirst();
 }
 
-/** A snapshot of a list, whose metadata may not have been read. */
-export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
-
-export type SnapshotQuery = {
-  sandboxId?: string | undefined;
-  idOrName?: string | undefined;
-  after?: Cursor | null;
-  limit: number;
-};
-
-/** Returns the owner's snapshots, newest first, ties by id. */
-export async function listSnapshots(
-  db: Db,
-  ownerId: number,
-  { sandboxId, idOrName, after, limit }: SnapshotQuery,
-): Promise<ListedSnapshot[]> {
-  const rows = await db
-    .selectFrom('snapshots')
-    .select(listedColumns)
-    .select(smallText('metadata', ['metadata']))
-    .where('owner_id', '=', ownerId)
-    .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
-    .$if(idOrName !== undefined, (query) => query.where(hasIdOrName(idOrName as string)))
-    .$if(after != null, (query) => query.where(isBehind(after as Cursor, idOrName !== undefined)))
-    .orderBy('created_at', 'desc')
-    .orderBy('id')
-    .limit(limit)
-    .execute();
-  return rows.map(snapshotOf);
-}
-
 /**
- * A range of the index: what lies before the cursor costs nothing. Of those with a name there are two at most: the plus
- * keeps SQLite from going through the index for them.
+ * Deletes the owner's snapshot with this id or name and returns it. Sandboxes started from it stay.
+ * Throws StoreError `not_found`.
  */
-function isBehind({ startedAt, id }: Cursor, isNamed: boolean) {
-  const createdAt = isNamed ? sql`+created_at` : sql.ref('created_at');
-  return sql<boolean>`(${createdAt} <= ${startedAt} and (${createdAt} < ${startedAt} or id > ${id}))`;
-}
-
-/** Yields the snapshots of a list whole, one after another. Those that were deleted meanwhile are left out. */
-export async function* wholeSnapshots(db: Db, listed: ListedSnapshot[]): AsyncGenerator<Snapshot> {
-  for (const snapshot of listed) {
-    const { metadata } = snapshot;
-    const texts = metadata === null ? (await selectMetadata(db, { id: snapshot.id }))[0] : { metadata };
-    if (texts) yield { ...snapshot, ...texts };
-  }
-}
-
-const selectMetadata = query<{ id: string }, { metadata: string }>((db, value) =>
-  db.selectFrom('snapshots').select('metadata').where('id', '=', value('id')),
-);
-
-/** Deletes the owner's snapshot of this id or name, and returns it; sandboxes started from it stay. Throws StoreError `not_found`. */
 export async function deleteSnapshot(trx: Trx, now: number, by: Actor, idOrName: string): Promise<Snapshot> {
   const found = await findSnapshot(trx, by.ownerId, idOrName);
   if (!found) throw new StoreError('not_found', 'Snapshot not found');
@@ -147,7 +73,10 @@ export async function deleteSnapshot(trx: Trx, now: number, by: Actor, idOrName:
   return found;
 }
 
-/** Notes that a sandbox is started from this template; returns the size that it has if it is one of the owner's snapshots. */
+/**
+ * If the template is one of the owner's snapshots, counts a sandbox started from it and returns the
+ * sandbox's default size; else returns null.
+ */
 export async function spawnFrom(
   trx: Trx,
   now: number,
@@ -210,28 +139,4 @@ async function record(trx: Trx, now: number, by: Actor, kind: SnapshotEventKind,
   const { id, name, sandboxId, templateId, ociImage } = snapshot;
   const details = { name, template_id: templateId, oci_image: ociImage };
   await recordEvent(trx, now, by, { kind, subject: id, sandboxId, details });
-}
-
-const listedColumns = [
-  ...(['id', 'name', 'sandbox_id', 'template_id', 'oci_image', 'memory_mb', 'vcpu_count', 'created_at'] as const),
-  ...(['updated_at', 'spawn_count', 'last_spawned_at'] as const),
-] as const;
-
-type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]>;
-
-function snapshotOf<Metadata extends string | null>(row: ListedColumns & { metadata: Metadata }) {
-  return {
-    id: row.id,
-    name: row.name,
-    sandboxId: row.sandbox_id,
-    templateId: row.template_id,
-    ociImage: row.oci_image,
-    metadata: row.metadata,
-    memoryMb: row.memory_mb,
-    vcpuCount: row.vcpu_count,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    spawnCount: row.spawn_count,
-    lastSpawnedAt: row.last_spawned_at,
-  };
 }

@@ -1,0 +1,59 @@
+import { sql } from 'kysely';
+import { query } from '../prepared.ts';
+import type { Cursor } from '../sandboxes/pages.ts';
+import { smallText, type Unread } from '../sandboxes/texts.ts';
+import type { Db } from '../store.ts';
+import { hasIdOrName, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
+
+/** A snapshot of a list. Its metadata is null if it is large: `wholeSnapshots` reads it. */
+export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
+
+export type SnapshotQuery = {
+  sandboxId?: string | undefined;
+  idOrName?: string | undefined;
+  after?: Cursor | null;
+  limit: number;
+};
+
+/** Returns the owner's snapshots, newest first, ties by id. */
+export async function listSnapshots(
+  db: Db,
+  ownerId: number,
+  { sandboxId, idOrName, after, limit }: SnapshotQuery,
+): Promise<ListedSnapshot[]> {
+  const rows = await db
+    .selectFrom('snapshots')
+    .select(listedColumns)
+    .select(smallText('metadata', ['metadata']))
+    .where('owner_id', '=', ownerId)
+    .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
+    .$if(idOrName !== undefined, (query) => query.where(hasIdOrName(idOrName as string)))
+    .$if(after != null, (query) => query.where(isAfter(after as Cursor, idOrName !== undefined)))
+    .orderBy('created_at', 'desc')
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(snapshotOf);
+}
+
+/**
+ * A range of the index, so rows before the cursor cost nothing. At most two snapshots have a given id
+ * or name: for these, the plus keeps SQLite from scanning the index instead.
+ */
+function isAfter({ startedAt, id }: Cursor, isNamed: boolean) {
+  const createdAt = isNamed ? sql`+created_at` : sql.ref('created_at');
+  return sql<boolean>`(${createdAt} <= ${startedAt} and (${createdAt} < ${startedAt} or id > ${id}))`;
+}
+
+/** Yields the snapshots of a list with their metadata, one at a time. Leaves out those deleted in between. */
+export async function* wholeSnapshots(db: Db, listed: ListedSnapshot[]): AsyncGenerator<Snapshot> {
+  for (const snapshot of listed) {
+    const { metadata } = snapshot;
+    const texts = metadata === null ? (await selectMetadata(db, { id: snapshot.id }))[0] : { metadata };
+    if (texts) yield { ...snapshot, ...texts };
+  }
+}
+
+const selectMetadata = query<{ id: string }, { metadata: string }>((db, value) =>
+  db.selectFrom('snapshots').select('metadata').where('id', '=', value('id')),
+);
