@@ -2,11 +2,11 @@ import { enableCompileCache } from 'node:module';
 import { isExecutable } from '../spec/assets.ts';
 import { cacheFolder } from '../spec/cache.ts';
 
-// Keeps what Node compiles for the next start. The executable is compiled already.
+// Caches compiled code for the next start. The executable contains compiled code.
 if (!isExecutable()) enableCompileCache(cacheFolder());
 
-// With a limit on the size of files, a write past it fails rather than ends the process.
+// With a handler for SIGXFSZ, a write beyond the limit on file sizes fails instead of ending the process.
 if (process.platform !== 'win32') process.on('SIGXFSZ', () => {});
 
-// Imported only now, for the cache to hold it. Exits here: a reader that stands still would keep the process.
+// Imported here, after the cache is on. The explicit exit ends the process even if a reader has stopped.
 void import('./program.ts').then(async ({ main }) => process.exit(await main(process.argv)));

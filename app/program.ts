@@ -28,7 +28,7 @@ export function createProgram(terminal: Terminal): Command {
       writeErr: (text) => terminal.stderr.write(printable(text, { lines: true })),
       outputError: (text, write) => write(text.replace(/^error: /, 'sandpit: ')),
     })
-    .showHelpAfterError('sandpit COMMAND --help says what it takes.')
+    .showHelpAfterError('Run sandpit COMMAND --help for the options of a command.')
     .exitOverride();
   program.on('option:version', () => {
     terminal.stdout.write(`${versionText()}\n`);
@@ -53,21 +53,9 @@ export function createProgram(terminal: Terminal): Command {
   return program;
 }
 
-/** Returns the clock of this process. A parent that opened a channel to it may set it, as the tests do. */
-function clock(): () => number {
-  let set: number | undefined;
-  process.on('message', (time) => {
-    if (typeof time !== 'number') return;
-    set = time;
-    process.send?.(time);
-  });
-  process.channel?.unref();
-  return () => set ?? Date.now();
-}
-
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
-/** Returns a signal that the process's first SIGINT or SIGTERM aborts. A second one ends the process at once. */
+/** Returns a signal that aborts on the process's first SIGINT or SIGTERM. A second one ends the process at once. */
 function stopOnSignal(stop: AbortController): AbortSignal {
   const onSignal = () => {
     for (const name of signals) process.off(name, onSignal);
@@ -77,20 +65,24 @@ function stopOnSignal(stop: AbortController): AbortSignal {
   return stop.signal;
 }
 
-/** The exit status that a shell reports of a program that SIGPIPE ended, as it ends other programs whose reader goes. */
+/** Exit code after a broken pipe, as a shell reports it for programs that SIGPIPE ended. */
 const brokenPipe = 141;
 
 /**
- * Runs a command line as Node gives it. Returns the exit code: 130 after a signal, 141 where the reader of standard output
- * is gone, 1 after any other failure. What still waits to be written then is lost when the process ends.
+ * Runs a command line (`process.argv`). Returns the exit code: 130 after a signal, 141 if the reader of standard
+ * output has gone, 1 after any other failure. Output that a slow reader has not taken by then is lost.
  */
 export async function main(argv: string[]): Promise<number> {
-  const [stdout, stderr] = [new Output(1), new Output(2)];
+  const stdout = new Output(1);
+  const stderr = new Output(2);
   const stop = new AbortController();
   let stopSignal: AbortSignal | undefined;
   stdout.once('lost', () => stop.abort());
   const terminal: Terminal = {
-    ...{ stdin: process.stdin, stdout, stderr, now: clock() },
+    stdin: process.stdin,
+    stdout,
+    stderr,
+    now: Date.now,
     onReload: (listener) => void process.on('SIGHUP', listener),
     get stop() {
       stopSignal ??= stopOnSignal(stop);
@@ -100,7 +92,7 @@ export async function main(argv: string[]): Promise<number> {
   const code = await run(argv, terminal, stop.signal);
   await stdout.finish(patience(stop.signal));
   if (stdout.failure && stdout.failure.code !== 'EPIPE') {
-    stderr.write(`sandpit: standard output can't be written: ${stdout.failure.message}\n`);
+    stderr.write(`sandpit: can't write to standard output: ${stdout.failure.message}\n`);
   }
   await stderr.finish(patience(stop.signal));
   if (stdout.failure) return stdout.failure.code === 'EPIPE' ? brokenPipe : 1;
@@ -119,7 +111,7 @@ async function run(argv: string[], terminal: Terminal, stop: AbortSignal): Promi
   }
 }
 
-/** Returns a signal that aborts a while after `stop`: whoever reads slowly is waited for, but not when told to stop. */
+/** Returns a signal that aborts one second after `stop`. Without a stop, slow readers may take any time. */
 function patience(stop: AbortSignal): AbortSignal {
   const giveUp = new AbortController();
   const wait = () => void setTimeout(() => giveUp.abort(), 1000).unref();

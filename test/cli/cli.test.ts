@@ -281,7 +281,7 @@ describe('sandpit', () => {
       expect([args, code]).to.deep.equal([args, 1]);
       expect(stderr)
         .to.match(/^sandpit: /)
-        .and.contain('--help says what it takes')
+        .and.contain('--help for the options of a command')
         .and.not.contain('error:');
     }
     await runs('users', 'create', 'alice');

@@ -132,7 +132,7 @@ describe('standard output that fails', function () {
       const { code, stderr } = await sandpit(command.split(' '), { stdout: full });
       expect(code, command).to.equal(1);
       expect(stderr, command).to.match(
-        /(^|\n)sandpit: standard output can't be written: ENOSPC: no space left on device, write\n$/,
+        /(^|\n)sandpit: can't write to standard output: ENOSPC: no space left on device, write\n$/,
       );
       expect(stderr).not.to.contain('    at ');
     }
@@ -143,7 +143,7 @@ describe('standard output that fails', function () {
     const { status, stderr } = shell(`ulimit -f 8; ${quoted} openapi > "${join(dir, 'out')}"`);
     expect(statSync(join(dir, 'out')).size).to.equal(4096);
     expect(status).to.equal(1);
-    expect(stderr).to.equal("sandpit: standard output can't be written: EFBIG: file too large, write\n");
+    expect(stderr).to.equal("sandpit: can't write to standard output: EFBIG: file too large, write\n");
   });
 
   it('of a command: a reader that goes ends it quietly, with the status of a broken pipe', () => {

@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 export const executable = process.env.TEST_EXECUTABLE;
 
 const main = fileURLToPath(new URL('../../../app/main.ts', import.meta.url));
+/** Preloaded into a process whose clock a test sets. */
+const clock = fileURLToPath(new URL('./clock.cjs', import.meta.url));
 /** The command line that starts the program. */
 export const program = executable === undefined ? [process.execPath, main] : [executable];
 
@@ -32,7 +34,7 @@ export type Serving = {
   pid: number;
   signal: (signal: NodeJS.Signals) => void;
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
-  /** Sets the clock of a process that was started with a channel. */
+  /** Sets the clock of a process that was started with `withClock`. */
   setClock: (time: number) => Promise<void>;
 };
 
@@ -49,9 +51,9 @@ export function proxy(args: string[], options: Options = {}): Promise<Serving> {
 async function listening(
   command: string,
   args: string[],
-  { env = {}, cwd = '/', withChannel = false, stdout = 'pipe' }: Options,
+  { env = {}, cwd = '/', withClock = false, stdout = 'pipe' }: Options,
 ): Promise<Serving> {
-  const child = start([command, '--port', '0', ...args], { env, cwd, withChannel, stdout });
+  const child = start([command, '--port', '0', ...args], { env, cwd, withClock, stdout });
   const output = collect(child, stdout);
   const closed = once(child, 'close').then(([code]) => code as number | null);
   const url = await new Promise<string>((resolve, reject) => {
@@ -110,18 +112,24 @@ type Options = {
   env?: Record<string, string>;
   input?: string;
   cwd?: string;
-  withChannel?: boolean;
+  /** Gives the process a clock that its `setClock` sets. */
+  withClock?: boolean;
   /** An open file instead of a pipe that is read; 'unread' is a pipe that nobody reads. */
   stdout?: number | 'pipe' | 'unread';
 };
-type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withChannel' | 'stdout'>;
+type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withClock' | 'stdout'>;
 
 /** Starts `sandpit` as a process of its own. */
-export function start(args: string[], { env, cwd, withChannel, stdout = 'pipe' }: Start): ChildProcess {
-  const stdio = ['pipe', stdout === 'unread' ? 'pipe' : stdout, 'pipe', ...(withChannel ? ['ipc'] : [])];
+export function start(args: string[], { env, cwd, withClock, stdout = 'pipe' }: Start): ChildProcess {
+  const stdio = ['pipe', stdout === 'unread' ? 'pipe' : stdout, 'pipe', ...(withClock ? ['ipc'] : [])];
   const [file = '', ...first] = program;
   const child = spawn(file, [...first, ...args], {
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },
+    env: {
+      PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: compiled,
+      ...(withClock && { NODE_OPTIONS: `--require=${clock}` }),
+      ...env,
+    },
     cwd,
     stdio: stdio as ['pipe', 'pipe', 'pipe'],
   });

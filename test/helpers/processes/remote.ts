@@ -13,7 +13,7 @@ import { type Serving, serve } from './process.ts';
  * well, and requests are passed on to it once its clock shows what the test's shows.
  */
 export async function startRemote(config: Partial<Config>, clock: { now: number }): Promise<Remote> {
-  const serving = await serve(flagsOf(config), { withChannel: true });
+  const serving = await serve(flagsOf(config), { withClock: true });
   const whole = { ...readConfig({}, {}), ...config };
   const now = () => clock.now;
   const store = openStore(whole.db);
