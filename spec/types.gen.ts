@@ -753,7 +753,7 @@ export interface paths {
         get?: never;
         /**
          * Replace a sandbox's network rules
-         * @description Rules that are left out are removed. The rules are stored and returned. They have no effect yet, because no machine runs behind a sandbox.
+         * @description Replaces the rules and `allow_internet_access`. Fields that are left out are cleared. The rules are stored and returned. They have no effect yet, because no machine runs behind a sandbox.
          */
         put: operations["e2b_update_network"];
         post?: never;
@@ -1507,10 +1507,10 @@ export interface components {
              * @default 300
              */
             vm_lifetime_seconds: number | null;
-            /** @description Memory in MiB (default: the snapshot's, else 512) */
+            /** @description Memory in MiB (default: 512) */
             memory_mb?: number | null;
             /**
-             * @description Number of virtual CPUs (default: the snapshot's, else 2)
+             * @description Number of virtual CPUs (default: 2)
              * @enum {integer|null}
              */
             vcpu_count?: 1 | 2 | 4 | 6 | 8 | null;
