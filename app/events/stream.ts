@@ -6,130 +6,119 @@ import type { Db } from '../../db/store.ts';
 import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
 import { eventOf } from './shape.ts';
+import { Signal } from './signal.ts';
 
-/** Some proxies cut a connection that says nothing for a minute. */
+/** Some proxies close a connection that is silent for a minute. */
 const heartbeatMilliseconds = 15_000;
 
-/** A client that takes nothing for so long is gone. */
-const patienceMilliseconds = 60_000;
+/** A client that reads nothing for this long is disconnected. */
+const readDeadlineMilliseconds = 60_000;
 
-/** Between two readings: of events that come one by one all but the first are sent together. */
+/** The pause between two reads of the log, so that events in quick succession are sent together. */
 const pauseMilliseconds = 50;
 
 const batchSize = 100;
 
-type Wanted = Pick<EventQuery, 'ownerId' | 'kinds' | 'sandboxId'>;
+type StreamFilter = Pick<EventQuery, 'ownerId' | 'kinds' | 'sandboxId'>;
 
 /**
- * Sends the events behind a place, or from now on, as server-sent events (WHATWG HTML, 9.2) until the client goes, the
- * server stops or `isAdmitted` says, before events and heartbeats, that the credential is no longer valid. What the client
- * has not taken yet is not read yet: the log is the buffer. Throws HttpError 503 where the server stops already.
+ * Sends events as server-sent events (WHATWG HTML, 9.2): those that follow the sequence number
+ * `after`; with null, those recorded from now on. The stream ends when the client disconnects, when
+ * the server stops, or when `isAdmitted`, asked before each batch and heartbeat, says that the
+ * credential is no longer valid. Events are read only after the client has taken the ones before:
+ * the log is the buffer. Throws HttpError 503 when the server is already stopping.
  */
 export async function streamEvents(
   { store: { db }, feed }: Pick<Context, 'store' | 'feed'>,
   res: Response,
-  wanted: Wanted,
-  from: number | null,
+  filter: StreamFilter,
+  after: number | null,
   isAdmitted: () => Promise<boolean>,
 ): Promise<void> {
-  const bell = new Bell();
-  const over = new AbortController();
-  res.once('close', () => over.abort());
-  const unsubscribe = feed.subscribe(wanted.ownerId, () => (feed.isClosed ? over.abort() : bell.ring()));
-  if (feed.isClosed) over.abort();
-  over.signal.addEventListener('abort', () => bell.ring());
-  let isBeatDue = false;
-  const heart = setInterval(() => {
-    isBeatDue = true;
-    bell.ring();
-  }, heartbeatMilliseconds);
-  heart.unref();
+  const signal = new Signal();
+  const ended = new AbortController();
+  res.once('close', () => ended.abort());
+  const unsubscribe = feed.subscribe(filter.ownerId, () => (feed.isClosed ? ended.abort() : signal.notify()));
+  if (feed.isClosed) ended.abort();
+  ended.signal.addEventListener('abort', () => signal.notify());
+  let isHeartbeatDue = false;
+  const heartbeat = setInterval(() => {
+    isHeartbeatDue = true;
+    signal.notify();
+  }, heartbeatMilliseconds).unref();
   try {
-    let place = from ?? (await boundsOf(db)).last;
-    if (over.signal.aborted) throw new HttpError(503, 'The server is stopping', { 'Retry-After': '1' });
-    // Whoever buffers what passes through would hold events back (nginx, "X-Accel-Buffering").
-    res.set({ 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
-    // No event has come, but a client that is cut off before the first one knows where to go on.
-    res.write(from === null ? `id: ${place}\n\n` : ':\n\n');
+    let seq = after ?? (await boundsOf(db)).last;
+    if (ended.signal.aborted) throw new HttpError(503, 'The server is stopping', { 'Retry-After': '1' });
+    writeHead(res, after === null ? seq : null);
     let text = '';
     let hasMore = true;
-    while ((text === '' || (await isAdmitted())) && (await send(res, text, over))) {
+    while ((text === '' || (await isAdmitted())) && (await send(res, text, ended))) {
       if (!hasMore) {
         await delay(pauseMilliseconds);
-        await bell.rings();
+        await signal.wait();
       }
-      if (over.signal.aborted) break;
-      bell.hush();
-      ({ text, place, hasMore } = await stepBehind(db, wanted, place));
-      if (text === '' && isBeatDue) text = `: heartbeat\nid: ${place}\n\n`;
-      isBeatDue = false;
+      if (ended.signal.aborted) break;
+      signal.clear();
+      ({ text, seq, hasMore } = await readBatch(db, filter, seq));
+      if (text === '' && isHeartbeatDue) text = `: heartbeat\nid: ${seq}\n\n`;
+      isHeartbeatDue = false;
     }
   } finally {
-    clearInterval(heart);
+    clearInterval(heartbeat);
     unsubscribe();
-    // What the client doesn't take would keep the connection open.
+    // A client that does not read would keep the connection open for ever.
     if (res.writableNeedDrain) res.destroy();
     else if (res.headersSent) res.end();
   }
 }
 
-/** Returns whether the client has taken the text, or has room for it. */
-async function send(res: Response, text: string, over: AbortController): Promise<boolean> {
-  if (over.signal.aborted) return false;
+/**
+ * Sends the headers and the first bytes. A new stream begins with the sequence number from which it
+ * continues, so that a client that is disconnected before the first event can resume there.
+ */
+function writeHead(res: Response, startSeq: number | null): void {
+  // Tells nginx not to buffer the stream (its documentation, "X-Accel-Buffering").
+  res.set({ 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
+  res.write(startSeq === null ? ':\n\n' : `id: ${startSeq}\n\n`);
+}
+
+/** Resolves when the response has room for more; to false when the client is gone or does not read. */
+async function send(res: Response, text: string, ended: AbortController): Promise<boolean> {
+  if (ended.signal.aborted) return false;
   if (text === '' || res.write(text)) return true;
-  const timer = setTimeout(() => over.abort(), patienceMilliseconds);
+  const deadline = setTimeout(() => ended.abort(), readDeadlineMilliseconds);
   try {
-    await once(res, 'drain', { signal: over.signal });
+    await once(res, 'drain', { signal: ended.signal });
     return true;
   } catch {
     return false;
   } finally {
-    clearTimeout(timer);
+    clearTimeout(deadline);
   }
 }
 
-type Step = { text: string; place: number; hasMore: boolean };
+type Batch = { text: string; seq: number; hasMore: boolean };
 
-/** Returns the next events as text, and the place to go on from, whether or not there was one for this stream. */
-async function stepBehind(db: Db, wanted: Wanted, place: number): Promise<Step> {
+/**
+ * Returns the text of the next events that match the filter, which may be empty, and the sequence
+ * number up to which the log was read.
+ */
+async function readBatch(db: Db, filter: StreamFilter, seq: number): Promise<Batch> {
   const { last } = await boundsOf(db);
-  const after = Math.min(place, last);
-  const { events, hasMore } = await listEvents(db, { ...allEvents, ...wanted, after, limit: batchSize });
-  // Asked last: old events are deleted meanwhile.
-  const gap = isLost(await boundsOf(db), place) ? gapText(after) : '';
+  const after = Math.min(seq, last);
+  const { events, hasMore } = await listEvents(db, { ...allEvents, ...filter, after, limit: batchSize });
+  // Checked after reading, because old events may be deleted in the meantime.
+  const gap = isLost(await boundsOf(db), seq) ? gapText(after) : '';
   const end = events.at(-1)?.seq ?? after;
-  return { text: gap + events.map(eventText).join(''), place: hasMore ? end : Math.max(end, last), hasMore };
+  return { text: gap + events.map(eventText).join(''), seq: hasMore ? end : Math.max(end, last), hasMore };
 }
 
 function eventText(event: Event): string {
   return `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(eventOf(event))}\n\n`;
 }
 
-/** The contract's description of the stream names it. */
-function gapText(place: number): string {
+/** The contract describes `stream.gap` at `/v1/events`. */
+function gapText(seq: number): string {
   const data = { detail: 'Events may be missing here: they were deleted, or the database was replaced' };
-  return `id: ${place}\nevent: stream.gap\ndata: ${JSON.stringify(data)}\n\n`;
-}
-
-/** Is rung while nobody may be waiting. */
-class Bell {
-  #isRung = false;
-  #answer = () => {};
-
-  ring(): void {
-    this.#isRung = true;
-    this.#answer();
-  }
-
-  hush(): void {
-    this.#isRung = false;
-  }
-
-  /** Resolves when it is rung, at once where it has been since it was hushed. */
-  async rings(): Promise<void> {
-    if (this.#isRung) return;
-    await new Promise<void>((resolve) => {
-      this.#answer = resolve;
-    });
-  }
+  return `id: ${seq}\nevent: stream.gap\ndata: ${JSON.stringify(data)}\n\n`;
 }
