@@ -10,15 +10,15 @@ import { HttpError } from './errors.ts';
 declare global {
   namespace Express {
     interface Request {
-      /** Names the request in the log. */
+      /** The request's id in the log and in `X-Request-Id`. */
       id: string;
-      /** Set by the validator: which operation of the contract this is. */
+      /** The operation of the contract; set by the validator. */
       openapi?: { openApiRoute: string; pathParams?: Record<string, string> } | undefined;
-      /** The sandbox that the request has made, for the log. */
+      /** The id of the sandbox that the request created, for the log. */
       sandboxId?: string;
-      /** Set on every operation that the contract puts behind `security`. */
+      /** Who sent the request; set on operations that have `security` in the contract. */
       principal?: Principal;
-      /** Why the credential couldn't be checked or didn't count: the validator would make another error of it. */
+      /** The error of authentication, if it is not 401: the validator would replace it. */
       failure?: unknown;
     }
   }
@@ -26,10 +26,11 @@ declare global {
 
 type Lookup = (secret: string) => Promise<Principal | null>;
 
-/** Passport's shape of an API key in `X-API-Key`. */
+/** The passport strategy for an API key in `X-API-Key`. */
 class ApiKeyStrategy extends passport.Strategy {
   override name = 'api-key';
-  // Not a private field: passport works on an object made from the strategy, which has none.
+  // Not `#find`: passport calls `authenticate` on an object derived from the strategy, where private
+  // fields do not exist.
   readonly find: Lookup;
 
   constructor(find: Lookup) {
@@ -50,7 +51,10 @@ class ApiKeyStrategy extends passport.Strategy {
   }
 }
 
-/** Returns a function that returns whom a request's credential speaks for, or false, and counts it against nobody. */
+/**
+ * Returns a function that resolves to the principal of a request's credential; to false without a
+ * valid one. It does not count against the rate limit.
+ */
 export function credentialReader({ store, now }: Context): (req: Request) => Promise<Principal | false> {
   const authenticator = new passport.Passport();
   authenticator.use(
@@ -63,32 +67,42 @@ export function credentialReader({ store, now }: Context): (req: Request) => Pro
     new Promise((resolve, reject) => {
       const settle = (error: unknown, found?: Principal | false | null) =>
         error ? reject(error) : resolve(found || false);
-      // Only the headers: the bearer strategy would also take a token from the body or the query, where it gets logged.
-      const token = bearerToken(req.headers.authorization);
-      // Of several keys Node makes one text; the first counts, as in FastAPI.
-      const key = req.headersDistinct['x-api-key']?.[0];
-      // What is no token is unknown, like any other that is.
-      const headers = { ...(token && !/\s/.test(token) && { authorization: `Bearer ${token}` }), 'x-api-key': key };
+      const headers = credentialHeaders(req);
       authenticator.authenticate(['bearer', 'api-key'], { session: false }, settle)({ headers }, req.res, reject);
     });
 }
 
 /**
- * Returns the validator's handler for `OAuth2PasswordBearer`: it sets `req.principal` from a bearer token (an access
- * token or an API key) or from `X-API-Key`, whichever is valid.
- * The handler throws HttpError 401 when none is; where it can't tell, or they ask too often, it sets `req.failure` as well.
+ * Returns the headers that passport reads. It sees nothing else, because the bearer strategy also
+ * accepts tokens in the body and in the query, where they would be logged. Of several API keys,
+ * which Node joins, the first counts, as in FastAPI.
+ */
+function credentialHeaders(req: Request): IncomingHttpHeaders {
+  const token = bearerToken(req.headers.authorization);
+  const isToken = token !== undefined && !/\s/.test(token);
+  return {
+    ...(isToken && { authorization: `Bearer ${token}` }),
+    'x-api-key': req.headersDistinct['x-api-key']?.[0],
+  };
+}
+
+/**
+ * Returns the validator's handler for `OAuth2PasswordBearer`. It sets `req.principal` from a bearer
+ * token (an access token or an API key) or from `X-API-Key`, whichever is valid. It throws HttpError
+ * 401 without a valid credential. It throws other errors (403, 429, those of the store) as well, and
+ * sets `req.failure` to them.
  */
 export function createAuthenticator(context: Context): (req: Request) => Promise<true> {
-  const authenticate = credentialReader(context);
-  const check = async (req: Request) => {
-    const principal = await authenticate(req);
+  const readCredential = credentialReader(context);
+  const authenticate = async (req: Request) => {
+    const principal = await readCredential(req);
     if (principal) return admit(req, principal, context);
     context.limitRate(req);
     throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
   };
   return async (req) => {
     try {
-      await check(req);
+      await authenticate(req);
       return true;
     } catch (error) {
       if (!(error instanceof HttpError && error.status === 401)) req.failure = error;
@@ -97,12 +111,12 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
   };
 }
 
-/** Operations that change something or not, as their body says: they call `requireWriter` themselves. */
+/** Operations whose body decides whether they change anything. They call `requireWriter` themselves. */
 const decidedByBody = new Set(['/v1/sandboxes/kill']);
 
 /**
- * Notes whom the request speaks for, and that their key is in use. Throws HttpError 429 when they ask too often, 403
- * when the request changes something and the key may only read.
+ * Sets the request's principal and records the use of their API key. Throws HttpError 429 past the
+ * rate limit, and 403 when the request may change something and the key is read-only.
  */
 export function admit(
   req: Request,
@@ -116,24 +130,26 @@ export function admit(
   if (!['GET', 'HEAD'].includes(req.method) && !decidedByBody.has(req.path)) requireWriter(req);
 }
 
-/** Throws HttpError 403 when the request's API key may only read. */
+/** Throws HttpError 403 when the request's API key is read-only. */
 export function requireWriter(req: Request): void {
-  if (principalOf(req).isReadOnly) throw new HttpError(403, 'This API key may only read');
+  if (principalOf(req).isReadOnly) {
+    throw new HttpError(403, "This API key may only read: use one with the permission 'write'");
+  }
 }
 
-/** Returns whom the request speaks for. Throws an Error on an operation without `security`. */
+/** Returns who sent the request. Throws an Error on an operation without `security`. */
 export function principalOf(req: Request): Principal {
   if (!req.principal) throw new Error(`${req.method} ${req.path} has no security in openapi.yaml`);
   return req.principal;
 }
 
-/** Returns who does what the request asks for, for the event log. Throws as principalOf does. */
+/** Returns the request's sender as the event log records it. Throws as principalOf does. */
 export function actorOf(req: Request): Actor {
   const { user, keyId } = principalOf(req);
   return { ...originOf(req), ownerId: user.id, keyId };
 }
 
-/** As actorOf, of a request that speaks for nobody yet. */
+/** Returns the origin of an event that has no principal: the request, without user and key. */
 export function originOf({ id }: Request): Origin {
   return { via: 'api', keyId: null, requestId: id };
 }
@@ -143,7 +159,7 @@ export function isPresented({ headers }: Pick<Request, 'headers'>): boolean {
   return Boolean(headers['x-api-key']) || bearerToken(headers.authorization) !== undefined;
 }
 
-/** Returns what follows `Bearer`, after any number of blanks (RFC 9110, 11.4); undefined where nothing does. */
+/** Returns the text after `Bearer` and spaces (RFC 9110, 11.4); undefined if there is none. */
 function bearerToken(authorization = ''): string | undefined {
   return /^Bearer +(.+)$/i.exec(authorization)?.[1];
 }

@@ -82,7 +82,7 @@ describe('what an API key may do, and until when', () => {
     const refused = await make({ expires_at: isoOf(end + 1) }, short);
     expect(refused.status).to.equal(403);
     expect(refused.body.detail).to.equal(
-      `This API key expires at ${isoOf(end)}: it can't make one that is valid longer`,
+      `This API key expires at ${isoOf(end)}: a key that it creates can't be valid longer`,
     );
   });
 
@@ -95,7 +95,7 @@ describe('what an API key may do, and until when', () => {
     expect(await statusWith(key)).to.equal(200);
     expect((await make({}, { key })).status).to.equal(403);
     expect((await app.http.post('/v1/sessions/session').send({ api_key: key })).body).to.deep.equal({
-      detail: 'This API key may only read',
+      detail: "This API key may only read: use one with the permission 'write'",
     });
   });
 
@@ -125,7 +125,7 @@ describe('what an API key may do, and until when', () => {
       expect(isRefused, operation.operationId).to.equal(method !== 'get');
       expect('403' in operation.responses, operation.operationId).to.equal(method !== 'get');
       if (!isRefused) continue;
-      const words = 'This API key may only read';
+      const words = "This API key may only read: use one with the permission 'write'";
       const isE2b = operation.tags.some((tag) => tag.startsWith('e2b-'));
       expect(response.body).to.deep.equal(isE2b ? { code: 403, message: words } : { detail: words });
     }

@@ -97,7 +97,7 @@ EXPLAINED = [
     Explained(
         REFUSED,
         r"POST /v1/api-keys/",
-        "422 .*expires_at has to be a time to come",
+        "422 .*expires_at must be in the future",
         "What time it is no schema knows; the member's description says that it is to come.",
     ),
     Explained(

@@ -19,6 +19,7 @@ import { HttpError, ValidationFailure, valueError } from '../../errors.ts';
 
 type Schemas = components['schemas'];
 
+/** The routes of the tag `api-keys`. */
 export function apiKeysRoutes(context: Context): Router {
   const router = Router();
   router.get('/v1/api-keys/', list(context));
@@ -32,44 +33,43 @@ export function apiKeysRoutes(context: Context): Router {
 function list({ store }: Context): RequestHandler {
   return async (req, res) => {
     const keys = await listApiKeys(store.db, { userId: principalOf(req).user.id });
-    res.json(keys.map(shown));
+    res.json(keys.map(apiKeyOf));
   };
 }
 
 function create({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const maker = principalOf(req);
-    const { user } = maker;
-    const { description, ...asked }: NonNullable<Schemas['ApiKeyRequest']> = req.body;
+    const creator = principalOf(req);
+    const { description, ...wanted }: NonNullable<Schemas['ApiKeyRequest']> = req.body;
     const created = await inTransaction(store.db, async (trx) => {
       const time = now();
-      const limits = limitsOf(asked, maker, time);
+      const limits = limitsOf(wanted, creator, time);
       const key = await createApiKey(trx, time, actorOf(req), description ?? 'unnamed', limits);
       const keyId = (await findByApiKey(trx, time, key))?.keyId as number;
-      return { ...shown(await getApiKey(trx, user.id, keyId)), api_key: key };
+      return { ...apiKeyOf(await getApiKey(trx, creator.user.id, keyId)), api_key: key };
     });
     res.status(201).json(created satisfies Schemas['CreatedApiKey']);
   };
 }
 
 /**
- * Returns the limits of a key that is to be made. Unless told otherwise it expires with the key that makes it.
- * Throws ValidationFailure for an end that has passed, HttpError 403 for one behind that of the key that makes it.
+ * Returns the limits of a new key. By default it expires with the key that creates it. Throws
+ * ValidationFailure for an end in the past, HttpError 403 for one after that of the creating key.
  */
 function limitsOf(
-  asked: Omit<NonNullable<Schemas['ApiKeyRequest']>, 'description'>,
-  maker: Principal,
+  wanted: Omit<NonNullable<Schemas['ApiKeyRequest']>, 'description'>,
+  creator: Principal,
   now: number,
 ): KeyLimits {
-  const { expires_at: end, permissions } = asked;
-  const expiresAt = end == null ? maker.expiresAt : Date.parse(end);
+  const { expires_at: end, permissions } = wanted;
+  const expiresAt = end == null ? creator.expiresAt : Date.parse(end);
   if (expiresAt !== null && !(expiresAt > now)) {
-    throw new ValidationFailure([valueError(['body', 'expires_at'], 'expires_at has to be a time to come', end)]);
+    throw new ValidationFailure([valueError(['body', 'expires_at'], 'expires_at must be in the future', end)]);
   }
-  if (maker.expiresAt !== null && Number(expiresAt) > maker.expiresAt) {
+  if (creator.expiresAt !== null && Number(expiresAt) > creator.expiresAt) {
     throw new HttpError(
       403,
-      `This API key expires at ${isoTime(maker.expiresAt)}: it can't make one that is valid longer`,
+      `This API key expires at ${isoTime(creator.expiresAt)}: a key that it creates can't be valid longer`,
     );
   }
   return { expiresAt, isReadOnly: permissions != null && !permissions.includes('write') };
@@ -77,7 +77,7 @@ function limitsOf(
 
 function read({ store }: Context): RequestHandler {
   return async (req, res) => {
-    res.json(shown(await getApiKey(store.db, principalOf(req).user.id, itemId(req))));
+    res.json(apiKeyOf(await getApiKey(store.db, principalOf(req).user.id, itemId(req))));
   };
 }
 
@@ -85,7 +85,7 @@ function rename({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { description }: Schemas['ApiKeyDescription'] = req.body;
     const change = (trx: Trx) => renameApiKey(trx, now(), actorOf(req), itemId(req), description);
-    res.json(shown(await inTransaction(store.db, change)));
+    res.json(apiKeyOf(await inTransaction(store.db, change)));
   };
 }
 
@@ -97,20 +97,26 @@ function revoke({ store, now }: Context): RequestHandler {
       await revokeApiKey(trx, now(), actorOf(req), prefix);
       return getApiKey(trx, user.id, itemId(req));
     });
-    res.json(shown(revoked));
+    res.json(apiKeyOf(revoked));
   };
 }
 
-function shown(key: ApiKey): Schemas['ApiKey'] {
+/** Returns `ApiKey` of the contract, which does not show the key itself. */
+function apiKeyOf(key: ApiKey): Schemas['ApiKey'] {
   const { id, prefix, name, createdAt, lastUsedAt, expiresAt, revokedAt } = key;
   return {
-    ...{ id, prefix, description: name, permissions: permissionsOf(key), created_at: isoTime(createdAt) },
-    ...{ last_used_at: isoTimeOrNull(lastUsedAt), expires_at: isoTimeOrNull(expiresAt) },
+    id,
+    prefix,
+    description: name,
+    permissions: permissionsOf(key),
+    created_at: isoTime(createdAt),
+    last_used_at: isoTimeOrNull(lastUsedAt),
+    expires_at: isoTimeOrNull(expiresAt),
     revoked_at: isoTimeOrNull(revokedAt),
   };
 }
 
-/** NaN for what is no number: no key has that. */
+/** Returns the id in the path; NaN, which no key has, for a text that is not a number. */
 function itemId(req: Request): number {
   const text = req.params.item_id as string;
   return /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;

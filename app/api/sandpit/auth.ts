@@ -12,12 +12,13 @@ import { addressOf } from '../../http/rate-limit.ts';
 type PasswordGrant = components['schemas']['PasswordGrant'];
 type AccessToken = components['schemas']['AccessToken'];
 
+/** The routes of the tag `auth`. */
 export function authRoutes(context: Context): Router {
   const router = Router();
   router.post(
     '/v1/auth/token',
     limitFailures(context, 'address', addressOf),
-    limitFailures(context, 'user', userOf),
+    limitFailures(context, 'user', userKey),
     createToken(context),
   );
   return router;
@@ -36,7 +37,10 @@ function createToken({ store, now, config }: Context): RequestHandler {
   };
 }
 
-/** Counts failed attempts by key, a minute at a time; answers 429 with `Retry-After` past the limit. */
+/**
+ * Returns the handler that counts failed logins per key and minute. Past the limit, it answers 429
+ * with `Retry-After`.
+ */
 function limitFailures(
   { config, onReset }: Context,
   identifier: string,
@@ -60,8 +64,8 @@ function limitFailures(
   });
 }
 
-/** Nobody has a longer name: so much of it is kept and no more. */
-function userOf(req: Request): string {
+/** Returns the key for a user's failures. It is cut, because no user name is longer than 64. */
+function userKey(req: Request): string {
   return grantOf(req).username.slice(0, 65);
 }
 

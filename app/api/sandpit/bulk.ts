@@ -1,15 +1,14 @@
 import { type RequestHandler, Router } from 'express';
 import { JsonError, type JsonObject } from '../../../db/json/json.ts';
 import { findMatching, type KillCriteria, killMatching } from '../../../db/sandboxes/kill.ts';
+import { maxFilterLength } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, requireWriter } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 
 type Schemas = components['schemas'];
 
-/** The contract's description names it. */
-const maxFilterLength = 8192;
-
+/** The routes of the tag `bulk`. */
 export function bulkRoutes(context: Context): Router {
   const router = Router();
   router.post('/v1/sandboxes/kill', kill(context));
@@ -31,13 +30,13 @@ function kill({ store, now }: Context): RequestHandler {
   };
 }
 
-/** Throws JsonError when the filter is too large. */
+/** Throws JsonError `value` when the filter is too long. */
 function criteriaOf(body: Schemas['KillSandboxes']): KillCriteria {
   const metadata = (body.metadata as JsonObject | null | undefined) ?? {};
   const { status = null, older_than_seconds: olderThanSeconds = null, limit } = body;
   const { length } = JSON.stringify(metadata);
   if (length > maxFilterLength) {
-    throw new JsonError('value', `the filter takes ${length} characters, at most ${maxFilterLength} are allowed`);
+    throw new JsonError('value', `the filter has ${length} characters: at most ${maxFilterLength} are allowed`);
   }
   return { metadata, statuses: status === null ? ['active', 'paused'] : [status], olderThanSeconds, limit };
 }

@@ -1,13 +1,13 @@
 import { Router } from 'express';
 import { readAsset } from '../../../spec/assets.ts';
 
-/** The page loads nothing from elsewhere, and the browser is told to refuse it if it tried. */
+/** The page needs nothing from other hosts, so the browser is told to load nothing from them. */
 const contentSecurityPolicy = [
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'",
   "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 ].join('; ');
 
-/** Its addresses are relative, so that it works behind a proxy that puts a path before Sandpit's own. */
+/** All URLs are relative, so that the page works behind a proxy that adds a path prefix. */
 const page = `<!doctype html>
 <html lang="en">
 <head>
@@ -25,14 +25,14 @@ const page = `<!doctype html>
 </html>
 `;
 
-/** The contract names no server: requests that are tried go to where the page came from. */
+/** The contract names no server, so the page's own requests go to the host that served it. */
 const startScript = `fetch('openapi.json').then((answer) => answer.json()).then((contract) => {
   const spec = { ...contract, servers: [{ url: new URL('.', location.href).href }] };
   SwaggerUIBundle({ spec, dom_id: '#reference', validatorUrl: null, deepLinking: true });
 });
 `;
 
-/** The API reference page: Swagger UI, served from this machine. Browsers are led to it from `/`. */
+/** The API reference page `/docs`: Swagger UI and its files. `/` redirects browsers to it. */
 export function docsRoutes(): Router {
   const router = Router({ strict: true });
   router.get('/', (req, res, next) => (req.accepts('html') ? res.redirect('docs') : next()));

@@ -7,6 +7,7 @@ import { HttpError } from '../../errors.ts';
 type Health = components['schemas']['Health'];
 type Ready = components['schemas']['Ready'];
 
+/** The routes of the tag `system`, except for the API reference page (docs.ts). */
 export function systemRoutes(context: Context): Router {
   const router = Router();
   const yaml = context.isTest ? contractText : textWithoutTests();
@@ -17,7 +18,10 @@ export function systemRoutes(context: Context): Router {
   return router;
 }
 
-/** The process answers: what else may be wrong `/ready` says, and a restart would not mend. */
+/**
+ * Answers 200 as long as the process runs. Other failures are reported by `/ready`, because a
+ * restart would not fix them.
+ */
 function health({ contract }: Context): RequestHandler {
   return (_req, res) => {
     const body: Health = { status: 'ok', version: contract.info.version };
@@ -25,21 +29,20 @@ function health({ contract }: Context): RequestHandler {
   };
 }
 
-/** The schema is asked for each time: another, newer program may have changed it meanwhile. */
+/** Reads the schema's version each time, because a newer Sandpit may have migrated the database. */
 function ready(context: Context): RequestHandler {
   return async (_req, res) => {
     if (context.stopping.aborted) throw new HttpError(503, 'The server is stopping');
-    const isCurrent = await askStore(context, context.store.isMigrated);
-    if (!isCurrent) throw new HttpError(503, 'The database has the schema of another version');
+    if (!(await isSchemaCurrent(context))) throw new HttpError(503, 'The database has the schema of another version');
     const body: Ready = { status: 'ready' };
     res.json(body);
   };
 }
 
 /** Throws HttpError 503 when the store fails. */
-async function askStore<T>({ log }: Context, ask: () => Promise<T>): Promise<T> {
+async function isSchemaCurrent({ store, log }: Context): Promise<boolean> {
   try {
-    return await ask();
+    return await store.isMigrated();
   } catch (error) {
     log.error({ err: error }, 'the store does not answer');
     throw new HttpError(503, 'The store does not answer');
