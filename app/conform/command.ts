@@ -4,10 +4,11 @@ import { type ConformTarget, readConformTarget } from '../config/conform.ts';
 import { jsonLine } from '../terminal/printable.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { junitXml } from './report/junit.ts';
+import { isPassed, type Report, type Result } from './report/report.ts';
 import { painter, resultText, summaryText } from './report/text.ts';
 import { isDocumented, type Rule, sourceText } from './rule.ts';
 import { rules } from './rules/all.ts';
-import { isPassed, type Report, type Result, runSuite } from './run.ts';
+import { runSuite } from './run.ts';
 import type { Options } from './suite.ts';
 
 export type Flags = ConformTarget &
@@ -21,33 +22,32 @@ export type Flags = ConformTarget &
     junit?: string;
   };
 
-/** Runs `sandpit conform`. Throws an Error that says in a line why it did not pass. */
+/** Runs `sandpit conform`. Throws an Error with a one-line reason when it does not pass. */
 export async function conform(flags: Flags, { stdout, stderr, stop }: Terminal): Promise<void> {
   const chosen = choose(rules, flags);
   if (flags.listRules) return void stdout.write(listing(chosen, flags.json));
   const options = { ...readOptions(flags), stop };
-  const hide = hiding(options);
+  const redact = redactor(options);
   const paint = painter(stdout);
   const width = Math.max(...chosen.map(({ id }) => id.length));
   if (!flags.json) stdout.write(`${options.url}, ${chosen.length} rules, seed ${options.seed}\n\n`);
-  const tell = (result: Result) => {
-    if (!flags.json) stdout.write(resultText(hide(result), width, paint));
+  const onResult = (result: Result) => {
+    if (!flags.json) stdout.write(resultText(redact(result), width, paint));
   };
-  const tellEnding = (count: number) => void stderr.write(`ending ${count} sandboxes, for a minute at most...\n`);
-  const report = hide(await runSuite(options, chosen, tell, tellEnding));
-  const end = flags.json ? jsonLine({ passed: isPassed(report), ...report }) : summaryText(report, paint);
-  stdout.write(end);
+  const onSlowEnd = (count: number) => void stderr.write(`ending ${count} sandboxes; this takes at most a minute...\n`);
+  const report = redact(await runSuite(options, chosen, onResult, onSlowEnd));
+  stdout.write(flags.json ? jsonLine({ passed: isPassed(report), ...report }) : summaryText(report, paint));
   if (flags.junit !== undefined) await writeFile(flags.junit, junitXml(report));
   if (!isPassed(report)) throw new Error(verdict(report));
 }
 
-/** Throws an Error that says what is missing or wrong. */
+/** Throws an Error that says which option is missing or wrong. */
 function readOptions(flags: Flags): Omit<Options, 'stop'> {
   const { url, apiKey, bearer, secondApiKey } = readConformTarget(flags);
   if (url === undefined) throw new Error('name the server to test with --url or SANDPIT_CONFORM_URL');
   if (!/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
-    throw new Error(`--url must be a URL with http or https, not '${url}'`);
-  if (/^https?:\/\/[^/?#]*@/.test(url)) throw new Error('--url must hold no user and no password');
+    throw new Error(`--url must be an http or https URL, not '${url}'`);
+  if (/^https?:\/\/[^/?#]*@/.test(url)) throw new Error('--url must not contain a user name or password');
   if (apiKey === undefined && bearer === undefined)
     throw new Error('give a credential: --api-key or SANDPIT_CONFORM_API_KEY, --bearer or SANDPIT_CONFORM_BEARER');
   for (const [name, value] of Object.entries({
@@ -56,13 +56,22 @@ function readOptions(flags: Flags): Omit<Options, 'stop'> {
     '--second-api-key': secondApiKey,
   }))
     if (value !== undefined && !/^[\x21-\x7e]+$/.test(value))
-      throw new Error(`${name} can't be sent: it must be of visible ASCII`);
+      throw new Error(`${name} can't be sent: use visible ASCII characters only`);
   if (secondApiKey !== undefined && secondApiKey === apiKey)
-    throw new Error('--second-api-key must be of another account than --api-key');
+    throw new Error('--second-api-key must belong to another account than --api-key');
   const { sandboxes, template, generated, maxRequests, maxSeconds, requestSeconds, settleSeconds } = flags;
   return {
-    ...{ url: url.replace(/[?#].*$/, '').replace(/\/+$/, ''), apiKey, bearer, secondApiKey, template },
-    ...{ sandboxes, generated, maxRequests, maxSeconds, requestSeconds, settleSeconds },
+    url: url.replace(/[?#].*$/, '').replace(/\/+$/, ''),
+    apiKey,
+    bearer,
+    secondApiKey,
+    template,
+    sandboxes,
+    generated,
+    maxRequests,
+    maxSeconds,
+    requestSeconds,
+    settleSeconds,
     isExisting: flags.existing ?? false,
     seed: flags.seed ?? randomInt(2 ** 31 - 1),
   };
@@ -70,10 +79,10 @@ function readOptions(flags: Flags): Omit<Options, 'stop'> {
 
 function choose(rules: Rule[], { rule: ids = [], documentedOnly }: Flags): Rule[] {
   const unknown = ids.find((id) => rules.every((rule) => rule.id !== id));
-  if (unknown !== undefined) throw new Error(`there is no rule ${unknown}: --list-rules prints them all`);
+  if (unknown !== undefined) throw new Error(`there is no rule ${unknown}: --list-rules prints all rules`);
   const named = ids.length === 0 ? rules : rules.filter(({ id }) => ids.includes(id));
   const chosen = named.filter((rule) => !documentedOnly || isDocumented(rule));
-  if (chosen.length === 0) throw new Error('none of these rules is documented');
+  if (chosen.length === 0) throw new Error('none of these rules quotes the documented page');
   return chosen;
 }
 
@@ -83,17 +92,20 @@ function listing(rules: Rule[], asJson = false): string {
   return rows.map(({ id, title, source }) => `${id}\n    ${title}\n    ${source}\n`).join('');
 }
 
-/** Returns what takes the credentials out of what a server said, should it repeat them. */
-function hiding({ apiKey, bearer, secondApiKey }: ConformTarget): <T>(value: T) => T {
-  // A short one is no secret, and would be found in words.
+/**
+ * Returns a function that replaces the credentials in a value, in case a server's answer repeats
+ * them.
+ */
+function redactor({ apiKey, bearer, secondApiKey }: ConformTarget): <T>(value: T) => T {
+  // A short credential is no secret, and may be part of a word.
   const secrets = [apiKey, bearer, secondApiKey]
     .filter((secret) => secret !== undefined)
     .filter(({ length }) => length >= 8);
-  const own = new Set(['id', 'title', 'outcome', 'source', 'url']);
-  const hidden = (text: string) => secrets.reduce((shown, secret) => shown.replaceAll(secret, '[credential]'), text);
+  const unredacted = new Set(['id', 'title', 'outcome', 'source', 'url']);
+  const hide = (text: string) => secrets.reduce((shown, secret) => shown.replaceAll(secret, '[credential]'), text);
   return (value) =>
     JSON.parse(
-      JSON.stringify(value, (name, part) => (typeof part === 'string' && !own.has(name) ? hidden(part) : part)),
+      JSON.stringify(value, (name, part) => (typeof part === 'string' && !unredacted.has(name) ? hide(part) : part)),
     );
 }
 

@@ -22,7 +22,7 @@ describe('sandpit conform, against a server that', () => {
   it('hangs up, says so for each rule and goes on', async () => {
     let seen = 0;
     const { stdout } = await failing((req, res) => void (seen++ % 3 === 2 ? req.socket.destroy() : list(res)));
-    expect(stdout).to.match(/expected {2}an answer\n.*\n {6}got {7}GET http:\S+ could not be asked: /);
+    expect(stdout).to.match(/expected {2}an answer\n.*\n {6}got {7}GET http:\S+ failed: /);
     expect(stdout).to.match(/^pass {2}/m);
   });
 

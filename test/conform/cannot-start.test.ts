@@ -15,8 +15,13 @@ describe('sandpit conform, when there is nothing to begin with, says of a server
     ['sends a page', 200, html, 'answered 200 with text/html that is not JSON: is this the right --url?'],
     ['is busy', 503, { 'Retry-After': '7' }, 'answered 503: it is busy, try again in 7 s'],
     ['limits the rate', 429, {}, 'answered 429: it is busy, try again later'],
-    ['limits it for an hour', 429, { 'Retry-After': '3600' }, 'answered 429: it is to be left alone for 3600 s'],
-    ['is broken', 500, html, 'answered 500: it has a failure of its own'],
+    [
+      'limits it for an hour',
+      429,
+      { 'Retry-After': '3600' },
+      'answered 429: retrying after 3600 s would exceed the time limit',
+    ],
+    ['is broken', 500, html, 'answered 500: the server failed'],
   ];
   const open: (() => void)[] = [];
   afterEach(() => {
@@ -50,7 +55,9 @@ describe('sandpit conform, when there is nothing to begin with, says of a server
     const args = ['conform', '--existing', '--rule', 'list-array', '--url'];
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const { stderr } = await sandpit([...args, url], { env });
-    expect(stderr).to.match(/_SELF_SIGNED_CERT: its certificate's authority, as PEM, goes into NODE_EXTRA_CA_CERTS\n$/);
+    expect(stderr).to.match(
+      /_SELF_SIGNED_CERT: set NODE_EXTRA_CA_CERTS to a PEM file of the authority that signed its certificate\n$/,
+    );
     const trusting = await sandpit([...args, url], { env: { ...env, NODE_EXTRA_CA_CERTS: cert } });
     expect(trusting.stdout).to.match(/^pass {2}list-array/m);
   });

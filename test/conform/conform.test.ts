@@ -4,8 +4,8 @@ import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { Report } from '../../app/conform/report/report.ts';
 import { rules } from '../../app/conform/rules/all.ts';
-import type { Report } from '../../app/conform/run.ts';
 import { type Result, type Serving, sandpit, serve, start } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 import { mutants } from '../mutants/all.ts';
@@ -80,7 +80,7 @@ describe('sandpit conform', () => {
     expect(stdout).to.match(/^FAIL {2}filter-all-pairs/m);
     expect(stdout).to.match(/^ {6}request {3}curl -i -H "X-API-Key: \$API_KEY" 'http:\S+metadata=%7B\S+'$/m);
     expect(stdout).to.contain(
-      'expected  what contains {"env":"dev","userId":"123"}: {"env":"dev","userId":"123","team":"blue"',
+      'expected  the sandboxes that contain {"env":"dev","userId":"123"}: {"env":"dev","userId":"123","team":"blue"',
     );
     expect(stdout).to.contain('contract  "Filters using @> (contains) operator for GIN-indexed queries."');
     expect(stdout).to.match(/got {7}listed though it doesn't contain it: \{/);
@@ -231,16 +231,19 @@ describe('sandpit conform', () => {
     const { port } = closed.address() as AddressInfo;
     closed.close();
     const cases: [Promise<Result>, RegExp][] = [
-      [conform(`http://127.0.0.1:${port}`), /could not be asked: ECONNREFUSED/],
+      [conform(`http://127.0.0.1:${port}`), /failed: ECONNREFUSED/],
       [conform(server.url, '--api-key', 'wrong'), /answered 401: is the credential right\?/],
       [
         conform(server.url, '--second-api-key', 'wrong'),
         /answered 401: is the credential right\? \(--second-api-key\)/,
       ],
-      [conform(server.url, '--second-api-key', apiKey), /--second-api-key must be of another account than --api-key/],
+      [
+        conform(server.url, '--second-api-key', apiKey),
+        /--second-api-key must belong to another account than --api-key/,
+      ],
       [conform(`${server.url}/nowhere`), /answered 404: is this the right --url\?/],
-      [conform('http://me:secret@127.0.0.1:1'), /^sandpit: --url must hold no user and no password\n$/],
-      [conform('ftp://x'), /--url must be a URL with http or https/],
+      [conform('http://me:secret@127.0.0.1:1'), /^sandpit: --url must not contain a user name or password\n$/],
+      [conform('ftp://x'), /--url must be an http or https URL/],
       [conform(server.url, '--rule', 'nonsense'), /there is no rule nonsense: --list-rules/],
       [conform(server.url, '--rule', 'isolation-list'), /nothing could be tested: every rule was skipped/],
       [conform(server.url, '--api-key', 'clé'), /--api-key can't be sent/],

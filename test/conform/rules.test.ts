@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import { apiKeyCredential, bearerCredential, curlLine } from '../../app/conform/http/exchange.ts';
 import { junitXml } from '../../app/conform/report/junit.ts';
 import { rules } from '../../app/conform/rules/all.ts';
-import { isTelling } from '../../app/conform/rules/filter.ts';
+import { isRevealing } from '../../app/conform/rules/filter.ts';
 import { filterCases } from '../../app/conform/rules/filter-cases.ts';
 import { documents } from '../../app/conform/sandboxes/metadata.ts';
-import { filterValue } from '../../app/conform/suite.ts';
+import { parseFilter } from '../../app/conform/suite.ts';
 import { contractText } from '../../spec/load.ts';
 
 const path = '/v1/sessions/sandboxes';
@@ -32,10 +32,10 @@ describe("the suite's rules", () => {
   });
 
   it('on the filter: a misreading of each would answer otherwise for the sandboxes that are made', () => {
-    const known = documents.map((text, n) => ({ id: String(n), metadata: filterValue(text) }));
+    const known = documents.map((text, n) => ({ id: String(n), metadata: parseFilter(text) }));
     for (const { id, filters, misreading } of filterCases) {
-      const telling = filters.filter((text) => isTelling(known, filterValue(text), misreading));
-      expect(telling, id).not.to.deep.equal([]);
+      const revealing = filters.filter((text) => isRevealing(known, parseFilter(text), misreading));
+      expect(revealing, id).not.to.deep.equal([]);
     }
   });
 });

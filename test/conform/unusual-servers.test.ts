@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { type Report, runSuite } from '../../app/conform/run.ts';
+import type { Report } from '../../app/conform/report/report.ts';
+import { runSuite } from '../../app/conform/run.ts';
 import type { JsonObject } from '../../db/json/json.ts';
 import { add, json, type Listed, type Oddity, type Other, otherServer } from '../helpers/other-server.ts';
 import { type Result, sandpit } from '../helpers/processes/process.ts';
@@ -156,7 +157,9 @@ describe('sandpit conform, against a server', () => {
       });
       const { code, stdout, stderr } = await conform('--rule', 'limit-exact');
       expect(code).to.equal(1);
-      expect(stdout.match(/^not ended: .* answered 429: it is to be left alone for 99 s/gm)).to.have.length(12);
+      expect(
+        stdout.match(/^not ended: .* answered 429: retrying after 99 s would exceed the time limit/gm),
+      ).to.have.length(12);
       expect(stderr).to.match(/12 sandboxes could not be ended\n$/);
     });
 
@@ -169,7 +172,7 @@ describe('sandpit conform, against a server', () => {
       });
       const { code, stderr } = await conform('--rule', 'limit-exact');
       expect(code).to.equal(0);
-      expect(stderr).to.equal('ending 12 sandboxes, for a minute at most...\n');
+      expect(stderr).to.equal('ending 12 sandboxes; this takes at most a minute...\n');
       expect(other.active()).to.equal(0);
     });
   });
@@ -181,7 +184,9 @@ describe('sandpit conform, against a server', () => {
       return isOne;
     });
     const { stdout } = await conform('--max-seconds', '20', '--rule', 'limit-exact', 'order-repeatable');
-    expect(stdout).to.match(/^skip {2}limit-exact .*: GET \S+ answered 429: it is to be left alone for 30 s/m);
+    expect(stdout).to.match(
+      /^skip {2}limit-exact .*: GET \S+ answered 429: retrying after 30 s would exceed the time limit/m,
+    );
     expect(stdout).to.match(/^pass {2}order-repeatable/m);
   });
 });

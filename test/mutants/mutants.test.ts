@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import type { Report } from '../../app/conform/report/report.ts';
 import { rules } from '../../app/conform/rules/all.ts';
-import { type Report, runSuite } from '../../app/conform/run.ts';
+import { runSuite } from '../../app/conform/run.ts';
 import { documents } from '../../app/conform/sandboxes/metadata.ts';
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { requirePart } from '../docs/marked.ts';

@@ -1,12 +1,12 @@
 import { isObject, type Json, type JsonObject } from '../../../db/json/json.ts';
 
-/** Metadata may be longer than a filter, which travels in a URL, and on other servers nest deeper. */
-const maxFilterLength = 2000;
+/** Filters travel in a URL, so the suite keeps them shorter and flatter than metadata may be. */
+export const maxFilterText = 2000;
 const maxFilterDepth = 50;
 
-/** Returns what of a document can be asked for in one filter: its own first members, as many as there is room for. */
-export function askable(document: JsonObject): JsonObject {
-  let room = maxFilterLength;
+/** Returns as many members of a document as fit into one filter. */
+export function filterFor(document: JsonObject): JsonObject {
+  let room = maxFilterText;
   const members = ownMembers(document).filter((member) => {
     const { length } = JSON.stringify(member);
     if (length > room) return false;
@@ -16,7 +16,10 @@ export function askable(document: JsonObject): JsonObject {
   return Object.fromEntries(members);
 }
 
-/** Returns filters that are like a document: parts of it, and parts of it changed where a server may go wrong. */
+/**
+ * Returns filters that resemble a document: its members, alone and in pairs, as they are and with
+ * small changes.
+ */
 export function variants(document: JsonObject): JsonObject[] {
   const members = ownMembers(document);
   const single = members.flatMap(([key, value]) => [
@@ -34,8 +37,8 @@ export function variants(document: JsonObject): JsonObject[] {
   return [...couples, ...single];
 }
 
-/** Returns filters with a member of each of two documents. */
-export function mixtures(one: JsonObject, other: JsonObject): JsonObject[] {
+/** Returns filters with one member of each of two documents. */
+export function combinations(one: JsonObject, other: JsonObject): JsonObject[] {
   return ownMembers(one).flatMap(([key, value]) =>
     ownMembers(other)
       .filter(([theirs]) => theirs !== key)
@@ -43,13 +46,13 @@ export function mixtures(one: JsonObject, other: JsonObject): JsonObject[] {
   );
 }
 
-/** Returns the members that the run didn't add, each of which can be asked for. */
+/** Returns the members that fit into a filter, without those that the run added. */
 function ownMembers(document: JsonObject): [string, Json][] {
-  return Object.entries(document).filter(([key, value]) => !key.startsWith('conform_') && isAskable([key, value]));
+  return Object.entries(document).filter(([key, value]) => !key.startsWith('conform_') && fitsFilter([key, value]));
 }
 
-function isAskable(member: [string, Json]): boolean {
-  return JSON.stringify(member).length <= maxFilterLength && depthOf(member) <= maxFilterDepth;
+function fitsFilter(member: [string, Json]): boolean {
+  return JSON.stringify(member).length <= maxFilterText && depthOf(member) <= maxFilterDepth;
 }
 
 function depthOf(value: Json): number {
@@ -57,12 +60,12 @@ function depthOf(value: Json): number {
   return 1 + Math.max(0, ...Object.values(value).map(depthOf));
 }
 
-/** By way of Object.fromEntries, which takes `__proto__` as any other name. */
+/** Object.fromEntries treats `__proto__` like any other name. */
 function pair(key: string, value: Json): JsonObject {
   return Object.fromEntries([[key, value]]);
 }
 
-/** Returns values that are easily taken for this one, and parts of it. */
+/** Returns values that a server may confuse with this one, and parts of it. */
 export function changes(value: Json): Json[] {
   if (typeof value === 'string') {
     const number = value.trim() === '' ? Number.NaN : Number(value);

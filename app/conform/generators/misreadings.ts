@@ -1,20 +1,25 @@
 import { isObject, type Json, type JsonObject } from '../../../db/json/json.ts';
 import { contains } from '../../../db/metadata.ts';
 
-/** Whether a document matches a filter, in somebody's opinion. */
+/*
+ * Ways in which servers misread `@>`. Each is the correct comparison with one difference, so that a
+ * rule can tell which filters reveal it.
+ */
+
+/** A way to read filters: returns whether a document matches one. */
 export type Reading = (document: Json, filter: Json) => boolean;
 
 type Inner<T> = (document: T, filter: T, inner: Reading) => boolean;
-/** What a reading takes otherwise than `@>` does. */
+/** How a reading differs from `@>`, by the kind of the two values. */
 type Differences = {
   scalars?: Reading;
   arrays?: Inner<Json[]>;
   objects?: Inner<JsonObject>;
-  /** of two different kinds */
+  /** For two values of different kinds. */
   mixed?: Inner<Json>;
 };
 
-/** Returns a reading like `@>` but for its differences. */
+/** Returns a reading that is `@>` with these differences. */
 export function reading({ scalars = contains, arrays = allIn, objects = allMembers, mixed }: Differences): Reading {
   const inner: Reading = (document, filter) => {
     if (Array.isArray(document) && Array.isArray(filter)) return arrays(document, filter, inner);
@@ -29,7 +34,7 @@ export function isScalar(value: Json): boolean {
   return !Array.isArray(value) && !isObject(value);
 }
 
-/** Returns whether two values are the same, arrays in the same order. */
+/** Whether two values are equal; the order of arrays matters. */
 export function equalJson(a: Json, b: Json): boolean {
   return exactly(a, b) && exactly(b, a);
 }

@@ -2,21 +2,18 @@ import type fc from 'fast-check';
 import type { Schema } from '../../../spec/load.ts';
 
 type FastCheck = typeof fc;
-/** The text of a query parameter; null where it is left out. */
-export type Value = string | null;
-
-/** Returns texts that fit a parameter's schema. */
-export function fitting(fc: FastCheck, schema: Schema): fc.Arbitrary<string> {
+/** Generates valid texts of a parameter. */
+export function validTexts(fc: FastCheck, schema: Schema): fc.Arbitrary<string> {
   if (schema.anyOf)
-    return fc.oneof(...schema.anyOf.filter(({ type }) => type !== 'null').map((one) => fitting(fc, one)));
+    return fc.oneof(...schema.anyOf.filter(({ type }) => type !== 'null').map((one) => validTexts(fc, one)));
   if (schema.enum) return fc.constantFrom(...schema.enum.map(String));
   if (schema.type === 'integer') return fc.integer(bounds(schema)).map(String);
   if (schema.type === 'boolean') return fc.boolean().map(String);
   return fc.string({ unit: 'grapheme', maxLength: schema.maxLength ?? 40, minLength: schema.minLength ?? 0 });
 }
 
-/** Returns texts that do not fit a parameter's schema; null where every text does. */
-export function unfitting(fc: FastCheck, schema: Schema): fc.Arbitrary<string> | null {
+/** Generates invalid texts of a parameter; returns null if every text is valid. */
+export function invalidTexts(fc: FastCheck, schema: Schema): fc.Arbitrary<string> | null {
   if (schema.type !== 'integer') return null;
   const { minimum, maximum } = schema;
   const far = 2 ** 53;

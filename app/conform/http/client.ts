@@ -2,16 +2,16 @@ import { setTimeout } from 'node:timers/promises';
 import { apiKeyCredential, bearerCredential, type Credential, type Exchange, type Sent } from './exchange.ts';
 
 export type ClientOptions = {
-  /** without a slash at its end */
+  /** Without a trailing slash. */
   url: string;
   apiKey?: string | undefined;
   bearer?: string | undefined;
   maxRequests: number;
   maxSeconds: number;
   requestSeconds: number;
-  /** Ends what only reads. */
+  /** Aborts requests that only read. */
   stop?: AbortSignal | undefined;
-  /** Told of every exchange. */
+  /** Called after each exchange. */
   onExchange: (exchange: Exchange) => void;
 };
 
@@ -19,7 +19,7 @@ export type Query = Record<string, string>;
 type Call = Partial<Pick<Sent, 'body' | 'shownBody' | 'credentials'>> & { isCleanup?: boolean };
 
 export type Client = {
-  /** how many requests were sent */
+  /** Returns how many requests were sent. */
   requests: () => number;
   credentials: Credential[];
   list: (query?: Query, credentials?: Credential[]) => Promise<Exchange>;
@@ -28,29 +28,29 @@ export type Client = {
 
 export const listPath = '/v1/sessions/sandboxes';
 
-/** The suite has used up what it may send, or its time. */
+/** The limit of requests or of time is used up. */
 export class Exhausted extends Error {
   override name = 'Exhausted';
 }
 
-/** A server that doesn't answer. */
+/** The server does not answer. */
 export class Unreachable extends Error {
   override name = 'Unreachable';
 }
 
-/** Larger than the largest list there can be. */
+/** Larger than any list. */
 const maxBodyBytes = 2 ** 27;
 
-/** A server with a rate limit is asked again, as often, when it says after how many seconds. */
+/** How often a request is sent while the server answers 429 with `Retry-After`. */
 const maxAttempts = 6;
 
-/** How long cleaning up goes on, begun with its first request. */
+/** How long cleanup may take, from its first request. */
 const cleanupSeconds = 60;
 
 /**
- * Returns what sends requests, within bounds, and follows no redirect. A call throws Exhausted, Unreachable, or the
- * reason of the `stop` signal; cleaning up has a time of its own and isn't stopped, and what writes is never given up
- * halfway.
+ * Returns a client that limits requests and time, and follows no redirects. Its calls throw
+ * Exhausted, Unreachable, or the reason of `stop`. Cleanup has a time limit of its own and ignores
+ * `stop`. A request that writes is never aborted.
  */
 export function createClient(options: ClientOptions): Client {
   const { url, apiKey, bearer, maxRequests, maxSeconds, onExchange } = options;
@@ -59,17 +59,17 @@ export function createClient(options: ClientOptions): Client {
   let cleanupDeadline: number | undefined;
   let count = 0;
 
-  /** Returns how many milliseconds are left. */
+  /** Returns the milliseconds left; throws when no request may be sent. */
   const admit = (isCleanup: boolean): number => {
     const now = performance.now();
     if (isCleanup) {
       cleanupDeadline ??= now + cleanupSeconds * 1000;
-      if (now > cleanupDeadline) throw new Exhausted(`the ${cleanupSeconds} s for ending sandboxes are over`);
+      if (now > cleanupDeadline) throw new Exhausted(`the ${cleanupSeconds} s for ending sandboxes are used up`);
       return cleanupDeadline - now;
     }
     options.stop?.throwIfAborted();
     if (count >= maxRequests) throw new Exhausted(`the ${maxRequests} requests of --max-requests are used up`);
-    if (now > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are over`);
+    if (now > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are used up`);
     return deadline - now;
   };
   const send: Client['send'] = async (method, path, { isCleanup = false, ...call } = {}) => {
@@ -85,7 +85,7 @@ export function createClient(options: ClientOptions): Client {
         return exchange;
       }
       if (pause > left) throw new Exhausted(`${method} ${path.split('?')[0]} answered 429: ${waitText(pause)}`);
-      // A stop ends the wait, and the next round sees it.
+      // `stop` ends the wait, and the next round throws its reason.
       await setTimeout(pause, undefined, stop ? { signal: stop } : {}).catch(() => {});
     }
   };
@@ -123,7 +123,9 @@ async function exchangeOf(sent: Sent, { requestSeconds, stop }: ClientOptions): 
     const { status, headers } = response;
     const text = await readBody(response);
     return {
-      ...{ sent, status, body: text },
+      sent,
+      status,
+      body: text,
       contentType: headers.get('content-type') ?? '',
       challenge: headers.get('www-authenticate'),
       retryAfter: headers.get('retry-after'),
@@ -134,14 +136,17 @@ async function exchangeOf(sent: Sent, { requestSeconds, stop }: ClientOptions): 
   }
 }
 
-/** Returns for how many milliseconds the server asks to be left alone; null unless it does, in seconds. */
+/**
+ * Returns the delay that a 429's `Retry-After` asks for, in milliseconds; null without one in
+ * seconds.
+ */
 function pauseAfter({ status, retryAfter }: Exchange): number | null {
   if (status !== 429 || retryAfter === null || !/^\d{1,9}$/.test(retryAfter)) return null;
   return Number(retryAfter) * 1000;
 }
 
 function waitText(milliseconds: number): string {
-  return `it is to be left alone for ${milliseconds / 1000} s, longer than there is time`;
+  return `retrying after ${milliseconds / 1000} s would exceed the time limit`;
 }
 
 async function readBody(response: Response): Promise<string> {
@@ -159,9 +164,11 @@ function causeOf(error: unknown, seconds: number): string {
   const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } };
   if (name === 'TimeoutError') return `had no answer within ${seconds} s`;
   const reason = cause?.code ?? cause?.message ?? message;
-  const help = untrusted.test(reason) ? ": its certificate's authority, as PEM, goes into NODE_EXTRA_CA_CERTS" : '';
-  return `could not be asked: ${reason}${help}`;
+  const help = untrusted.test(reason)
+    ? ': set NODE_EXTRA_CA_CERTS to a PEM file of the authority that signed its certificate'
+    : '';
+  return `failed: ${reason}${help}`;
 }
 
-/** OpenSSL's reasons that another authority mends, as Node names them. */
+/** Node's codes of TLS errors that a trusted authority solves. */
 const untrusted = /SELF_SIGNED_CERT|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT)/;

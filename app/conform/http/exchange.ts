@@ -1,29 +1,29 @@
-/** How a request says who it is: a header, and how a shell would write its value without giving it away. */
+/** A header that authenticates a request; `shown` stands for its secret value in output. */
 export type Credential = { header: string; value: string; shown: string };
 
 export type Sent = {
   method: string;
-  /** whole, percent-encoded */
+  /** Absolute and percent-encoded. */
   url: string;
   credentials: Credential[];
-  /** JSON text */
+  /** JSON text. */
   body?: string | undefined;
-  /** `body` as a shell writes it */
+  /** `body` as a shell word, with secrets as variables. */
   shownBody?: string | undefined;
 };
 
-/** A request and what came back. */
+/** A request and its answer. */
 export type Exchange = {
   sent: Sent;
   status: number;
   contentType: string;
-  /** `WWW-Authenticate` */
+  /** The header `WWW-Authenticate`. */
   challenge: string | null;
   retryAfter: string | null;
   body: string;
 };
 
-/** Returns a credential in `X-API-Key`; `shown` is its value in a shell. */
+/** Returns a credential in `X-API-Key`; `shown` is its value in a shell command. */
 export function apiKeyCredential(value: string, shown = '$API_KEY'): Credential {
   return { header: 'X-API-Key', value, shown };
 }
@@ -33,30 +33,30 @@ export function secondCredential(value: string): Credential {
   return apiKeyCredential(value, '$SECOND_API_KEY');
 }
 
-/** Returns a credential in `Authorization`; `shown` is the token in a shell. */
+/** Returns a credential in `Authorization`; `shown` is the token in a shell command. */
 export function bearerCredential(token: string, shown = '$BEARER'): Credential {
   return { header: 'Authorization', value: `Bearer ${token}`, shown: `Bearer ${shown}` };
 }
 
-/** Returns the request as a line for a shell, credentials as variables. */
+/** Returns the request as a curl command, with credentials as shell variables. */
 export function curlLine({ method, url, credentials, body, shownBody }: Sent): string {
   const words = ['curl -i'];
   if (method !== 'GET') words.push(`-X ${method}`);
-  // A header without a value would be taken for one to leave out.
+  // curl drops a header without a value; a semicolon sends it empty.
   for (const { header, value, shown } of credentials)
     words.push(value === '' ? `-H "${header};"` : `-H "${header}: ${shown}"`);
   if (body !== undefined) words.push(`-H 'Content-Type: application/json' -d ${shownBody ?? quoted(body)}`);
   return [...words, quoted(url)].join(' ');
 }
 
-/** Returns a text as one word of a POSIX shell. */
+/** Returns the text as one word of a POSIX shell. */
 export function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 const shownLength = 400;
 
-/** Returns what came back in a line: the status, what of the headers tells something, and the beginning of the body. */
+/** Returns the answer as one line: its status, unusual headers, and the start of its body. */
 export function answerLine({ status, contentType, challenge, body }: Exchange): string {
   const notes = [
     ...(contentType.startsWith('application/json') ? [] : [contentType || 'no content type']),
@@ -66,12 +66,12 @@ export function answerLine({ status, contentType, challenge, body }: Exchange): 
   return `${head} ${body === '' ? 'and an empty body' : shortened(body)}`;
 }
 
-/** Returns what was asked and with which status it was answered. */
+/** Returns the request's method and path, and the status of the answer. */
 export function answered({ sent: { method, url }, status }: Exchange): string {
   return `${method} ${new URL(url).pathname} answered ${status}`;
 }
 
-/** Returns the text, or its beginning and how long it is. */
+/** Returns the text, or its start and its length. */
 export function shortened(text: string, length = shownLength): string {
   return text.length <= length ? text : `${text.slice(0, length)}... (${text.length} characters)`;
 }

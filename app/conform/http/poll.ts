@@ -2,17 +2,20 @@ import { setTimeout } from 'node:timers/promises';
 
 const pauseMilliseconds = 250;
 
-/** Resolves to what `ask` does, which is asked again until that is right or the time is over; a stop ends the waiting. */
-export async function until<T>(
-  ask: () => Promise<T>,
-  isRight: (answer: T) => boolean,
+/**
+ * Calls `request` until its result is accepted, time is up, or `stop` aborts. Resolves to the last
+ * result.
+ */
+export async function poll<T>(
+  request: () => Promise<T>,
+  isAccepted: (result: T) => boolean,
   seconds: number,
   stop?: AbortSignal,
 ): Promise<T> {
   const deadline = performance.now() + seconds * 1000;
   for (;;) {
-    const answer = await ask();
-    if (isRight(answer) || performance.now() >= deadline) return answer;
+    const result = await request();
+    if (isAccepted(result) || performance.now() >= deadline) return result;
     await setTimeout(pauseMilliseconds, undefined, stop ? { signal: stop } : {}).catch(() => {});
   }
 }

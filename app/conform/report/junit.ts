@@ -1,14 +1,21 @@
-import type { Report, Result } from '../run.ts';
+import type { Report, Result } from './report.ts';
 
-/** Returns a report as JUnit's XML, as CI systems read it (the schema of Jenkins' xunit plugin). */
+/**
+ * Returns a report as JUnit XML (the schema of Jenkins' xunit plugin). The libraries for it write
+ * characters that XML forbids as they are.
+ */
 export function junitXml(report: Report): string {
   const { results, seconds, error, url, seed } = report;
   const count = (outcome: Result['outcome']) => results.filter((result) => result.outcome === outcome).length;
   const problems = [...(error === null ? [] : [error]), ...report.sandboxes.left.map((one) => `not ended: ${one}`)];
   const cases = [...results.map(caseXml), ...problems.map(errorXml)];
   const counts = attributes({
-    ...{ name: 'sandpit conform', tests: cases.length, failures: count('fail'), skipped: count('skip') },
-    ...{ errors: problems.length, time: seconds },
+    name: 'sandpit conform',
+    tests: cases.length,
+    failures: count('fail'),
+    skipped: count('skip'),
+    errors: problems.length,
+    time: seconds,
   });
   const properties = Object.entries({ url, seed }).map(([name, value]) => `<property${attributes({ name, value })}/>`);
   return [
@@ -48,7 +55,7 @@ function attributes(values: Record<string, string | number>): string {
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
 
-/** XML 1.0 (2.2) has no way to write some characters: `\u0000` stands for NUL. */
+/** Escapes text. XML 1.0 (2.2) cannot represent some characters: NUL becomes the text `\u0000`. */
 function escaped(text: string): string {
   return text
     .toWellFormed()

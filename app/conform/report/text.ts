@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { printable } from '../../terminal/printable.ts';
-import type { Outcome, Report, Result } from '../run.ts';
+import type { Outcome, Report, Result } from './report.ts';
 
 type Paint = (color: 'green' | 'red' | 'yellow' | 'dim', text: string) => string;
 
@@ -10,12 +10,14 @@ const marks: Record<Outcome, { word: string; color: 'green' | 'red' | 'yellow' }
   skip: { word: 'skip', color: 'yellow' },
 };
 
-/** Returns what colours text, on a terminal only. */
+/** Returns a function that colours text, on a terminal only. */
 export function painter({ isTTY }: { isTTY?: boolean }): Paint {
   return (color, text) => (isTTY ? styleText(color, text, { validateStream: false }) : text);
 }
 
-/** Returns a rule's lines: one, and of a failure what was asked, expected and answered. */
+/**
+ * Returns a rule's result as a line; a failure adds the request, what was expected, and the answer.
+ */
 export function resultText(
   { id, title, outcome, source, why, failure }: Result,
   idWidth: number,
@@ -38,7 +40,7 @@ function indented(name: string, text: string): string {
   return [`      ${name.padEnd(9)} ${first}\n`, ...rest.map((line) => `${' '.repeat(16)}${line}\n`)].join('');
 }
 
-/** Returns the last lines: what could not be run or ended, and the counts. */
+/** Returns the last lines: errors, sandboxes that could not be made or ended, and counts. */
 export function summaryText({ results, error, sandboxes, seed, requests, seconds }: Report, paint: Paint): string {
   const count = (outcome: Outcome) => results.filter((result) => result.outcome === outcome).length;
   const failed = count('fail');

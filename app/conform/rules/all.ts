@@ -7,7 +7,7 @@ import { isolation, killed, order } from './order.ts';
 import { refusals } from './refusals.ts';
 import { responses, shapes } from './shapes.ts';
 
-/** Every rule, in the order in which they run: those that end a sandbox after those that need it active. */
+/** Every rule, in the order of a run. Rules that end a sandbox follow those that need it active. */
 export const rules: Rule[] = [
   ...shapes,
   ...limits,

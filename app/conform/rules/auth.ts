@@ -11,7 +11,7 @@ const invalid = { contract: 'No valid credential' };
 export const auth: Rule[] = [
   {
     id: 'api-key',
-    title: 'an API key in X-API-Key is enough',
+    title: 'an API key in X-API-Key is accepted',
     source: { page: '- name: X-API-Key in: header required: false' },
     run: async ({ client, options: { apiKey } }) => {
       if (apiKey === undefined) throw new Skip('no --api-key is given');
@@ -24,7 +24,7 @@ export const auth: Rule[] = [
   },
   {
     id: 'bearer',
-    title: 'a token in Authorization: Bearer is enough',
+    title: 'a token in Authorization: Bearer is accepted',
     source: protectedBy,
     run: async ({ client, options: { bearer } }) => {
       if (bearer === undefined) throw new Skip('no --bearer is given');
@@ -37,7 +37,7 @@ export const auth: Rule[] = [
   },
   {
     id: 'credential-needed',
-    title: 'without a credential nothing is listed',
+    title: 'a request without a credential is refused',
     source: protectedBy,
     run: async ({ client }) => expectRefused(await client.list({}, []), 'there is no credential'),
   },
@@ -81,11 +81,11 @@ export const auth: Rule[] = [
   },
   {
     id: 'unauthorized-first',
-    title: 'without a credential nothing is said of the parameters',
-    source: { reading: 'who asks is known before what is asked is looked at' },
+    title: 'a request without a credential is answered 401, even if its parameters are wrong',
+    source: { reading: 'the credential is checked before the parameters' },
     run: async ({ client }) => {
       for (const query of [{ limit: '0' }, { limit: 'abc' }, { metadata: '{' }] as Record<string, string>[])
-        expectUnauthorized(await client.list(query, []), 'there is no credential, whatever the parameters');
+        expectUnauthorized(await client.list(query, []), 'there is no credential, whatever the parameters are');
     },
   },
 ];
@@ -96,7 +96,7 @@ function expectUnauthorized(exchange: Exchange, why: string): void {
   expectStatus(exchange, 401, why);
 }
 
-/** One that nobody has, one that only begins like the right one, and none at all. */
+/** Returns an unknown key, a key that only starts like the right one, and an empty one. */
 function wrongKeys({ apiKey }: Suite['options']): Credential[] {
   const unknown = `e2b_${randomBytes(20).toString('hex')}`;
   const longer = apiKey === undefined ? [] : [apiKeyCredential(`${apiKey}0`, '$' + '{API_KEY}0')];

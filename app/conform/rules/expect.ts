@@ -3,7 +3,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { bodyOf, type Item, itemsOf } from '../http/items.ts';
 import type { Known, Suite } from '../suite.ts';
 
-/** Returns a list of what the suite knows: its own sandboxes, or all of them where it makes none. */
+/** Lists the known sandboxes: the suite's own, or all without a maker. */
 export async function listKnown(suite: Suite, query: Record<string, string> = {}): Promise<[Item[], Exchange]> {
   const limit = String(suite.limits.maximum);
   const narrowed = suite.maker ? { metadata: suite.narrowed('{}') } : {};
@@ -11,13 +11,13 @@ export async function listKnown(suite: Suite, query: Record<string, string> = {}
   return [itemsOf(exchange), exchange];
 }
 
-/** Returns whatever may be listed. */
+/** Lists all sandboxes of the account. */
 export async function listAny(suite: Suite): Promise<[Item[], Exchange]> {
   const exchange = await suite.client.list({ limit: String(suite.limits.maximum) });
   return [itemsOf(exchange), exchange];
 }
 
-/** Throws Skip unless the suite knows of `count` sandboxes. */
+/** Throws Skip unless at least `count` sandboxes are known. */
 export function needKnown(suite: Suite, count: number): void {
   const { length } = suite.known;
   if (length >= count) return;
@@ -25,7 +25,7 @@ export function needKnown(suite: Suite, count: number): void {
   throw new Skip(`needs ${count} sandboxes, ${length === 1 ? 'there is 1' : `there are ${length}`}${help}`);
 }
 
-/** Throws Failure unless the server refused the request as a client's error. */
+/** Throws Failure unless the server refused the request with a 4xx. */
 export function expectRefused(exchange: Exchange, why: string): void {
   if (exchange.status >= 400 && exchange.status < 500) return;
   throw new Failure(exchange, `a refusal: ${why}`);
@@ -37,7 +37,7 @@ export function expectStatus(exchange: Exchange, status: number, why: string): v
 
 export type Problem = { loc: unknown[]; msg: string; type: string };
 
-/** Returns the problems that a 422 names. Throws Failure for a body of another shape. */
+/** Returns the problems in a 422's body. Throws Failure for a body of another shape. */
 export function problemsOf(exchange: Exchange): Problem[] {
   const { detail } = (bodyOf(exchange) ?? {}) as { detail?: unknown };
   const isProblem = (entry: Partial<Problem> | null) =>
@@ -45,17 +45,20 @@ export function problemsOf(exchange: Exchange): Problem[] {
   if (Array.isArray(detail) && detail.length > 0 && detail.every(isProblem)) return detail;
   throw new Failure(
     exchange,
-    '`detail`: an array, not empty, of objects with `loc` (an array), `msg` and `type` (texts)',
+    '`detail`: a non-empty array of objects with `loc` (an array), `msg` and `type` (strings)',
   );
 }
 
-/** Returns a sandbox as a person knows it again: its own metadata, without the run's. */
+/**
+ * Returns a sandbox for people: its metadata without the run's members, and the id of a sandbox not
+ * made by the suite.
+ */
 export function shown({ id, metadata }: Known): string {
   const { conform_run: run, conform_n: _, ...own } = metadata;
   return run === undefined ? `${id} ${JSON.stringify(own)}` : JSON.stringify(own);
 }
 
-/** Returns a few of the sandboxes. */
+/** Returns the first few sandboxes for people. */
 export function shownAll(sandboxes: Known[]): string {
   const some = sandboxes.slice(0, 4).map(shown);
   const more = sandboxes.length - some.length;

@@ -1,43 +1,36 @@
 import * as as from '../generators/misreadings.ts';
 
-/** What is asked, and the wrong reading of `@>` that one of the documents gives away. */
+/** A rule on filters: filters to send, and the misreading of `@>` that they reveal. */
 export type FilterCase = { id: string; title: string; filters: string[]; misreading: as.Reading };
 
 export const filterCases: FilterCase[] = [
-  of('filter-applied', 'only what matches is listed', as.always, '{"userId":"124"}', '{"env":"nowhere"}'),
+  of('filter-applied', 'only matching sandboxes are listed', as.always, '{"userId":"124"}', '{"env":"nowhere"}'),
   of(
     'filter-all-pairs',
-    'every pair of the filter must be there',
+    'a sandbox must have every pair of the filter',
     as.anyPair,
     '{"env":"dev","userId":"123"}',
     '{"env":"prod","userId":"124"}',
   ),
   of(
     'filter-contains-not-equals',
-    'further pairs in the metadata do no harm',
+    'the metadata may have more pairs than the filter',
     as.equalJson,
     '{"env":"dev"}',
     '{"count":1}',
   ),
   of(
     'filter-case',
-    'values match in their own case only',
+    'string values are case-sensitive',
     as.foldedValues,
     '{"env":"dev"}',
     '{"env":"Dev"}',
     '{"env":"DEV"}',
   ),
-  of(
-    'filter-key-case',
-    'keys match in their own case only',
-    as.foldedKeys,
-    '{"Env":"dev"}',
-    '{"env":"dev"}',
-    '{"ENV":"dev"}',
-  ),
+  of('filter-key-case', 'keys are case-sensitive', as.foldedKeys, '{"Env":"dev"}', '{"env":"dev"}', '{"ENV":"dev"}'),
   of(
     'filter-whole-text',
-    'a text matches as a whole, not a part of it',
+    'a string matches as a whole, not in part',
     as.partOfText,
     '{"env":"dev"}',
     '{"userId":"123"}',
@@ -45,7 +38,7 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-literal',
-    'a text stands for itself: no wildcards, no quotes',
+    'a string is literal: wildcards and quotes have no meaning',
     as.wildcards,
     '{"env":"%"}',
     '{"env":"de_"}',
@@ -71,11 +64,11 @@ export const filterCases: FilterCase[] = [
     '{"active":"false"}',
   ),
   of('filter-boolean-not-number', 'true is not 1', as.truthAsNumber, '{"flag":1}', '{"flag":true}', '{"active":0}'),
-  of('filter-null', 'null matches null, not what is missing', as.nullIsMissing, '{"note":null}', '{"nowhere":null}'),
+  of('filter-null', 'null matches null, not a missing key', as.nullIsMissing, '{"note":null}', '{"nowhere":null}'),
   of('filter-null-not-string', 'null is not "null"', as.nullAsText, '{"note":null}', '{"note":"null"}'),
   of(
     'filter-nested',
-    'objects in the filter are looked into',
+    'nested objects are compared by their members',
     as.topLevelOnly,
     '{"repo":{"owner":"ann"}}',
     '{"repo":{"owner":"eve"}}',
@@ -83,21 +76,21 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-nested-partial',
-    'an object in the metadata may have more than the filter says',
+    'a nested object may have more members than the filter',
     as.nestedWhole,
     '{"repo":{"owner":"bob"}}',
     '{"repo":{"name":"site"}}',
   ),
   of(
     'filter-nested-place',
-    'a key counts where it stands, not deeper or higher',
+    'a key matches at its own level, not deeper or higher',
     as.anyDepth,
     '{"owner":"ann"}',
     '{"name":"site"}',
   ),
   of(
     'filter-array-subset',
-    'an array in the metadata may have more elements',
+    'an array may have more elements than the filter',
     as.arraysWhole,
     '{"tags":["y"]}',
     '{"tags":["x","z"]}',
@@ -105,7 +98,7 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-array-any-order',
-    'the order of an array does not count',
+    'the order of array elements does not matter',
     as.arraysInPlace,
     '{"tags":["z","y"]}',
     '{"tags":["y","z"]}',
@@ -113,21 +106,21 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-array-duplicates',
-    'an element that is named twice must be there once',
+    'an element that the filter repeats is needed only once',
     as.arraysNotLonger,
     '{"tags":["z","y","z","y"]}',
     '{"repo":{"tags":["a","a","a"]}}',
   ),
   of(
     'filter-array-all',
-    'every element of an array in the filter must be there',
+    'an array must have every element of the filter',
     as.anyElement,
     '{"tags":["x","q"]}',
     '{"tags":["x","y"]}',
   ),
   of(
     'filter-array-not-scalar',
-    'an array does not match what is in it, nor the reverse',
+    'an array does not match one of its elements, nor the reverse',
     as.scalarInArray,
     '{"tags":"x"}',
     '{"tags":["x"]}',
@@ -135,21 +128,21 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-array-object',
-    'an object in an array may have more than the filter says',
+    'an object in an array may have more members than the filter',
     as.elementsWhole,
     '{"list":[{"b":2}]}',
     '{"list":[{"a":1}]}',
   ),
   of(
     'filter-array-one-element',
-    'an object in an array must match one element, not several together',
+    'an object must match one array element, not several together',
     as.elementsJoined,
     '{"list":[{"a":1,"b":2}]}',
     '{"list":[{"a":3,"b":2}]}',
   ),
   of(
     'filter-array-nested',
-    'arrays in arrays keep their bounds',
+    'nested arrays are not flattened',
     as.flattened,
     '{"deep":[[1,2]]}',
     '{"deep":[[2],[1]]}',
@@ -167,7 +160,7 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-number-exact',
-    'numbers match by their exact value',
+    'numbers are compared exactly',
     as.doubles,
     '{"big":12345678901234567890}',
     '{"big":12345678901234567891}',
@@ -175,7 +168,7 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-unicode',
-    'texts match by their characters as they are',
+    'strings are compared without Unicode normalization',
     as.normalizedText,
     '{"accent":"é"}',
     String.raw`{"accent":"e\u0301"}`,
@@ -185,7 +178,7 @@ export const filterCases: FilterCase[] = [
   ),
   of(
     'filter-odd-keys',
-    'any text may be a key: empty, dotted, quoted, __proto__',
+    'a key may be any string: empty, dotted, quoted, __proto__',
     as.dottedPaths,
     '{"a.b":"dotted"}',
     '{"":"no name"}',

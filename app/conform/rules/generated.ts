@@ -1,8 +1,8 @@
 import type fc from 'fast-check';
 import type { Json, JsonObject } from '../../../db/json/json.ts';
 import { Failure } from '../failure.ts';
-import { askable, changes, variants } from '../generators/filters.ts';
-import { fitting, unfitting } from '../generators/parameters.ts';
+import { changes, filterFor, variants } from '../generators/filters.ts';
+import { invalidTexts, validTexts } from '../generators/parameters.ts';
 import type { Query } from '../http/client.ts';
 import { itemsOf } from '../http/items.ts';
 import type { Rule } from '../rule.ts';
@@ -12,16 +12,16 @@ import { expectMatches } from './filter.ts';
 
 type FastCheck = typeof fc;
 
-/** Of the members of one document. */
+/** How many members of a document are changed, each in a filter of its own. */
 const maxChanged = 24;
 
 export const generated: Rule[] = [
   {
     id: 'generated-valid',
-    title: 'requests made up by the contract are answered 200 and a list',
+    title: 'valid generated requests are answered 200 and a list',
     source: { page: 'description: Maximum number of results' },
     run: (suite) =>
-      holds(
+      checkGenerated(
         suite,
         (fast) => fast.record(validParameters(fast, suite)),
         async (values) => {
@@ -29,20 +29,20 @@ export const generated: Rule[] = [
           expectStatus(exchange, 200, 'every parameter fits the contract');
           const { limit } = values as { limit: string | null };
           const { length } = itemsOf(exchange);
-          if (length > Number(limit ?? suite.limits.preset))
-            throw new Failure(exchange, `${limit ?? suite.limits.preset} sandboxes at most`, `${length} sandboxes`);
+          if (length > Number(limit ?? suite.limits.default))
+            throw new Failure(exchange, `${limit ?? suite.limits.default} sandboxes at most`, `${length} sandboxes`);
         },
       ),
   },
   {
     id: 'generated-invalid',
-    title: 'requests made up against the contract are answered 422, and the parameter is named',
+    title: 'invalid generated requests are answered 422 with the name of the parameter',
     source: { page: '"422": description: Validation Error' },
     run: async (suite) => {
       for (const { name, schema } of queryParameters(suite)) {
-        await holds(
+        await checkGenerated(
           suite,
-          (fast) => unfitting(fast, schema),
+          (fast) => invalidTexts(fast, schema),
           async (value) => {
             const exchange = await suite.client.list({ [name]: value });
             expectStatus(exchange, 422, `${name}=${value} does not fit the contract`);
@@ -55,10 +55,10 @@ export const generated: Rule[] = [
   },
   {
     id: 'generated-any',
-    title: 'whatever the parameters, the answer is a declared one that fits its schema',
+    title: 'any generated request gets a declared answer that fits its schema',
     source: { page: '"422": description: Validation Error' },
     run: (suite) =>
-      holds(
+      checkGenerated(
         suite,
         (fast) => fast.record(anyParameters(fast, suite)),
         async (values) => {
@@ -73,12 +73,12 @@ export const generated: Rule[] = [
   },
   {
     id: 'generated-filters',
-    title: 'filters made of parts of the metadata, changed or not, are answered as @> says',
+    title: 'generated filters, made from parts of the metadata, match as @> defines',
     source: { page: 'Filters using @> (contains) operator for GIN-indexed queries.' },
     run: async (suite) => {
       needKnown(suite, 1);
-      const documents = suite.known.map(({ metadata }) => askable(metadata));
-      await holds(
+      const documents = suite.known.map(({ metadata }) => filterFor(metadata));
+      await checkGenerated(
         suite,
         (fast) => filtersOf(fast, documents),
         (filter) => expectMatches(suite, JSON.stringify(filter)),
@@ -88,18 +88,18 @@ export const generated: Rule[] = [
   },
 ];
 
-/** Where servers trip that put texts together, by chance seldom among what is made up. */
+/** Texts that break servers which concatenate SQL. Generators rarely produce them. */
 const oddTexts = ["'", '"', '\\', '%', ';'];
 
 /**
- * Asks with made-up values until one fails, and then with ever smaller ones; after those that are made up, with the ones
- * that are asked in `every` run. Throws the Failure of the smallest, or what else stopped it.
+ * Checks generated values until one fails, then shrinks that one; then checks the values in
+ * `always`. Throws the Failure of the smallest value, or any other error.
  */
-async function holds<T>(
+async function checkGenerated<T>(
   suite: Suite,
   values: (fast: FastCheck) => fc.Arbitrary<T> | null,
   check: (value: T) => Promise<void>,
-  every: T[] = [],
+  always: T[] = [],
 ): Promise<void> {
   const { default: fast } = await import('fast-check');
   const arbitrary = values(fast);
@@ -115,7 +115,7 @@ async function holds<T>(
         stopped = error;
         return;
       }
-      // Values that fail later are smaller.
+      // While shrinking, values that fail later are smaller.
       smallest = error;
       throw error;
     }
@@ -123,30 +123,32 @@ async function holds<T>(
   await fast.check(property, { seed: suite.options.seed, numRuns: suite.options.generated });
   if (smallest) throw smallest;
   if (stopped !== undefined) throw stopped;
-  for (const value of every) await check(value);
+  for (const value of always) await check(value);
 }
 
 function queryParameters({ parameters }: Suite) {
   return parameters.filter((parameter) => parameter.in === 'query');
 }
 
-/** Of the parameters, by name; null where one is left out. */
+/** Texts of parameters by name; null leaves one out. */
 type Values = Record<string, string | null>;
 type Arbitraries = Record<string, fc.Arbitrary<string | null>>;
 
-/** The schema says that metadata is a text, its description that it is JSON, of pairs. */
+/**
+ * The schema only says that metadata is a string; its description says that it is a JSON object.
+ */
 function validParameters(fast: FastCheck, suite: Suite): Arbitraries {
   const jsonObject = fast.dictionary(fast.string({ maxLength: 8 }), fast.jsonValue({ maxDepth: 2 }), { maxKeys: 3 });
   const entries = queryParameters(suite).map(({ name, schema }): [string, fc.Arbitrary<string | null>] => [
     name,
-    fast.option(name === 'metadata' ? jsonObject.map((value) => JSON.stringify(value)) : fitting(fast, schema)),
+    fast.option(name === 'metadata' ? jsonObject.map((value) => JSON.stringify(value)) : validTexts(fast, schema)),
   ]);
   return Object.fromEntries(entries);
 }
 
 function anyParameters(fast: FastCheck, suite: Suite): Arbitraries {
   const entries = queryParameters(suite).map(({ name, schema }): [string, fc.Arbitrary<string | null>] => {
-    const some = [fitting(fast, schema), unfitting(fast, schema), fast.json({ maxDepth: 3 })].filter(
+    const some = [validTexts(fast, schema), invalidTexts(fast, schema), fast.json({ maxDepth: 3 })].filter(
       (one) => one !== null,
     );
     return [name, fast.option(fast.oneof(...some))];
@@ -158,7 +160,10 @@ function queryOf(values: Values): Query {
   return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== null));
 }
 
-/** Returns the richest document and, for each of its members, the document but for that: no pair of many may get lost. */
+/**
+ * Returns the document with the most members, and copies of it with one member changed: a server
+ * may ignore some of many pairs.
+ */
 function nearlyWhole(documents: JsonObject[]): JsonObject[] {
   const size = (document: JsonObject) => Object.keys(document).length;
   const [richest = {}] = documents.toSorted((a, b) => size(b) - size(a));
@@ -181,7 +186,7 @@ function filtersOf(fast: FastCheck, documents: JsonObject[]): fc.Arbitrary<JsonO
       );
 }
 
-/** Returns a value with parts left out, and now and then one changed. */
+/** Generates the value with some parts left out and, now and then, one changed. */
 function thinned(fast: FastCheck, value: Json): fc.Arbitrary<Json> {
   if (Array.isArray(value))
     return fast.shuffledSubarray(value).chain((part) => fast.tuple(...part.map((one) => thinned(fast, one))));

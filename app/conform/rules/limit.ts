@@ -18,28 +18,28 @@ export const limits: Rule[] = [
   },
   {
     id: 'limit-after-filter',
-    title: 'limit counts what matches, not what is looked through',
+    title: 'limit counts matching sandboxes, not scanned ones',
     source: { page: 'Maximum number of results' },
     run: limitAfterFilter,
   },
   {
     id: 'limit-default',
-    title: 'without a limit there are at most 100',
+    title: 'without a limit at most 100 sandboxes are listed',
     source: { page: range },
     run: async (suite) => {
-      const { preset } = suite.limits;
+      const count = suite.limits.default;
       const [all] = await listAny(suite);
-      if (all.length <= preset) needKnown(suite, preset + 1);
-      await expectCount(suite, {}, preset);
+      if (all.length <= count) needKnown(suite, count + 1);
+      await expectCount(suite, {}, count);
     },
   },
   {
     id: 'limit-above-default',
-    title: 'a limit above the default gives more than that',
+    title: 'a limit above the default gives more sandboxes than the default',
     source: { page: range },
     run: async (suite) => {
-      const { preset, maximum } = suite.limits;
-      // What a server cuts off it doesn't list, so what was made counts.
+      const { default: preset, maximum } = suite.limits;
+      // Counts the sandboxes made, because a server that truncates lists shows too few.
       const count = suite.maker?.made.length ?? suite.known.length;
       if (count <= preset) needKnown(suite, preset + 1);
       for (const limit of [preset + 1, maximum])
@@ -56,31 +56,43 @@ export const limits: Rule[] = [
     },
   },
   refused('limit-below', 'a limit below 1 is refused', 'maximum: 1000 minimum: 1', ({ minimum }) => [
-    ...[String(minimum - 1), '-1', '-1000', '-99999999999999999999'],
+    String(minimum - 1),
+    '-1',
+    '-1000',
+    '-99999999999999999999',
   ]),
   refused('limit-above', 'a limit above 1000 is refused', 'maximum: 1000 minimum: 1', ({ maximum }) => [
-    ...[String(maximum + 1), '2147483648', '99999999999999999999'],
+    String(maximum + 1),
+    '2147483648',
+    '99999999999999999999',
   ]),
-  refused('limit-no-integer', 'a limit that is no whole number is refused', 'schema: type: integer', () => [
-    ...['abc', '1.5', 'null', 'NaN', '1,2', 'true'],
+  refused('limit-no-integer', 'a limit that is not a whole number is refused', 'schema: type: integer', () => [
+    'abc',
+    '1.5',
+    'null',
+    'NaN',
+    '1,2',
+    'true',
   ]),
   refused('limit-empty', 'an empty limit is refused', 'schema: type: integer', () => ['']),
 ];
 
 function refused(id: string, title: string, page: string, values: (limits: Suite['limits']) => string[]): Rule {
   return {
-    ...{ id, title, source: { page } },
+    id,
+    title,
+    source: { page },
     run: async ({ client, limits: bounds }) => {
       for (const limit of values(bounds))
         expectRefused(
           await client.list({ limit }),
-          `limit=${limit} is no whole number from ${bounds.minimum} to ${bounds.maximum}`,
+          `limit=${limit} is not a whole number from ${bounds.minimum} to ${bounds.maximum}`,
         );
     },
   };
 }
 
-/** Few sandboxes are asked for one by one, many at the ends. */
+/** Returns all limits up to a small count; of a large one, the smallest and the largest limits. */
 function numbersTo(count: number): number[] {
   const all = Array.from({ length: count }, (_, index) => index + 1);
   return count <= 20 ? all : [...all.slice(0, 8), ...all.slice(-4)];
@@ -104,7 +116,7 @@ async function limitExact(suite: Suite): Promise<void> {
 async function limitAfterFilter(suite: Suite): Promise<void> {
   needKnown(suite, 2);
   const older = olderOnes(suite);
-  if (older.length === 0) throw new Skip('no metadata tells an older sandbox from the newest');
+  if (older.length === 0) throw new Skip('no metadata distinguishes an older sandbox from the newest');
   for (const { sandbox, filter } of older) {
     const [items, exchange] = await listKnown(suite, { metadata: suite.narrowed(JSON.stringify(filter)), limit: '1' });
     const [item] = items;
@@ -114,7 +126,10 @@ async function limitAfterFilter(suite: Suite): Promise<void> {
   }
 }
 
-/** Returns a few filters that the newest sandbox doesn't match, and which sandbox is the first that does. */
+/**
+ * Returns a few filters that the newest sandbox does not match, each with the newest sandbox that
+ * does.
+ */
 function olderOnes({ known }: Suite): { sandbox: Known; filter: JsonObject }[] {
   const found: { sandbox: Known; filter: JsonObject }[] = [];
   for (const sandbox of known.slice(1, 200).toReversed()) {

@@ -1,8 +1,8 @@
 import { Failure, Skip } from '../failure.ts';
-import { askable } from '../generators/filters.ts';
+import { filterFor } from '../generators/filters.ts';
 import { type Exchange, secondCredential } from '../http/exchange.ts';
 import { type Item, itemsOf } from '../http/items.ts';
-import { until } from '../http/poll.ts';
+import { poll } from '../http/poll.ts';
 import type { Rule } from '../rule.ts';
 import type { OwnSandbox } from '../sandboxes/sandbox.ts';
 import type { Suite } from '../suite.ts';
@@ -12,7 +12,7 @@ export const order: Rule[] = [
   {
     id: 'order-newest-first',
     title: 'the newest sandbox comes first',
-    source: { reading: 'newest first by `started_at`: with a limit, what was started last is what is wanted' },
+    source: { reading: 'newest first by `started_at`, so that a limit keeps the newest sandboxes' },
     run: async (suite) => {
       needKnown(suite, 2);
       for (const [items, exchange] of [await listAny(suite), await listKnown(suite)]) {
@@ -29,8 +29,8 @@ export const order: Rule[] = [
   },
   {
     id: 'order-repeatable',
-    title: 'the same request gives the same list again',
-    source: { reading: 'listing changes nothing, and sandboxes of the same time keep their order' },
+    title: 'repeating a request gives the same list',
+    source: { reading: 'listing changes nothing, and sandboxes with the same start time keep their order' },
     run: async (suite) => {
       needKnown(suite, 2);
       const known = new Set(suite.known.map(({ id }) => id));
@@ -49,11 +49,11 @@ export const order: Rule[] = [
 export const isolation: Rule[] = [
   {
     id: 'isolation-list',
-    title: 'another account does not see the sandboxes of this one, nor the reverse',
-    source: { reading: "one lists one's own sandboxes" },
+    title: 'accounts do not list the sandboxes of one another',
+    source: { reading: 'a list has only the sandboxes of its account' },
     run: async (suite) => {
       const { client, limits, known } = suite;
-      const others = itemsOf(await client.list({ limit: String(limits.maximum) }, second(suite)));
+      const others = itemsOf(await client.list({ limit: String(limits.maximum) }, secondAccount(suite)));
       needKnown(suite, 1);
       const exchange = await client.list({ limit: String(limits.maximum) });
       const own = new Set([...known.map(({ id }) => id), ...itemsOf(exchange).map(({ sandbox_id }) => sandbox_id)]);
@@ -64,14 +64,14 @@ export const isolation: Rule[] = [
   },
   {
     id: 'isolation-filter',
-    title: 'nor by asking for their metadata',
-    source: { reading: "one lists one's own sandboxes" },
+    title: 'a filter does not find the sandboxes of another account',
+    source: { reading: 'a list has only the sandboxes of its account' },
     run: async (suite) => {
-      const credentials = second(suite);
+      const credentials = secondAccount(suite);
       needKnown(suite, 1);
       const known = new Map(suite.known.map((sandbox) => [sandbox.id, sandbox]));
       for (const { metadata } of suite.known.slice(0, 3)) {
-        const exchange = await suite.client.list({ metadata: JSON.stringify(askable(metadata)) }, credentials);
+        const exchange = await suite.client.list({ metadata: JSON.stringify(filterFor(metadata)) }, credentials);
         const found = itemsOf(exchange)
           .map(knownOf)
           .filter(({ id }) => known.has(id));
@@ -84,10 +84,10 @@ export const isolation: Rule[] = [
 export const killed: Rule[] = [
   {
     id: 'killed-listed',
-    title: 'a sandbox that was ended is still listed, as killed',
+    title: 'an ended sandbox is still listed, as killed',
     source: { page: "- status: VM status ('active', 'killed', etc.)" },
     run: async (suite) => {
-      const { n } = await ended(suite);
+      const { n } = await endOne(suite);
       const find = (items: Item[]) => items.find(({ metadata }) => metadata.conform_n === n);
       const [items, exchange] = await settled(
         suite,
@@ -98,17 +98,17 @@ export const killed: Rule[] = [
       if (listed?.status !== 'killed')
         throw new Failure(
           exchange,
-          'the sandbox that was ended, with `status` "killed"',
+          'the ended sandbox, with `status` "killed"',
           listed ? JSON.stringify(listed) : 'not listed',
         );
     },
   },
   {
     id: 'killed-without-end',
-    title: 'a sandbox that was ended has no end_at',
+    title: 'an ended sandbox has no end_at',
     source: { page: '- end_at: ISO timestamp when VM will expire (if active)' },
     run: async (suite) => {
-      if (suite.maker) await ended(suite);
+      if (suite.maker) await endOne(suite);
       const hasEnd = ({ end_at }: Item) => (end_at ?? null) !== null;
       const [items, exchange] = await settled(
         suite,
@@ -117,31 +117,31 @@ export const killed: Rule[] = [
       );
       if (killedOf(items).length === 0) throw new Skip('no killed sandbox is listed');
       const wrong = killedOf(items).find(hasEnd);
-      if (wrong) throw new Failure(exchange, '`end_at` null, or absent, of what is killed', JSON.stringify(wrong));
+      if (wrong) throw new Failure(exchange, 'no `end_at`, or null, for killed sandboxes', JSON.stringify(wrong));
     },
   },
 ];
 
-/** Returns a list that is right, or the last one once what was ended has had its time to show. */
+/** Lists until the list is accepted, or until an ended sandbox has had its time to show. */
 function settled(
   { maker, options: { settleSeconds, stop } }: Suite,
   list: () => Promise<[Item[], Exchange]>,
-  isRight: (items: Item[]) => boolean,
+  isAccepted: (items: Item[]) => boolean,
 ): Promise<[Item[], Exchange]> {
-  return until(list, ([items]) => isRight(items), maker ? settleSeconds : 0, stop);
+  return poll(list, ([items]) => isAccepted(items), maker ? settleSeconds : 0, stop);
 }
 
 function killedOf(items: Item[]): Item[] {
   return items.filter(({ status }) => status === 'killed');
 }
 
-function second({ options: { secondApiKey } }: Suite): Exchange['sent']['credentials'] {
+function secondAccount({ options: { secondApiKey } }: Suite): Exchange['sent']['credentials'] {
   if (secondApiKey === undefined) throw new Skip('no --second-api-key of another account is given');
   return [secondCredential(secondApiKey)];
 }
 
-/** Ends one, once. */
-async function ended({ maker }: Suite): Promise<OwnSandbox> {
+/** Ends one of the suite's sandboxes, once in a run. */
+async function endOne({ maker }: Suite): Promise<OwnSandbox> {
   if (!maker) throw new Skip('needs a sandbox to end: leave --existing out');
   const done = maker.made.find(({ hasEnded }) => hasEnded);
   if (done) return done;

@@ -6,7 +6,7 @@ import { expectRefused, expectStatus, problemsOf } from './expect.ts';
 const badJson = ['x', '{', '{"a":1', "{'a':1}", '{"a":1,}', '{} {}'];
 const noObjects = ['[]', '[{"a":1}]', '"a"', '5', 'true', 'null'];
 
-const notIgnored = 'what is no JSON object can be no filter, and is refused rather than taken for none';
+const notIgnored = 'metadata that is not a JSON object is refused, rather than ignored';
 
 export const refusals: Rule[] = [
   {
@@ -20,7 +20,7 @@ export const refusals: Rule[] = [
   },
   {
     id: 'validation-body',
-    title: 'a 422 says in `detail`, an array, what is wrong: loc, msg, type',
+    title: 'a 422 lists the problems in `detail`, each with loc, msg and type',
     source: { page: 'required: - loc - msg - type' },
     run: async (suite) => {
       for (const limit of badLimits(suite)) {
@@ -34,7 +34,8 @@ export const refusals: Rule[] = [
     id: 'validation-location',
     title: 'the `loc` of a problem names the parameter',
     source: {
-      reading: 'as in FastAPI, whose shape it is, `loc` ends with the name of the parameter: ["query", "limit"]',
+      reading:
+        'as in FastAPI, which defined this format, `loc` ends with the name of the parameter: ["query", "limit"]',
     },
     run: async (suite) => {
       for (const limit of badLimits(suite)) {
@@ -52,14 +53,14 @@ export const refusals: Rule[] = [
   },
   {
     id: 'metadata-not-object',
-    title: 'metadata that is no JSON object is refused',
+    title: 'metadata that is not a JSON object is refused',
     source: { reading: notIgnored },
-    run: refusing(noObjects, 'is no object'),
+    run: refusing(noObjects, 'is not an object'),
   },
   {
     id: 'metadata-validation',
-    title: 'bad metadata is a validation error like any other: 422, and `loc` names it',
-    source: { reading: 'a filter that is no JSON object is a validation error of the parameter `metadata`' },
+    title: 'invalid metadata is a validation error: 422, and `loc` names the parameter',
+    source: { reading: 'a filter that is not a JSON object is a validation error of the parameter `metadata`' },
     run: async ({ client }) => {
       for (const metadata of ['{', '[]']) {
         const exchange = await client.list({ metadata });
@@ -71,12 +72,13 @@ export const refusals: Rule[] = [
   },
   {
     id: 'unknown-parameters',
-    title: 'query parameters that the contract does not name are ignored',
+    title: 'unknown query parameters are ignored',
     source: { reading: 'as in FastAPI, an unknown query parameter is no error' },
     run: async ({ client }) => {
-      // Other servers may know more than the contract does, `status` say.
+      // Unlikely names, because other servers may have parameters that the contract lacks, e.g.
+      // `status`.
       for (const name of ['conform', 'conform_a', 'conform-b', 'conformC'])
-        expectStatus(await client.list({ [name]: '0' }), 200, `the contract says nothing of ${name}`);
+        expectStatus(await client.list({ [name]: '0' }), 200, `the contract has no parameter ${name}`);
     },
   },
 ];

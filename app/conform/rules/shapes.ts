@@ -16,11 +16,11 @@ export const shapes: Rule[] = [
   },
   {
     id: 'list-empty',
-    title: 'a list of nothing is 200 and an empty array',
+    title: 'an empty list is 200 and an empty array',
     source: { page: 'Returns: List of sandbox info objects with:' },
     run: async ({ client, narrowed }) => {
-      const exchange = await client.list({ metadata: narrowed('{"conform_absent":"what nothing has"}') });
-      expectStatus(exchange, 200, 'nothing that matches is no error');
+      const exchange = await client.list({ metadata: narrowed('{"conform_absent":"in no sandbox"}') });
+      expectStatus(exchange, 200, 'a filter without matches is no error');
       if (itemsOf(exchange).length > 0) throw new Failure(exchange, 'an empty array');
     },
   },
@@ -38,7 +38,7 @@ export const shapes: Rule[] = [
   },
   {
     id: 'metadata-kept',
-    title: 'each sandbox is listed with the metadata it was made with',
+    title: 'each sandbox is listed with its own metadata',
     source: { page: '- metadata: User-defined key-value pairs' },
     run: metadataKept,
   },
@@ -46,7 +46,7 @@ export const shapes: Rule[] = [
     id: 'id-unique',
     title: 'every sandbox_id is listed once',
     source: { page: '- sandbox_id: Unique VM identifier' },
-    run: everyItem('a `sandbox_id` that no other has', (item, items) => {
+    run: everyItem('a unique `sandbox_id`', (item, items) => {
       return item.sandbox_id !== '' && items.filter(({ sandbox_id }) => sandbox_id === item.sandbox_id).length === 1;
     }),
   },
@@ -68,7 +68,7 @@ export const shapes: Rule[] = [
   },
   {
     id: 'end-after-start',
-    title: 'a sandbox ends after it was started',
+    title: 'a sandbox ends after its start',
     source: { page: '- end_at: ISO timestamp when VM will expire (if active)' },
     run: everyItem('an `end_at` after `started_at`', ({ started_at, end_at }) => {
       return typeof end_at !== 'string' || Date.parse(end_at) > Date.parse(String(started_at));
@@ -76,8 +76,8 @@ export const shapes: Rule[] = [
   },
   {
     id: 'active-made',
-    title: 'a sandbox that was just made is active and has an end',
-    source: { reading: 'what was just made is "active", and so has the `end_at` that the page gives what is' },
+    title: 'a new sandbox is active and has an end',
+    source: { reading: 'a new sandbox is "active", and the page gives active sandboxes an `end_at`' },
     run: async (suite) => {
       if (!suite.maker) throw new Skip('needs sandboxes of its own: leave --existing out');
       const [items, exchange] = await listKnown(suite);
@@ -95,7 +95,7 @@ export const shapes: Rule[] = [
     source: { page: '- end_at: ISO timestamp when VM will expire (if active)' },
     run: async (suite) => {
       const [items, exchange] = await listAny(suite);
-      // The server's clock shows at least this.
+      // The server's clock shows at least the time of the latest start.
       const now = Math.max(...items.map(({ started_at }) => Date.parse(String(started_at)) || 0));
       const wrong = items.find(({ status, end_at }) => status === 'active' && Date.parse(String(end_at)) < now);
       if (!wrong) return;
@@ -108,28 +108,28 @@ export const shapes: Rule[] = [
   },
 ];
 
-/** These run after all others. */
+/** These rules run last. */
 export const responses: Rule[] = [
   {
     id: 'response-schema',
     title: 'every list and every 422 of this run fits its schema',
     source: { page: 'required: - sandbox_id - name - metadata - started_at - status' },
-    run: fitting((status) => status === 200 || status === 422),
+    run: expectNoBreach((status) => status === 200 || status === 422),
   },
   {
     id: 'response-declared',
     title: 'every other response of this run is declared, and fits its schema',
     source: { contract: '"401": $ref: "#/components/responses/Unauthorized"' },
-    run: fitting((status) => status !== 200 && status !== 422),
+    run: expectNoBreach((status) => status !== 200 && status !== 422),
   },
 ];
 
-function fitting(isMeant: (status: number) => boolean): Rule['run'] {
+function expectNoBreach(isIncluded: (status: number) => boolean): Rule['run'] {
   return async ({ client, breaches, limits }) => {
-    // Even where no other rule runs.
+    // Sends requests of its own, in case no other rule ran.
     for (const limit of [limits.minimum, limits.minimum - 1]) await client.list({ limit: String(limit) });
     await client.list({}, []);
-    const [first, ...others] = breaches.filter(({ exchange }) => isMeant(exchange.status));
+    const [first, ...others] = breaches.filter(({ exchange }) => isIncluded(exchange.status));
     if (!first) return;
     const more = others.length > 0 ? `; ${others.length} more responses break the contract` : '';
     throw new Failure(first.exchange, 'a response that fits the contract', `${first.problem}${more}`);
@@ -160,7 +160,7 @@ function everyItem(expected: string, isRight: (item: Item, items: Item[]) => boo
 
 const isoTime = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|([+-]\d\d):?(\d\d))?$/;
 
-/** ISO 8601 allows more than RFC 3339: no offset, or one without a colon. */
+/** Accepts more than RFC 3339, as ISO 8601 does: no offset, or an offset without a colon. */
 function isIsoTime(value: unknown): boolean {
   const [, moment, hours, minutes] = isoTime.exec(typeof value === 'string' ? value : '') ?? [];
   return moment !== undefined && readTime(`${moment}${hours ? `${hours}:${minutes}` : 'Z'}`) !== null;

@@ -1,6 +1,6 @@
 /**
- * Metadata of the sandboxes that the suite makes, as JSON text, oldest first. They are alike where a server may go wrong:
- * for every rule of the filter there is one that a wrong reading would take for another.
+ * Metadata of the sandboxes that the suite makes, as JSON text, oldest first. They resemble one
+ * another: each misreading of a filter (see misreadings.ts) matches a wrong one.
  */
 export const documents: readonly string[] = [
   '{"env":"dev","userId":"123","team":"blue","active":true}',

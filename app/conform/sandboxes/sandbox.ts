@@ -2,7 +2,7 @@ import type { JsonObject } from '../../../db/json/json.ts';
 
 /** A sandbox that the suite made. */
 export type OwnSandbox = {
-  /** `conform_n` in its metadata: its number, from 0, oldest first */
+  /** Its number, from 0, oldest first: `conform_n` in its metadata. */
   n: number;
   metadata: JsonObject;
   vmId: string | null;
@@ -12,11 +12,13 @@ export type OwnSandbox = {
 
 /** How the suite makes sandboxes. */
 export type MakerOptions = {
-  /** `conform_run` in the metadata of each sandbox: a random text that identifies the run */
+  /** Random id of the run: `conform_run` in the metadata of each sandbox. */
   run: string;
   apiKey?: string | undefined;
   lifetimeSeconds: number;
   template?: string | undefined;
-  /** how long a change may take to show in a list */
+  /** How long a change may take to show in a list. */
   settleSeconds: number;
+  /** The largest `limit` of a list. */
+  maxLimit: number;
 };
