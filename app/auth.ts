@@ -29,8 +29,8 @@ type Lookup = (secret: string) => Promise<Principal | null>;
 /** The passport strategy for an API key in `X-API-Key`. */
 class ApiKeyStrategy extends passport.Strategy {
   override name = 'api-key';
-  // Not `#find`: passport calls `authenticate` on an object derived from the strategy, where private
-  // fields do not exist.
+  // Not a private field: passport calls `authenticate` on an object whose prototype is the
+  // strategy, and such an object has no private fields.
   readonly find: Lookup;
 
   constructor(find: Lookup) {
@@ -88,9 +88,9 @@ function credentialHeaders(req: Request): IncomingHttpHeaders {
 
 /**
  * Returns the validator's handler for `OAuth2PasswordBearer`. It sets `req.principal` from a bearer
- * token (an access token or an API key) or from `X-API-Key`, whichever is valid. It throws HttpError
- * 401 without a valid credential. It throws other errors (403, 429, those of the store) as well, and
- * sets `req.failure` to them.
+ * token (an access token or an API key) or from `X-API-Key`, whichever is valid. It throws
+ * HttpError 401 without a valid credential. It throws other errors (403, 429, those of the store)
+ * as well, and sets `req.failure` to them.
  */
 export function createAuthenticator(context: Context): (req: Request) => Promise<true> {
   const readCredential = credentialReader(context);
@@ -111,7 +111,9 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
   };
 }
 
-/** Operations whose body decides whether they change anything. They call `requireWriter` themselves. */
+/**
+ * Operations whose body decides whether they change anything. They call `requireWriter` themselves.
+ */
 const decidedByBody = new Set(['/v1/sandboxes/kill']);
 
 /**

@@ -6,25 +6,25 @@ import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
 
-/** What handlers and background jobs work with. It is built once, complete, and never changes. */
+/** Everything that handlers and background jobs use. Built once, it never changes. */
 export type Context = {
   config: Config;
   contract: Contract;
   store: Store;
   log: Logger;
-  /** Returns how many lines of the log could not be written. */
+  /** Returns the number of log lines that could not be written. */
   lostLogLines: () => number;
-  /** Milliseconds since 1970; the only clock that a rule may read. */
+  /** Returns milliseconds since 1970. It is the only clock that rules may read. */
   now: () => number;
   /** When each API key was last used, by key id, until the sweeper writes it to the database. */
   keyUse: Map<number, number>;
   /** Whether this is `sandpit serve --test`. */
   isTest: boolean;
-  /** Registers what to clear when a test resets the server. Other servers are never reset. */
+  /** Registers a function to call when a test resets the server (only with `--test`). */
   onReset: (clear: () => void) => void;
-  /** Wakes readers of the event log when it has grown; closed when the server stops. */
+  /** Wakes readers of the event log when it has grown. Closed when the server stops. */
   feed: EventFeed;
-  /** Null unless metrics are served. */
+  /** Null unless `metricsPort` is set. */
   metrics: Metrics | null;
   /** Aborted when the server begins to stop. */
   stopping: AbortSignal;
@@ -35,22 +35,22 @@ export type Context = {
 
 /** Sends events to webhook endpoints. */
 export type Webhooks = {
-  /** Looks for deliveries that are due; given an endpoint, sends to that one at once. */
+  /** Sends the deliveries that are due. An endpoint given here is sent to at once. */
   wake: (endpoint?: Pick<Endpoint, 'id' | 'ownerId'>) => void;
   /** Drops all state and sends nothing until `change` has resolved. */
   startOver: (change: () => Promise<void>) => Promise<void>;
 };
 
-/** Delivered, to be retried, or failed for good. */
+/** Delivered; failed and to be retried; failed for the last time. */
 export type WebhookOutcome = 'succeeded' | 'failed' | 'given_up';
 
-/** What the running server counts and times. */
+/** Receives what the running server counts and times. */
 export type Metrics = {
   requestBegan: () => void;
-  /** `route` is the contract's path, null for a path that it does not describe. */
+  /** `route` is the path in the contract; null for a path that is not in it. */
   requestEnded: (method: string, route: string | null, status: number, seconds: number) => void;
-  /** One task of the sweeper has ended. */
+  /** A task of the sweeper has ended. */
   swept: (task: string, seconds: number, hasFailed: boolean) => void;
-  /** A webhook was sent. */
+  /** An attempt to send a webhook has ended. */
   webhookSent: (outcome: WebhookOutcome) => void;
 };

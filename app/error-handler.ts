@@ -60,7 +60,9 @@ function answerError({ contract, log, isTest }: Context, failure: unknown, req: 
   res.status(status).set(headers).json(body);
 }
 
-/** Returns whether an operator should see the error: a bug, or a disk that is full or unreadable. */
+/**
+ * Returns whether an operator should see the error: a bug, or a disk that is full or unreadable.
+ */
 function isUnexpected(error: unknown, status: number): boolean {
   if (error instanceof StoreError && (error.code === 'full' || error.code === 'inaccessible')) return true;
   return status === 500 && !(error instanceof HttpError);
@@ -74,7 +76,9 @@ function summaryOf(problems: Problem[]): string {
   return `validation error: ${texts.join('; ')}`;
 }
 
-/** Returns the problems of a request that breaks the contract, ready to send; null for other errors. */
+/**
+ * Returns the problems of a request that breaks the contract, ready to send; null for other errors.
+ */
 export function problemsIn(contract: Contract, error: unknown, req: Request): Problem[] | null {
   const problems = allProblemsIn(contract, error, req);
   return problems && shownProblems(problems, req);
@@ -87,7 +91,7 @@ function allProblemsIn(contract: Contract, error: unknown, req: Request): Proble
   return isValidatorError(error) && isBreach(error) ? problemsOf(contract, error, req) : null;
 }
 
-/** Returns an error as the HttpError to answer with. Errors of unknown kinds become 500 without details. */
+/** Returns the HttpError to answer with: for an unknown error 500, without details. */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof StoreError && error.code !== 'unusable') {
@@ -108,7 +112,9 @@ function isBodyParserError(error: unknown): error is Error & { status: number; l
   return error instanceof Error && 'expose' in error && error.expose === true && 'status' in error;
 }
 
-/** The validator's messages name its internal paths, so only that of 401, which is ours, is kept. */
+/**
+ * The validator's messages name its internal paths, so only that of 401, which is ours, is kept.
+ */
 function fromValidator({ status, message, headers }: ValidatorError): HttpError {
   if (status === 401) return new HttpError(401, message, { 'WWW-Authenticate': 'Bearer' });
   // The validator answers 400 to a path that can't be decoded: nothing has such a path.

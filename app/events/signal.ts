@@ -1,4 +1,4 @@
-/** Wakes the one reader that waits for it. A notification that comes while nobody waits is kept. */
+/** Wakes its one reader. A notification is kept until the reader waits. */
 export class Signal {
   #isSet = false;
   #wake = () => {};

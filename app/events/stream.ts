@@ -82,7 +82,9 @@ function writeHead(res: Response, startSeq: number | null): void {
   res.write(startSeq === null ? ':\n\n' : `id: ${startSeq}\n\n`);
 }
 
-/** Resolves when the response has room for more; to false when the client is gone or does not read. */
+/**
+ * Resolves when the response has room for more; to false when the client is gone or does not read.
+ */
 async function send(res: Response, text: string, ended: AbortController): Promise<boolean> {
   if (ended.signal.aborted) return false;
   if (text === '' || res.write(text)) return true;

@@ -1,2 +1,2 @@
-/** Bounds of histograms, in seconds. They begin at half a millisecond: most requests take less than one. */
+/** The bounds of histograms in seconds. Most requests take less than a millisecond. */
 export const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

@@ -51,7 +51,9 @@ export function createMetricsServer(context: Served): MetricsServer {
   };
 }
 
-/** Returns a listener that passes on requests to this host that carry the token, if there is one. */
+/**
+ * Returns a listener that passes on requests to this host that carry the token, if there is one.
+ */
 function guarded(config: Config, handle: RequestListener): RequestListener {
   const hasToken = tokenCheck(config.metricsToken);
   return (req, res) => {
@@ -90,7 +92,9 @@ function isOwnHost({ headers }: IncomingMessage, { metricsHost, metricsToken }: 
   return isLoopback(host) || host === metricsHost.toLowerCase();
 }
 
-/** Compares hashes: they have equal lengths, so the comparison takes the same time for any token. */
+/**
+ * Compares hashes: they have equal lengths, so the comparison takes the same time for any token.
+ */
 function tokenCheck(token: Config['metricsToken']): (req: IncomingMessage) => boolean {
   if (token === undefined) return () => true;
   const expected = digest(token);

@@ -3,8 +3,8 @@ import { isoTime, readTime } from '../../../spec/time.ts';
 import { HttpError } from '../../errors.ts';
 
 /**
- * Returns the token of the page that follows a row, in E2B's form: `<time>__<id>` in base64url, with
- * `__asc` appended for ascending order.
+ * Returns the token of the page that follows a row, in E2B's form: `<time>__<id>` in base64url,
+ * with `__asc` appended for ascending order.
  */
 export function nextToken({ startedAt, id }: Cursor, order: 'asc' | 'desc' = 'desc'): string {
   const text = `${isoTime(startedAt)}__${id}${order === 'asc' ? '__asc' : ''}`;

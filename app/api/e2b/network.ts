@@ -6,7 +6,7 @@ type Rule = Schemas['SandboxNetworkRules'][string][number];
 type Proxy = NonNullable<Schemas['SandboxEgressProxy']>;
 type Tls = NonNullable<Proxy['tls']>;
 
-/** Returns network rules as responses show them: without the proxy's password and CA certificate. */
+/** Returns network rules for a response: without the proxy's password and CA certificate. */
 export function shownNetwork(stored: Network): Network {
   const { egressProxy, ...rest } = knownNetwork(stored);
   if (!egressProxy) return rest;
@@ -34,7 +34,9 @@ export function knownNetwork(stored: Network): Network {
   });
 }
 
-/** Returns a sandbox's settings (JSON text of an object, or null) in a form that an import accepts. */
+/**
+ * Returns a sandbox's settings (JSON text of an object, or null) in a form that an import accepts.
+ */
 export function knownSettings(stored: string | null): string | null {
   if (stored === null) return null;
   const { network, ...others }: { network?: Network } = JSON.parse(stored);

@@ -13,7 +13,9 @@ export function withoutClientId(id: string): string {
   return /^(i[a-z0-9]{20})-[a-z0-9]+$/.exec(id)?.[1] ?? id;
 }
 
-/** Answers 404 in E2B's words for a sandbox that the caller does not have, has ended or is paused. */
+/**
+ * Answers 404 in E2B's words for a sandbox that the caller does not have, has ended or is paused.
+ */
 export const unknownSandbox: ErrorRequestHandler = (error, req, _res, next) => {
   if (!(error instanceof StoreError)) return next(error);
   const { sandboxID } = req.params;

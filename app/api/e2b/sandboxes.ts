@@ -143,7 +143,7 @@ function updateNetwork({ store, now }: Context): RequestHandler {
   };
 }
 
-/** Answers with `answer`, which is empty, for a sandbox that exists: Sandpit has no metrics and logs of it. */
+/** Sends `answer`, which is empty, for a sandbox that exists: no metrics and logs are kept. */
 function empty({ store, now }: Context, answer: object): RequestHandler {
   return async (req, res) => {
     await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));

@@ -82,7 +82,7 @@ export function snapshotInfo({ id, name }: Pick<Snapshot, 'id' | 'name'>, namesp
   return { snapshotID: reference?.withTag ?? `${id}:default`, names: reference ? [reference.name] : [] };
 }
 
-/** Returns `Template` of E2B's API for a snapshot, as one finished build: Sandpit builds no templates. */
+/** Returns `Template` of E2B's API for a snapshot. It shows one finished build, which never ran. */
 export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string): Schemas['Template'] {
   const { id, name, vcpuCount, memoryMb, createdAt, updatedAt, spawnCount, lastSpawnedAt } = snapshot;
   const reference = qualified(name, namespace);

@@ -5,8 +5,8 @@ import type { Context } from '../../context.ts';
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
 
 /**
- * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send to
- * a port of the sandbox. The header `E2b-Sandbox-Id` names the sandbox.
+ * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send
+ * to a port of the sandbox. The header `E2b-Sandbox-Id` names the sandbox.
  */
 export function envdRoutes(context: Context): Router {
   const router = Router();
@@ -18,7 +18,7 @@ export function envdRoutes(context: Context): Router {
   return router;
 }
 
-/** Answers for the health of a sandbox. Without the header, the next route answers for Sandpit's own. */
+/** Answers for a sandbox's health. Without the header, the next route answers for Sandpit's. */
 function health(context: Context): RequestHandler {
   const requireIt = requireRunning(context);
   return (req, res, next) => {

@@ -20,6 +20,7 @@ import { sandboxOfSession, sessionIdOf } from '../../session-id.ts';
 import { readFilter } from './filter.ts';
 import { sandboxInfo, sandboxRequest, session, sessionStatus, sessionUsage } from './shapes.ts';
 
+/** The routes of the tag `sessions`. */
 export function sessionsRoutes(context: Context): Router {
   const router = Router();
   router.get('/v1/sessions/sandboxes', list(context));

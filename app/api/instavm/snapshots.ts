@@ -13,6 +13,7 @@ import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { snapshot } from './shapes.ts';
 
+/** The routes of the tag `snapshots`. */
 export function snapshotsRoutes(context: Context): Router {
   const router = Router();
   router.get('/v1/snapshots', list(context));

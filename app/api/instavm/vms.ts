@@ -19,6 +19,7 @@ import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
+/** The routes of the tag `vms`. */
 export function vmsRoutes(context: Context): Router {
   const router = Router();
   router.get('/v1/vms', list(context));

@@ -59,7 +59,9 @@ function list({ store }: Context): RequestHandler {
   };
 }
 
-/** Returns the first whole millisecond since 1970 at or after a time in the query; null for none. */
+/**
+ * Returns the first whole millisecond since 1970 at or after a time in the query; null for none.
+ */
 function timeOf(text: string | undefined): number | null {
   const time = text === undefined ? null : readDatetime(text);
   return time && wholeMilliseconds(time);

@@ -28,7 +28,8 @@ export function stream(context: Context): RequestHandler {
       return principal !== false && principal.user.id === ownerId;
     };
     releaseSlot(res);
-    // Streams are silent between events, and have a deadline of their own for clients that do not read.
+    // Streams are silent between events, and have a deadline of their own for clients that do not
+    // read.
     req.socket.setTimeout(0);
     try {
       await streamEvents(context, res, filter, after, isAdmitted);

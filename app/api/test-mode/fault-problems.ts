@@ -21,7 +21,9 @@ export function faultProblems(contract: Contract, fault: Fault): Problem[] {
   return [valueError(['body', 'omit'], 'no response to these requests has this member', omit)];
 }
 
-/** Headers that frame the message or manage the connection: a wrong one would prevent any response. */
+/**
+ * Headers that frame the message or manage the connection: a wrong one would prevent any response.
+ */
 const framing = /^(connection|content-length|date|keep-alive|te|trailer|transfer-encoding|upgrade)$/i;
 /** A header's name (RFC 9110, 5.6.2). */
 const token = /^[!#$%&'*+.^_`|~\w-]+$/;

@@ -32,7 +32,10 @@ export class Faults {
     });
   }
 
-  /** Returns the faults that apply to a user's requests, with how often they remain; with null, all faults. */
+  /**
+   * Returns the faults that apply to a user's requests, with how often they remain; with null, all
+   * faults.
+   */
   list(userId: number | null): Schemas['TestFaults']['faults'] {
     return this.#active
       .filter((active) => active.userId === null || belongsTo(active, userId))
@@ -44,7 +47,9 @@ export class Faults {
     this.#active = this.#active.filter((active) => !belongsTo(active, userId));
   }
 
-  /** Waits in real time. Resolves to whether the request should go on: false after `cancelDelays`. */
+  /**
+   * Waits in real time. Resolves to whether the request should go on: false after `cancelDelays`.
+   */
   async delay(seconds: number, userId: number | null): Promise<boolean> {
     const cancel = new AbortController();
     this.#delayed.set(cancel, userId);
@@ -57,7 +62,9 @@ export class Faults {
     }
   }
 
-  /** Cancels the delays of a user's requests (with null, of all): the test that sent them is over. */
+  /**
+   * Cancels the delays of a user's requests (with null, of all): the test that sent them is over.
+   */
   cancelDelays(userId: number | null): void {
     for (const [cancel, sender] of this.#delayed) if (userId === null || userId === sender) cancel.abort();
   }

@@ -15,7 +15,7 @@ import { addUser } from './users.ts';
 
 type Schemas = components['schemas'];
 
-/** The routes of the tag `test`. With a credential, faults, requests and resets affect only its user. */
+/** The routes of the tag `test`. With a credential, most of them affect only its user. */
 export function testRoutes(context: Context, test: TestMode): Router {
   const router = Router();
   const sender = senderReader(context);
@@ -125,7 +125,10 @@ function senderReader(context: Context) {
   return { user, id };
 }
 
-/** Refuses unknown parameters: a mistyped filter would match everything, and a test would pass wrongly. */
+/**
+ * Refuses unknown parameters. A filter with a typing error would match everything, so that a test
+ * could pass for the wrong reason.
+ */
 function refuseUnknownParameters({ contract }: Context): RequestHandler {
   return (req, _res, next) => {
     const operation = req.path.startsWith('/_test/') ? operationOf(contract, req) : undefined;
