@@ -21,36 +21,33 @@ import {
 import { json, type Mutant } from './mutant.ts';
 
 const named = (name: string, wrong: string, rule: string, matches: Matches): Mutant => ({
-  ...{ name, wrong, rule },
+  name,
+  wrong,
+  rule,
   answer: filtering(matches as (document: Pairs, filter: Pairs) => boolean),
 });
 
-/** Filters by itself, and is right but for numbers that no double holds. */
+/** A correct filter of its own, except for numbers that a double can't represent. */
 export const ownFilter = filtering(exact as (document: Pairs, filter: Pairs) => boolean);
 
 export const filterMutants: Mutant[] = [
-  named('filter ignored', 'lists everything', 'filter-applied', () => true),
-  named('filter as OR', 'one pair of several is enough', 'filter-all-pairs', (d, f) =>
+  named('filter ignored', 'every sandbox is listed', 'filter-applied', () => true),
+  named('filter as OR', 'one matching pair is enough', 'filter-all-pairs', (d, f) =>
     Object.entries(f as Pairs).some(([key, x]) => exact(d, { [key]: x })),
   ),
-  named('last pair only', 'of several pairs the last one counts', 'filter-all-pairs', (d, f) =>
+  named('last pair only', 'only the last pair counts', 'filter-all-pairs', (d, f) =>
     exact(d, Object.fromEntries(Object.entries(f as Pairs).slice(-1))),
   ),
-  named(
-    'filter as equality',
-    'the metadata must be the filter, no more',
-    'filter-contains-not-equals',
-    isDeepStrictEqual,
-  ),
+  named('filter as equality', 'the metadata must equal the filter', 'filter-contains-not-equals', isDeepStrictEqual),
   named(
     'values without case',
-    '"Dev" is "dev"',
+    '"Dev" matches "dev"',
     'filter-case',
     text((d, f) => d.toLowerCase() === f.toLowerCase()),
   ),
   named(
     'keys without case',
-    '"Env" is "env"',
+    'the key "Env" matches "env"',
     'filter-key-case',
     keyed((d, key, f, all) =>
       Object.entries(d).some(([own, x]) => own.toLowerCase() === key.toLowerCase() && all(x, f)),
@@ -69,11 +66,11 @@ export const filterMutants: Mutant[] = [
     text((d, f) => d.includes(f)),
   ),
   named('LIKE', '% and _ are wildcards', 'filter-literal', text(like)),
-  named('numbers as strings', '123 is "123"', 'filter-number-not-string', kindless(['number'])),
-  named('booleans as strings', 'true is "true"', 'filter-boolean-not-string', kindless(['boolean'])),
+  named('numbers as strings', '123 matches "123"', 'filter-number-not-string', kindless(['number'])),
+  named('booleans as strings', 'true matches "true"', 'filter-boolean-not-string', kindless(['boolean'])),
   named(
     'true as 1',
-    'true is 1, as in Python',
+    'true matches 1, as in Python',
     'filter-boolean-not-number',
     right({
       scalar: (d, f) =>
@@ -87,17 +84,17 @@ export const filterMutants: Mutant[] = [
   ),
   named(
     'null as missing',
-    'null matches where there is no such key',
+    'null matches a missing key',
     'filter-null',
     keyed((d, key, f, all) => (f === null ? (has(d, key) ? d[key] : null) === null : has(d, key) && all(d[key], f))),
   ),
   named(
     'null never matches',
-    'null is not null, as in SQL',
+    'null never matches null, as in SQL',
     'filter-null',
     right({ scalar: (d, f) => f !== null && Object.is(d, f) }),
   ),
-  named('null as string', 'null is "null"', 'filter-null-not-string', kindless(['null'])),
+  named('null as string', 'null matches "null"', 'filter-null-not-string', kindless(['null'])),
   named(
     'nested ignored',
     'objects and arrays in the filter are skipped',
@@ -114,7 +111,7 @@ export const filterMutants: Mutant[] = [
   ),
   named(
     'nested as equality',
-    'a nested object must be the same as a whole',
+    'a nested object must be equal',
     'filter-nested-partial',
     topPairs((d, key, f) => has(d, key) && (isPairs(f) ? isDeepStrictEqual(d[key], f) : exact(d[key], f))),
   ),
@@ -123,7 +120,7 @@ export const filterMutants: Mutant[] = [
   ),
   named(
     'arrays as equality',
-    'an array must be the same as a whole',
+    'an array must be equal',
     'filter-array-subset',
     right({ array: (d, f) => isDeepStrictEqual(d, f) }),
   ),
@@ -147,10 +144,15 @@ export const filterMutants: Mutant[] = [
       },
     }),
   ),
-  named('duplicates counted', '["a","a"] needs two of them', 'filter-array-duplicates', right({ array: multiset })),
+  named(
+    'duplicates counted',
+    '["a","a"] needs two elements "a"',
+    'filter-array-duplicates',
+    right({ array: multiset }),
+  ),
   named(
     'any element',
-    'one element of several is enough',
+    'one matching element is enough',
     'filter-array-all',
     right({ array: (d, f, all) => f.length === 0 || f.some((x) => d.some((y) => all(y, x))) }),
   ),
@@ -168,19 +170,19 @@ export const filterMutants: Mutant[] = [
   ),
   named(
     'elements as equality',
-    'an object in an array must be the same as a whole',
+    'an object in an array must be equal',
     'filter-array-object',
     right({ array: (d, f) => f.every((x) => d.some((y) => isDeepStrictEqual(y, x))) }),
   ),
   named(
     'elements joined',
-    'an object in an array may match several elements together',
+    'several elements together may match one object',
     'filter-array-one-element',
     right({ array: joinedElements }),
   ),
   named(
     'arrays flattened',
-    '[[1],[2]] is [1,2]',
+    '[[1],[2]] matches [1,2]',
     'filter-array-nested',
     right({ array: (d, f, all) => subset(d.flat(5), f.flat(5), all) }),
   ),
@@ -196,16 +198,16 @@ export const filterMutants: Mutant[] = [
     'filter-empty-value',
     right({ array: (d, f, all) => (f.length === 0 ? d.length === 0 : subset(d, f, all)) }),
   ),
-  named('numbers as doubles', '12345678901234567890 is 12345678901234567891', 'filter-number-exact', exact),
+  named('numbers as doubles', '12345678901234567890 matches 12345678901234567891', 'filter-number-exact', exact),
   named(
     'unicode normalized',
-    'é in one character is é in two',
+    'é as one character matches é as two',
     'filter-unicode',
     text((d, f) => d.normalize() === f.normalize()),
   ),
   named(
     'dotted keys',
-    '"a.b" is b in a',
+    'the key "a.b" matches b inside a',
     'filter-odd-keys',
     topPairs((d, key, f) =>
       exact(
@@ -231,16 +233,20 @@ export const filterMutants: Mutant[] = [
         Object.entries(f).every(([key, x]) => key in d && (typeof d[key] === 'function' || all(d[key], x))),
     }),
   ),
-  named('third pair lost', 'of more than two pairs the rest is dropped', 'generated-filters', (d, f) =>
+  named('fourth pair lost', 'pairs after the third are ignored', 'generated-filters', (d, f) =>
     exact(d, Object.fromEntries(Object.entries(f as Pairs).slice(0, 3))),
   ),
   {
-    ...{ name: 'numbers by spelling', wrong: '1.0 is not 1', rule: 'filter-number-spelling' },
+    name: 'numbers by spelling',
+    wrong: '1.0 does not match 1',
+    rule: 'filter-number-spelling',
     answer: async (call) =>
       /:-?\d+(\.\d*0|[\d.]*e)/.test(call.query.get('metadata') ?? '') ? json(200, []) : call.ask(),
   },
   {
-    ...{ name: 'empty filter matches nothing', wrong: '{} lists nothing', rule: 'filter-empty' },
+    name: 'empty filter matches nothing',
+    wrong: '{} lists nothing',
+    rule: 'filter-empty',
     answer: async (call) => (call.query.get('metadata') === '{}' ? json(200, []) : call.ask()),
   },
 ];

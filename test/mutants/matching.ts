@@ -4,7 +4,7 @@ export type Value = unknown;
 export type Pairs = Record<string, Value>;
 export type Matches = (document: Value, filter: Value) => boolean;
 
-/** Returns what filters by itself, the wrong way. */
+/** Returns the answer of a server that filters by this function instead of the correct one. */
 export function filtering(matches: (document: Pairs, filter: Pairs) => boolean): Mutant['answer'] {
   return async (call) => {
     const right = await call.ask();
@@ -29,7 +29,7 @@ export type Ways = {
   other?: Matches;
 };
 
-/** Returns a filter that is right but for the ways given. Numbers are doubles here: that is a mutant of its own. */
+/** Returns a filter that is correct except for the given parts. It treats numbers as doubles. */
 export function right({ scalar = Object.is, array = subset, pairs = every, other = () => false }: Ways = {}): Matches {
   const all: Matches = (d, f) => {
     if (Array.isArray(f) && Array.isArray(d)) return array(d, f, all);

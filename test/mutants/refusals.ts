@@ -40,7 +40,7 @@ export const refusalMutants: Mutant[] = [
   },
   {
     name: 'detail a string',
-    wrong: '`detail` of a 422 is a text',
+    wrong: '`detail` of a 422 is a string',
     rule: 'validation-body',
     answer: refusing(422, () => json(422, { detail: 'limit is wrong' })),
   },
@@ -82,31 +82,31 @@ export const refusalMutants: Mutant[] = [
   },
   {
     name: 'bad JSON ignored',
-    wrong: 'metadata that is no JSON is no filter',
+    wrong: 'metadata that is not JSON is ignored',
     rule: 'metadata-not-json',
     answer: metadata((text) => (isJson(text) ? text : '{}')),
   },
   {
     name: 'Python accepted',
-    wrong: "{'a':1} is taken for JSON",
+    wrong: "{'a':1} is accepted as JSON",
     rule: 'metadata-not-json',
     answer: metadata((text) => (isJson(text) ? text : text.replaceAll("'", '"'))),
   },
   {
     name: 'arrays accepted',
-    wrong: 'metadata=[] is no filter',
+    wrong: 'metadata=[] is ignored',
     rule: 'metadata-not-object',
     answer: metadata((text) => (text.startsWith('[') ? '{}' : text)),
   },
   {
     name: 'null accepted',
-    wrong: 'metadata=null is no filter',
+    wrong: 'metadata=null is ignored',
     rule: 'metadata-not-object',
     answer: metadata((text) => (text === 'null' ? '{}' : text)),
   },
   {
     name: 'bad JSON as 400',
-    wrong: 'bad metadata is 400 with a text',
+    wrong: 'bad metadata is 400 with a string',
     rule: 'metadata-validation',
     answer: refusing(422, (answer, { query }) =>
       query.has('metadata') ? json(400, { detail: 'Invalid metadata' }) : answer,
@@ -139,20 +139,20 @@ export const refusalMutants: Mutant[] = [
   },
   {
     name: 'any key',
-    wrong: 'every API key is taken',
+    wrong: 'every API key is accepted',
     rule: 'unauthorized-wrong-key',
     answer: ({ query, headers, keys, ask }) => ask(query, headers['x-api-key'] ? { 'x-api-key': keys.own } : headers),
   },
   {
     name: 'key by its beginning',
-    wrong: 'an API key with more behind it is taken',
+    wrong: 'an API key followed by more is accepted',
     rule: 'unauthorized-wrong-key',
     answer: ({ query, headers, keys, ask }) =>
       ask(query, headers['x-api-key']?.startsWith(keys.own) ? { 'x-api-key': keys.own } : headers),
   },
   {
     name: 'any token',
-    wrong: 'every bearer token is taken',
+    wrong: 'every bearer token is accepted',
     rule: 'unauthorized-wrong-bearer',
     answer: ({ query, headers, keys, ask }) =>
       ask(query, headers.authorization?.startsWith('Bearer') ? { 'x-api-key': keys.own } : headers),
@@ -171,12 +171,14 @@ export const refusalMutants: Mutant[] = [
   },
   {
     name: 'detail an object',
-    wrong: 'the body of a 401 is no {"detail": "..."}',
+    wrong: '`detail` of a 401 is an object',
     rule: 'response-declared',
     answer: unauthorized(() => json(401, { detail: { message: 'no' } })),
   },
   {
-    ...{ name: 'parameters first', wrong: 'a bad limit is 422 without a credential', rule: 'unauthorized-first' },
+    name: 'parameters first',
+    wrong: 'a bad limit is 422 without a credential',
+    rule: 'unauthorized-first',
     answer: refusing(401, async (answer, { query, keys, ask }) => {
       const known = await ask(query, { 'x-api-key': keys.own });
       return known.status === 422 ? known : answer;

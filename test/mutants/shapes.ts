@@ -33,7 +33,7 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'no content type',
-    wrong: 'refusals have no content type',
+    wrong: 'error responses have no content type',
     rule: 'content-type',
     answer: refusing(422, (answer) => ({ ...answer, headers: {} })),
   },
@@ -59,13 +59,13 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'metadata null',
-    wrong: '`metadata` is null where there is none',
+    wrong: '`metadata` is null if there is none',
     rule: 'response-schema',
     answer: eachItem((item) => ({ ...item, metadata: Object.keys(item.metadata).length > 0 ? item.metadata : null })),
   },
   {
     name: 'values as text',
-    wrong: 'every value of the metadata is a string',
+    wrong: 'every value in the metadata is a string',
     rule: 'metadata-kept',
     answer: eachItem((item) => ({
       ...item,
@@ -88,7 +88,7 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'listed twice',
-    wrong: 'the newest is listed twice',
+    wrong: 'the newest sandbox is listed twice',
     rule: 'id-unique',
     answer: listing((items) => [...items.slice(0, 1), ...items]),
   },
@@ -116,7 +116,7 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'end too early',
-    wrong: '`end_at` is a thousand times too near',
+    wrong: 'the time from start to `end_at` is divided by 1000',
     rule: 'end-after-start',
     answer: eachItem((item) => ({
       ...item,
@@ -125,19 +125,19 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'end unknown',
-    wrong: '`end_at` is null of what is active',
+    wrong: '`end_at` is null for an active sandbox',
     rule: 'active-made',
     answer: eachItem((item) => ({ ...item, end_at: null })),
   },
   {
     name: 'status unknown',
-    wrong: 'what is active is "running"',
+    wrong: 'an active sandbox is "running"',
     rule: 'active-made',
     answer: eachItem((item) => ({ ...item, status: item.status === 'active' ? 'running' : item.status })),
   },
   {
     name: 'ended shown active',
-    wrong: 'what is past its end is active until it is swept',
+    wrong: 'a sandbox past its end is active until the sweeper runs',
     rule: 'ended-not-active',
     answer: eachItem((item) =>
       isOver(item)
@@ -147,25 +147,25 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'killed hidden',
-    wrong: 'what was killed is not listed',
+    wrong: 'a killed sandbox is not listed',
     rule: 'killed-listed',
     answer: listing((items) => items.filter(({ status }) => status !== 'killed')),
   },
   {
     name: 'killed as "stopped"',
-    wrong: 'what was killed is "stopped"',
+    wrong: 'a killed sandbox is "stopped"',
     rule: 'killed-listed',
     answer: eachItem((item) => ({ ...item, status: item.status === 'killed' ? 'stopped' : item.status })),
   },
   {
     name: 'killed with an end',
-    wrong: '`end_at` is shown of what was killed',
+    wrong: 'a killed sandbox has an `end_at`',
     rule: 'killed-without-end',
     answer: eachItem((item) => ({ ...item, end_at: item.end_at ?? item.started_at })),
   },
   {
     name: 'oldest first',
-    wrong: 'the oldest comes first',
+    wrong: 'the oldest sandbox comes first',
     rule: 'order-newest-first',
     answer: listing((items) => items.toReversed()),
   },
@@ -177,35 +177,46 @@ export const shapeMutants: Mutant[] = [
   },
   {
     name: 'active first',
-    wrong: 'what is active comes before what is not',
+    wrong: 'active sandboxes come before others',
     rule: 'order-newest-first',
     answer: listing((items) =>
       items.toSorted((a, b) => String(a.status === 'killed').localeCompare(String(b.status === 'killed'))).toReversed(),
     ),
   },
-  { name: 'order unstable', wrong: 'every list begins elsewhere', rule: 'order-repeatable', answer: unstable() },
+  {
+    name: 'order unstable',
+    wrong: 'every list starts at another sandbox',
+    rule: 'order-repeatable',
+    answer: unstable(),
+  },
   {
     name: 'unknown refused',
-    wrong: 'a query parameter that is unknown is 422',
+    wrong: 'an unknown query parameter is 422',
     rule: 'unknown-parameters',
     answer: asking(
       (query) => [...query.keys()].some((name) => name !== 'limit' && name !== 'metadata') && query.set('limit', '0'),
     ),
   },
   {
-    ...{ name: 'others shown', wrong: "everybody's sandboxes are listed", rule: 'isolation-list' },
+    name: 'others shown',
+    wrong: 'the sandboxes of all accounts are listed',
+    rule: 'isolation-list',
     answer: listing(async (items, { ask, keys, query, headers }) => {
       const other = headers['x-api-key'] === keys.other ? keys.own : keys.other;
       return [...items, ...itemsIn(await ask(query, { 'x-api-key': other }))];
     }),
   },
   {
-    ...{ name: 'others found', wrong: "a filter finds everybody's sandboxes", rule: 'isolation-filter' },
+    name: 'others found',
+    wrong: 'a filter finds the sandboxes of all accounts',
+    rule: 'isolation-filter',
     answer: async (call) =>
       call.query.has('metadata') ? call.ask(call.query, { 'x-api-key': call.keys.own }) : call.ask(),
   },
   {
-    ...{ name: 'one is missing', wrong: 'the oldest is never listed', rule: 'metadata-kept' },
+    name: 'one is missing',
+    wrong: 'the oldest sandbox is never listed',
+    rule: 'metadata-kept',
     answer: listing(async (items, call) => {
       const all = await everything(call);
       const oldest = all.filter(({ metadata }) => 'conform_n' in metadata).at(-1)?.sandbox_id;
