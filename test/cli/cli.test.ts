@@ -66,9 +66,8 @@ describe('sandpit', () => {
     });
 
     it('loses no first key to a port that is in use', async () => {
-      const other = createServer().listen(0, '127.0.0.1');
-      await new Promise((resolve) => other.once('listening', resolve));
-      await fails('serve', '--port', String((other.address() as { port: number }).port));
+      const other = createServer();
+      await fails('serve', '--port', String(await listen(other)));
       other.close();
       const server = await serve(['--db', db]);
       expect(server.output.stderr).to.match(/e2b_[0-9a-f]{40}/);
@@ -149,9 +148,8 @@ describe('sandpit', () => {
     });
 
     it('says in one line that the port is taken, or what is wrong with the database', async () => {
-      const other = createServer().listen(0, '127.0.0.1');
-      await new Promise((resolve) => other.once('listening', resolve));
-      const { port } = other.address() as { port: number };
+      const other = createServer();
+      const port = await listen(other);
       expect(await fails('serve', '--port', String(port))).to.contain(`127.0.0.1:${port} is in use`);
       other.close();
       writeFileSync(db, 'not a database, '.repeat(100));
@@ -347,3 +345,5 @@ while True:
     said += part
 print(said.decode(), 'exit', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
+
+import { listen } from '../helpers/listen.ts';

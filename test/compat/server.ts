@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { closeNow, listen } from '../helpers/listen.ts';
 import { type Caller, shareApp, type TestApp } from '../helpers/server.ts';
 
 export type Serving = {
@@ -10,29 +10,19 @@ export type Serving = {
 };
 
 /**
- * Has the tests of a `describe` share one application behind a free port of 127.0.0.1, as booting it takes longer than
- * any of them: users of their own keep them apart. Returns what gives it once a test runs.
+ * Starts one application behind a free port of 127.0.0.1 for all tests of a `describe`, because
+ * starting it takes longer than any test. Returns a function that returns it during a test. Tests
+ * do not disturb one another, because each adds its own users.
  */
 export function sharedServer(): () => Serving {
   const app = shareApp();
   let server: Server;
+  let url: string;
   let users = 0;
   before(async () => {
-    server = await listening(app());
+    server = createServer(app().listener);
+    url = `http://127.0.0.1:${await listen(server)}`;
   });
-  after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return () => {
-    const { port } = server.address() as AddressInfo;
-    const url = `http://127.0.0.1:${port}`;
-    return { app: app(), url, addUser: () => app().addUser(`user-${users++}`) };
-  };
-}
-
-async function listening(app: TestApp): Promise<Server> {
-  const server = createServer(app.listener).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  return server;
+  after(() => closeNow(server));
+  return () => ({ app: app(), url, addUser: () => app().addUser(`user-${users++}`) });
 }

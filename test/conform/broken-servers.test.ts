@@ -1,18 +1,14 @@
-import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
+import { closeNow, listen } from '../helpers/listen.ts';
 import { sandpit } from '../helpers/processes/process.ts';
 
 describe('sandpit conform, against a server that', () => {
   const failing = async (listener: RequestListener, ...args: string[]) => {
-    const odd = createServer(listener).listen(0, '127.0.0.1');
-    await once(odd, 'listening');
-    const { port } = odd.address() as AddressInfo;
-    const url = `http://127.0.0.1:${port}`;
+    const broken = createServer(listener);
+    const url = `http://127.0.0.1:${await listen(broken)}`;
     const result = await sandpit(['conform', '--url', url, '--api-key', 'k', '--existing', ...args]);
-    odd.closeAllConnections();
-    odd.close();
+    closeNow(broken);
     expect(result.code).to.equal(1);
     expect(result.stderr).to.match(/^sandpit: .+\n$/);
     return result;

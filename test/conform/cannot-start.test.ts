@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { makeCertificate } from '../helpers/certificate.ts';
+import { closeNow, listen } from '../helpers/listen.ts';
 import { otherServer } from '../helpers/other-server.ts';
 import { sandpit } from '../helpers/processes/process.ts';
 
@@ -47,13 +47,10 @@ describe('sandpit conform, when there is nothing to begin with, says of a server
   it('signs its own certificate: what to do about it', async () => {
     const { cert, key, pem } = await makeCertificate();
     const server = createTlsServer({ cert: pem, key: readFileSync(key) }, (_req, res) => res.end('[]'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    open.push(() => {
-      server.closeAllConnections();
-      server.close();
-    });
+    const port = await listen(server);
+    open.push(() => closeNow(server));
     const args = ['conform', '--existing', '--rule', 'list-array', '--url'];
-    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const url = `https://127.0.0.1:${port}`;
     const { stderr } = await sandpit([...args, url], { env });
     expect(stderr).to.match(
       /_SELF_SIGNED_CERT: set NODE_EXTRA_CA_CERTS to a PEM file of the authority that signed its certificate\n$/,

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Report } from '../../app/conform/report/report.ts';
 import { rules } from '../../app/conform/rules/all.ts';
+import { closeNow, freePort, listen } from '../helpers/listen.ts';
 import { type Result, type Serving, sandpit, serve, start } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 import { mutants } from '../mutants/all.ts';
@@ -103,9 +103,8 @@ describe('sandpit conform', () => {
   it('hides a credential that the server repeats', async () => {
     const echo = createServer((req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ key: req.headers['x-api-key'] }));
-    }).listen(0, '127.0.0.1');
-    await once(echo, 'listening');
-    const { port } = echo.address() as AddressInfo;
+    });
+    const port = await listen(echo);
     const junit = join(dir, 'echo.xml');
     const { code, stdout } = await conform(
       `http://127.0.0.1:${port}`,
@@ -177,12 +176,10 @@ describe('sandpit conform', () => {
       const body = chunks.length > 0 ? { body: Buffer.concat(chunks) } : {};
       const answer = await fetch(`${server.url}${req.url}`, { method: req.method ?? 'GET', headers, ...body });
       res.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text());
-    }).listen(0, '127.0.0.1');
-    await once(proxy, 'listening');
-    const { port } = proxy.address() as AddressInfo;
+    });
+    const port = await listen(proxy);
     const { code, stdout } = await conform(`http://127.0.0.1:${port}`, '--rule', 'metadata-kept', 'killed-listed');
-    proxy.closeAllConnections();
-    proxy.close();
+    closeNow(proxy);
     expect(code, stdout).to.equal(0);
     expect(seen.filter((line) => line === 'POST /v1/sessions/session')).to.have.length(12);
     expect(seen.filter((line) => line === 'POST /kill')).to.have.length(12);
@@ -226,10 +223,7 @@ describe('sandpit conform', () => {
   });
 
   it('says in a line what is wrong with how it was called, or that there is no such server', async () => {
-    const closed = createTcpServer().listen(0, '127.0.0.1');
-    await once(closed, 'listening');
-    const { port } = closed.address() as AddressInfo;
-    closed.close();
+    const port = await freePort();
     const cases: [Promise<Result>, RegExp][] = [
       [conform(`http://127.0.0.1:${port}`), /failed: ECONNREFUSED/],
       [conform(server.url, '--api-key', 'wrong'), /answered 401: is the credential right\?/],

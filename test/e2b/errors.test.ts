@@ -1,17 +1,11 @@
 import { expect } from 'chai';
-import { anyId, e2bOf, shareE2b, unknown } from '../helpers/clients/e2b-client.ts';
+import { anyId, e2bOf, unknown, useE2b } from '../helpers/clients/e2b-client.ts';
 import { controlOperations, e2bOperations, table } from '../helpers/clients/e2b-operations.ts';
 import { withWriteLock } from '../helpers/processes/busy.ts';
-import { apiKey, type Caller, startApp, type TestApp } from '../helpers/server.ts';
+import { apiKey, startApp } from '../helpers/server.ts';
 
 describe("errors of E2B's operations", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let bob: Caller;
-  beforeEach(async () => {
-    ({ app, alice, bob } = await arrange());
-  });
+  const { app, alice, bob } = useE2b();
 
   const call = (row: (typeof controlOperations)[number], sandboxId: string, caller = alice, query = '') => {
     const path = row.path.replace('{sandboxID}', sandboxId).replace('{templateID}', sandboxId);

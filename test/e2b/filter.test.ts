@@ -1,15 +1,9 @@
 import { expect } from 'chai';
-import { type E2b, metadataQuery, shareE2b } from '../helpers/clients/e2b-client.ts';
-import { type Caller, clientOf, startTime, type TestApp } from '../helpers/server.ts';
+import { metadataQuery, useE2b } from '../helpers/clients/e2b-client.ts';
+import { clientOf, startTime } from '../helpers/server.ts';
 
 describe("filtering E2B's sandboxes", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let e2b: E2b;
-  beforeEach(async () => {
-    ({ app, alice, e2b } = await arrange());
-  });
+  const { app, alice, e2b } = useE2b();
 
   it('200: metadata as E2B encodes it, exact and case-sensitive, all pairs', async () => {
     const odd = { 'a b': 'c&d=é', 'k+%25': '+ %', '': '', '😀': '\u2028\n"\\' };

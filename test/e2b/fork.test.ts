@@ -1,15 +1,9 @@
 import { expect } from 'chai';
-import { type E2b, idsOf, shareE2b, timeAt, unknown } from '../helpers/clients/e2b-client.ts';
-import { type Caller, clientOf, type TestApp } from '../helpers/server.ts';
+import { idsOf, timeAt, unknown, useE2b } from '../helpers/clients/e2b-client.ts';
+import { clientOf } from '../helpers/server.ts';
 
 describe("forking E2B's sandboxes", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let e2b: E2b;
-  beforeEach(async () => {
-    ({ app, alice, e2b } = await arrange());
-  });
+  const { app, alice, e2b } = useE2b();
 
   const fork = (id: string, body?: object) => e2b.post(`/sandboxes/${id}/fork`, body);
 

@@ -1,16 +1,10 @@
 import { expect } from 'chai';
 import { sweep } from '../../app/jobs/tasks.ts';
-import { type E2b, shareE2b, timeAt, unknown } from '../helpers/clients/e2b-client.ts';
-import { type Caller, clientOf, type TestApp } from '../helpers/server.ts';
+import { timeAt, unknown, useE2b } from '../helpers/clients/e2b-client.ts';
+import { clientOf } from '../helpers/server.ts';
 
 describe("the life of E2B's sandboxes", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let e2b: E2b;
-  beforeEach(async () => {
-    ({ app, alice, e2b } = await arrange());
-  });
+  const { app, alice, e2b } = useE2b();
 
   const pass = (seconds: number) => {
     app.clock.now += seconds * 1000;

@@ -1,21 +1,14 @@
 import { expect } from 'chai';
 import { isE2b } from '../../app/http/dialect.ts';
 import { type Operation, parametersOf } from '../../spec/load.ts';
-import { type E2b, metadataQuery, shareE2b, timeAt } from '../helpers/clients/e2b-client.ts';
+import { metadataQuery, timeAt, useE2b } from '../helpers/clients/e2b-client.ts';
 import { contract } from '../helpers/contract.ts';
-import type { TestApp } from '../helpers/server.ts';
 
 /** In the handler's words or, where the text can't be a token at all, in the contract's. */
 const notAToken = /^(Invalid next token$|validation error: query.nextToken: String should match pattern)/;
 
 describe("listing E2B's sandboxes", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let e2b: E2b;
-  let bobs: E2b;
-  beforeEach(async () => {
-    ({ app, e2b, bobs } = await arrange());
-  });
+  const { app, e2b, bobs } = useE2b();
 
   const tokenOf = (text: string) => encodeURIComponent(Buffer.from(text).toString('base64url'));
 

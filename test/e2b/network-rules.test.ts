@@ -1,15 +1,9 @@
 import { expect } from 'chai';
-import { type E2b, shareE2b } from '../helpers/clients/e2b-client.ts';
-import { apiKey, type Caller, type TestApp } from '../helpers/server.ts';
+import { useE2b } from '../helpers/clients/e2b-client.ts';
+import { apiKey } from '../helpers/server.ts';
 
 describe("the network rules of E2B's sandboxes", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let e2b: E2b;
-  beforeEach(async () => {
-    ({ app, alice, e2b } = await arrange());
-  });
+  const { app, alice, e2b } = useE2b();
 
   const networkOf = async (id: string) => {
     const { network, allowInternetAccess } = await e2b.read(id);

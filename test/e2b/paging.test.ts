@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { SandboxStatus } from '../../db/schema.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';
-import { type E2b, e2bOf, idsOf, metadataQuery, shareE2b } from '../helpers/clients/e2b-client.ts';
+import { type E2b, e2bOf, idsOf, metadataQuery, useE2b } from '../helpers/clients/e2b-client.ts';
 import {
   type Drawn,
   expected,
@@ -14,15 +14,11 @@ import {
   sandbox,
   urlOf,
 } from '../helpers/clients/e2b-model.ts';
-import { apiKey, type Caller, clientOf, startTime, type TestApp } from '../helpers/server.ts';
+import { apiKey, type Caller, clientOf, startTime } from '../helpers/server.ts';
 
 describe("paging through E2B's sandboxes", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
+  const { app } = useE2b();
   let owners = 0;
-  beforeEach(async () => {
-    ({ app } = await arrange());
-  });
 
   const newOwner = () => {
     app.clock.now = startTime;

@@ -1,19 +1,11 @@
 import { expect } from 'chai';
-import { type E2b, shareE2b, timeAt } from '../helpers/clients/e2b-client.ts';
-import { apiKey, type Caller, clientOf, type TestApp } from '../helpers/server.ts';
+import { timeAt, useE2b } from '../helpers/clients/e2b-client.ts';
+import { apiKey, clientOf } from '../helpers/server.ts';
 
 type Info = { snapshotID: string; names: string[] };
 
 describe("E2B's snapshots", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let bob: Caller;
-  let e2b: E2b;
-  let bobs: E2b;
-  beforeEach(async () => {
-    ({ app, alice, bob, e2b, bobs } = await arrange());
-  });
+  const { app, alice, bob, e2b, bobs } = useE2b();
 
   const take = (id: string, body?: object) => e2b.post(`/sandboxes/${id}/snapshots`, body);
   const snapshots = async (query = '', caller = e2b): Promise<string[]> =>

@@ -1,18 +1,11 @@
 import { expect } from 'chai';
-import { anyId, type E2b, shareE2b } from '../helpers/clients/e2b-client.ts';
-import type { TestApp } from '../helpers/server.ts';
+import { anyId, useE2b } from '../helpers/clients/e2b-client.ts';
 
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
 const services = ['/process.Process', '/filesystem.Filesystem'];
 
 describe("E2B's sandboxes themselves", () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let e2b: E2b;
-  let bobs: E2b;
-  beforeEach(async () => {
-    ({ app, e2b, bobs } = await arrange());
-  });
+  const { app, e2b, bobs } = useE2b();
 
   const of = (id: string) => ({ 'E2b-Sandbox-Id': id, 'E2b-Sandbox-Port': '49983' });
   const notRunning = (id: string) => ({ sandboxId: id, message: 'The sandbox was not found', code: 502 });

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { mock } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -8,6 +6,7 @@ import { expect } from 'chai';
 import { cli, recordOfSandbox } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
 import { type Message, openStream, type Stream } from '../helpers/clients/sse.ts';
+import { listen } from '../helpers/listen.ts';
 import { sandpit, serve } from '../helpers/processes/process.ts';
 import {
   apiKey,
@@ -33,9 +32,7 @@ describe('GET /v1/events', () => {
       responses.push(res);
       app.listener(req, res);
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/events`;
+    url = `http://127.0.0.1:${await listen(server)}/v1/events`;
   });
   afterEach(() => {
     mock.timers.reset();

@@ -1,9 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../helpers/listen.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const requirements = join(here, 'requirements.txt');
@@ -31,15 +30,6 @@ export async function startFastApi(key: string): Promise<{ port: number; stop: (
   });
   await answering(child, port);
   return { port, stop: () => void child.kill() };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function answering(child: ChildProcess, port: number): Promise<void> {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { contains } from '../../db/metadata.ts';
+import { closeNow, listen } from './listen.ts';
 
 export type Listed = JsonObject & { sandbox_id: string; metadata: JsonObject; status: string; end_at: string | null };
 
@@ -23,16 +23,13 @@ export type Oddity = (req: IncomingMessage, res: ServerResponse, other: Other) =
 export async function otherServer(oddity: Oddity = () => false, metadata: JsonObject[] = []): Promise<Other> {
   const server = createServer(async (req, res) => {
     if (!(await oddity(req, res, other))) await answer(req, res, other);
-  }).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
+  });
+  const port = await listen(server);
   const other: Other = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     sandboxes: [],
     active: () => other.sandboxes.filter(({ status }) => status === 'active').length,
-    close: () => {
-      server.closeAllConnections();
-      server.close();
-    },
+    close: () => closeNow(server),
   };
   for (const one of metadata) add(other, one);
   return other;

@@ -159,17 +159,18 @@ export function actor({ id }: Caller): Actor {
 
 /** Returns the calls that a caller makes to sandboxes. */
 export function clientOf(app: TestApp, caller: Caller) {
-  const key = apiKey(caller);
+  // Read at each call: useVms puts other callers in the same object.
+  const key = () => apiKey(caller);
   return {
-    create: (body?: object) => app.http.post('/v1/vms').set(key).send(body),
-    createText: (text: string) => app.http.post('/v1/vms').set(key).type('json').send(text),
-    read: (id: string) => app.http.get(`/v1/vms/${id}`).set(key),
-    update: (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(key).send(body),
-    end: (id: string) => app.http.delete(`/v1/vms/${id}`).set(key),
+    create: (body?: object) => app.http.post('/v1/vms').set(key()).send(body),
+    createText: (text: string) => app.http.post('/v1/vms').set(key()).type('json').send(text),
+    read: (id: string) => app.http.get(`/v1/vms/${id}`).set(key()),
+    update: (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(key()).send(body),
+    end: (id: string) => app.http.delete(`/v1/vms/${id}`).set(key()),
     /** How many sandboxes match a filter. */
     matching: async (filter: object): Promise<number> => {
       const query = { metadata: JSON.stringify(filter) };
-      return (await app.http.get('/v1/sessions/sandboxes').set(key).query(query)).body.length;
+      return (await app.http.get('/v1/sessions/sandboxes').set(key()).query(query)).body.length;
     },
   };
 }

@@ -1,9 +1,9 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { listen } from '../helpers/listen.ts';
 import { type Caller, startApp, type TestApp } from '../helpers/server.ts';
 
 const script = fileURLToPath(new URL('instavm_sdk.py', import.meta.url));
@@ -26,9 +26,8 @@ describe(`InstaVM's Python SDK${hasPython ? '' : ' (skipped: there is no python3
     const server = createServer((req, res) => {
       note(req, sent);
       app.listener(req, res);
-    }).listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    });
+    url = `http://127.0.0.1:${await listen(server)}`;
     stop = () => server.close();
   });
   afterEach(() => stop?.());

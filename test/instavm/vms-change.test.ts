@@ -2,23 +2,11 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
 import { inTransaction } from '../../db/store.ts';
-import { apiKey, type Caller, clientOf, itHere, startApp, startTime, type TestApp } from '../helpers/server.ts';
-
-type Client = ReturnType<typeof clientOf>;
+import { useVms } from '../helpers/clients/vms-client.ts';
+import { apiKey, itHere, startTime } from '../helpers/server.ts';
 
 describe('changing and ending sandboxes', () => {
-  let app: TestApp;
-  let alice: Caller;
-  let create: Client['create'];
-  let read: Client['read'];
-  let update: Client['update'];
-  let end: Client['end'];
-  let matching: Client['matching'];
-  beforeEach(async () => {
-    app = await startApp();
-    alice = await app.addUser('alice');
-    ({ create, read, update, end, matching } = clientOf(app, alice));
-  });
+  const { app, alice, create, read, update, end, matching } = useVms();
 
   describe('PATCH /v1/vms/{vm_id}', () => {
     it('200: replaces the metadata whole, and the filter follows', async () => {

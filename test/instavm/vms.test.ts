@@ -1,23 +1,10 @@
 import { expect } from 'chai';
 import { sandboxOfSession } from '../../app/session-id.ts';
-import { apiKey, type Caller, clientOf, startApp, type TestApp } from '../helpers/server.ts';
-
-type Client = ReturnType<typeof clientOf>;
+import { useVms } from '../helpers/clients/vms-client.ts';
+import { apiKey } from '../helpers/server.ts';
 
 describe('sandboxes under /v1/vms', () => {
-  let app: TestApp;
-  let alice: Caller;
-  let create: Client['create'];
-  let createText: Client['createText'];
-  let read: Client['read'];
-  let update: Client['update'];
-  let end: Client['end'];
-  let matching: Client['matching'];
-  beforeEach(async () => {
-    app = await startApp();
-    alice = await app.addUser('alice');
-    ({ create, createText, read, update, end, matching } = clientOf(app, alice));
-  });
+  const { app, alice, create, createText, read, update, end, matching } = useVms();
 
   describe('POST /v1/vms', () => {
     it('201: starts a sandbox with what it was given, and names its place', async () => {

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { parseJson } from '../../db/json/json.ts';
+import { closeNow, listen } from '../helpers/listen.ts';
 
 export type Answer = { status: number; headers: Record<string, string>; body: string };
 export type Item = Record<string, unknown> & { metadata: Record<string, unknown> };
@@ -46,15 +46,7 @@ export async function serveMutant(
       (error) => fail(res, error),
     );
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    close: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  return { url: `http://127.0.0.1:${await listen(server)}`, close: () => closeNow(server) };
 }
 
 /** With a status that no mutant answers, so that a mistake in one is not taken for what it does wrong. */

@@ -1,7 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { type AddressInfo, connect, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+import { connect, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 import { createReport, type Summary } from '../../app/proxy/report.ts';
 import { startProxy } from '../../app/proxy/server.ts';
+import { listen } from '../helpers/listen.ts';
 
 export type Watched = {
   url: string;
@@ -79,11 +80,10 @@ export function sayRaw(url: string, text: string): Promise<string> {
 }
 
 async function listening(server: Server | TcpServer): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
+  const port = await listen(server);
   open.push(async () => {
     if ('closeAllConnections' in server) server.closeAllConnections();
     server.close();
   });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${port}`;
 }

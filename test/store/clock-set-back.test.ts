@@ -1,18 +1,12 @@
 import { expect } from 'chai';
-import { type E2b, shareE2b, timeAt } from '../helpers/clients/e2b-client.ts';
-import { apiKey, type Caller, clientOf, startTime, type TestApp } from '../helpers/server.ts';
+import { timeAt, useE2b } from '../helpers/clients/e2b-client.ts';
+import { apiKey, clientOf, startTime } from '../helpers/server.ts';
 
 /** How far the clock goes back, in seconds. */
 const hour = 3600;
 
 describe('after the clock goes back', () => {
-  const arrange = shareE2b();
-  let app: TestApp;
-  let alice: Caller;
-  let e2b: E2b;
-  beforeEach(async () => {
-    ({ app, alice, e2b } = await arrange());
-  });
+  const { app, alice, e2b } = useE2b();
 
   const back = () => {
     app.clock.now = startTime - hour * 1000;

@@ -3,14 +3,15 @@ import { apiKey, type Caller, shareApp, startTime, type TestApp } from '../serve
 
 /** Returns the calls that one of E2B's clients makes for a caller. */
 export function e2bOf(app: TestApp, caller: Caller) {
-  const key = apiKey(caller);
-  const get = (path: string) => app.http.get(path).set(key);
-  const post = (path: string, body?: object) => app.http.post(path).set(key).send(body);
+  // Read at each call: useE2b puts other callers in the same object.
+  const key = () => apiKey(caller);
+  const get = (path: string) => app.http.get(path).set(key());
+  const post = (path: string, body?: object) => app.http.post(path).set(key()).send(body);
   return {
     get,
     post,
-    put: (path: string, body?: object) => app.http.put(path).set(key).send(body),
-    remove: (path: string) => app.http.delete(path).set(key),
+    put: (path: string, body?: object) => app.http.put(path).set(key()).send(body),
+    remove: (path: string) => app.http.delete(path).set(key()),
     /** Returns the id of a new sandbox that lives for 300 seconds unless told otherwise. */
     create: async (body: object = {}): Promise<string> =>
       (await post('/v2/sandboxes', { templateID: 'base', ...body })).body.sandboxID,
@@ -34,14 +35,22 @@ export type E2b = ReturnType<typeof e2bOf>;
 
 let callers = 0;
 
-/** Returns what returns the application that the tests of a `describe` share and, for the test, new callers. */
-export function shareE2b() {
+/**
+ * Starts one application for all tests of a `describe`, and returns it with two callers and their
+ * clients. The callers are new for each test: these objects are filled before each test, so read
+ * their members only inside tests.
+ */
+export function useE2b() {
   const shared = shareApp();
-  return async () => {
-    const app = shared();
-    const [alice, bob] = [await app.addUser(`alice-${++callers}`), await app.addUser(`bob-${callers}`)];
-    return { app, alice, bob, e2b: e2bOf(app, alice), bobs: e2bOf(app, bob) };
-  };
+  const app = {} as TestApp;
+  const alice = {} as Caller;
+  const bob = {} as Caller;
+  beforeEach(async () => {
+    Object.assign(app, shared());
+    Object.assign(alice, await app.addUser(`alice-${++callers}`));
+    Object.assign(bob, await app.addUser(`bob-${callers}`));
+  });
+  return { app, alice, bob, e2b: e2bOf(app, alice), bobs: e2bOf(app, bob) };
 }
 
 export function idsOf(sandboxes: { sandboxID: string }[]): string[] {
