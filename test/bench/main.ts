@@ -1,11 +1,12 @@
 import { writeFileSync } from 'node:fs';
-import { canPin, cleanUp, cleanUpOnSignals, isEnding, temporaryDirectory } from './cleanup.ts';
+import { canPin, temporaryDirectory } from './cleanup.ts';
 import { measureCreates, measureImports } from './http/create.ts';
 import { measureFairness } from './http/fairness.ts';
 import { measureHttp } from './http/http.ts';
 import { findPython } from './http/servers.ts';
 import { measureWebhooks } from './http/webhooks.ts';
-import { type Bench, hasTwoCores, type Options, type Part, readOptions, UsageError, usage } from './options.ts';
+import { type Bench, hasTwoCores, type Options, type Part, readOptions, usage } from './options.ts';
+import { runProgram } from './program.ts';
 import { clearProgress, note } from './progress.ts';
 import { measureBars } from './report/bars.ts';
 import { machine } from './report/machine.ts';
@@ -15,9 +16,12 @@ import type { Results } from './report/results.ts';
 import { findPostgres, postgresVersion, startPostgres } from './sides/postgres.ts';
 import { measureStore } from './sides/store.ts';
 
-async function main(args: string[]): Promise<void> {
+async function main(args: string[]): Promise<boolean> {
   const { help, ...options } = readOptions(args);
-  if (help) return void process.stdout.write(usage);
+  if (help) {
+    process.stdout.write(usage);
+    return true;
+  }
   const versions: Record<string, string> = {};
   const bench = await prepare(options, versions);
   const results = await measure(bench, machine(versions), args);
@@ -27,6 +31,7 @@ async function main(args: string[]): Promise<void> {
   if (options.json === '-') process.stdout.write(`${json}\n`);
   else if (options.json) writeFileSync(options.json, json);
   if (options.plot && results.store.length > 0) writeFileSync(options.plot, plot(results.store));
+  return true;
 }
 
 /** Finds and starts what this run compares with, and says what is missing. */
@@ -55,7 +60,9 @@ async function measure(bench: Bench, machine: Record<string, string>, args: stri
   const command = `npm run bench -- ${args.join(' ')}`;
   const store = wanted('store') ? await measureStore(bench) : { loads: [], rows: [] };
   const measured = {
-    ...{ machine: { command, ...machine }, loads: store.loads, store: store.rows },
+    machine: { command, ...machine },
+    loads: store.loads,
+    store: store.rows,
     creates: wanted('create') ? await measureCreates(bench) : [],
     imports: wanted('create') ? await measureImports(bench) : [],
     http: wanted('http') ? await measureHttp(bench) : [],
@@ -65,14 +72,4 @@ async function measure(bench: Bench, machine: Record<string, string>, args: stri
   return { ...measured, bars: measureBars(measured) };
 }
 
-cleanUpOnSignals();
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const { code, message, stack } = error as NodeJS.ErrnoException;
-  const isUsage = error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS');
-  if (!isEnding()) note(isUsage ? `${message}\n\n${usage}` : String(stack));
-  process.exitCode = 1;
-} finally {
-  await cleanUp();
-}
+await runProgram(main, usage);

@@ -1,5 +1,6 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import { UsageError, wholeNumber } from './program.ts';
 
 export const parts = ['store', 'create', 'http', 'fairness', 'webhooks'] as const;
 export type Part = (typeof parts)[number];
@@ -37,17 +38,21 @@ export const usage = `npm run bench -- [options]
   --plot FILE       draw time against size, as SVG
 `;
 
-/** An option that can't be used; the message names it. */
-export class UsageError extends Error {}
-
 /** Returns the options. Throws UsageError, or what parseArgs throws. */
 export function readOptions(args: string[]): Options & { help: boolean } {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args,
     options: {
-      ...{ full: { type: 'boolean' }, help: { type: 'boolean' } },
-      ...{ only: text, sizes: text, rounds: text, filter: text, dir: text, json: text, plot: text },
+      full: { type: 'boolean' },
+      help: { type: 'boolean' },
+      only: text,
+      sizes: text,
+      rounds: text,
+      filter: text,
+      dir: text,
+      json: text,
+      plot: text,
     },
   });
   const full = values.full ?? false;
@@ -73,9 +78,4 @@ function partNamed(name: string): Part {
   const part = parts.find((each) => each === name);
   if (!part) throw new UsageError(`--only takes some of ${parts.join(',')}, not '${name}'`);
   return part;
-}
-
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`'${text}' is not a whole number above 0`);
-  return Number(text);
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { cleanUp, cleanUpOnSignals, isEnding, temporaryDirectory } from '../bench/cleanup.ts';
-import { clearProgress, note, progress } from '../bench/progress.ts';
-import { readOptions, UsageError, usage } from './options.ts';
+import { temporaryDirectory } from '../bench/cleanup.ts';
+import { runProgram } from '../bench/program.ts';
+import { clearProgress, progress } from '../bench/progress.ts';
+import { readOptions, usage } from './options.ts';
 import { diskSummary, isClean, summary } from './report.ts';
 import { tortureFull, tortureReadOnly } from './trials/disks.ts';
 import { torture } from './trials/kills.ts';
@@ -29,14 +30,4 @@ function show(text: string): void {
   process.stdout.write(text);
 }
 
-cleanUpOnSignals();
-try {
-  if (!(await main(process.argv.slice(2)))) process.exitCode = 1;
-} catch (error) {
-  const { code, message, stack } = error as NodeJS.ErrnoException;
-  const isUsage = error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS');
-  if (!isEnding()) note(isUsage ? `${message}\n\n${usage}` : String(stack));
-  process.exitCode = 1;
-} finally {
-  await cleanUp();
-}
+await runProgram(main, usage);

@@ -1,8 +1,6 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
-import { UsageError } from '../bench/options.ts';
-
-export { UsageError };
+import { wholeNumber } from '../bench/program.ts';
 
 export type Options = { kills: number; seconds: number; seed: number; dir: string };
 
@@ -19,8 +17,10 @@ TEST_EXECUTABLE=FILE runs that file as the server. The trials of disks mount som
 /** Returns the options. Throws UsageError, or what parseArgs throws. */
 export function readOptions(args: string[]): Options & { help: boolean } {
   const text = { type: 'string' } as const;
-  const options = { ...{ kills: text, seconds: text, seed: text, dir: text }, help: { type: 'boolean' } } as const;
-  const { values } = parseArgs({ args, options });
+  const { values } = parseArgs({
+    args,
+    options: { kills: text, seconds: text, seed: text, dir: text, help: { type: 'boolean' } },
+  });
   return {
     help: values.help ?? false,
     kills: wholeNumber(values.kills ?? '200'),
@@ -28,9 +28,4 @@ export function readOptions(args: string[]): Options & { help: boolean } {
     seed: wholeNumber(values.seed ?? String(1 + Math.floor(Math.random() * 1e6))),
     dir: values.dir ?? tmpdir(),
   };
-}
-
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`'${text}' is not a whole number above 0`);
-  return Number(text);
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { type Dataset, sampleRows } from '../data.ts';
@@ -6,7 +7,7 @@ import type { Bench } from '../options.ts';
 import { progress, trial } from '../progress.ts';
 import type { HttpRow } from '../report/results.ts';
 import { median } from '../report/stats.ts';
-import type { SideMethods } from '../sides/side.ts';
+import type { SideMethods } from '../sides/program.ts';
 import { startWorker } from '../worker.ts';
 import { type ClientMethods, joined, type LoadResult } from './client.ts';
 import { type Server, startBare, startFastApis, startSandpit } from './servers.ts';
@@ -48,7 +49,7 @@ export async function prepareStage(bench: Bench): Promise<Stage> {
   const size = Math.max(...bench.options.sizes.filter((each) => each <= 100_000), 1000);
   const dataset: Dataset = { size, distribution: 'one' };
   const file = join(bench.dir, `http-${size}-${Date.now()}.db`);
-  const worker = startWorker<SideMethods>('sides/side.ts');
+  const worker = startWorker<SideMethods>('sides/program.ts');
   await worker.open('sandpit', file);
   await worker.load(dataset);
   const key = await worker.addKey(0);
@@ -59,7 +60,7 @@ export async function prepareStage(bench: Bench): Promise<Stage> {
 }
 
 async function loadPostgres(socketDirectory: string, dataset: Dataset, key: string): Promise<void> {
-  const worker = startWorker<SideMethods>('sides/side.ts');
+  const worker = startWorker<SideMethods>('sides/program.ts');
   await worker.open('postgres', socketDirectory);
   await worker.load(dataset);
   await worker.stop();
@@ -84,12 +85,16 @@ async function agree(servers: Server[], path: string, key: string): Promise<void
 }
 
 async function startServers(bench: Bench, { file }: Stage): Promise<Server[]> {
+  // Only one Sandpit at a time may have a database.
+  const copies = [1, 2, 3].map((n) => `${file}-${n}`);
+  for (const copy of copies) copyFileSync(file, copy);
+  const [plain = '', logging = '', metrics = ''] = copies;
   const servers = [
     await startBare(bench, 'floor', file),
     await startBare(bench, 'express', file),
-    await startSandpit(bench, 'sandpit', file, 'silent'),
-    await startSandpit(bench, 'sandpit, logging', file, 'info'),
-    await startSandpit(bench, 'sandpit, metrics', file, 'silent', '--metrics-port', '0'),
+    await startSandpit(bench, 'sandpit', plain, 'silent'),
+    await startSandpit(bench, 'sandpit, logging', logging, 'info'),
+    await startSandpit(bench, 'sandpit, metrics', metrics, 'silent', '--metrics-port', '0'),
   ];
   const { postgres, python } = bench;
   return postgres && python ? [...servers, ...(await startFastApis(bench, python, postgres))] : servers;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listen } from '../../helpers/listen.ts';
 import { type Methods, serveMethods } from '../worker.ts';
 
 const connections = 32;
@@ -15,11 +15,7 @@ const server = createServer((req, res) => {
 
 const methods = {
   /** Listens; returns the port. */
-  listen: async (): Promise<number> => {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    return (server.address() as AddressInfo).port;
-  },
+  listen: () => listen(server),
   /** How many messages have come. */
   count: (): number => count,
   /** Posts messages of about an event's size, as fast as a bare loop can; returns how many a second. */

@@ -1,10 +1,11 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../helpers/listen.ts';
 import { atEnd, pinned, stopProcess } from '../cleanup.ts';
 import type { Bench } from '../options.ts';
 import { pinPostgres } from '../sides/postgres.ts';
@@ -87,15 +88,6 @@ async function start(
   atEnd(() => stopProcess(child));
   await listening(port);
   return { name, port, filters: name !== 'floor' && name !== 'express' };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function listening(port: number): Promise<void> {

@@ -8,7 +8,7 @@ import { trial } from '../progress.ts';
 import type { LoadRow, StoreRow } from '../report/results.ts';
 import { median, summarize } from '../report/stats.ts';
 import { startWorker, type Worker } from '../worker.ts';
-import type { Bounds, SideMethods, Trial, TrialResult } from './side.ts';
+import type { Bounds, SideMethods, Trial, TrialResult } from './program.ts';
 
 type Running = { name: 'sandpit' | 'postgres'; worker: Worker<SideMethods>; variants: string[] };
 
@@ -49,7 +49,7 @@ export async function openSides(bench: Bench, dataset: Dataset, loads: LoadRow[]
   for (const name of ['sandpit', 'postgres'] as const) {
     const place = places[name];
     if (place === null) continue;
-    const worker = startWorker<SideMethods>('sides/side.ts');
+    const worker = startWorker<SideMethods>('sides/program.ts');
     const variants = await worker.open(name, place);
     const { rowsPerSecond, bytes } = await worker.load(dataset);
     trial(`load ${name} ${distribution} ${size}: ${Math.round(rowsPerSecond)} rows/s`);
