@@ -13,7 +13,7 @@ export type Result = { code: unknown; stdout: string; stderr: string };
 export type Session = Serving & {
   /** Runs `e2b` to its end. */
   e2b: (...args: string[]) => Promise<Result>;
-  /** What a test sets up or looks up, without the CLI: that takes long to start. */
+  // These bypass the CLI, which is slow to start.
   create: (body?: object) => Promise<string>;
   pause: (id: string) => Promise<unknown>;
   stateOf: (id: string) => Promise<unknown>;
@@ -21,20 +21,20 @@ export type Session = Serving & {
 
 type Body = (session: Session) => Promise<void>;
 
-/** Returns what declares the tests of a `describe` with the CLI. */
+/** Returns functions that declare the tests of a `describe` with the CLI. */
 export function withCli() {
   const serving = sharedServer();
   return {
     /** Declares a test that the command works. */
     works: (command: string, body: Body): void =>
       record.compatible(cli, command, async () => body(await sessionOf(serving()))),
-    /** Declares a test of how the CLI says that the command isn't to be had. */
+    /** Declares a test that the CLI reports the command as not offered. */
     refused: (command: string, body: Body): void =>
       record.refused(cli, command, async () => body(await sessionOf(serving()))),
   };
 }
 
-/** Throws an AssertionError when the command failed or complained. */
+/** Throws an AssertionError if the command failed or wrote to standard error. */
 export function expectSuccess({ code, stderr }: Result): void {
   expect(stderr).to.equal('');
   expect(code).to.equal(0);
@@ -62,7 +62,7 @@ async function sessionOf(serving: Serving): Promise<Session> {
 }
 
 function run(args: string[], env: Record<string, string>): Promise<Result> {
-  // The time limit kills what hangs; its code is null then.
+  // A command that hangs is killed at the time limit; its code is then null.
   const options = { env: { PATH: process.env.PATH, ...env }, timeout: 15_000 };
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [bin, ...args], options, (error, stdout, stderr) =>

@@ -26,7 +26,7 @@ export function isComplete({ title }: Client): boolean {
   return own.length > 0 && own.every(({ result }) => result !== undefined);
 }
 
-/** Returns the recorded results in Markdown: one table for each package, a column for each version. */
+/** Returns the results in Markdown: one table for each package, a column for each version. */
 export function table(): string {
   const recorded = [...entries.values()].filter(({ result }) => result !== undefined);
   const packages = Map.groupBy(recorded, ({ client }) => client.name);

@@ -6,30 +6,30 @@ type Body = (session: Session) => Promise<void>;
 
 export type Session = Serving & {
   sdk: Sdk;
-  /** What the application's clock shows when the body begins. */
+  /** The application's time when the body starts, in milliseconds since 1970. */
   start: number;
   /** The SDK's class, bound to the server and to the key of a user of its own. */
   Sandbox: Sdk['Sandbox'];
   /** The same class, bound to another user's key. */
   Other: Sdk['Sandbox'];
-  /** The same class, told where the API is and not where sandboxes are. */
+  /** The same class, configured with the API's URL but not with the sandboxes'. */
   withoutSandboxUrl: Sdk['Sandbox'];
   /** The same class, bound to this key. */
   as: (apiKey: string) => Sdk['Sandbox'];
 };
 
-/** Returns what declares the tests of a `describe`, each once for every version of the SDK. */
+/** Returns functions that declare the tests of a `describe`: one test for every version of the SDK. */
 export function eachSdk() {
   const serving = sharedServer();
   return {
-    /** Declares tests that the operation works, from the version `since` on if that is given. */
+    /** Declares tests that the operation works, in `since` and later versions (default: all). */
     works: (operation: string, body: Body, { since = '0' } = {}): void => {
       for (const { client, sdk } of sdks) {
         const isOld = client.version.localeCompare(since, 'en', { numeric: true }) < 0;
         if (!isOld) record.compatible(client, operation, async () => body(await sessionOf(sdk, serving())));
       }
     },
-    /** Declares tests of how the SDK says that the operation isn't to be had. */
+    /** Declares tests that the SDK reports the operation as not offered. */
     refused: (operation: string, body: Body): void => {
       for (const { client, sdk } of sdks) {
         record.refused(client, operation, async () => body(await sessionOf(sdk, serving())));
@@ -38,7 +38,7 @@ export function eachSdk() {
   };
 }
 
-/** Returns what the promise was rejected with; throws an Error when it was fulfilled. */
+/** Returns the error that rejected the promise. Throws an Error if the promise was fulfilled. */
 export async function rejection(promise: Promise<unknown>): Promise<Error> {
   const fulfilled = new Error('nothing was thrown');
   const reason = await promise.then(

@@ -4,7 +4,7 @@ import { part, table } from './record.ts';
 
 const { EVENT_RUN_END } = Mocha.Runner.constants;
 
-/** A mocha reporter: writes the table into its page if every test passed, else prints the failures. */
+/** A mocha reporter: writes the table into its page, or prints the failures if there are any. */
 export default class CompatibilityTable extends Mocha.reporters.Base {
   constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
     super(runner, options);

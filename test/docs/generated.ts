@@ -19,7 +19,7 @@ function settingsTable(): string {
   return tableOf(['variable', 'flag of `serve`', 'default', 'meaning'], rows);
 }
 
-/** Members and parameters that clients know and that Sandpit answers with 501, each reason with the operations it is for. */
+/** Members and parameters that Sandpit refuses with 501, each with its operations and the reason. */
 function notOfferedTable(): string {
   const contract = loadContract();
   const marks = operationsOf(contract).flatMap(({ method, path, operation }) =>

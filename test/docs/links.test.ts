@@ -6,7 +6,7 @@ import { pages, readPage } from './marked.ts';
 const root = new URL('../../', import.meta.url);
 const { scripts } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { scripts: object };
 
-/** Returns what the pattern captures in a page, each once. */
+/** Returns the texts that the pattern captures in a page, without duplicates. */
 function namedIn(page: string, pattern: RegExp): string[] {
   return [...new Set([...readPage(page).matchAll(pattern)].map(([, name = '']) => name))];
 }

@@ -6,8 +6,8 @@ const root = new URL('../../', import.meta.url);
 export const pages: string[] = globSync('*.md', { cwd: root }).sort();
 
 /**
- * The generated part of a page: what stands between `<!-- name: command -->` and `<!-- end -->`, where `command` is the
- * one that writes it.
+ * The generated part of a page: the text between `<!-- name: command -->` and `<!-- end -->`. The
+ * command writes it.
  */
 export type Part = { page: string; name: string };
 

@@ -10,7 +10,7 @@ export const mutants: Mutant[] = [...shapeMutants, ...limitMutants, ...filterMut
 /** The part of a page that the table is written into. */
 export const part: Part = { page: 'CONTRACT-TESTING.md', name: 'mutants' };
 
-/** Returns a table in Markdown: each mutant, what is wrong with it, and the rule that catches it. */
+/** Returns a table in Markdown: each mutant, its defect, and the rule that catches it. */
 export function mutantTable(): string {
   const rows = mutants.map(({ name, wrong, rule }) => [name, wrong, `\`${rule}\``]);
   return tableOf(

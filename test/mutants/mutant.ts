@@ -6,24 +6,24 @@ import { closeNow, listen } from '../helpers/listen.ts';
 export type Answer = { status: number; headers: Record<string, string>; body: string };
 export type Item = Record<string, unknown> & { metadata: Record<string, unknown> };
 
-/** A request for the list, and what the right server would say. */
+/** A request for the list, and a way to get the correct server's answer. */
 export type Call = {
   query: URLSearchParams;
   headers: Record<string, string>;
   /** the keys of the account that is tested, and of another */
   keys: { own: string; other: string };
-  /** Returns the right server's answer to this request, or to one that is a little different. */
+  /** Returns the correct server's answer to this request, or to one with another query or headers. */
   ask: (query?: URLSearchParams, headers?: Record<string, string>) => Promise<Answer>;
 };
 
-/** A deliberately wrong server: the right one but for its answer to a request for the list. */
+/** A server that is wrong on purpose: it differs from the correct one only in its list. */
 export type Mutant = {
   name: string;
   wrong: string;
   /** the rule that must catch it */
   rule: string;
   answer: (call: Call) => Promise<Answer>;
-  /** how many sandboxes the suite has to make, unless 12 do */
+  /** how many sandboxes the suite must create (default: 12) */
   sandboxes?: number;
 };
 
@@ -49,7 +49,7 @@ export async function serveMutant(
   return { url: `http://127.0.0.1:${await listen(server)}`, close: () => closeNow(server) };
 }
 
-/** With a status that no mutant answers, so that a mistake in one is not taken for what it does wrong. */
+/** Answers 599, which no mutant does, so that an error in a mutant is not mistaken for its defect. */
 function fail(res: ServerResponse, error: Error): void {
   console.error(error);
   res.writeHead(599).end(error.stack);
@@ -77,12 +77,12 @@ async function request(url: string, init: RequestInit): Promise<Answer> {
   return { status: response.status, headers: Object.fromEntries(headers), body: await response.text() };
 }
 
-/** Returns an answer of JSON. */
+/** Returns a JSON answer. */
 export function json(status: number, body: unknown): Answer {
   return { status, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
 }
 
-/** Returns what asks the right server something else. */
+/** Returns the answer of a mutant that sends the correct server a changed query. */
 export function asking(change: (query: URLSearchParams) => void): Mutant['answer'] {
   return ({ query, ask }) => {
     const changed = new URLSearchParams(query);
@@ -91,7 +91,7 @@ export function asking(change: (query: URLSearchParams) => void): Mutant['answer
   };
 }
 
-/** Returns what changes a right list before it is sent. */
+/** Returns the answer of a mutant that changes the correct list. */
 export function listing(change: (items: Item[], call: Call) => unknown): Mutant['answer'] {
   return async (call) => {
     const answer = await call.ask();
@@ -99,12 +99,12 @@ export function listing(change: (items: Item[], call: Call) => unknown): Mutant[
   };
 }
 
-/** Returns what changes every sandbox of a right list. */
+/** Returns the answer of a mutant that changes every sandbox of the correct list. */
 export function eachItem(change: (item: Item) => unknown): Mutant['answer'] {
   return listing((items) => items.map(change));
 }
 
-/** Returns what changes a refusal of this status. */
+/** Returns the answer of a mutant that changes the correct answer of this status. */
 export function refusing(
   status: number,
   change: (answer: Answer, call: Call) => Answer | Promise<Answer>,
@@ -115,7 +115,7 @@ export function refusing(
   };
 }
 
-/** Returns everything the caller has, newest first, whatever the request asks for. */
+/** Returns all of the caller's sandboxes, newest first, whatever the request asks for. */
 export async function everything({ ask }: Pick<Call, 'ask'>): Promise<Item[]> {
   return itemsIn(await ask(new URLSearchParams({ limit: '1000' })));
 }
@@ -124,7 +124,7 @@ export function limitOf({ query }: Call): number {
   return Number(query.get('limit') ?? 100);
 }
 
-/** Returns the sandboxes of a list, numbers as they were written, or a mutant would be caught for losing digits. */
+/** Returns the sandboxes of a list. Numbers keep their digits: losing some would be a defect of its own. */
 export function itemsIn({ body }: Answer): Item[] {
   return parseJson(body, 100) as Item[];
 }
