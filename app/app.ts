@@ -25,6 +25,7 @@ import { setJsonType } from './http/json.ts';
 import { requestLog } from './http/request-log.ts';
 import { requestMetrics } from './http/request-metrics.ts';
 import { normalTarget } from './http/request-target.ts';
+import { neverAnswerNotModified } from './internals/not-modified.ts';
 
 /** Returns the application. Each request passes these handlers in this order. */
 export function createApp(context: Context, test: TestMode | undefined): Express {
@@ -56,8 +57,7 @@ function configure(app: Express, { config, contract }: Context): void {
   app.set('env', 'production');
   app.disable('x-powered-by');
   app.disable('etag');
-  // Without ETag and Last-Modified no response is ever "not modified", so Express need not check.
-  Object.defineProperty(app.request, 'fresh', { value: false });
+  neverAnswerNotModified(app);
   app.enable('case sensitive routing');
   app.set('trust proxy', config.trustProxy);
   app.set('query parser', queryParser(contract));

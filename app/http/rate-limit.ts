@@ -1,18 +1,20 @@
 import { isIP } from 'node:net';
 import type { Request } from 'express';
 import { ipKeyGenerator } from 'express-rate-limit';
+import { LRUCache } from 'lru-cache';
 import type { Rate } from '../config/network-readers.ts';
 import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
 
-/** Callers that are remembered; beyond that the one that has asked nothing for the longest is forgotten. */
+/** Callers whose use is remembered. Beyond them, the least recently seen one starts afresh. */
 const maxCallers = 10_000;
 
 /**
- * Returns a function that counts a request against whoever makes it: their API key or user where that is known, else
- * their address. It throws HttpError 429 with `Retry-After` past the configured rate. A caller may use up a whole
- * period's requests at once and gets them back one by one (GCRA, the "virtual scheduling" of ITU-T I.371). The answer says
- * in `RateLimit-*` how many are left (draft-ietf-httpapi-ratelimit-headers-06, which most clients read).
+ * Returns a function that counts a request against its caller: the API key or user if known, otherwise
+ * the address. It throws HttpError 429 with `Retry-After` beyond the configured rate. A caller may use a
+ * whole period's requests at once, and gets them back one by one (GCRA, the "virtual scheduling" of
+ * ITU-T I.371). The `RateLimit-*` headers of the response say how many are left
+ * (draft-ietf-httpapi-ratelimit-headers-06, the version that most clients read).
  */
 export function rateLimiter({
   config,
@@ -22,30 +24,30 @@ export function rateLimiter({
   const { rateLimit } = config;
   if (!rateLimit) return () => {};
   const interval = rateLimit.milliseconds / rateLimit.count;
-  /** When each caller will have all their requests back. */
-  const freeAt = new Map<string, number>();
-  onReset(() => freeAt.clear());
+  /** The time at which each caller has all requests back. */
+  const fullAt = new LRUCache<string, number>({ max: maxCallers });
+  onReset(() => fullAt.clear());
 
   return (req) => {
     const caller = callerOf(req);
     const time = now();
-    // A clock that was set back must lock nobody out.
-    const from = Math.min(Math.max(freeAt.get(caller) ?? 0, time), time + rateLimit.milliseconds);
+    // Capped, so that a clock that was set back locks no caller out.
+    const from = Math.min(Math.max(fullAt.get(caller) ?? 0, time), time + rateLimit.milliseconds);
     const wait = from + interval - rateLimit.milliseconds - time;
-    const isRefused = wait > 1e-6;
+    const isRefused = wait > roundingError;
     const until = isRefused ? from : from + interval;
-    freeAt.delete(caller);
-    freeAt.set(caller, until);
+    fullAt.set(caller, until);
     req.res?.set(rateHeaders(rateLimit, until - time));
     if (isRefused) throw new HttpError(429, 'Too many requests: try again later', { 'Retry-After': seconds(wait) });
-    if (freeAt.size > maxCallers) freeAt.delete(freeAt.keys().next().value ?? '');
   };
 }
 
-/** `owed` is in how many milliseconds the caller has all requests back. */
+/** Without it, rounding could refuse the last request of a period, or not show it as left. */
+const roundingError = 1e-6;
+
+/** `owed` is the time in milliseconds until the caller has all requests back. */
 function rateHeaders({ count, milliseconds }: Rate, owed: number): Record<string, string> {
-  // Without the part that rounding adds, the last one would be missing.
-  const left = Math.floor(((milliseconds - owed) / milliseconds) * count + 1e-6);
+  const left = Math.floor(((milliseconds - owed) / milliseconds) * count + roundingError);
   return {
     'RateLimit-Policy': `${count};w=${milliseconds / 1000}`,
     'RateLimit-Limit': `${count}`,
@@ -60,14 +62,14 @@ function callerOf(req: Request): string {
   return principal.keyId === null ? `user ${principal.user.id}` : `key ${principal.keyId}`;
 }
 
-/** Returns the address that requests are counted against: an IPv6 network of 56 bits is one. */
+/** Returns the address that requests count against. An IPv6 network of 56 bits counts as one address. */
 export function addressOf(req: Pick<Request, 'ip' | 'socket'>): string {
   return ipKeyGenerator(clientAddress(req));
 }
 
 /**
- * Returns the client's address as trusted proxies tell it, with or without a port (Azure's and IIS's add one). What they
- * tell that is no address is passed over for the proxy's own. Empty once the connection is closed.
+ * Returns the client's address as trusted proxies report it, without the port that some add (Azure, IIS).
+ * If they report something else, it is the address of the proxy. Empty once the connection is closed.
  */
 export function clientAddress({ ip = '', socket }: Pick<Request, 'ip' | 'socket'>): string {
   const bare = ip.replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, '$1$3');

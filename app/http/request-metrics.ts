@@ -1,7 +1,7 @@
 import type { RequestHandler, Response } from 'express';
 import type { Metrics } from '../context.ts';
 
-/** Counts and times requests. */
+/** Returns the handler that counts and times requests. */
 export function requestMetrics(metrics: Metrics): RequestHandler {
   return (req, res, next) => {
     const begin = performance.now();
@@ -14,7 +14,7 @@ export function requestMetrics(metrics: Metrics): RequestHandler {
   };
 }
 
-/** Returns what a request was answered, once that is over; 499, nginx's number, where the client was gone before. */
+/** Returns the status of a finished request: 499, as in nginx, if the client disconnected before the response. */
 export function statusOf({ headersSent, statusCode }: Pick<Response, 'headersSent' | 'statusCode'>): number {
   return headersSent ? statusCode : 499;
 }

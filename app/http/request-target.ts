@@ -2,14 +2,14 @@ import type { Request, RequestHandler } from 'express';
 import { HttpError } from '../errors.ts';
 
 /**
- * Gives every later handler a target that is a path and a query, with a path that can be decoded and has no needless
- * escapes. Throws HttpError 400
- * for no `Host` or several, and for an absolute target whose authority is not that of `Host` (RFC 9112, 3.2): two
- * parties that read such a request differently would take it for two different ones.
+ * Normalizes the request target for later handlers: a path and a query, with a path that can be decoded
+ * and has no needless escapes. Throws HttpError 400 for a missing or repeated `Host`, and for an absolute
+ * target whose authority differs from `Host` (RFC 9112, 3.2): a proxy and this server could read such a
+ * request as two different ones.
  */
 export const normalTarget: RequestHandler = (req, _res, next) => {
-  if (req.headers.host === undefined && req.httpVersion === '1.1') throw refusal('no Host');
-  if (countHosts(req.rawHeaders) > 1) throw refusal('more than one Host');
+  if (req.headers.host === undefined && req.httpVersion === '1.1') throw badRequest('the Host header is missing');
+  if (countHosts(req.rawHeaders) > 1) throw badRequest('there is more than one Host header');
   const target = withNormalPath(req.url.startsWith('/') ? req.url : originForm(req));
   if (target !== req.url) {
     req.url = target;
@@ -27,21 +27,21 @@ function countHosts(rawHeaders: string[]): number {
   return count;
 }
 
-/** Returns the path and query of an absolute target, whose authority becomes `Host`; of any other, the target itself. */
+/** Returns the path and query of an absolute target, whose authority becomes `Host`. Returns any other target as it is. */
 function originForm(req: Request): string {
   const [, scheme, authority = '', path = ''] = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(req.url) ?? [];
   if (scheme === undefined) return req.url;
-  if (!/^[^\s@]+$/.test(authority)) throw refusal('a target without a host, or with a user in it');
+  if (!/^[^\s@]+$/.test(authority)) throw badRequest('the target has no host, or has a user in it');
   const { host } = req.headers;
-  if (host !== undefined && bare(host, scheme) !== bare(authority, scheme)) {
-    throw refusal('a target whose host is not the one in Host');
+  if (host !== undefined && normal(host, scheme) !== normal(authority, scheme)) {
+    throw badRequest('the host of the target is not the one in the Host header');
   }
   req.headers.host = authority;
   return path.startsWith('/') ? path : `/${path}`;
 }
 
-/** Returns an authority in lower case and without the port that its scheme has anyway. */
-function bare(authority: string, scheme: string): string {
+/** Returns an authority in lower case, without the scheme's default port. */
+function normal(authority: string, scheme: string): string {
   return authority.toLowerCase().replace(scheme.toLowerCase() === 'https' ? /:(443)?$/ : /:(80)?$/, '');
 }
 
@@ -49,17 +49,18 @@ function withNormalPath(target: string): string {
   const end = target.indexOf('?');
   const path = end < 0 ? target : target.slice(0, end);
   if (!path.includes('%')) return target;
-  return plain(canDecode(path) ? path : repaired(path)) + (end < 0 ? '' : target.slice(end));
+  return withoutNeedlessEscapes(canDecode(path) ? path : repaired(path)) + (end < 0 ? '' : target.slice(end));
 }
 
-/** Returns the path without the escapes that no character needs: with and without them it is the same (RFC 3986, 6.2.2.2). */
-function plain(path: string): string {
+/** Decodes unreserved characters, which mean the same with and without escapes (RFC 3986, 6.2.2.2). */
+function withoutNeedlessEscapes(path: string): string {
   return path.replace(/%(?:2[DE]|3\d|[46][1-9A-F]|[57][0-9A]|5F|7E)/gi, decodeURIComponent);
 }
 
 /**
- * Returns the path with U+FFFD where an escape is no UTF-8, and with `%25` for a percent sign that escapes nothing, as
- * Python's `unquote` reads them: it names nothing that exists, and each operation has an answer to that.
+ * Returns the path with U+FFFD for escapes that are not UTF-8, and `%25` for a percent sign that escapes
+ * nothing, as Python's `unquote` reads them. Such a path matches nothing that exists, and every operation
+ * has an answer to that.
  */
 function repaired(path: string): string {
   return path
@@ -78,6 +79,6 @@ function canDecode(text: string): boolean {
   }
 }
 
-function refusal(reason: string): HttpError {
+function badRequest(reason: string): HttpError {
   return new HttpError(400, `Bad Request: ${reason}`, { Connection: 'close' });
 }

@@ -1,25 +1,25 @@
 import framework from 'express-openapi-validator/dist/framework/openapi.schema.validator.js';
 
 const { OpenAPISchemaValidator } = framework;
-type Given = ConstructorParameters<typeof OpenAPISchemaValidator>;
-type Checked = ReturnType<InstanceType<typeof OpenAPISchemaValidator>['validate']>;
+type Options = ConstructorParameters<typeof OpenAPISchemaValidator>;
+type Result = ReturnType<InstanceType<typeof OpenAPISchemaValidator>['validate']>;
 
-/** Does what the original does, but prepares itself only when it is asked. */
+/** Does what OpenAPISchemaValidator does, but compiles its schema at the first check. */
 class LazySchemaValidator {
-  readonly given: Given;
+  readonly options: Options;
 
-  constructor(...given: Given) {
-    this.given = given;
+  constructor(...options: Options) {
+    this.options = options;
   }
 
-  validate(...document: Parameters<InstanceType<typeof OpenAPISchemaValidator>['validate']>): Checked {
-    return new OpenAPISchemaValidator(...this.given).validate(...document);
+  validate(...document: Parameters<InstanceType<typeof OpenAPISchemaValidator>['validate']>): Result {
+    return new OpenAPISchemaValidator(...this.options).validate(...document);
   }
 }
 
 /**
- * The validator compiles the schema of OpenAPI documents at every start, told to check ours or not: a tenth of a second,
- * more than all the rest of it takes. Ours is checked by a test.
+ * Keeps express-openapi-validator from compiling the schema of OpenAPI documents at every start. It does
+ * so even with `validateApiSpec: false`. A test checks our document instead.
  */
 export function deferSpecCheck(): void {
   framework.OpenAPISchemaValidator = LazySchemaValidator as never;

@@ -10,9 +10,9 @@ export function createLog(level: string, destination: DestinationStream): Logger
 
 export type OpenLog = {
   log: Logger;
-  /** Returns how many lines were lost because they could not be written. */
+  /** Returns the number of lines that could not be written. */
   lostLogLines: () => number;
-  /** Resolves once all lines are written or lost, or `giveUp` says to wait no longer. */
+  /** Resolves when all lines are written or lost, or when `giveUp` aborts. */
   close: (giveUp: AbortSignal) => Promise<void>;
 };
 
@@ -20,8 +20,8 @@ export type OpenLog = {
 export async function openLog({ logLevel, logFormat }: Config, descriptor: 1 | 2): Promise<OpenLog> {
   const output = new Output(descriptor);
   const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && output.isTTY);
-  const shape = isPretty ? (await import('./pretty.ts')).prettyLines(output.isTTY) : undefined;
-  const destination = new LineOutput(output, shape);
+  const format = isPretty ? (await import('./pretty.ts')).prettyLines(output.isTTY) : undefined;
+  const destination = new LineOutput(output, format);
   const log = createLog(logLevel, destination);
   destination.onRecovery = (lost) => log.error({ lost }, 'log lines were lost because they could not be written');
   return { log, lostLogLines: () => destination.lost, close: (giveUp) => output.finish(giveUp) };

@@ -1,6 +1,5 @@
-import { Gauge, type Registry } from 'prom-client';
+import { Gauge, Histogram, type Registry } from 'prom-client';
 import type { Metrics } from '../context.ts';
-import { RequestDurations } from '../internals/request-durations.ts';
 import { buckets } from './buckets.ts';
 
 /** Methods that get a series of their own. Clients can invent methods, so all others share one. */
@@ -9,10 +8,13 @@ const other = 'other';
 
 /** Adds the metrics of HTTP requests to a registry. */
 export function requestMetrics(register: Registry): Pick<Metrics, 'requestBegan' | 'requestEnded'> {
-  const name = 'sandpit_http_request_duration_seconds';
-  const help = "Requests by the contract's path, until the response is sent or the client disconnects.";
-  const durations = new RequestDurations(name, help, buckets);
-  register.registerMetric(durations.asMetric());
+  const durations = new Histogram({
+    name: 'sandpit_http_request_duration_seconds',
+    help: "Requests by the contract's path, until the response is sent or the client disconnects.",
+    labelNames: ['method', 'route', 'status'],
+    buckets,
+    registers: [register],
+  });
   let inFlight = 0;
   new Gauge({
     name: 'sandpit_http_requests_in_flight',
@@ -28,7 +30,8 @@ export function requestMetrics(register: Registry): Pick<Metrics, 'requestBegan'
     },
     requestEnded: (method, route, status, seconds) => {
       inFlight--;
-      durations.observe(methods.has(method) ? method : other, route ?? other, status, seconds);
+      const labels = { method: methods.has(method) ? method : other, route: route ?? other, status };
+      durations.observe(labels, seconds);
     },
   };
 }

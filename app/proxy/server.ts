@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { loadContract } from '../../spec/load.ts';
 import { urlOf } from '../http/addresses.ts';
-import { boundConnections, maxHeaderBytes } from '../http/connections/limit.ts';
+import { ConnectionLimit, maxHeaderBytes } from '../http/connections/limit.ts';
 import { createForwarder } from './forward.ts';
 import type { Report } from './report.ts';
 import { createWatcher } from './watch.ts';
@@ -27,13 +27,13 @@ export async function startProxy(target: URL, host: string, port: number, report
   server.on('request', (req, res) => forward(req, res, watch(req)));
   // The target decides whether the client may send its body.
   server.on('checkContinue', (req, res) => server.emit('request', req, res));
-  const drain = boundConnections(server, maxConnections);
+  const connections = new ConnectionLimit(server, maxConnections);
   server.listen(port, host);
   await once(server, 'listening');
   return {
     url: urlOf('http', server.address() as AddressInfo),
     close: async () => {
-      await drain(drainSeconds);
+      await connections.drain(drainSeconds);
       close();
       await settled();
     },

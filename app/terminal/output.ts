@@ -8,18 +8,19 @@ const newLine = Buffer.from('\n');
 type Sent = (error: NodeJS.ErrnoException | null, written: number) => void;
 
 /**
- * Standard output or standard error, written without ever blocking the process: `process.stdout` blocks on a stopped
- * terminal, and takes a write that a full disk cut short for a whole one. Texts wait in memory while a reader is slow.
+ * Standard output or standard error, written without blocking the process. (`process.stdout` blocks on a
+ * stopped terminal, and takes a write that a full disk cut short for a complete one.) Texts wait in memory
+ * while a reader is slow.
  *
- * A text that can't be written is lost and the stream goes on: `lost` is emitted with the error and how many texts it
- * cost. `sent` is emitted after each write that succeeds.
+ * A text that cannot be written is lost, and the stream goes on: it emits `lost` with the error and the
+ * number of lost texts. It emits `sent` after each successful write.
  */
 export class Output extends Writable {
   readonly isTTY: boolean;
-  /** Why the first text was lost. */
+  /** The error that lost the first text. */
   failure: NodeJS.ErrnoException | null = null;
   readonly #send: (bytes: Buffer, sent: Sent) => void;
-  /** A write was cut short within a line: what comes next begins a new one. */
+  /** Whether a write was cut short within a line. The next text then starts on a new line. */
   #isMidLine = false;
 
   constructor(descriptor: 1 | 2) {
@@ -32,7 +33,7 @@ export class Output extends Writable {
     this._writev([{ chunk }], done);
   }
 
-  /** Whatever came during the last write goes out in one. */
+  /** Writes all texts that arrived during the last write at once. */
   override _writev(chunks: Chunk[], done: () => void): void {
     const texts = chunks.map(({ chunk }) => chunk);
     const before = this.#isMidLine ? [newLine] : [];
@@ -47,7 +48,7 @@ export class Output extends Writable {
     });
   }
 
-  /** Ends the stream. Resolves once everything is written or lost, or `giveUp` says to wait no longer. */
+  /** Ends the stream. Resolves when everything is written or lost, or when `giveUp` aborts. */
   async finish(giveUp: AbortSignal): Promise<void> {
     await new Promise<void>((resolve) => {
       this.end(resolve);
@@ -57,13 +58,13 @@ export class Output extends Writable {
   }
 }
 
-/** Files and devices such as /dev/full; terminals, pipes and sockets are not among them. */
+/** Returns whether the descriptor is a file or a device such as /dev/full: not a terminal, pipe or socket. */
 function isFile(descriptor: number): boolean {
   const kind = fstatSync(descriptor);
   return kind.isFile() || kind.isBlockDevice() || (kind.isCharacterDevice() && !isatty(descriptor));
 }
 
-/** Unlike Node's streams for files, goes on where a write was cut short, and so meets the error that cut it. */
+/** Continues after a write that was cut short, to get the error that cut it. Node's file streams do not. */
 function fileSender(descriptor: number) {
   return function send(bytes: Buffer, sent: Sent, before = 0): void {
     write(descriptor, bytes, (error, written) => {
@@ -76,16 +77,16 @@ function fileSender(descriptor: number) {
 
 function streamSender(descriptor: 1 | 2) {
   const stream = descriptor === 1 ? process.stdout : process.stderr;
-  // Each write's callback tells of its error.
+  // Each write's callback gets its error.
   stream.on('error', () => {});
-  // Node has writes to a terminal block. Not documented; without it they do.
+  // Node's writes to a terminal block. This undocumented call makes them asynchronous.
   const { _handle: handle } = stream as { _handle?: { setBlocking?: (on: boolean) => void } };
   if (stream.isTTY) handle?.setBlocking?.(false);
   return (bytes: Buffer, sent: Sent): void =>
     void stream.write(bytes, (error) => sent(error ?? null, error ? 0 : bytes.length));
 }
 
-/** Returns how many of the texts are not whole among the first so many bytes. */
+/** Returns the number of texts that do not fit whole into the first `bytes` bytes. */
 function unfinished(texts: Buffer[], bytes: number): number {
   let end = 0;
   let whole = 0;

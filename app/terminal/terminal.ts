@@ -4,22 +4,22 @@ import { text } from 'node:stream/consumers';
 import type { Output } from './output.ts';
 import { printable } from './printable.ts';
 
-/** What a command talks to: the process's own streams and clock, and a signal that says to stop. */
+/** The surroundings of a command: the streams and clock of the process, and the signal to stop. */
 export type Terminal = {
   stdin: NodeJS.ReadStream;
-  /** Aborts `stop` once something written to it is lost. */
+  /** A lost text aborts `stop`. */
   stdout: Output;
-  /** Nobody is told where something written to it is lost. */
+  /** Lost texts are ignored. */
   stderr: Output;
-  /** Says to stop. Until a command reads it, signals end the process at once. */
+  /** Aborts on SIGINT and SIGTERM. Until a command reads this property, these signals end the process at once. */
   readonly stop: AbortSignal;
-  /** Calls back whenever the process is told to read its files again, which else would end it (SIGHUP). */
+  /** Calls back on SIGHUP, the request to reload files. Without a listener, SIGHUP ends the process. */
   onReload: (listener: () => void) => void;
-  /** Returns milliseconds since 1970. */
+  /** Returns the time in milliseconds since 1970. */
   now: () => number;
 };
 
-/** Returns rows as aligned columns under their headings; nothing but the headings where there are no rows. */
+/** Returns the rows in aligned columns under their headings; null is shown as `-`. */
 export function table(headings: string[], rows: (string | number | null)[][]): string {
   const cells = [headings, ...rows.map((row) => row.map((cell) => printable(String(cell ?? '-'))))];
   const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
@@ -34,7 +34,10 @@ export function table(headings: string[], rows: (string | number | null)[][]): s
     .join('');
 }
 
-/** Returns a password: asked for twice without showing it, or the whole of standard input where that is no terminal. */
+/**
+ * Returns a password. On a terminal it is typed twice and not shown; otherwise it is all of standard input.
+ * Throws an Error if the two differ.
+ */
 export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<string> {
   if (!stdin.isTTY) return (await text(stdin)).replace(/\r?\n$/, '');
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
@@ -47,7 +50,7 @@ export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<s
       return answer;
     };
     const password = await ask('Password: ');
-    if ((await ask('Again: ')) !== password) throw new Error('the passwords are not the same');
+    if ((await ask('Again: ')) !== password) throw new Error('the two passwords differ');
     return password;
   } finally {
     prompt.close();
@@ -55,8 +58,8 @@ export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<s
 }
 
 /**
- * Asks before something is done that can't be undone. Throws an Error unless the answer is yes. Where nobody is there to
- * answer, in a script say, or with `--yes`, it asks nothing.
+ * Asks for confirmation before an irreversible step. Throws an Error if the answer is not yes. Does not ask
+ * with `--yes`, or if no terminal is connected, for example in a script.
  */
 export async function confirm({ stdin, stderr, stop }: Terminal, question: string, yes = false): Promise<void> {
   if (yes || !stdin.isTTY || !stderr.isTTY) return;

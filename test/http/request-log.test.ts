@@ -69,7 +69,7 @@ describe('the log', () => {
     expect(await shown(request, 'request')).to.match(
       /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: GET \/v1\/vms 200 in 1\.5 ms al \{"id":"i","client":"::1"\}\n$/,
     );
-    expect(await shown({ ...request, route: null, owner: null }, 'request')).to.contain('GET (no such path) 200 in');
+    expect(await shown({ ...request, route: null, owner: null }, 'request')).to.contain('GET (unknown path) 200 in');
     const odd = await shown({ text: 'a\u001b[31m\u009b31m\u0007b', '\u001b]0;': '\u0000' }, 'x\u001b[2Jy\u009b');
     expect(odd).to.match(/^[\x20-\x7e]+\n$/);
     expect(odd).to.contain('x\\u001b[2Jy\\u009b').and.contain('a\\u001b[31m');

@@ -2,81 +2,91 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Room for the longest filter there may be, every character of it escaped. */
+/** The longest filter fits, with every character of it percent-encoded. */
 export const maxHeaderBytes = 2 ** 17;
 
 /**
- * Keeps at most so many connections open: for one more, the one is closed that has had no request under way for the
- * longest, so that whoever opens many and says nothing pushes out only their own kind. The new one goes where all are
- * busy. There is no bound for each address: behind a proxy everybody has the same, and an IPv6 network has plenty.
- *
- * Returns a function that stops the server: connections with no request under way are closed at once, the others
- * after their answer, and whatever is left after so many seconds regardless.
+ * Bounds the open connections of a server. At the limit, the longest-idle connection is closed, so idle
+ * connections push out only one another. If all are busy, the new one is closed. There is no limit for
+ * each address: clients behind a proxy share one, and an IPv6 network has plenty.
  */
-export function boundConnections(server: Server, most: number): (seconds: number) => Promise<void> {
-  const pending = new Map<Socket, number>();
-  /** Those without a request, in the order in which they became idle. */
-  const idle = new Set<Socket>();
-  /** By the client's address and port: a connection whose handshake is not over is another object than afterwards. */
-  const handshaking = new Map<string, Socket>();
-  let isDraining = false;
+export class ConnectionLimit {
+  readonly #server: Server;
+  readonly #most: number;
+  /** The requests in progress on each open connection. */
+  readonly #requests = new Map<Socket, number>();
+  /** Connections without a request, the longest-idle first. */
+  readonly #idle = new Set<Socket>();
+  /** TCP connections in their TLS handshake, by peer. After the handshake Node uses another object. */
+  readonly #handshaking = new Map<string, Socket>();
+  #isDraining = false;
 
-  const settle = (socket: Socket, change: number) => {
-    const before = pending.get(socket);
-    if (before === undefined) return; // closed already
-    const count = before + change;
-    pending.set(socket, count);
-    if (count > 0) idle.delete(socket);
-    else if (isDraining) socket.end();
-    else idle.add(socket);
-  };
-  const forget = (socket: Socket) => {
-    pending.delete(socket);
-    idle.delete(socket);
-  };
-  const add = (socket: Socket) => {
-    if (pending.size >= most) {
-      const [longest = socket] = idle;
-      forget(longest);
-      longest.destroy();
-      if (longest === socket) return;
-    }
-    pending.set(socket, 0);
-    idle.add(socket);
-    socket.once('close', () => forget(socket));
-  };
+  constructor(server: Server, most: number) {
+    this.#server = server;
+    this.#most = most;
+    const isSecure = 'setSecureContext' in server;
+    server.on('connection', (socket: Socket) => {
+      this.#add(socket);
+      if (isSecure) this.#awaitHandshake(socket);
+    });
+    server.on('secureConnection', (socket: Socket) => {
+      const raw = this.#handshaking.get(peerOf(socket));
+      if (raw) this.#forget(raw);
+      this.#add(socket);
+    });
+    server.prependListener('request', ({ socket }: IncomingMessage, res: ServerResponse) => {
+      this.#count(socket, 1);
+      res.once('close', () => this.#count(socket, -1));
+    });
+  }
 
-  server.on('connection', (socket: Socket) => {
-    add(socket);
-    if (!isSecure(server)) return;
-    const peer = peerOf(socket);
-    handshaking.set(peer, socket);
-    socket.once('close', () => handshaking.get(peer) === socket && handshaking.delete(peer));
-  });
-  server.on('secureConnection', (socket: Socket) => {
-    const raw = handshaking.get(peerOf(socket));
-    if (raw) forget(raw);
-    add(socket);
-  });
-  server.prependListener('request', ({ socket }: IncomingMessage, res: ServerResponse) => {
-    settle(socket, 1);
-    res.once('close', () => settle(socket, -1));
-  });
-
-  return async (seconds) => {
-    if (!server.listening) return;
-    isDraining = true;
-    const closed = once(server, 'close');
-    server.close();
-    for (const [socket, count] of pending) if (count === 0) socket.destroy();
-    const timer = setTimeout(() => server.closeAllConnections(), seconds * 1000);
+  /**
+   * Stops the server. Idle connections are closed at once, busy ones after their response, and those that
+   * remain after this many seconds regardless.
+   */
+  async drain(seconds: number): Promise<void> {
+    if (!this.#server.listening) return;
+    this.#isDraining = true;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const [socket, count] of this.#requests) if (count === 0) socket.destroy();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), seconds * 1000);
     await closed;
     clearTimeout(timer);
-  };
-}
+  }
 
-function isSecure(server: Server): boolean {
-  return 'setSecureContext' in server;
+  #add(socket: Socket): void {
+    if (this.#requests.size >= this.#most) {
+      const [longestIdle = socket] = this.#idle;
+      this.#forget(longestIdle);
+      longestIdle.destroy();
+      if (longestIdle === socket) return;
+    }
+    this.#requests.set(socket, 0);
+    this.#idle.add(socket);
+    socket.once('close', () => this.#forget(socket));
+  }
+
+  #awaitHandshake(socket: Socket): void {
+    const peer = peerOf(socket);
+    this.#handshaking.set(peer, socket);
+    socket.once('close', () => this.#handshaking.get(peer) === socket && this.#handshaking.delete(peer));
+  }
+
+  #count(socket: Socket, change: number): void {
+    const before = this.#requests.get(socket);
+    if (before === undefined) return; // The connection is closed.
+    const count = before + change;
+    this.#requests.set(socket, count);
+    if (count > 0) this.#idle.delete(socket);
+    else if (this.#isDraining) socket.end();
+    else this.#idle.add(socket);
+  }
+
+  #forget(socket: Socket): void {
+    this.#requests.delete(socket);
+    this.#idle.delete(socket);
+  }
 }
 
 function peerOf({ remoteAddress, remotePort }: Socket): string {

@@ -7,31 +7,33 @@ import type { Express } from 'express';
 import type { Config } from '../../config/settings.ts';
 import { expressClasses } from '../../internals/express-classes.ts';
 import { urlOf } from '../addresses.ts';
-import { closeGently } from './bad-http.ts';
-import { boundConnections, maxHeaderBytes } from './limit.ts';
+import { answerBadHttp } from './bad-http.ts';
+import { ConnectionLimit, maxHeaderBytes } from './limit.ts';
+import { closeGently } from './linger.ts';
 import { readCertificate } from './tls.ts';
 
 export type Listener = {
-  /** Listens on the configured address; resolves to the URL. */
+  /** Listens on the configured address. Resolves to the URL. */
   listen: () => Promise<string>;
-  /** Reads the certificate again, for new connections. Throws CertificateError and keeps the old one. */
+  /** Reads the certificate again, for new connections. Throws CertificateError and keeps the old one if that fails. */
   reloadCertificate: () => void;
-  /** Stops listening and resolves when open requests have ended, or after this many seconds. */
+  /** Stops listening. Resolves when open requests have ended, or after this many seconds. */
   drain: (seconds: number) => Promise<void>;
 };
 
 /**
- * Returns the HTTP server of the application, or its HTTPS server when there is a certificate, with
- * its timeouts and limits on connections.
+ * Returns the HTTP server of the application, or its HTTPS server if there is a certificate, with its
+ * timeouts and its limit on connections.
  */
 export function createListener(app: Express, config: Config, certificate: SecureContextOptions | null): Listener {
   const options = { ...expressClasses(app), ...limitsOf(config) };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
-  // Node's own answer to an unknown Expect header is a 417 without a body.
+  // The application refuses an unknown Expect header: Node's own 417 has no body.
   server.on('checkExpectation', (req, res) => void server.emit('request', req, res));
   closeGently(server);
+  server.on('clientError', answerBadHttp);
   server.setTimeout(config.requestSeconds * 2000);
-  const drain = boundConnections(server, config.maxConnections);
+  const connections = new ConnectionLimit(server, config.maxConnections);
   return {
     listen: async () => {
       server.listen(config.port, config.host);
@@ -42,13 +44,14 @@ export function createListener(app: Express, config: Config, certificate: Secure
       const renewed = readCertificate(config);
       if (renewed) (server as HttpsServer).setSecureContext(renewed);
     },
-    drain,
+    drain: (seconds) => connections.drain(seconds),
   };
 }
 
 /**
- * A slow client is answered 408. Idle connections are kept longer than the minute for which proxies keep theirs
- * (nginx's keepalive_timeout, AWS's load balancers), because the side that closes first must be the proxy.
+ * A request that arrives too slowly is answered 408. Idle connections are kept longer than the minute for
+ * which proxies keep theirs (nginx's keepalive_timeout, AWS's load balancers), so that the proxy is the
+ * side that closes first.
  */
 function limitsOf({ requestSeconds }: Config) {
   const headersTimeout = Math.min(requestSeconds, 10) * 1000;

@@ -2,19 +2,19 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { Config } from '../../config/settings.ts';
 
-/** A certificate or key that can't be used; the message names the file. */
+/** A certificate or key that cannot be used. The message names the file. */
 export class CertificateError extends Error {
   override name = 'CertificateError';
 }
 
 /**
- * Returns what the configured certificate and key say, or null where none is configured. Throws CertificateError when
- * one is missing, a file can't be read or the two don't fit.
+ * Returns the configured certificate and key; null if neither is configured. Throws CertificateError if
+ * one of the two is missing, a file cannot be read, or they do not belong together.
  */
 export function readCertificate({ tlsCert, tlsKey }: Config): SecureContextOptions | null {
   if (tlsCert === undefined && tlsKey === undefined) return null;
   if (tlsCert === undefined || tlsKey === undefined) {
-    throw new CertificateError('a certificate and its key go together: give both --tls-cert and --tls-key, or neither');
+    throw new CertificateError('a certificate needs its key: give both --tls-cert and --tls-key, or neither');
   }
   const options = { cert: read(tlsCert), key: read(tlsKey), minVersion: 'TLSv1.2' as const };
   try {
