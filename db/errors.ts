@@ -1,6 +1,8 @@
 /**
- * `ended` and `paused`: the sandbox is there, but what was asked for needs one that lives, or runs. `full` and
- * `inaccessible`: the disk's failures, which pass when it has room or can be used again; `unusable` can't be opened at all.
+ * - `ended`, `paused`: the sandbox exists, but the operation needs one that has not ended, or is running.
+ * - `busy`: another process has the write lock, or too much work of this kind is waiting.
+ * - `full`, `inaccessible`: the disk fails, until it has room or is usable again.
+ * - `unusable`: the database can't be opened at all.
  */
 export type StoreErrorCode =
   | 'not_found'
@@ -13,7 +15,7 @@ export type StoreErrorCode =
   | 'inaccessible'
   | 'unusable';
 
-/** A failure that the caller can understand and act on. `message` is fit to be shown. */
+/** A failure that the caller can understand and act on. `message` may be shown to users. */
 export class StoreError extends Error {
   override name = 'StoreError';
   readonly code: StoreErrorCode;

@@ -3,31 +3,32 @@ import { StoreError } from './errors.ts';
 import { canonicalNumber, isObject, type Json, JsonError, type JsonObject, parseJson } from './json/json.ts';
 
 /**
- * What PostgreSQL's jsonb `@>` means (its documentation, 8.14.3, and JsonbDeepContains), for documents and filters
- * that are objects. The index knows every pair of a document, a pair being a path of keys and the scalar at its end.
- * Array positions don't count in a path, so pairs can't tell whether they come from one element of an array or from
- * several: a filter with objects or arrays in an array is checked against the document once more.
+ * Containment as PostgreSQL's jsonb `@>` defines it (its documentation, 8.14.3, and
+ * JsonbDeepContains), for documents and filters that are objects. The index knows every pair of a
+ * document. A pair is a path of keys and the scalar at its end. A path has no array positions, so
+ * pairs don't show whether they come from one element of an array or from several: a filter with
+ * objects or arrays inside an array is also checked against the document itself.
  */
 export type Filter = {
   document: JsonObject;
-  /** Every matching document has all of these. */
+  /** every matching document has all of these */
   pairs: string[];
-  /** Whether a document that has the pairs matches; otherwise it is checked against the filter's document. */
+  /** whether every document that has the pairs matches; otherwise the document itself must be checked */
   isPairwise: boolean;
 };
 
 /** Matches every document. */
 export const noFilter: Filter = { document: {}, pairs: [], isPairwise: true };
 
-/** In UTF-16 units of JSON text; the contract's description names it. */
+/** In UTF-16 units of JSON text. The contract's description names the same limit. */
 const maxMetadataLength = 65_536;
 
 export function compileFilter(filter: JsonObject): Filter {
-  // What holds something is an object or an array: only the empty ones need saying so.
+  // The pairs below an object or array imply it; only an empty one needs a pair of its own.
   return { document: filter, pairs: collectPairs(filter, isEmpty), isPairwise: isPairwise(filter) };
 }
 
-/** Returns the metadata as the text to be stored. Throws JsonError when that is longer than allowed. */
+/** Returns metadata as the text to store. Throws JsonError when it is too long. */
 export function metadataText(metadata: JsonObject): string {
   const text = JSON.stringify(metadata);
   if (text.length <= maxMetadataLength) return text;
@@ -37,7 +38,7 @@ export function metadataText(metadata: JsonObject): string {
   );
 }
 
-/** Returns settings as the text to be stored. Throws StoreError `invalid` when they are too large or nest too deep. */
+/** Returns settings as the text to store. Throws StoreError `invalid` when they are too long or nest too deep. */
 export function settingsText(settings: JsonObject): string {
   const text = JSON.stringify(settings);
   if (text.length > maxMetadataLength) {
@@ -54,11 +55,11 @@ export function settingsText(settings: JsonObject): string {
   return text;
 }
 
-/** Documents with more pairs than this are not taken apart: writing them would hold others up. */
+/** The index leaves out the pairs of a document with more than this: writing them would block other requests. */
 export const maxIndexedPairs = 256;
 
 /**
- * Returns the document's pairs, each once, or null when there are more than the index takes.
+ * Returns the document's distinct pairs, or null if there are more than `maxIndexedPairs`.
  * Throws JsonError on a number beyond PostgreSQL's range.
  */
 export function pairsOf(document: JsonObject): string[] | null {
@@ -66,22 +67,22 @@ export function pairsOf(document: JsonObject): string[] | null {
   return pairs.length > maxIndexedPairs ? null : pairs;
 }
 
-/** Returns the document's pairs, each once, however many. */
+/** Returns all of the document's distinct pairs. */
 export function allPairsOf(document: JsonObject): string[] {
   return collectPairs(document, () => true);
 }
 
 /**
- * Returns the pairs below a value, not many more than `most` of them; of the objects and arrays in it, those that
- * `isTold` is true of have a pair as well.
+ * Returns the distinct pairs of a document, stopping soon after `most`. Objects and arrays for which
+ * `hasPair` is true get a pair of their own.
  */
-function collectPairs(whole: JsonObject, isTold: (value: Json) => boolean, most = Number.POSITIVE_INFINITY): string[] {
+function collectPairs(whole: JsonObject, hasPair: (value: Json) => boolean, most = Number.POSITIVE_INFINITY): string[] {
   const pairs = new Set<string>();
   const collect = (value: Json, path: string): void => {
     if (pairs.size > most) return;
     if (isScalar(value)) return void pairs.add(`${path}=${scalarText(value)}`);
     const isArray = Array.isArray(value);
-    if (path !== '' && isTold(value)) pairs.add(`${path}=${isArray ? '[]' : '{}'}`);
+    if (path !== '' && hasPair(value)) pairs.add(`${path}=${isArray ? '[]' : '{}'}`);
     if (isArray) for (const element of value) collect(element, stepInto(path, 0));
     else for (const [key, member] of Object.entries(value)) collect(member, stepInto(path, key));
   };
@@ -112,8 +113,9 @@ function containsElements(document: Json[], filter: Json[]): boolean {
 }
 
 /**
- * A path is the JSON text of its keys, each followed by a comma; a step into an array is the number 0.
- * Of a long path the SHA-256 stands for it, or a long key would be repeated for every member below it.
+ * Returns the path of a member. A path is the JSON text of its keys, each followed by a comma; a step
+ * into an array is the number 0. A long path is replaced by its SHA-256, so that a long key is not
+ * repeated for every member below it.
  */
 function stepInto(path: string, step: string | 0): string {
   const longer = `${path}${JSON.stringify(step)},`;
@@ -128,14 +130,14 @@ function isScalar(value: Json): value is Scalar {
   return typeof value !== 'object' || value === null || JSON.isRawJSON(value);
 }
 
-/** Equal for equal scalars and no others. */
+/** Returns a text that two scalars share exactly when they are equal. */
 function scalarText(value: Scalar): string {
   if (typeof value === 'number') return canonicalNumber(String(value));
   if (JSON.isRawJSON(value)) return canonicalNumber(value.rawJSON);
   return JSON.stringify(value);
 }
 
-/** Whether having the filter's pairs is the same as containing it. */
+/** Returns whether a document contains the filter exactly when it has the filter's pairs. */
 function isPairwise(filter: Json): boolean {
   if (Array.isArray(filter)) return filter.every((element) => isScalar(element) || isEmpty(element));
   return !isObject(filter) || Object.values(filter).every(isPairwise);

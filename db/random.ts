@@ -2,15 +2,18 @@ import { type Cipheriv, createCipheriv, hash, randomBytes as systemBytes, random
 
 type Sequence = { bytes: Cipheriv; uuids: Cipheriv };
 
-/** UUIDs name requests, keys and ids what requests make: how many requests there were is not to change the latter. */
+/**
+ * Set in tests that repeat. UUIDs have their own stream: requests are named by UUIDs, and the number
+ * of requests must not change the ids and keys that come from the other stream.
+ */
 let sequence: Sequence | null = null;
 
-/** Returns so many random bytes: the system's, or the next of the sequence that `repeatRandomness` has begun. */
+/** Returns random bytes of the system, or of the sequence that `repeatRandomness` started. */
 export function randomBytes(size: number): Buffer {
   return sequence ? next(sequence.bytes, size) : systemBytes(size);
 }
 
-/** Returns a random UUID, of the same source. */
+/** Returns a random UUID of the system, or of the sequence that `repeatRandomness` started. */
 export function randomUuid(): string {
   if (!sequence) return systemUuid();
   const bytes = next(sequence.uuids, 16);
@@ -20,13 +23,13 @@ export function randomUuid(): string {
 }
 
 /**
- * Has all of this process's ids and keys follow from a seed from now on, so that a test sees the same ones each time.
- * Whoever knows the seed knows the keys: for nothing that is to be safe.
+ * Derives all further ids and keys of this process from a seed, so that each run of a test sees the
+ * same ones. Anyone who knows the seed knows the keys: use it for tests only.
  */
 export function repeatRandomness(seed: number): void {
-  const begin = (purpose: string) =>
+  const start = (purpose: string) =>
     createCipheriv('aes-256-ctr', hash('sha256', `${purpose} ${seed}`, 'buffer'), Buffer.alloc(16));
-  sequence = { bytes: begin('bytes'), uuids: begin('uuids') };
+  sequence = { bytes: start('bytes'), uuids: start('uuids') };
 }
 
 /** Returns 20 random characters of `[a-z0-9]`: 103 random bits. */

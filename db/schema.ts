@@ -1,14 +1,17 @@
 import type { Generated } from 'kysely';
 import type { EventKind } from './events/kinds.ts';
 
-/** Times are milliseconds since 1970 in UTC, as Date.now() counts them. */
+/** All times are milliseconds since 1970 in UTC, like Date.now(). */
 export type UsersTable = {
   id: Generated<number>;
   name: string;
-  /** null: this user can't log in with a password */
+  /** null: the user has no password and can only use API keys */
   password_hash: string | null;
   created_at: number;
-  /** the most that a sandbox's start lay before that of one with a lower ordinal: 0 unless a clock ran backwards or the future was imported */
+  /**
+   * How far the user's sandboxes are out of order: the most by which one started before another with
+   * a lower ordinal. 0 unless a clock was set back or sandboxes were imported.
+   */
   disorder_milliseconds: Generated<number>;
 };
 
@@ -16,13 +19,13 @@ export type ApiKeysTable = {
   id: Generated<number>;
   user_id: number;
   name: string;
-  /** the part that may be shown, unique */
+  /** the part of the key that may be shown; unique */
   prefix: string;
   secret_hash: Buffer;
   created_at: number;
   last_used_at: number | null;
   revoked_at: number | null;
-  /** from this time on it is not valid; null: never */
+  /** invalid from this time on; null: never */
   expires_at: number | null;
   read_only: Generated<0 | 1>;
 };
@@ -34,13 +37,16 @@ export type AccessTokensTable = {
   expires_at: number;
 };
 
-/** `expired` is never stored: an active sandbox past its `end_at` reads as what its `on_timeout` makes of it. */
+/**
+ * The stored status. An active sandbox past its `end_at` reads as paused or killed, by its
+ * `on_timeout`, even before that is stored.
+ */
 export type SandboxStatus = 'active' | 'paused' | 'killed';
 
 export type OnTimeout = 'kill' | 'pause';
 
 export type SandboxesTable = {
-  /** where it stands: see positions.ts */
+  /** the row number, which the metadata index assigns; an opaque key to all other code */
   position: number;
   id: string;
   owner_id: number;
@@ -51,65 +57,65 @@ export type SandboxesTable = {
   env: string | null;
   memory_mb: number;
   vcpu_count: number;
-  /** when its current run began: resuming begins a new one */
+  /** when its current run started: resuming starts a new run */
   started_at: number;
-  /** when it expires, was paused or was killed; null: never, or unknown */
+  /** when it ends, or was paused or killed; null: never, or unknown */
   end_at: number | null;
   status: SandboxStatus;
   on_timeout: Generated<OnTimeout>;
-  /** when its first run began; null: the current one is the first */
+  /** when its first run started; null: the current run is the first */
   first_started_at: Generated<number | null>;
-  /** JSON text of an object: what a client wants kept and no rule reads; may hold secrets */
+  /** JSON text of an object that a client stores and no rule reads; may hold secrets */
   settings: Generated<string | null>;
 };
 
-/** What sandboxes can be started from. Whatever else they are started from is a name and nothing more. */
+/** Records that sandboxes can be started from. Any other template is a name without a record. */
 export type SnapshotsTable = {
   id: string;
   owner_id: number;
   name: string | null;
-  /** what it was taken of; null when it was made from an image */
+  /** the sandbox that it was taken of; null: it was made from an image */
   sandbox_id: string | null;
-  /** what that sandbox had been started from */
+  /** the template that this sandbox was started from */
   template_id: string | null;
   oci_image: string | null;
   metadata: string;
   memory_mb: number;
   vcpu_count: number;
   created_at: number;
-  /** when it was last taken anew under its name */
+  /** when a later snapshot last replaced it */
   updated_at: number;
   spawn_count: Generated<number>;
   last_spawned_at: Generated<number | null>;
 };
 
-/** Which sandboxes of a chunk have a pair in their metadata; see metadata.ts for what a pair is. */
+/** The metadata index: for each pair and chunk, the sandboxes that have the pair. See sqlite/index/pairs.ts. */
 export type SandboxMetadataTable = {
   pair: Uint8Array;
   chunk: number;
   members: Uint8Array;
 };
 
-/** What was done to whose things, in the order it was committed. Rows are added, and deleted when they are old; they never change. */
+/** The event log, in the order of commits. Rows never change; old ones are deleted. */
 export type EventsTable = {
-  /** never used again, whatever is deleted */
+  /** never reused, whatever is deleted */
   seq: Generated<number>;
   /** when it was recorded */
   at: number;
   kind: EventKind;
   owner_id: number;
-  /** what it is about: the id of a sandbox or snapshot, the prefix of an API key, the name of a user */
+  /** the id of a sandbox, snapshot or endpoint, the prefix of an API key, or the name of a user */
   subject: string;
-  /** the sandbox that the subject is, or was taken of */
+  /** the sandbox that is the subject, or that the subject was taken of */
   sandbox_id: string | null;
   via: 'api' | 'cli' | 'sweeper' | 'webhooks';
   key_id: number | null;
   request_id: string | null;
-  /** JSON text of an object: no env, settings, metadata or secret */
+  /** JSON text of an object, without env, settings, metadata and secrets */
   details: string;
 };
 
-/** Where an owner's events are sent to. */
+/** URLs that owners' events are sent to. */
 export type WebhookEndpointsTable = {
   id: string;
   owner_id: number;
@@ -118,20 +124,20 @@ export type WebhookEndpointsTable = {
   event_patterns: string;
   description: string | null;
   enabled: 0 | 1;
-  /** in the clear: a hash can't sign */
+  /** in the clear, because signing needs the secret itself */
   secret: string;
-  /** those before, the last first, a space between any two */
+  /** the previous secrets, newest first, separated by spaces */
   old_secret: string | null;
   old_secret_until: number | null;
   created_at: number;
   updated_at: number;
   /** whether messages carry the sandbox's metadata */
   include_metadata: Generated<0 | 1>;
-  /** when the first attempt failed since one succeeded; null: none has */
+  /** the first failed attempt since the last success; null: none */
   failing_since: Generated<number | null>;
 };
 
-/** Events that have no deliveries yet. */
+/** Queued events, which have no deliveries yet. */
 export type WebhookOutboxTable = {
   event_seq: number;
   owner_id: number;
@@ -141,18 +147,18 @@ export type WebhookOutboxTable = {
 
 export type DeliveryStatus = 'pending' | 'succeeded' | 'failed';
 
-/** Messages to endpoints: what is to be sent, and what was. */
+/** Messages to endpoints, pending and past. */
 export type WebhookDeliveriesTable = {
   seq: Generated<number>;
   id: string;
   endpoint_id: string;
-  /** null: a test */
+  /** null: a test message */
   event_seq: number | null;
   kind: string;
   body: string;
   status: DeliveryStatus;
   attempts: number;
-  /** how often it was asked for */
+  /** 1, and one more for each resend */
   round: number;
   next_attempt_at: number | null;
   last_attempt_at: number | null;

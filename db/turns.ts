@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** How long a request works before other requests get their turn. */
+/** How long a request may work before it lets other requests run. */
 const turnMilliseconds = 4;
 
 /**
- * The clock of one request. Every loop whose length a caller decides calls `next` in each round: once the request has
- * worked for 4 ms since its last pause, it lets all others go first.
+ * Keeps one request from blocking others. Every loop whose length a caller controls awaits `next` in
+ * each round: after 4 ms of work it yields to the event loop.
  */
 export class Turns {
   #since = performance.now();

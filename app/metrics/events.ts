@@ -1,6 +1,6 @@
 import { Counter, type Registry } from 'prom-client';
 import { eventKinds } from '../../db/events/kinds.ts';
-import { boundsOf, countEventsBehind } from '../../db/events/log.ts';
+import { boundsOf, countEventsAfter } from '../../db/events/log.ts';
 import type { Context } from '../context.ts';
 
 /**
@@ -27,7 +27,7 @@ export function eventMetrics(
     counted = 0;
   });
   const countNew = async () => {
-    const { counts, last } = await countEventsBehind(store.db, counted ?? (await start).last);
+    const { counts, last } = await countEventsAfter(store.db, counted ?? (await start).last);
     counted = last;
     for (const [kind, count] of counts) events.inc({ kind }, count);
   };

@@ -8,12 +8,12 @@ const maxmem = 256 * 2 ** 20;
 
 const unboundedDerive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
 
-/** At a time, for the memory that each takes; and in line, for the time. */
+/** The limits on concurrent hashing, which costs memory, and on the queue, which costs time. */
 const most = { running: 2, waiting: 8 };
 let running = 0;
 const waiting: (() => void)[] = [];
 
-/** Throws StoreError `busy` when too many are in line. */
+/** Throws StoreError `busy` when the queue is full. */
 async function derive(...given: Parameters<typeof unboundedDerive>): Promise<Buffer> {
   if (running < most.running) running++;
   else if (waiting.length < most.waiting) await new Promise<void>((resolve) => waiting.push(resolve));
@@ -27,7 +27,10 @@ async function derive(...given: Parameters<typeof unboundedDerive>): Promise<Buf
   }
 }
 
-/** Returns a salted hash that carries its own parameters: `scrypt$N$r$p$salt$key`, base64. Throws StoreError `busy`. */
+/**
+ * Returns a salted hash with its parameters: `scrypt$N$r$p$salt$key`, salt and key in base64.
+ * Throws StoreError `busy`.
+ */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(16);
   const key = await derive(password.normalize('NFKC'), salt, 32, { ...cost, maxmem });
@@ -35,8 +38,8 @@ export async function hashPassword(password: string): Promise<string> {
 }
 
 /**
- * Returns whether the password made the hash, in the same time whether it did or not.
- * Without a hash (an unknown user) it takes as long and returns false. Throws StoreError `busy`.
+ * Returns whether a password matches a hash, in the same time either way. Without a hash (for an
+ * unknown user) it takes as long and returns false. Throws StoreError `busy`.
  */
 export async function verifyPassword(password: string, hash: string | null): Promise<boolean> {
   const [, N, r, p, salt = '', key = ''] = (hash ?? decoyHash).split('$');

@@ -10,7 +10,7 @@ const userName = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
 const minPasswordLength = 8;
 
 /**
- * Adds a user; without a password's hash they can use API keys only. Returns the user.
+ * Adds a user and returns it. Without a password hash the user can only use API keys.
  * Throws StoreError `invalid` for a bad name, `conflict` when the name is taken.
  */
 export async function createUser(
@@ -37,19 +37,19 @@ export async function createUser(
   }
 }
 
-/** Returns the user of that name. Throws StoreError `not_found`. */
+/** Returns the user with this name. Throws StoreError `not_found`. */
 export async function getUser(db: Db, name: string): Promise<User> {
   const user = await findUser(db, name);
   if (!user) throw new StoreError('not_found', `there is no user named ${name}`);
   return user;
 }
 
-/** Returns the user of that name, or undefined. */
+/** Returns the user with this name, or undefined. */
 export async function findUser(db: Db, name: string): Promise<User | undefined> {
   return db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst();
 }
 
-/** Returns every user with how many sandboxes they have, ended ones included, by name. */
+/** Returns all users by name, with the number of their sandboxes, ended ones included. */
 export async function listUsers(db: Db) {
   return db
     .selectFrom('users')
@@ -95,7 +95,7 @@ export async function deleteUser(trx: Trx, name: string, { withSandboxes }: { wi
   await trx.deleteFrom('users').where('id', '=', id).execute();
 }
 
-/** Deletes all that a user has but their keys and tokens: sandboxes, snapshots, events and webhooks. */
+/** Deletes a user's sandboxes, snapshots, events and webhooks, but not their keys and tokens. */
 export async function deleteBelongings(trx: Trx, ownerId: number): Promise<void> {
   await engineOf(trx).index.removeAll(trx, ownerId);
   for (const table of [...owned, 'events', 'webhook_endpoints'] as const)
@@ -112,7 +112,7 @@ async function ownsSomething(trx: Trx, ownerId: number): Promise<boolean> {
   return false;
 }
 
-/** Returns the user if the password is theirs, else null; both take the same time. */
+/** Returns the user if the password is theirs, else null. Both take the same time. */
 export async function findUserByPassword(db: Db, name: string, password: string): Promise<User | null> {
   const row = await db
     .selectFrom('users')
@@ -123,7 +123,10 @@ export async function findUserByPassword(db: Db, name: string, password: string)
   return matches && row ? { id: row.id, name: row.name } : null;
 }
 
-/** Returns what to keep of a new password. Takes a third of a second. Throws StoreError `invalid` when it is too short. */
+/**
+ * Returns the hash of a new password, after about a third of a second. Throws StoreError `invalid`
+ * when the password is too short, `busy` when too many are being hashed.
+ */
 export async function newPasswordHash(password: string): Promise<string> {
   if (password.length < minPasswordLength) {
     throw new StoreError('invalid', `a password has at least ${minPasswordLength} characters`);

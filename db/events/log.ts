@@ -6,9 +6,9 @@ import { query } from '../prepared.ts';
 import type { EventsTable, Tables } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 
-/** An event as it was recorded. */
+/** A recorded event. */
 export type Event = {
-  /** where it stands in the log, which is the order of commits: 1 or more, gaps say nothing */
+  /** the sequence number, in the order of commits: 1 or more, with gaps that mean nothing */
   seq: number;
   at: number;
   kind: EventsTable['kind'];
@@ -23,32 +23,38 @@ export type Event = {
   details: string;
 };
 
-/** What to read of the log. */
+/** Selects events. */
 export type EventQuery = {
-  /** null: every owner's */
+  /** null: all owners */
   ownerId: number | null;
-  /** any of these: a kind, or those that begin alike, as in `vm.*` */
+  /** kinds, or patterns such as `vm.*`; null: all */
   kinds: string[] | null;
   sandboxId: string | null;
-  /** at this time or later, and before that one */
+  /** `since` is included, `until` is not */
   since: number | null;
   until: number | null;
   order: 'asc' | 'desc';
-  /** what comes behind this place, in that order */
+  /** the sequence number after which to start, in this order */
   after: number | null;
   limit: number;
 };
 
-/** What a query asks for unless it says otherwise. */
+/** The default of each member of a query. */
 export const allEvents: EventQuery = {
-  ...{ ownerId: null, kinds: null, sandboxId: null, since: null, until: null },
-  ...{ order: 'asc', after: null, limit: 100 },
+  ownerId: null,
+  kinds: null,
+  sandboxId: null,
+  since: null,
+  until: null,
+  order: 'asc',
+  after: null,
+  limit: 100,
 };
 
-/** How many events are passed over in one go: other requests get their turn in between. */
+/** The most events that one step passes over; other requests run between steps. */
 const stepSize = 10_000;
 
-/** Returns the events that a query asks for, and whether there are more behind them. */
+/** Returns the events that a query selects, and whether more follow. */
 export async function listEvents(db: Db, wanted: EventQuery): Promise<{ events: Event[]; hasMore: boolean }> {
   const found: Event[] = [];
   const isFiltered = wanted.kinds !== null || wanted.since !== null || wanted.until !== null;
@@ -61,21 +67,21 @@ export async function listEvents(db: Db, wanted: EventQuery): Promise<{ events: 
   return { events: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
 }
 
-/** Returns the owner's event at this place. Throws StoreError `not_found`, also when it is somebody else's. */
+/** Returns the owner's event with this sequence number. Throws StoreError `not_found`, also for other owners' events. */
 export async function getEvent(db: Db, ownerId: number, seq: number): Promise<Event> {
   const found = await selectEvents(db.selectFrom('events').where('owner_id', '=', ownerId).where('seq', '=', seq));
   if (!found[0]) throw new StoreError('not_found', 'Event not found');
   return found[0];
 }
 
-/** Returns how many events of each kind stand behind a place, and the place of the last one. */
-export async function countEventsBehind(db: Db, place: number): Promise<{ counts: Map<string, number>; last: number }> {
-  const rows = await selectCounts(db, { place });
+/** Counts the events after a sequence number by kind. Also returns the last sequence number. */
+export async function countEventsAfter(db: Db, seq: number): Promise<{ counts: Map<string, number>; last: number }> {
+  const rows = await selectCounts(db, { seq });
   const counts = new Map(rows.map(({ kind, count }) => [kind, count]));
-  return { counts, last: Math.max(place, ...rows.map(({ last }) => last)) };
+  return { counts, last: Math.max(seq, ...rows.map(({ last }) => last)) };
 }
 
-/** Where the log begins and where it ends, whatever was deleted: `first` is null when it is empty. */
+/** The first sequence number that the log still has, null if it is empty, and the last that it ever assigned. */
 export type LogBounds = { first: number | null; last: number };
 
 export async function boundsOf(db: Db): Promise<LogBounds> {
@@ -83,15 +89,19 @@ export async function boundsOf(db: Db): Promise<LogBounds> {
   return bounds as LogBounds;
 }
 
-/** Returns whether what came behind this place may no longer be there, or is of another log: a backup was restored. */
+/**
+ * Returns whether events after this sequence number may be missing: they were deleted, or the number
+ * comes from another log, because a backup was restored.
+ */
 export function isLost({ first, last }: LogBounds, seq: number): boolean {
   return seq > last || seq + 1 < (first ?? last + 1);
 }
 
 /**
- * Deletes at most `limit` events, the first of the log, up to one recorded before a time. Returns how many. Where the clock
- * was set back, what stands before an old one goes with it: the log stays whole behind its beginning. What is of a time
- * still to come, the clock having been ahead, hides no old ones.
+ * Deletes at most `limit` events from the start of the log, through the last one recorded before a
+ * time. Returns how many. The log never gets gaps: if the clock was set back, newer events that
+ * precede an old one are deleted with it. Events from the future, recorded while the clock was ahead,
+ * don't protect the old events after them.
  */
 export async function deleteOldEvents(
   trx: Trx,
@@ -112,9 +122,9 @@ export async function deleteOldEvents(
 
 type Found<Row> = SelectQueryBuilder<Tables, 'events', Row>;
 
-/** Returns the place of the last event that one step looks at, or null when there are fewer left. */
+/** Returns the sequence number at which a step ends, or null if fewer events are left. */
 async function endOfStep(db: Db, wanted: EventQuery, after: number | null): Promise<number | null> {
-  const last = behind(db, wanted, after)
+  const last = eventsAfter(db, wanted, after)
     .select('seq')
     .orderBy('seq', wanted.order)
     .limit(1)
@@ -130,7 +140,7 @@ async function selectStep(
   limit: number,
 ): Promise<Event[]> {
   const { kinds, since, until, order } = wanted;
-  const step = behind(db, wanted, after)
+  const step = eventsAfter(db, wanted, after)
     .$if(end !== null, (step) => step.where('seq', order === 'asc' ? '<=' : '>=', end))
     .$if(since !== null, (step) => step.where('at', '>=', since))
     .$if(until !== null, (step) => step.where('at', '<', until))
@@ -138,7 +148,7 @@ async function selectStep(
   return selectEvents(step.orderBy('seq', order).limit(limit));
 }
 
-function behind(db: Db, { ownerId, sandboxId, order }: EventQuery, after: number | null): Found<object> {
+function eventsAfter(db: Db, { ownerId, sandboxId, order }: EventQuery, after: number | null): Found<object> {
   return db
     .selectFrom('events')
     .$if(ownerId !== null, (events) => events.where('owner_id', '=', ownerId))
@@ -146,7 +156,7 @@ function behind(db: Db, { ownerId, sandboxId, order }: EventQuery, after: number
     .$if(after !== null, (events) => events.where('seq', order === 'asc' ? '>' : '<', after));
 }
 
-/** A range: `/` follows the full stop. */
+/** A prefix is a range of the index: `/` is the character after the full stop. */
 function isOfKind(kind: string) {
   const [prefix = '', rest] = kind.split('.');
   return rest === '*'
@@ -164,11 +174,11 @@ function selectEvents(events: Found<object>): Promise<Event[]> {
     .execute();
 }
 
-const selectCounts = query<{ place: number }, { kind: string; count: number; last: number }>((db, value) =>
+const selectCounts = query<{ seq: number }, { kind: string; count: number; last: number }>((db, value) =>
   db
     .selectFrom('events')
     .select(({ fn }) => ['kind', fn.countAll<number>().as('count'), fn.max('seq').as('last')])
-    .where('seq', '>', value('place'))
+    .where('seq', '>', value('seq'))
     .groupBy('kind'),
 );
 

@@ -4,35 +4,42 @@ import type { Trx } from '../store.ts';
 import { queueEvent } from '../webhooks/outbox.ts';
 import type { EventKind } from './kinds.ts';
 
-/** How something comes to be done. `keyId` is null without an API key, `requestId` outside a request. */
+/** How a change was made. `keyId` is null without an API key, `requestId` outside of a request. */
 export type Origin = { via: EventsTable['via']; keyId: number | null; requestId: string | null };
 
-/** Who does something: whose things it is done to, and how. What changes them takes one, to record it. */
+/** The owner whose things are changed, and how. Every function that changes them takes one, to record it. */
 export type Actor = Origin & { ownerId: number };
 
 export const cli: Origin = { via: 'cli', keyId: null, requestId: null };
 export const sweeper: Origin = { via: 'sweeper', keyId: null, requestId: null };
 export const dispatcher: Origin = { via: 'webhooks', keyId: null, requestId: null };
 
-/** What changed. It outlives what it is about: no env, settings or secret, and no metadata, which may be as bad. */
+/** What changed. Events outlive their subject, so details never contain env, settings, secrets or metadata. */
 export type Details = Record<string, string | number | string[] | null>;
 
 export type NewEvent = { kind: EventKind; subject: string; sandboxId: string | null; details: Details };
 
-/** Records what was done, and queues it for the webhook endpoints that want it, in the transaction that does it. */
+/** Records an event and queues it for the webhook endpoints that want it, in the transaction of the change. */
 export async function recordEvent(trx: Trx, now: number, by: Actor, event: NewEvent): Promise<void> {
   const { kind, subject, sandboxId, details } = event;
   const { ownerId } = by;
   const [inserted] = await insertEvent(trx, {
-    ...{ at: now, kind, owner_id: ownerId, subject, sandbox_id: sandboxId },
-    ...{ via: by.via, key_id: by.keyId, request_id: by.requestId, details: JSON.stringify(details) },
+    at: now,
+    kind,
+    owner_id: ownerId,
+    subject,
+    sandbox_id: sandboxId,
+    via: by.via,
+    key_id: by.keyId,
+    request_id: by.requestId,
+    details: JSON.stringify(details),
   });
   if (inserted) await queueEvent(trx, { seq: inserted.seq, ownerId, kind });
 }
 
 export type SandboxEvent = { kind: EventKind & `vm.${string}`; details: Details };
 
-/** As recordEvent, of something done to a sandbox. */
+/** Records an event about a sandbox, like `recordEvent`. */
 export async function recordOfSandbox(
   trx: Trx,
   now: number,
