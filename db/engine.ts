@@ -6,10 +6,16 @@ import type { Db } from './store.ts';
 export type Engine = {
   /** Returns whether an error is a violated unique constraint. */
   isUniqueViolation: (error: unknown) => boolean;
-  /** Returns SQL for the right side of `in`, where the parameter is a list encoded by `listParameter`. */
+  /**
+   * Returns SQL for the right side of `in`, where the parameter is a list encoded by
+   * `listParameter`.
+   */
   inList: (parameter: RawBuilder<unknown>) => RawBuilder<unknown>;
   listParameter: (values: readonly unknown[]) => unknown;
-  /** SQL for the highest sequence number that an event ever got, deleted events included; 0 if none. */
+  /**
+   * SQL for the highest sequence number that an event ever got, deleted events included; 0 if
+   * none.
+   */
   lastEventSeq: RawBuilder<number>;
   index: MetadataIndex;
 };
@@ -22,7 +28,10 @@ export function engineOf(db: Db): Engine {
   return (db.getExecutor().adapter as EngineAdapter).engine;
 }
 
-/** Returns SQL for the right side of `in`. One parameter holds the list, so the SQL doesn't depend on its length. */
+/**
+ * Returns SQL for the right side of `in`. One parameter holds the list, so the SQL doesn't depend
+ * on its length.
+ */
 export function inList<T>(db: Db, values: readonly T[]): RawBuilder<T> {
   const { inList: asSql, listParameter } = engineOf(db);
   return asSql(sql`${listParameter(values)}`) as RawBuilder<T>;

@@ -1,5 +1,6 @@
 /**
- * - `ended`, `paused`: the sandbox exists, but the operation needs one that has not ended, or is running.
+ * - `ended`, `paused`: the sandbox exists, but the operation needs one that has not ended, or is
+ * running.
  * - `busy`: another process has the write lock, or too much work of this kind is waiting.
  * - `full`, `inaccessible`: the disk fails, until it has room or is usable again.
  * - `unusable`: the database can't be opened at all.

@@ -14,13 +14,19 @@ export type MetadataIndex = {
   batch: (trx: Trx) => IndexBatch;
   /** Indexes new metadata of the sandbox with this id. Call it before the row is updated. */
   replace: (trx: Trx, ownerId: number, id: string, metadata: JsonObject) => Promise<void>;
-  /** Moves the sandbox with this id to the newest place, for a new run. Returns the position to store in its row. */
+  /**
+   * Moves the sandbox with this id to the newest place, for a new run. Returns the position to
+   * store in its row.
+   */
   move: (trx: Trx, ownerId: number, id: string, startedAt: number) => Promise<number>;
   /** Removes sandboxes, whose rows the caller deletes. */
   remove: (trx: Trx, sandboxes: Indexed[]) => Promise<void>;
   /** Removes all sandboxes of an owner, whose rows the caller deletes. */
   removeAll: (trx: Trx, ownerId: number) => Promise<void>;
-  /** Sorts an owner's sandboxes by start again, if they were not added in that order: searches become faster. */
+  /**
+   * Sorts an owner's sandboxes by start again, if they were not added in that order: searches
+   * become faster.
+   */
   restoreOrder: (trx: Trx, ownerId: number) => Promise<void>;
   /**
    * Returns the first `limit` matching rows, newest first and ties by id, or in the exact reverse.
@@ -73,7 +79,10 @@ export type Search = {
 
 /** How a search reads rows. */
 export type Reader<R extends FoundRow> = {
-  /** Returns those of the rows at these positions that meet all conditions but the filter, in any order. */
+  /**
+   * Returns those of the rows at these positions that meet all conditions but the filter, in any
+   * order.
+   */
   select: (db: Db, positions: number[]) => Promise<R[]>;
   /** Returns a row's metadata as JSON text. */
   metadata: (db: Db, row: R) => Promise<string>;

@@ -13,7 +13,10 @@ export type Filter = {
   document: JsonObject;
   /** every matching document has all of these */
   pairs: string[];
-  /** whether every document that has the pairs matches; otherwise the document itself must be checked */
+  /**
+   * whether every document that has the pairs matches; otherwise the document itself must be
+   * checked
+   */
   isPairwise: boolean;
 };
 
@@ -38,7 +41,10 @@ export function metadataText(metadata: JsonObject): string {
   );
 }
 
-/** Returns settings as the text to store. Throws StoreError `invalid` when they are too long or nest too deep. */
+/**
+ * Returns settings as the text to store. Throws StoreError `invalid` when they are too long or
+ * nest too deep.
+ */
 export function settingsText(settings: JsonObject): string {
   const text = JSON.stringify(settings);
   if (text.length > maxMetadataLength) {
@@ -55,7 +61,10 @@ export function settingsText(settings: JsonObject): string {
   return text;
 }
 
-/** The index leaves out the pairs of a document with more than this: writing them would block other requests. */
+/**
+ * The index leaves out the pairs of a document with more than this: writing them would block other
+ * requests.
+ */
 export const maxIndexedPairs = 256;
 
 /**
@@ -73,8 +82,8 @@ export function allPairsOf(document: JsonObject): string[] {
 }
 
 /**
- * Returns the distinct pairs of a document, stopping soon after `most`. Objects and arrays for which
- * `hasPair` is true get a pair of their own.
+ * Returns the distinct pairs of a document, stopping soon after `most`. Objects and arrays for
+ * which `hasPair` is true get a pair of their own.
  */
 function collectPairs(whole: JsonObject, hasPair: (value: Json) => boolean, most = Number.POSITIVE_INFINITY): string[] {
   const pairs = new Set<string>();
@@ -113,9 +122,9 @@ function containsElements(document: Json[], filter: Json[]): boolean {
 }
 
 /**
- * Returns the path of a member. A path is the JSON text of its keys, each followed by a comma; a step
- * into an array is the number 0. A long path is replaced by its SHA-256, so that a long key is not
- * repeated for every member below it.
+ * Returns the path of a member. A path is the JSON text of its keys, each followed by a comma; a
+ * step into an array is the number 0. A long path is replaced by its SHA-256, so that a long key
+ * is not repeated for every member below it.
  */
 function stepInto(path: string, step: string | 0): string {
   const longer = `${path}${JSON.stringify(step)},`;

@@ -3,8 +3,8 @@ import { type Cipheriv, createCipheriv, hash, randomBytes as systemBytes, random
 type Sequence = { bytes: Cipheriv; uuids: Cipheriv };
 
 /**
- * Set in tests that repeat. UUIDs have their own stream: requests are named by UUIDs, and the number
- * of requests must not change the ids and keys that come from the other stream.
+ * Set in tests that repeat. UUIDs have their own stream: requests are named by UUIDs, and the
+ * number of requests must not change the ids and keys that come from the other stream.
  */
 let sequence: Sequence | null = null;
 

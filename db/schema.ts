@@ -9,8 +9,8 @@ export type UsersTable = {
   password_hash: string | null;
   created_at: number;
   /**
-   * How far the user's sandboxes are out of order: the most by which one started before another with
-   * a lower ordinal. 0 unless a clock was set back or sandboxes were imported.
+   * How far the user's sandboxes are out of order: the most by which one started before another
+   * with a lower ordinal. 0 unless a clock was set back or sandboxes were imported.
    */
   disorder_milliseconds: Generated<number>;
 };
@@ -89,7 +89,10 @@ export type SnapshotsTable = {
   last_spawned_at: Generated<number | null>;
 };
 
-/** The metadata index: for each pair and chunk, the sandboxes that have the pair. See sqlite/index/pairs.ts. */
+/**
+ * The metadata index: for each pair and chunk, the sandboxes that have the pair. See
+ * sqlite/index/pairs.ts.
+ */
 export type SandboxMetadataTable = {
   pair: Uint8Array;
   chunk: number;

@@ -24,14 +24,17 @@ export type Store = {
   /** Truncates an oversized write-ahead log. Returns whether the log is small afterwards. */
   shrinkLog: () => Promise<boolean>;
   /**
-   * Calls the listener after commits that may have recorded events, this process's at once and other
-   * processes' within a second. Returns a function that stops this.
+   * Calls the listener after commits that may have recorded events, this process's at once and
+   * other processes' within a second. Returns a function that stops this.
    */
   watchEvents: (listener: (owners: Owners) => void) => () => void;
   close: () => Promise<void>;
 };
 
-/** Sizes in bytes. `total` includes the write-ahead log; `free` is the empty part of the database file. */
+/**
+ * Sizes in bytes. `total` includes the write-ahead log; `free` is the empty part of the database
+ * file.
+ */
 export type StoreSizes = { total: number; log: number; free: number };
 
 /** The owners who may have new events; null if it may be anyone. */
@@ -42,9 +45,10 @@ export const maxWriteWaitMilliseconds = 3_000;
 
 /**
  * Runs `change` in one transaction and returns its result. Inside, use only `trx`: a query through
- * the outer `db` would wait for this transaction forever. If `db` is a transaction, `change` joins it.
- * Throws StoreError `busy` when another process keeps the write lock, `full` or `inaccessible` when
- * the disk fails.
+ * the outer `db` would wait for this transaction forever. If `db` is a transaction, `change` joins
+ * it.
+ * Throws StoreError `busy` when another process keeps the write lock, `full` or `inaccessible`
+ * when the disk fails.
  */
 export async function inTransaction<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
   if (db.isTransaction) return change(db as Trx);

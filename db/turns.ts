@@ -4,8 +4,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 const turnMilliseconds = 4;
 
 /**
- * Keeps one request from blocking others. Every loop whose length a caller controls awaits `next` in
- * each round: after 4 ms of work it yields to the event loop.
+ * Keeps one request from blocking others. Every loop whose length a caller controls awaits `next`
+ * in each round: after 4 ms of work it yields to the event loop.
  */
 export class Turns {
   #since = performance.now();

@@ -4,14 +4,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Returns the folder in which a checkout keeps what it has worked out for the next start. It lies among the packages: they
- * belong to whoever installs the program, and nobody else may write there.
+ * Returns the folder in which a checkout caches results for the next start. It is inside
+ * node_modules, which belongs to the user who installed the program, and only that user may write
+ * there.
  */
 export function cacheFolder(): string {
   return fileURLToPath(new URL('../node_modules/.cache/sandpit', import.meta.url));
 }
 
-/** Returns the JSON value that `make` makes of a text, or made of it at an earlier start. */
+/**
+ * Returns the JSON value that `make` returns for a text, from the cache if an earlier start
+ * computed it.
+ */
 export function remembered<T>(text: string, make: (text: string) => T): T {
   const file = join(cacheFolder(), `${createHash('sha256').update(text).digest('hex')}.json`);
   const earlier = readJson<T>(file);
@@ -29,7 +33,7 @@ function readJson<T>(file: string): T | null {
   }
 }
 
-/** Where this user may not write, or the disk is full, nothing is kept. */
+/** Ignores failures: without write permission, or on a full disk, nothing is cached. */
 function keep(file: string, json: string): void {
   const partial = `${file}.${process.pid}`;
   try {

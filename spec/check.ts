@@ -4,8 +4,8 @@ import type { Contract } from './load.ts';
 import { dateTimeFormat } from './time.ts';
 
 /**
- * Returns a function that returns the value it is given if it fits the part of the contract that the JSON pointer
- * names, and else throws an Error that says where it doesn't.
+ * Returns a function that checks a value against the schema at a JSON pointer of the contract. It
+ * returns the value, or throws an Error that lists the differences.
  */
 export function checkerOf<T>(contract: Contract, pointer: string): (value: unknown) => T {
   const ajv = new Ajv2020({ strict: false, allErrors: true });

@@ -2,7 +2,7 @@ import { parse } from 'yaml';
 import { isExecutable, readAsset, readEmbedded } from './assets.ts';
 import { remembered } from './cache.ts';
 
-/** What Sandpit reads of an OpenAPI 3.1 schema object. */
+/** An OpenAPI 3.1 schema object, as far as Sandpit reads it. */
 export type Schema = {
   $ref?: string;
   description?: string;
@@ -23,7 +23,7 @@ export type Schema = {
   maxItems?: number;
   pattern?: string;
   format?: string;
-  /** Clients know this member; Sandpit refuses what it asks for, for this reason. */
+  /** Clients may send this member, but Sandpit refuses it, for this reason. */
   'x-not-offered'?: string;
 };
 
@@ -34,7 +34,7 @@ export type Parameter = {
   explode?: boolean;
   allowReserved?: boolean;
   schema: Schema;
-  /** As of a schema. */
+  /** See Schema. */
   'x-not-offered'?: string;
 };
 
@@ -64,31 +64,36 @@ let parsed: Contract | undefined;
 
 /** Returns a fresh copy of the contract; callers may change it. */
 export function loadContract(): Contract {
-  // Reading YAML takes a fifth of a start.
+  // Parsing YAML takes a fifth of the time to start.
   parsed ??= (
     isExecutable() ? JSON.parse(readEmbedded('openapi.json').toString()) : remembered(contractText, parse)
   ) as Contract;
   return structuredClone(parsed);
 }
 
-/** Operations that only a test server has. */
+/** The paths of operations that only a test server has. */
 const testPath = /^\/_test\//;
 
-/** Returns the contract of a server that is not a test server: without the operations of `/_test/` and their tag. */
+/**
+ * Returns the contract without the operations that only a test server has, and without their tag.
+ */
 export function withoutTests(contract: Contract): Contract {
   const paths = Object.entries(contract.paths).filter(([path]) => !testPath.test(path));
   const tags = contract.tags.filter(({ name }) => name !== 'test');
   return { ...contract, tags, paths: Object.fromEntries(paths) };
 }
 
-/** Returns the text of `openapi.yaml` without the lines that `withoutTests` leaves out; the rest byte for byte. */
+/**
+ * Returns the text of `openapi.yaml` without what `withoutTests` leaves out; the rest is
+ * unchanged.
+ */
 export function textWithoutTests(): string {
   return contractText.replace(/^ {2}(?:\/_test\/.*|- name: test)\n(?: {4}.*\n)+/gm, '');
 }
 
 /**
- * Returns what `value` stands for: itself, or the part of the contract that its `$ref` names.
- * Throws an Error when the reference leads nowhere.
+ * Follows `value`'s `$ref`, if it has one, and returns the part of the contract that it refers to.
+ * Throws an Error when there is no such part.
  */
 export function resolve<T>(contract: Contract, value: T | { $ref: string }): T {
   if (!isReference(value)) return value;
@@ -99,7 +104,7 @@ export function resolve<T>(contract: Contract, value: T | { $ref: string }): T {
   return resolve(contract, found as T);
 }
 
-/** Returns a copy of a part of the contract with what its references name in their place. */
+/** Returns a copy of a part of the contract with all references replaced by their targets. */
 export function withoutReferences(contract: Contract, value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutReferences(contract, item));
   if (typeof value !== 'object' || value === null) return value;

@@ -4,7 +4,10 @@ import { type Contract, type Operation, operationsOf, resolve } from './load.ts'
 /** An operation of the contract, and the JSON pointer to it. */
 export type Found = { method: string; path: string; operation: Operation; pointer: string };
 
-/** A response as it came, and what it answers. The body is null where it isn't known, and then breaks nothing. */
+/**
+ * A response and the request that it answers. The body is null if it is unknown; then it isn't
+ * checked.
+ */
 export type Answer = {
   method: string;
   path: string;
@@ -14,15 +17,15 @@ export type Answer = {
   body: string | null;
 };
 
-/** What any request may be answered, by the contract's description; some of it with `Retry-After`. */
+/** The statuses that the contract's description allows for any request, some with `Retry-After`. */
 const anywhere = [417, 429, 503, 507];
 const withRetryAfter = [429, 503];
 
 type Response = { content?: Record<string, unknown> };
 
-/** Returns a function that returns the operation at a method and a path without its query, or undefined. */
+/** Returns a function that finds the operation for a method and a path without query, if any. */
 export function operationFinder(contract: Contract): (method: string, path: string) => Found | undefined {
-  // A path that is spelled out goes before one with a parameter in its place.
+  // A literal path takes precedence over one with a parameter.
   const byPrecision = operationsOf(contract)
     .toSorted((a, b) => a.path.split('{').length - b.path.split('{').length)
     .map((described) => ({ ...described, pattern: patternOf(described.path) }));
@@ -36,9 +39,11 @@ export function operationFinder(contract: Contract): (method: string, path: stri
 }
 
 /**
- * Returns a function that returns in words how a response breaks the contract, or null: an undeclared status or media
- * type, a body that isn't JSON or doesn't fit the schema. What the contract doesn't describe breaks nothing. That anything
- * may be answered 429, 503 and 507 is in its description; so is 500, but a failure is always worth telling of.
+ * Returns a function that describes how a response violates the contract, or returns null: an
+ * undeclared status or media type, a body that isn't JSON or doesn't match the schema. Requests
+ * that the contract doesn't describe are not checked. Its description allows 417, 429, 503 and 507
+ * everywhere. It allows 500 as well, but that is reported, because a failure always needs
+ * attention.
  */
 export function responseChecker(contract: Contract): (answer: Answer) => string | null {
   const find = operationFinder(contract);
@@ -63,12 +68,15 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
   };
 }
 
-/** Its schema is that of all errors in its dialect. */
+/** Returns the reference of the response that has the dialect's error schema. */
 function busyResponse({ tags }: Operation): string {
   return `#/components/responses/${tags.some((tag) => tag.startsWith('e2b-')) ? 'E2BBusy' : 'Busy'}`;
 }
 
-/** Returns a function that returns in words how JSON text fails to fit the schema that a JSON pointer names, or null. */
+/**
+ * Returns a function that describes how a JSON text violates the schema at a JSON pointer, or
+ * returns null.
+ */
 export function schemaChecker(contract: Contract): (pointer: string, text: string) => string | null {
   const checkers = new Map<string, (value: unknown) => unknown>();
   return (pointer, text) => {
@@ -78,14 +86,14 @@ export function schemaChecker(contract: Contract): (pointer: string, text: strin
       check(JSON.parse(text));
       return null;
     } catch (error) {
-      // Its own words show a part of the text, which may be a secret.
+      // The parser's message quotes the text, which may contain a secret.
       if (error instanceof SyntaxError) return 'the body is not JSON';
       return (error as Error).message;
     }
   };
 }
 
-/** Returns the expression of the paths that a template of the contract stands for, `{name}` being one segment. */
+/** Returns a regular expression for the paths of a path template; `{name}` matches one segment. */
 export function patternOf(path: string): RegExp {
   const literal = path.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
   return new RegExp(`^${literal.replace(/\{[^}]*\}/g, '[^/]+')}$`);

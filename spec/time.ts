@@ -4,7 +4,7 @@ export type Clock = () => number;
 export type Time = {
   /** whole milliseconds since 1970 */
   milliseconds: number;
-  /** what the text has beyond them, from 0 to 999; shorter fractions are dropped */
+  /** the rest of the fraction, from 0 to 999; digits after the sixth are dropped */
   microseconds: number;
 };
 
@@ -14,23 +14,23 @@ const last = Date.parse('9999-12-31T23:59:59.999Z');
 const dateTime = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
 
 /**
- * Returns the moment that a text names, or null when it names none. The text is an RFC 3339 `date-time`; a blank may
- * stand in place of the `T`. Leap seconds are refused, since nothing here can store them, and so is a moment that lies
- * outside the years 1 to 9999 in UTC: RFC 3339 couldn't write it back.
+ * Parses an RFC 3339 `date-time`, in which a space may replace the `T`. Returns null if the text
+ * is not one. Leap seconds are refused because they can't be stored, and times outside the years 1
+ * to 9999 in UTC because RFC 3339 can't express them.
  */
 export function readTime(text: string): Time | null {
   const [, date, clock, fraction = '', sign, hours, minutes] = dateTime.exec(text) ?? [];
   const digits = fraction.slice(0, 6).padEnd(6, '0');
   const written = `${date}T${clock}.${digits.slice(0, 3)}Z`;
   const local = Date.parse(written);
-  // JavaScript reads 30 February as 2 March, and 24:00 as 00:00 of the next day.
+  // JavaScript parses 30 February as 2 March, and 24:00 as 00:00 of the next day.
   if (Number.isNaN(local) || new Date(local).toISOString() !== written) return null;
   const offset = (Number(hours ?? 0) * 60 + Number(minutes ?? 0)) * 60_000;
   const milliseconds = sign === '-' ? local + offset : local - offset;
   return milliseconds < first || milliseconds > last ? null : { milliseconds, microseconds: Number(digits.slice(3)) };
 }
 
-/** Returns the first whole millisecond since 1970 at or after a moment. */
+/** Returns the first whole millisecond since 1970 at or after a time. */
 export function wholeMilliseconds({ milliseconds, microseconds }: Time): number {
   return milliseconds + (microseconds > 0 ? 1 : 0);
 }

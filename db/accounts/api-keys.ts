@@ -7,7 +7,10 @@ import { randomBytes } from '../random.ts';
 import type { Db, Trx } from '../store.ts';
 import { apiKeyPattern, hashOf, isSecretOf, prefixOf } from './secrets.ts';
 
-/** What an API key allows, and until when. `expiresAt` is in milliseconds since 1970; null: it never expires. */
+/**
+ * What an API key allows, and until when. `expiresAt` is in milliseconds since 1970; null: it
+ * never expires.
+ */
 export type KeyLimits = { expiresAt: number | null; isReadOnly: boolean };
 
 export const noLimits: KeyLimits = { expiresAt: null, isReadOnly: false };
@@ -24,7 +27,8 @@ export type ApiKey = KeyLimits & {
 
 /**
  * Creates an API key for a user and returns it; it can't be read later. The key is random unless
- * `given`. Throws StoreError `invalid` for a given key of another format, `conflict` when it is taken.
+ * `given`. Throws StoreError `invalid` for a given key of another format, `conflict` when it is
+ * taken.
  */
 export async function createApiKey(
   trx: Trx,
@@ -86,8 +90,8 @@ export async function listApiKeys(
 }
 
 /**
- * Revokes a key, given its prefix or the whole key: the next request with it is refused. Returns its
- * prefix. Throws StoreError `not_found`.
+ * Revokes a key, given its prefix or the whole key: the next request with it is refused. Returns
+ * its prefix. Throws StoreError `not_found`.
  */
 export async function revokeApiKey(trx: Trx, now: number, by: Origin, given: string): Promise<string> {
   const prefix = prefixOf(given);

@@ -2,7 +2,10 @@ import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:c
 import { promisify } from 'node:util';
 import { StoreError } from '../errors.ts';
 
-/** OWASP's Password Storage Cheat Sheet (2025): scrypt with N = 2^17, r = 8, p = 1, which takes 128 MiB. */
+/**
+ * OWASP's Password Storage Cheat Sheet (2025): scrypt with N = 2^17, r = 8, p = 1, which takes 128
+ * MiB.
+ */
 const cost = { N: 2 ** 17, r: 8, p: 1 };
 const maxmem = 256 * 2 ** 20;
 

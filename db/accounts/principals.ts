@@ -7,10 +7,16 @@ import { type KeyLimits, noLimits } from './api-keys.ts';
 import { accessTokenPattern, apiKeyPattern, hashOf, isSecretOf, prefixOf } from './secrets.ts';
 import type { User } from './users.ts';
 
-/** The user whom a valid credential belongs to. `keyId` is null for an access token, which has no limits. */
+/**
+ * The user whom a valid credential belongs to. `keyId` is null for an access token, which has no
+ * limits.
+ */
 export type Principal = KeyLimits & { user: User; keyId: number | null };
 
-/** Creates an access token for a user, valid for `lifetimeSeconds`, and returns it. Also deletes all expired tokens. */
+/**
+ * Creates an access token for a user, valid for `lifetimeSeconds`, and returns it. Also deletes
+ * all expired tokens.
+ */
 export async function createAccessToken(
   trx: Trx,
   now: number,

@@ -2,8 +2,8 @@ import { hash, timingSafeEqual } from 'node:crypto';
 
 /**
  * A secret is `e2b_` (an API key) or `spt_` (an access token) and random hexadecimal digits. Its
- * prefix is stored in the clear, to find the row and to tell keys apart. Of the whole secret only the
- * SHA-256 is stored: a random secret of this length needs no slow hash.
+ * prefix is stored in the clear, to find the row and to tell keys apart. Of the whole secret only
+ * the SHA-256 is stored: a random secret of this length needs no slow hash.
  */
 export const apiKeyPattern = /^e2b_[0-9a-f]{40}$/;
 export const accessTokenPattern = /^spt_[0-9a-f]{64}$/;

@@ -23,7 +23,7 @@ export async function createUser(
   if (!userName.test(name)) {
     throw new StoreError(
       'invalid',
-      'a user name is 1 to 64 letters, digits and . _ @ -, and begins with a letter or digit',
+      'a user name has 1 to 64 letters, digits and . _ @ -, and starts with a letter or digit',
     );
   }
   const values = { name, password_hash: passwordHash, created_at: now };
@@ -83,8 +83,9 @@ async function record(
 
 /**
  * Deletes a user with their keys, tokens and events, which no other user may read, and optionally
- * their sandboxes and snapshots. Throws StoreError `not_found`, or `conflict` when they have
- * sandboxes or snapshots that are to be kept.
+ * their sandboxes and snapshots.
+ * Throws StoreError `not_found`, or `conflict` when the user has sandboxes or snapshots and they
+ * are kept.
  */
 export async function deleteUser(trx: Trx, name: string, { withSandboxes }: { withSandboxes: boolean }): Promise<void> {
   const { id } = await getUser(trx, name);
@@ -129,7 +130,7 @@ export async function findUserByPassword(db: Db, name: string, password: string)
  */
 export async function newPasswordHash(password: string): Promise<string> {
   if (password.length < minPasswordLength) {
-    throw new StoreError('invalid', `a password has at least ${minPasswordLength} characters`);
+    throw new StoreError('invalid', `a password needs at least ${minPasswordLength} characters`);
   }
   return hashPassword(password);
 }

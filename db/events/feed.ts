@@ -16,8 +16,8 @@ export class EventFeed {
   }
 
   /**
-   * Calls `wake` when an owner (null: any owner) may have new events, and once when the feed closes.
-   * Returns a function that unsubscribes.
+   * Calls `wake` when an owner (null: any owner) may have new events, and once when the feed
+   * closes. Returns a function that unsubscribes.
    */
   subscribe(ownerId: number | null, wake: () => void): () => void {
     this.#subscribers.set(wake, ownerId);

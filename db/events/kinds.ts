@@ -1,4 +1,7 @@
-/** Every kind of event that there is. InstaVM's names begin with `vm.` and `snapshot.`; the others are ours. */
+/**
+ * All kinds of events. Names that begin with `vm.` and `snapshot.` are InstaVM's; the others are
+ * ours.
+ */
 export const eventKinds = {
   'vm.created': 'A sandbox was started, or forked: then `details.forked_from` says from which.',
   'vm.updated': '`details.changed` says what changed of a sandbox: `metadata`, `end_at` or `settings`.',
@@ -28,7 +31,9 @@ export const eventKinds = {
 
 export type EventKind = keyof typeof eventKinds;
 
-/** Returns whether a pattern stands for a kind: `*` for every one, `vm.*` for those that begin with `vm.`. */
+/**
+ * Returns whether a pattern matches a kind: `*` matches all, `vm.*` those that begin with `vm.`.
+ */
 export function matchesKind(pattern: string, kind: string): boolean {
   return pattern.endsWith('*') ? kind.startsWith(pattern.slice(0, -1)) : pattern === kind;
 }

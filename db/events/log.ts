@@ -67,7 +67,10 @@ export async function listEvents(db: Db, wanted: EventQuery): Promise<{ events: 
   return { events: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
 }
 
-/** Returns the owner's event with this sequence number. Throws StoreError `not_found`, also for other owners' events. */
+/**
+ * Returns the owner's event with this sequence number. Throws StoreError `not_found`, also for
+ * other owners' events.
+ */
 export async function getEvent(db: Db, ownerId: number, seq: number): Promise<Event> {
   const found = await selectEvents(db.selectFrom('events').where('owner_id', '=', ownerId).where('seq', '=', seq));
   if (!found[0]) throw new StoreError('not_found', 'Event not found');
@@ -81,7 +84,10 @@ export async function countEventsAfter(db: Db, seq: number): Promise<{ counts: M
   return { counts, last: Math.max(seq, ...rows.map(({ last }) => last)) };
 }
 
-/** The first sequence number that the log still has, null if it is empty, and the last that it ever assigned. */
+/**
+ * The first sequence number that the log still has, null if it is empty, and the last that it ever
+ * assigned.
+ */
 export type LogBounds = { first: number | null; last: number };
 
 export async function boundsOf(db: Db): Promise<LogBounds> {
@@ -90,8 +96,8 @@ export async function boundsOf(db: Db): Promise<LogBounds> {
 }
 
 /**
- * Returns whether events after this sequence number may be missing: they were deleted, or the number
- * comes from another log, because a backup was restored.
+ * Returns whether events after this sequence number may be missing: they were deleted, or the
+ * number comes from another log, because a backup was restored.
  */
 export function isLost({ first, last }: LogBounds, seq: number): boolean {
   return seq > last || seq + 1 < (first ?? last + 1);
@@ -100,8 +106,8 @@ export function isLost({ first, last }: LogBounds, seq: number): boolean {
 /**
  * Deletes at most `limit` events from the start of the log, through the last one recorded before a
  * time. Returns how many. The log never gets gaps: if the clock was set back, newer events that
- * precede an old one are deleted with it. Events from the future, recorded while the clock was ahead,
- * don't protect the old events after them.
+ * precede an old one are deleted with it. Events from the future, recorded while the clock was
+ * ahead, don't protect the old events after them.
  */
 export async function deleteOldEvents(
   trx: Trx,

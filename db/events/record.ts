@@ -7,19 +7,28 @@ import type { EventKind } from './kinds.ts';
 /** How a change was made. `keyId` is null without an API key, `requestId` outside of a request. */
 export type Origin = { via: EventsTable['via']; keyId: number | null; requestId: string | null };
 
-/** The owner whose things are changed, and how. Every function that changes them takes one, to record it. */
+/**
+ * The owner whose things are changed, and how. Every function that changes them takes one, to
+ * record it.
+ */
 export type Actor = Origin & { ownerId: number };
 
 export const cli: Origin = { via: 'cli', keyId: null, requestId: null };
 export const sweeper: Origin = { via: 'sweeper', keyId: null, requestId: null };
 export const dispatcher: Origin = { via: 'webhooks', keyId: null, requestId: null };
 
-/** What changed. Events outlive their subject, so details never contain env, settings, secrets or metadata. */
+/**
+ * What changed. Events outlive their subject, so details never contain env, settings, secrets or
+ * metadata.
+ */
 export type Details = Record<string, string | number | string[] | null>;
 
 export type NewEvent = { kind: EventKind; subject: string; sandboxId: string | null; details: Details };
 
-/** Records an event and queues it for the webhook endpoints that want it, in the transaction of the change. */
+/**
+ * Records an event and queues it for the webhook endpoints that want it, in the transaction of the
+ * change.
+ */
 export async function recordEvent(trx: Trx, now: number, by: Actor, event: NewEvent): Promise<void> {
   const { kind, subject, sandboxId, details } = event;
   const { ownerId } = by;

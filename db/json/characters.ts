@@ -1,4 +1,4 @@
-/** The code units that mean something in JSON. */
+/** The code units of JSON's syntax. */
 export const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = codesOf(
   '"',
   '\\',

@@ -1,10 +1,13 @@
 export type JsonErrorKind = 'syntax' | 'depth' | 'value';
 
-/** Text that is not JSON, nests too deep, or holds a value that jsonb refuses. */
+/**
+ * A text is not JSON (`syntax`), nests too deep (`depth`), or has a value that jsonb refuses
+ * (`value`).
+ */
 export class JsonError extends Error {
   override name = 'JsonError';
   readonly kind: JsonErrorKind;
-  /** Where in the text it went wrong, counted in code points from 0; null where no single place is wrong. */
+  /** The position of the error in code points, from 0; null if no single position is wrong. */
   readonly position: number | null;
 
   constructor(kind: JsonErrorKind, message: string, position: number | null = null) {
@@ -14,12 +17,12 @@ export class JsonError extends Error {
   }
 }
 
-/** Returns how many code points come before a place that is counted in UTF-16 units. */
+/** Converts a position in UTF-16 units to one in code points. */
 export function codePointsBefore(text: string, at: number): number {
   let count = at;
   for (let unit = 0; unit < at; unit++) {
     const code = text.charCodeAt(unit);
-    // The second half of a surrogate pair.
+    // A low surrogate is the second half of a pair.
     if (code >= 0xdc00 && code <= 0xdfff) count--;
   }
   return count;

@@ -5,34 +5,38 @@ import { readJson } from './reader.ts';
 export { JsonError };
 
 /**
- * JSON as PostgreSQL's jsonb takes it: numbers keep their exact decimal value, of a duplicated key the last value
- * counts, NUL characters and lone surrogates are refused.
+ * JSON as PostgreSQL's jsonb accepts it: numbers keep their exact decimal value, the last of
+ * duplicate keys counts, NUL characters and lone surrogates are refused.
  */
 declare global {
-  // ECMAScript's "JSON.parse source text access" (stage 4), in Node since 21; TypeScript 5.9 doesn't describe it yet.
+  // ECMAScript's "JSON.parse source text access" (stage 4). Node has it; TypeScript 5.9 has no
+  // types.
   interface JSON {
     rawJSON(text: string): RawNumber;
     isRawJSON(value: unknown): value is RawNumber;
   }
 }
 
-/** A number that a double can't hold; JSON.stringify prints it as it was written. */
+/** A number that a double can't hold exactly. JSON.stringify prints it as it was written. */
 export interface RawNumber {
   readonly rawJSON: string;
 }
 export type Json = null | boolean | number | string | RawNumber | Json[] | JsonObject;
 export type JsonObject = { [key: string]: Json };
 
-/** How deep arrays and objects may nest, the outermost counting as one. */
+/** How deep arrays and objects may nest; the outermost is level 1. */
 export const maxDepth = 64;
 
-/** PostgreSQL's bounds of a numeric: decimal digits before and after the point (its documentation, table 8.2). */
+/**
+ * PostgreSQL's limits for a numeric: digits before and after the decimal point (its documentation,
+ * table 8.2).
+ */
 const maxIntegerDigits = 131_072;
 const maxFractionDigits = 16_383;
 
 /**
- * Returns the value that the text stands for, which may nest `depth` levels deep. Print it with JSON.stringify.
- * Throws JsonError; of a syntax error in the words of Python's `json`.
+ * Parses a JSON text that nests at most `depth` levels deep. JSON.stringify prints the value.
+ * Throws JsonError; the message of a syntax error is that of Python's `json`.
  */
 export function parseJson(text: string, depth = maxDepth): Json {
   const long = longNumerals(text, depth);
@@ -46,7 +50,10 @@ export function parseJson(text: string, depth = maxDepth): Json {
   }
 }
 
-/** Returns Python's account of a text that JSON.parse refused; `otherwise` are the words if Python has none. */
+/**
+ * Returns Python's error for a text that JSON.parse refused, or one with `otherwise` if Python
+ * accepts the text.
+ */
 function syntaxError(text: string, otherwise: string): JsonError {
   try {
     readJson(text);
@@ -58,9 +65,9 @@ function syntaxError(text: string, otherwise: string): JsonError {
 }
 
 /**
- * Returns the text with a string in place of each of the numerals: a NUL character and the numeral. The native parser is
- * many times faster with these than with a function that looks at every value. No other string begins with NUL:
- * refuseUnstorable sees to that before `exactly` takes the strings for numerals.
+ * Replaces each of the numerals by a string of NUL and the numeral. The native parser is many times
+ * faster on this than with a reviver that inspects every value. No other string starts with NUL:
+ * `refuseUnstorable` checks that before `exactly` turns these strings back into numbers.
  */
 function withMarks(text: string, numerals: Span[]): string {
   let marked = '';
@@ -72,7 +79,7 @@ function withMarks(text: string, numerals: Span[]): string {
   return marked + text.slice(done);
 }
 
-/** Returns the value with numbers in place of the marks, which it changes where they are. */
+/** Replaces the marks in a value by numbers, in place, and returns the value. */
 function exactly(value: Json): Json {
   if (typeof value === 'string') return value.startsWith('\0') ? rawNumber(value.slice(1)) : value;
   if (typeof value !== 'object' || value === null) return value;
@@ -89,7 +96,10 @@ function rawNumber(numeral: string): RawNumber {
   return JSON.rawJSON(numeral);
 }
 
-/** Throws JsonError beyond PostgreSQL's bounds of a numeric, which a short numeral only leaves by its exponent. */
+/**
+ * Throws JsonError beyond PostgreSQL's numeric. A short numeral can only exceed it through its
+ * exponent.
+ */
 function refuseBeyondNumeric(numeral: string): void {
   if (numeral.length > maxFractionDigits || /[eE]/.test(numeral)) canonicalNumber(numeral);
 }
@@ -99,9 +109,9 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /**
- * Returns a spelling of the number that two numerals share exactly when they are equal as decimals:
- * `1`, `1.0` and `10e-1` all give `1e0`; zero of either sign is `0`.
- * Takes a JSON numeral. Throws JsonError beyond PostgreSQL's bounds of a numeric.
+ * Returns the canonical form of a JSON numeral, which two numerals share exactly when they are
+ * equal as decimals: `1`, `1.0` and `10e-1` all become `1e0`; zero of either sign becomes `0`.
+ * Throws JsonError beyond the limits of PostgreSQL's numeric.
  */
 export function canonicalNumber(numeral: string): string {
   const [, sign = '', whole = '', fraction = '', exponentText = '0'] = numeralParts.exec(numeral) ?? [];
@@ -112,7 +122,7 @@ export function canonicalNumber(numeral: string): string {
   if (digits.length + lowest > maxIntegerDigits || -lowest > maxFractionDigits) {
     throw new JsonError('value', 'a number is beyond the range of a PostgreSQL numeric');
   }
-  // Not by a regular expression: looking for zeros at the end, it would try at every run of zeros on the way.
+  // A regular expression for trailing zeros would retry at each run of zeros: quadratic time.
   let end = digits.length;
   while (digits.endsWith('0', end)) end--;
   return `${sign}${digits.slice(0, end)}e${lowest + digits.length - end}`;
@@ -120,7 +130,10 @@ export function canonicalNumber(numeral: string): string {
 
 const numeralParts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
-/** Looks at the text and not at the value: what a duplicated key overrides counts as well, as it does for jsonb. */
+/**
+ * Checks the text, not the value, because jsonb also refuses strings that a duplicate key
+ * overrides.
+ */
 function refuseUnstorable(text: string): void {
   if (!text.includes('\\u')) return;
   for (const [literal] of text.matchAll(/"(?:[^"\\]|\\.)*"/g)) {

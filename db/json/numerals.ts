@@ -15,13 +15,14 @@ import {
 } from './characters.ts';
 import { codePointsBefore, JsonError } from './error.ts';
 
-/** Where a numeral stands in a text: [from, to). */
+/** The range of a numeral in a text: [from, to). */
 export type Span = [from: number, to: number];
 
 /**
- * Returns the numerals of a JSON text that a double may not hold exactly, in one pass.
- * Throws JsonError where arrays and objects nest deeper than `maxDepth`: the native parser has no limit, and everything
- * that walks its result recurses. Text that is not JSON gives some result.
+ * Returns, in one pass, the numerals of a JSON text that a double may not hold exactly.
+ * Throws JsonError if arrays and objects nest deeper than `maxDepth`: the native parser has no
+ * limit, but code that walks its result recurses. For text that is not JSON the result is
+ * meaningless.
  */
 export function longNumerals(text: string, maxDepth: number): Span[] {
   const found: Span[] = [];
@@ -45,7 +46,10 @@ function tooDeep(text: string, maxDepth: number, at: number): JsonError {
   return new JsonError('depth', `nested more than ${maxDepth} levels deep`, codePointsBefore(text, at));
 }
 
-/** Returns the place of the quote that ends the string begun at `at`, or the end of the text. */
+/**
+ * Returns the position of the quote that closes the string starting at `at`, or the end of the
+ * text.
+ */
 function endOfString(text: string, at: number): number {
   for (let end = at + 1; end < text.length; end++) {
     const code = text.charCodeAt(end);
@@ -61,7 +65,7 @@ function endOfNumeral(text: string, at: number): number {
   return end;
 }
 
-/** Fifteen digits survive a double (DBL_DIG of C), away from the ends of its range. */
+/** A double keeps 15 digits (C's DBL_DIG), except near the ends of its range. */
 function fitsDouble(text: string, from: number, to: number): boolean {
   let digits = 0;
   for (let at = from; at < to; at++) {
@@ -72,7 +76,10 @@ function fitsDouble(text: string, from: number, to: number): boolean {
   return digits <= 15;
 }
 
-/** A numeral that prints as it was written needs no care. What a colon follows is no value, so the text is no JSON. */
+/**
+ * Leaves out numerals that print as they were written, and those before a colon: such a text is
+ * not JSON.
+ */
 function isNumeral(text: string, from: number, to: number): boolean {
   const numeral = text.slice(from, to);
   return jsonNumeral.test(numeral) && String(Number(numeral)) !== numeral && !isBeforeColon(text, to);

@@ -22,7 +22,7 @@ import { codePointsBefore, JsonError } from './error.ts';
 export type Sent = null | boolean | number | string | SentNumber | Sent[] | SentObject;
 export type SentObject = Map<string, Sent>;
 
-/** A numeral other than a short integer. */
+/** Any numeral but a short integer. */
 export class SentNumber {
   readonly text: string;
 
@@ -32,10 +32,11 @@ export class SentNumber {
 }
 
 /**
- * Returns what a JSON text says, as it was sent; of a member that comes twice the last value counts.
- * It is slower than JSON.parse and recurses without a limit: it is for texts that parseJson has seen.
- * Throws JsonError where and in the words in which Python's `json` does (CPython 3.11, Modules/_json.c); NaN and Infinity,
- * which Python takes, are no JSON.
+ * Parses a JSON text and keeps it as it was sent; the last of duplicate members counts. It is
+ * slower than JSON.parse and recurses without a limit: use it for texts that parseJson has
+ * checked.
+ * Throws JsonError with the message and position of Python's `json` (CPython 3.11,
+ * Modules/_json.c), but refuses NaN and Infinity, which Python accepts.
  */
 export function readJson(text: string): Sent {
   const reader = new JsonReader(text);
@@ -48,7 +49,7 @@ export function readJson(text: string): Sent {
 
 const numeral = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
-/** An integer of so many digits is a number: it prints as it was written. */
+/** An integer of up to this many digits becomes a number: it prints as it was written. */
 const maxPlainDigits = 15;
 
 class JsonReader {
@@ -96,7 +97,7 @@ class JsonReader {
     return value;
   }
 
-  /** Steps over the character if it comes next. */
+  /** Skips the character if it is next. Returns whether it was. */
   #takes(code: number): boolean {
     if (this.#text.charCodeAt(this.#at) !== code) return false;
     this.#at++;
@@ -113,7 +114,7 @@ class JsonReader {
     return new SentNumber(text);
   }
 
-  /** Reads a short positive integer; null, without a step, where there is another numeral or none. */
+  /** Reads a short unsigned integer. Returns null and reads nothing if there is anything else. */
   #readDigits(): number | null {
     let value = 0;
     let at = this.#at;
@@ -183,13 +184,13 @@ class JsonReader {
     throw this.error('Unterminated string starting at', begin);
   }
 
-  /** Stands on a backslash; afterwards on the last character of the escape. */
+  /** Moves from a backslash to the last character of the escape. */
   #checkEscape(begin: number): void {
     const at = this.#at;
     const letter = this.#text[at + 1];
     if (letter === undefined) throw this.error('Unterminated string starting at', begin);
     if (letter === 'u') {
-      // Python wants something behind the four digits, too.
+      // Python requires another character after the four digits.
       const isHex = /^[0-9a-fA-F]{4}$/.test(this.#text.slice(at + 2, at + 6));
       if (!isHex || at + 6 >= this.#text.length) throw this.error('Invalid \\uXXXX escape', at + 1);
       this.#at += 5;
@@ -200,7 +201,7 @@ class JsonReader {
   }
 }
 
-/** Whether a numeral goes on behind its first digits. */
+/** Returns whether a numeral continues after its leading digits. */
 function goesOn(code: number): boolean {
   return isDigit(code) || isExponent(code) || code === point;
 }

@@ -55,7 +55,8 @@ function definedNames(values: Record<string, unknown>): string[] {
 }
 
 /**
- * Makes the owner's sandbox run at least this long from now; never shortens its lifetime. Returns it.
+ * Makes the owner's sandbox run at least this long from now; never shortens its lifetime. Returns
+ * it.
  * Throws StoreError `not_found`, `ended` or `paused`.
  */
 export async function extendSandbox(
@@ -71,7 +72,10 @@ export async function extendSandbox(
   });
 }
 
-/** Ends the owner's sandbox. Returns it, and whether this call ended it. Throws StoreError `not_found`. */
+/**
+ * Ends the owner's sandbox. Returns it, and whether this call ended it. Throws StoreError
+ * `not_found`.
+ */
 export async function endSandbox(
   trx: Trx,
   now: number,
@@ -86,7 +90,8 @@ export async function endSandbox(
 
 /**
  * Calls `apply` with the owner's sandbox, which has not ended, records the event that it returns,
- * and returns the changed sandbox. Throws StoreError `not_found` or `ended`, and what `apply` throws.
+ * and returns the changed sandbox. Throws StoreError `not_found` or `ended`, and what `apply`
+ * throws.
  */
 export async function changeLive(
   trx: Trx,
@@ -102,7 +107,10 @@ export async function changeLive(
   return getSandbox(trx, now, by.ownerId, id);
 }
 
-/** Moves the end of a running sandbox to a time unless it is later already. Returns the event, if any. */
+/**
+ * Moves the end of a running sandbox to a time unless it is later already. Returns the event, if
+ * any.
+ */
 export async function extend(trx: Trx, { id, endAt }: Sandbox, to: number): Promise<SandboxEvent | null> {
   if (endAt === null || endAt >= to) return null;
   await setColumns(trx, id, { end_at: to });

@@ -5,9 +5,9 @@ import { type Db, inSnapshot } from '../store.ts';
 import { countQueued } from '../webhooks/outbox.ts';
 
 /**
- * Returns how many sandboxes there are of each status, all owners' together, those past their end counting as what they
- * read as. Those that have not ended are counted in indexes, and the others are the rest: it takes two milliseconds
- * where 50,000 of 100,000 have not ended, and four where 100,000 of a million have not.
+ * Counts all owners' sandboxes by status; those past their end count as paused or killed. It
+ * counts sandboxes that have not ended in indexes and subtracts: 2 ms for 50,000 of 100,000
+ * sandboxes, 4 ms for 100,000 of a million.
  */
 export async function countByStatus(db: Db, now: number): Promise<Record<SandboxStatus, number>> {
   return inSnapshot(db, async (trx) => {
@@ -22,7 +22,7 @@ export async function countByStatus(db: Db, now: number): Promise<Record<Sandbox
   });
 }
 
-/** Returns how many messages are still to be sent to all owners' enabled endpoints, those of queued events included. */
+/** Counts pending messages to all owners' enabled endpoints, including those of queued events. */
 export async function countPendingDeliveries(db: Db): Promise<number> {
   const [pending] = await selectPending(db, {});
   return (pending?.count ?? 0) + (await countQueued(db));
@@ -42,7 +42,7 @@ const selectPending = query<Record<string, never>, { count: number }>((db) =>
 
 type Stored = { total: number; live: number; active: number };
 
-/** Each from an index of its own; grouped by status, every row would be read. */
+/** Each count uses its own index; grouping by status would read every row. */
 const selectStored = query<Record<string, never>, Stored>(
   (db) =>
     db.selectNoFrom((eb) => {

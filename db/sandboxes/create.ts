@@ -43,13 +43,15 @@ export async function createSandbox(trx: Trx, now: number, by: Actor, request: S
   return getSandbox(trx, now, ownerId, id);
 }
 
-/** The most text that one transaction of a fork copies, in UTF-16 units: other writes wait for it. */
+/**
+ * The most text that one transaction of a fork copies, in UTF-16 units: other writes wait for it.
+ */
 const maxCopiedLength = 2 ** 20;
 
 /**
- * Starts `count` copies of the owner's running sandbox, env and settings included, and returns them.
- * Unlike other changes it opens its own transactions, because a large fork takes several: each copies
- * a mebibyte at most. If one fails, the copies made before it keep running.
+ * Starts `count` copies of the owner's running sandbox, env and settings included, and returns
+ * them. Unlike other changes it opens its own transactions, because a large fork takes several:
+ * each copies a mebibyte at most. If one fails, the copies made before it keep running.
  * Throws StoreError `not_found`, `ended`, or `conflict` if the sandbox is paused.
  */
 export async function forkSandbox(

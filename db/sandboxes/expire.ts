@@ -27,7 +27,10 @@ const kill = query<{ now: number; ids: string[] }, unknown>((db, value, list) =>
     .where('id', 'in', list('ids')),
 );
 
-/** Stores what became of at most `limit` sandboxes past their end: killed or paused. Returns how many there were. */
+/**
+ * Stores what became of at most `limit` sandboxes past their end: killed or paused. Returns how
+ * many there were.
+ */
 export async function endDueSandboxes(trx: Trx, now: number, limit: number): Promise<number> {
   return markEnded(trx, now, (rows) =>
     rows.where('id', 'in', (eb) =>
@@ -65,7 +68,10 @@ export async function expire(trx: Trx, now: number, id: string): Promise<void> {
 
 type Update = UpdateQueryBuilder<Tables, 'sandboxes', 'sandboxes', { numUpdatedRows: bigint }>;
 
-/** Stores the status after the timeout, and records the event, of the active sandboxes that `where` selects. */
+/**
+ * Stores the status after the timeout, and records the event, of the active sandboxes that `where`
+ * selects.
+ */
 async function markEnded(trx: Trx, now: number, where: (rows: Update) => Update): Promise<number> {
   const update = trx.updateTable('sandboxes').set((eb) => ({ status: statusAfterTimeout(eb) }));
   const marked = await where(update as unknown as Update)

@@ -2,15 +2,16 @@ import { sql } from 'kysely';
 import type { Db } from '../store.ts';
 import { furtherColumns, listedColumns, type Sandbox, textColumns } from './read.ts';
 
-/** How many sandboxes are read in one step. */
+/** The number of sandboxes that one step reads. */
 const pageSize = 100;
 
 export type ExportedSandbox = Sandbox & { owner: string; env: string | null };
 
 /**
- * Yields the sandboxes that there are now, of every owner, oldest first, each as it is when it is read; one that is
- * deleted meanwhile is left out. The order is noted first, then sandboxes are read a few at a time: an open read would
- * keep SQLite from reusing its write-ahead log, which would grow for as long as a slow reader takes.
+ * Yields all owners' sandboxes, oldest first, each in the state in which it is read. Sandboxes
+ * created or deleted after the start are left out. It stores the order first and then reads a page
+ * at a time: one long read would keep SQLite from truncating the write-ahead log, which would grow
+ * for as long as the consumer takes.
  */
 export async function* exportSandboxes(db: Db, now: () => number): AsyncGenerator<ExportedSandbox> {
   await sql`drop table if exists temp.exported`.execute(db);

@@ -29,7 +29,9 @@ export type NewSandbox = {
   settings?: JsonObject | null | undefined;
 };
 
-/** The size of a sandbox when the request and the snapshot name none. The contract names the same. */
+/**
+ * The size of a sandbox when the request and the snapshot name none. The contract names the same.
+ */
 export const defaultSize = { memoryMb: 512, vcpuCount: 2 };
 
 /** Returns a new id: `i` and 20 of `[a-z0-9]`. E2B's clients accept no other alphabet. */
@@ -37,7 +39,10 @@ export function newSandboxId(): string {
   return `i${randomDigits()}`;
 }
 
-/** Inserts sandboxes. Searches find them after the next `flush`; until then nothing else may change them. */
+/**
+ * Inserts sandboxes. Searches find them after the next `flush`; until then nothing else may change
+ * them.
+ */
 export class SandboxInserter {
   readonly #trx: Trx;
   readonly #index: IndexBatch;

@@ -27,14 +27,18 @@ export type Matches = { sandboxes: Match[]; hasMore: boolean };
 
 const pageSize = 1000;
 
-/** The most that one transaction ends. A sandbox whose metadata must be read separately counts as `largeWeight`. */
+/**
+ * The most that one transaction ends. A sandbox whose metadata must be read separately counts as
+ * `largeWeight`.
+ */
 const maxWeight = 256;
 const largeWeight = 32;
 
 /**
- * Ends the owner's sandboxes that match. Returns them as they were before, oldest first, and whether
- * more match than the limit allows. Unlike other changes it opens its own transactions, each ending a
- * few sandboxes, so that other requests run in between; given a transaction, it uses that one.
+ * Ends the owner's sandboxes that match. Returns them as they were before, oldest first, and
+ * whether more match than the limit allows. Unlike other changes it opens its own transactions,
+ * each ending a few sandboxes, so that other requests run in between; given a transaction, it uses
+ * that one.
  */
 export async function killMatching(
   db: Db,
@@ -108,7 +112,10 @@ function* batchesOf(weighed: Weighed[]): Generator<string[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** Ends those of the sandboxes that still match: other requests may have changed them since they were found. */
+/**
+ * Ends those of the sandboxes that still match: other requests may have changed them since they
+ * were found.
+ */
 async function killFound(trx: Trx, now: number, by: Actor, criteria: KillCriteria, ids: string[]): Promise<Match[]> {
   const { filter, statuses, until } = queryOf(now, criteria);
   const still = await selectStill(trx, { now, ownerId: by.ownerId, statuses, ids });

@@ -9,7 +9,10 @@ import { metadataOf, smallMetadata, type Unread } from './texts.ts';
 /** A row of the contract's list. */
 export type ListedRow = Omit<ListedSandbox, 'metadata'> & Unread & { position: number };
 
-/** Returns at most `limit` of the owner's sandboxes whose metadata contains the filter, newest first, ties by id. */
+/**
+ * Returns at most `limit` of the owner's sandboxes whose metadata contains the filter, newest
+ * first, ties by id.
+ */
 export async function listSandboxes(
   db: Db,
   now: number,

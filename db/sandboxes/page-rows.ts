@@ -29,7 +29,10 @@ const hasTemplate = (value: Value) => sql<boolean>`(
   or substr(coalesce(template_id, ${sql.lit(noTemplate)}) || ':', 1, length(${value('templateId')}) + 1) = ${value('templateId')} || ':'
 )`;
 
-/** Together with the bounds on the start this is one range of the index, so rows before a cursor cost nothing. */
+/**
+ * Together with the bounds on the start this is one range of the index, so rows before a cursor
+ * cost nothing.
+ */
 const isAfterCursor = (value: Value, order: Order) =>
   sql<boolean>`(started_at is not ${value('cursorAt')} or id ${sql.raw(order === 'desc' ? '>' : '<')} ${value('cursorId')})`;
 

@@ -11,7 +11,9 @@ import { metadataOf } from './texts.ts';
 /** The last sandbox of a page: the next page starts after it. */
 export type Cursor = { startedAt: number; id: string };
 
-/** Selects and sorts an owner's sandboxes. Leaving out ended sandboxes, which are many, is faster. */
+/**
+ * Selects and sorts an owner's sandboxes. Leaving out ended sandboxes, which are many, is faster.
+ */
 export type SandboxQuery = {
   /** all of them, or any without `killed` */
   statuses: SandboxStatus[];
@@ -102,9 +104,9 @@ async function walk(
 type Walk = { now: number; ownerId: number; wanted: SandboxQuery; size: number; turns: Turns };
 
 /**
- * Passes over the owner's sandboxes in order, in steps that grow, and calls `take` with the positions
- * of those that match until it returns false. Each call runs on the snapshot in which they were found,
- * so none of them has moved.
+ * Passes over the owner's sandboxes in order, in steps that grow, and calls `take` with the
+ * positions of those that match until it returns false. Each call runs on the snapshot in which
+ * they were found, so none of them has moved.
  */
 async function inSteps(
   db: Db,

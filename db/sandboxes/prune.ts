@@ -6,7 +6,10 @@ import type { Indexed } from '../metadata-index.ts';
 import { query } from '../prepared.ts';
 import type { Trx } from '../store.ts';
 
-/** The most metadata that one step removes from the index, in UTF-16 units: other writes wait for it. */
+/**
+ * The most metadata that one step removes from the index, in UTF-16 units: other writes wait for
+ * it.
+ */
 const maxCharacters = 2 ** 18;
 
 /**

@@ -4,25 +4,25 @@ import { query } from '../prepared.ts';
 import type { OnTimeout, SandboxStatus, Tables } from '../schema.ts';
 import type { Db } from '../store.ts';
 
-/** A sandbox as a list shows it, at the time of asking. */
+/** A sandbox as the contract's list shows it at a given time. */
 export type ListedSandbox = {
   id: string;
   templateId: string | null;
-  /** JSON text, ready to be sent */
+  /** JSON text */
   metadata: string;
-  /** when its current run began */
+  /** when its current run started */
   startedAt: number;
   /** when it expires, was paused or ended; null: never, or unknown */
   endAt: number | null;
   status: SandboxStatus;
 };
 
-/** A sandbox whole, but for `env`, which is left out on purpose. */
+/** A complete sandbox, except for `env`, which is never read back. */
 export type Sandbox = ListedSandbox & {
   memoryMb: number;
   vcpuCount: number;
   onTimeout: OnTimeout;
-  /** null: its current run is the first */
+  /** when its first run started; null: its current run is the first */
   firstStartedAt: number | null;
   /** JSON text of an object */
   settings: string | null;
@@ -43,24 +43,24 @@ export async function findSandbox(db: Db, now: number, ownerId: number, id: stri
   return (await selectOne(db, { now, ownerId, id }))[0] ?? null;
 }
 
-/** Throws StoreError `paused` unless the sandbox, which has not ended, runs. */
+/** Throws StoreError `paused` if the sandbox, which has not ended, is not running. */
 export function requireRunning({ status }: Sandbox): void {
   if (status === 'paused') throw new StoreError('paused', 'Sandbox is paused: resume it first');
 }
 
-/** Returns a sandbox, whoever owns it, or null: for what may be known without a credential. */
+/** Returns any owner's sandbox, or null. Use it only for what is public. */
 export async function findAnyonesSandbox(db: Db, now: number, id: string): Promise<Sandbox | null> {
   return (await selectAnyones(db, { now, id }))[0] ?? null;
 }
 
-/** As getSandbox. Throws StoreError `ended` as well. */
+/** Returns the owner's sandbox. Throws StoreError `not_found`, or `ended` if it has ended. */
 export async function getLiveSandbox(db: Db, now: number, ownerId: number, id: string): Promise<Sandbox> {
   const sandbox = await getSandbox(db, now, ownerId, id);
   if (sandbox.status === 'killed') throw new StoreError('ended', 'Sandbox has ended');
   return sandbox;
 }
 
-/** What the contract's list shows of a sandbox at this time, but for its metadata. */
+/** The columns of the contract's list at a given time, except the metadata. */
 export const listedColumns = (now: number) => (eb: ExpressionBuilder<Tables, 'sandboxes'>) =>
   [
     'sandboxes.id',
@@ -70,7 +70,7 @@ export const listedColumns = (now: number) => (eb: ExpressionBuilder<Tables, 'sa
     statusAt(eb, now).as('status'),
   ] as const;
 
-/** What other answers show as well, but for its settings. */
+/** The further columns that other responses show, except the settings. */
 export const furtherColumns = [
   'sandboxes.memory_mb as memoryMb',
   'sandboxes.vcpu_count as vcpuCount',
@@ -80,7 +80,7 @@ export const furtherColumns = [
 
 export const textColumns = ['sandboxes.metadata', 'sandboxes.settings'] as const;
 
-/** The rule of expiry, in SQL: what a sandbox's status is at this time. */
+/** SQL for the status at a given time. This is the rule of expiry. */
 export function statusAt(eb: ExpressionBuilder<Tables, 'sandboxes'>, now: number) {
   return eb
     .case()

@@ -8,12 +8,15 @@ import type { Trx } from '../store.ts';
 import { changeLive, extend, notBeforeStart, setColumns } from './change.ts';
 import type { Sandbox } from './read.ts';
 
-/** Returns what happens to a sandbox at its end; undefined if the request leaves that open. */
+/** Returns the `on_timeout` that a request's flag asks for; undefined if it asks for none. */
 export function timeoutActionOf(isPaused: boolean | null | undefined): OnTimeout | undefined {
   return isPaused == null ? undefined : isPaused ? 'pause' : 'kill';
 }
 
-/** Pauses the owner's sandbox and returns it. Throws StoreError `not_found`, `ended`, or `conflict` if it is paused. */
+/**
+ * Pauses the owner's sandbox and returns it. Throws StoreError `not_found`, `ended`, or `conflict`
+ * if it is paused.
+ */
 export async function pauseSandbox(trx: Trx, now: number, by: Actor, id: string): Promise<Sandbox> {
   return changeLive(trx, now, by, id, async (sandbox) => {
     if (sandbox.status === 'paused') {

@@ -37,15 +37,18 @@ export async function listSnapshots(
 }
 
 /**
- * A range of the index, so rows before the cursor cost nothing. At most two snapshots have a given id
- * or name: for these, the plus keeps SQLite from scanning the index instead.
+ * A range of the index, so rows before the cursor cost nothing. At most two snapshots have a given
+ * id or name: for these, the plus keeps SQLite from scanning the index instead.
  */
 function isAfter({ startedAt, id }: Cursor, isNamed: boolean) {
   const createdAt = isNamed ? sql`+created_at` : sql.ref('created_at');
   return sql<boolean>`(${createdAt} <= ${startedAt} and (${createdAt} < ${startedAt} or id > ${id}))`;
 }
 
-/** Yields the snapshots of a list with their metadata, one at a time. Leaves out those deleted in between. */
+/**
+ * Yields the snapshots of a list with their metadata, one at a time. Leaves out those deleted in
+ * between.
+ */
 export async function* wholeSnapshots(db: Db, listed: ListedSnapshot[]): AsyncGenerator<Snapshot> {
   for (const snapshot of listed) {
     const { metadata } = snapshot;

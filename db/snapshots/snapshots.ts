@@ -31,7 +31,10 @@ export async function snapshotSandbox(
   return replaced;
 }
 
-/** Records a snapshot made from an image and returns it. Throws StoreError `conflict` when the name is taken. */
+/**
+ * Records a snapshot made from an image and returns it. Throws StoreError `conflict` when the name
+ * is taken.
+ */
 export async function createSnapshot(
   trx: Trx,
   now: number,
@@ -42,7 +45,10 @@ export async function createSnapshot(
   return insertSnapshot(trx, now, by, { ...taken, name });
 }
 
-/** Returns the owner's snapshot with this id or name, or null. If two have it, one as id and one as name, the newer. */
+/**
+ * Returns the owner's snapshot with this id or name, or null. If two have it, one as id and one as
+ * name, the newer.
+ */
 export async function findSnapshot(db: Db, ownerId: number, idOrName: string): Promise<Snapshot | null> {
   const found = await db
     .selectFrom('snapshots')

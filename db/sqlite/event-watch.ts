@@ -16,7 +16,8 @@ export function watchEvents(
 ): () => void {
   const ownersOfNew = ownersOfNewEvents(sqlite);
   const hasOtherCommits = changed(() => sqlite.pragma('data_version', { simple: true }));
-  // Within the commit: no later transaction that might still roll back has begun on this connection.
+  // Within the commit: no later transaction that might still roll back has begun on this
+  // connection.
   const stopListening = onCommit(() => listener(ownersOfNew()));
   const timer = setInterval(() => {
     if (hasOtherCommits()) listener(null);
@@ -49,7 +50,10 @@ function ownersOfNewEvents(sqlite: Database): () => Owners {
   return ownersOfNew;
 }
 
-/** Returns a function that reports whether `ask`'s result changed since the last call; true if `ask` fails. */
+/**
+ * Returns a function that reports whether `ask`'s result changed since the last call; true if
+ * `ask` fails.
+ */
 function changed(ask: () => unknown): () => boolean {
   let last: unknown = Symbol('failed');
   const hasChanged = () => {

@@ -15,7 +15,10 @@ import { giveBackSpace, shrinkLog, sizesOf } from './space.ts';
 
 export type SqliteStore = Store & {
   sqlite: Database;
-  /** Calls the listener after each commit of a transaction that is not read-only. Returns a function that stops this. */
+  /**
+   * Calls the listener after each commit of a transaction that is not read-only. Returns a
+   * function that stops this.
+   */
   onCommit: (listener: () => void) => () => void;
 };
 
@@ -55,7 +58,10 @@ export function clearOpenMark({ sqlite }: SqliteStore, hadLog: boolean): void {
   });
 }
 
-/** Ignores failures: the mark is a convenience, and a full disk must not hide the result of the real work. */
+/**
+ * Ignores failures: the mark is a convenience, and a full disk must not hide the result of the
+ * real work.
+ */
 function attempt(work: () => void): void {
   try {
     work();

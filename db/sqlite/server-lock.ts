@@ -10,15 +10,18 @@ export type ServerLock = { release: () => void };
 const waitMilliseconds = 300;
 const maxAttempts = 10;
 
-/** Beside the database, under the name that symbolic links lead to: one server at a time has this file locked. */
+/**
+ * The suffix of the lock file, beside the file that symbolic links lead to. One server at a time
+ * locks it.
+ */
 const suffix = '-server';
 
 /**
- * Makes this process the database's only server until `release`. The lock is SQLite's own on a file of its own, so the
- * operating system drops it with the process, however that ends, and other commands don't meet it.
- * It waits for a moment, since a server that ends may be about to let go of it.
- * Creates the database file where there is none. Throws StoreError `busy`, naming the server that has the lock, or
- * `unusable` when the files can't be written.
+ * Makes this process the database's only server until `release`. It takes a SQLite lock on a
+ * separate file, so the operating system releases it however the process ends, and other commands
+ * are not affected. It waits briefly, because a stopping server may be about to release the lock.
+ * Creates the database file if it is missing. Throws StoreError `busy`, naming the server that has
+ * the lock, or `unusable` when the files can't be written.
  */
 export function lockForServer(file: string, wait = waitMilliseconds): ServerLock {
   try {
@@ -41,7 +44,7 @@ function acquire(name: string, file: string, wait: number): Database.Database {
       return lock;
     } catch (error) {
       lock.close();
-      // A server that ended has just removed the file that was opened here.
+      // A stopping server removed the file after this process opened it.
       if (!isMoved(error) || attempt === maxAttempts) throw error;
     }
   }
@@ -52,7 +55,10 @@ function openLock(name: string, timeout: number): Database.Database {
   return connect(name, { timeout });
 }
 
-/** Writes down who has the lock, for others to read, then holds a transaction that has written nothing. */
+/**
+ * Stores this process as the lock's holder, for others to read, then holds a transaction without
+ * changes.
+ */
 function claim(lock: Database.Database, file: string): void {
   try {
     lock.exec('begin immediate');
@@ -64,7 +70,7 @@ function claim(lock: Database.Database, file: string): void {
   } catch (error) {
     throw isBusy(error) ? inUse(file, lock) : error;
   }
-  // Between the two transactions another server may have come.
+  // Another server may have taken the lock between the two transactions.
   const { pid, host } = holderIn(lock) ?? {};
   if (pid !== process.pid || host !== hostname()) throw inUse(file, lock);
 }
@@ -88,30 +94,33 @@ function whoHas(lock: Database.Database): string {
     if (!holder) return '';
     return ` (process ${holder.pid}${holder.host === hostname() ? '' : ` on ${holder.host}`})`;
   } catch {
-    // It is just being written.
+    // The holder is just being stored.
     return '';
   }
 }
 
-/** Removed while it is locked: whoever has opened it meanwhile finds out by writing to it. */
+/**
+ * Removes the file while it is locked. A process that opened it in between notices when it writes.
+ */
 function release(lock: Database.Database, name: string): void {
   try {
     rmSync(name, { force: true });
   } catch {
-    // Windows removes no open file; one that is left locks nothing.
+    // Windows can't remove an open file. The file that remains locks nothing.
   } finally {
     lock.close();
   }
 }
 
 /**
- * Throws StoreError `busy` when another process has the database open under another name, a hard link or a mount of the
- * file alone: SQLite would keep a write-ahead log beside each name, and the two would overwrite one another.
+ * Throws StoreError `busy` when another process has the database open under another name, that is,
+ * a hard link or a mount of only this file. SQLite would keep a write-ahead log beside each name,
+ * and the two would overwrite each other's changes.
  */
 export function refuseOtherName(path: string): void {
   if (statSync(path).size === 0) return;
   const end = performance.now() + waitMilliseconds;
-  // Whoever has it open under this name keeps this file beside it.
+  // A process that has it open under this name keeps this file beside it.
   while (!existsSync(`${path}-shm`)) {
     if (mayBeLocked(path)) return;
     if (performance.now() > end) {
@@ -121,12 +130,15 @@ export function refuseOtherName(path: string): void {
         `${path} is in use under another name (${names}): use that name, or stop what uses it`,
       );
     }
-    // Another command may be doing the same.
+    // Another command may be doing the same check.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
   }
 }
 
-/** Says whether nobody has it open. What is no database is for others to refuse. */
+/**
+ * Returns whether no process has it open; also true if it is not a database, which opening it
+ * reports.
+ */
 function mayBeLocked(path: string): boolean {
   const sqlite = connect(path, { fileMustExist: true, timeout: 0 });
   try {

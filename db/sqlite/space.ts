@@ -3,7 +3,10 @@ import type { Database } from 'better-sqlite3';
 import { type Db, inTransaction, type StoreSizes } from '../store.ts';
 import { maxIdleWalBytes } from './driver/connection.ts';
 
-/** The part of the file that may stay empty, so that the next sandboxes don't have to grow it again. */
+/**
+ * The part of the file that may stay empty, so that the next sandboxes don't have to grow it
+ * again.
+ */
 const maxFree = 1 / 8;
 
 /** Returns how large the database is, in bytes. */
@@ -18,8 +21,9 @@ export function sizesOf(sqlite: Database): StoreSizes {
 }
 
 /**
- * Truncates the file by at most `limit` pages if more than an eighth of it is empty. Returns whether
- * it did, in which case there may be more. Throws StoreError `busy` when another process has the lock.
+ * Truncates the file by at most `limit` pages if more than an eighth of it is empty. Returns
+ * whether it did, in which case there may be more. Throws StoreError `busy` when another process
+ * has the lock.
  */
 export async function giveBackSpace(db: Db, sqlite: Database, limit: number): Promise<boolean> {
   const isMostlyUsed = count(sqlite, 'freelist_count') <= count(sqlite, 'page_count') * maxFree;
@@ -29,7 +33,10 @@ export async function giveBackSpace(db: Db, sqlite: Database, limit: number): Pr
   return true;
 }
 
-/** Returns whether the file can shrink. A file that an early version created can't until it is rewritten. */
+/**
+ * Returns whether the file can shrink. A file that an early version created can't until it is
+ * rewritten.
+ */
 export function canGiveBackSpace(sqlite: Database): boolean {
   return count(sqlite, 'auto_vacuum') === 2;
 }

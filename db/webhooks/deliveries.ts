@@ -44,7 +44,10 @@ export async function dueDeliveries(db: Db, now: number, endpointId: string, lim
   return (await selectDue(db, { endpointId, now, limit })).map(deliveryOf);
 }
 
-/** Returns when the next message to an endpoint that is not due yet will be; Infinity if there is none. */
+/**
+ * Returns when the next message to an endpoint that is not due yet will be; Infinity if there is
+ * none.
+ */
 export async function nextDue(db: Db, now: number, endpointId: string): Promise<number> {
   const [row] = await selectNext(db, { endpointId, now });
   return row?.time ?? Number.POSITIVE_INFINITY;
@@ -52,7 +55,10 @@ export async function nextDue(db: Db, now: number, endpointId: string): Promise<
 
 export type Attempt = Pick<Delivery, 'status' | 'nextAttemptAt' | 'responseStatus' | 'error'>;
 
-/** Records the result of an attempt. If a resend was requested in between, the message stays due instead. */
+/**
+ * Records the result of an attempt. If a resend was requested in between, the message stays due
+ * instead.
+ */
 export async function recordAttempt(
   trx: Trx,
   now: number,
@@ -67,8 +73,8 @@ export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; befo
 const allStatuses: DeliveryStatus[] = ['pending', 'succeeded', 'failed'];
 
 /**
- * Returns the owner's messages, newest first. SQLite merges ranges of an index, one per endpoint and
- * status, and stops reading at the limit.
+ * Returns the owner's messages, newest first. SQLite merges ranges of an index, one per endpoint
+ * and status, and stops reading at the limit.
  */
 export async function listDeliveries(db: Db, ownerId: number, wanted: DeliveryQuery): Promise<Delivery[]> {
   const { endpointId, status, limit } = wanted;
@@ -115,7 +121,10 @@ export async function resendDelivery(trx: Trx, now: number, ownerId: number, id:
   return getDelivery(trx, ownerId, id);
 }
 
-/** Deletes at most `limit` messages of any status created before a time, oldest first. Returns how many. */
+/**
+ * Deletes at most `limit` messages of any status created before a time, oldest first. Returns how
+ * many.
+ */
 export async function deleteDeliveries(trx: Trx, before: number, limit: number): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom('webhook_deliveries')

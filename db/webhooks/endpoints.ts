@@ -40,7 +40,10 @@ export type EndpointSettings = Pick<
 /** The most endpoints of one owner: recording an event checks each of them. */
 const maxEndpoints = 50;
 
-/** Adds an endpoint and returns it. It gets events from now on. Throws StoreError `conflict` at the limit. */
+/**
+ * Adds an endpoint and returns it. It gets events from now on. Throws StoreError `conflict` at the
+ * limit.
+ */
 export async function createEndpoint(
   trx: Trx,
   now: number,
@@ -82,7 +85,10 @@ export async function findEndpoint(db: Db, id: string): Promise<Endpoint | undef
   return row && endpointOf(row);
 }
 
-/** Returns all owners' enabled endpoints that have pending deliveries, with the time of the next attempt. */
+/**
+ * Returns all owners' enabled endpoints that have pending deliveries, with the time of the next
+ * attempt.
+ */
 export async function endpointsPending(db: Db): Promise<{ id: string; ownerId: number; nextAttemptAt: number }[]> {
   const endpoints = db
     .selectFrom('webhook_endpoints')
@@ -125,8 +131,8 @@ export async function getEnabledEndpoint(db: Db, ownerId: number, id: string): P
 }
 
 /**
- * Changes the owner's endpoint and returns it. New patterns apply from now on. A new URL, or enabling
- * it again, clears the record of its failures. Throws StoreError `not_found`.
+ * Changes the owner's endpoint and returns it. New patterns apply from now on. A new URL, or
+ * enabling it again, clears the record of its failures. Throws StoreError `not_found`.
  */
 export async function updateEndpoint(
   trx: Trx,
@@ -147,9 +153,9 @@ export async function updateEndpoint(
 const deletedAtOnce = 500;
 
 /**
- * Disables the owner's endpoint, deletes its deliveries, then the endpoint, and records that. Unlike
- * other changes it opens its own transactions, each deleting a few hundred deliveries, so that other
- * requests run in between. A crash in between leaves the endpoint disabled.
+ * Disables the owner's endpoint, deletes its deliveries, then the endpoint, and records that.
+ * Unlike other changes it opens its own transactions, each deleting a few hundred deliveries, so
+ * that other requests run in between. A crash in between leaves the endpoint disabled.
  * Throws StoreError `not_found`.
  */
 export async function deleteEndpoint(db: Db, now: Clock, by: Actor, id: string): Promise<void> {
@@ -184,7 +190,10 @@ export async function setColumns(trx: Trx, id: string, values: Updateable<Webhoo
 
 type WebhookEvent = EventKind & `webhook.${string}`;
 
-/** Records an event about an endpoint. It leaves out the URL, which may contain a secret of the receiver. */
+/**
+ * Records an event about an endpoint. It leaves out the URL, which may contain a secret of the
+ * receiver.
+ */
 export async function recordOfEndpoint(
   trx: Trx,
   now: number,

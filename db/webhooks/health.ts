@@ -3,7 +3,10 @@ import { type Details, dispatcher } from '../events/record.ts';
 import type { Trx } from '../store.ts';
 import { type Endpoint, findEndpoint, recordOfEndpoint, setColumns } from './endpoints.ts';
 
-/** An endpoint that has failed for five days, two more than the retries of a message take, is disabled. */
+/**
+ * An endpoint that has failed for five days, two more than the retries of a message take, is
+ * disabled.
+ */
 const maxFailingMilliseconds = 5 * 86_400_000;
 
 /** Records that a message was delivered to an endpoint. */

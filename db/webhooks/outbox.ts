@@ -8,15 +8,24 @@ export type QueuedEvent = {
   event: Event;
   /** the ids of the endpoints that wanted it when it was recorded */
   endpoints: string[];
-  /** JSON text of its sandbox's metadata; null if there is no sandbox any more or the text is too large */
+  /**
+   * JSON text of its sandbox's metadata; null if there is no sandbox any more or the text is too
+   * large
+   */
   metadata: string | null;
   isMetadataTooLarge: boolean;
 };
 
-/** Caches, per transaction, which of an owner's endpoints want a kind, so that a bulk change looks it up once. */
+/**
+ * Caches, per transaction, which of an owner's endpoints want a kind, so that a bulk change looks
+ * it up once.
+ */
 const wanted = new WeakMap<Trx, Map<string, string | null>>();
 
-/** Queues an event for the owner's endpoints that want its kind, in the transaction that records it. */
+/**
+ * Queues an event for the owner's endpoints that want its kind, in the transaction that records
+ * it.
+ */
 export async function queueEvent(
   trx: Trx,
   { seq, ownerId, kind }: { seq: number; ownerId: number; kind: string },
@@ -49,7 +58,10 @@ export async function nextQueuedOwner(db: Db, after: number): Promise<number | u
   return row?.ownerId;
 }
 
-/** Returns at most `limit` of the owner's queued events, oldest first. Leaves out metadata over `maxMetadataBytes`. */
+/**
+ * Returns at most `limit` of the owner's queued events, oldest first. Leaves out metadata over
+ * `maxMetadataBytes`.
+ */
 export async function queuedEvents(
   trx: Trx,
   ownerId: number,

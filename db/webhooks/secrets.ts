@@ -6,8 +6,8 @@ import { type Endpoint, getEndpoint, recordOfEndpoint, setColumns } from './endp
 const maxOldSecrets = 9;
 
 /**
- * Makes the owner's endpoint sign with a new secret and, until a time, also with the secrets that it
- * signs with now. Returns the endpoint. Throws StoreError `not_found`.
+ * Makes the owner's endpoint sign with a new secret and, until a time, also with the secrets that
+ * it signs with now. Returns the endpoint. Throws StoreError `not_found`.
  */
 export async function rotateSecret(
   trx: Trx,
@@ -23,7 +23,10 @@ export async function rotateSecret(
   return getEndpoint(trx, by.ownerId, id);
 }
 
-/** Returns the secrets that sign messages to an endpoint. During a rotation its receiver may know either. */
+/**
+ * Returns the secrets that sign messages to an endpoint. During a rotation its receiver may know
+ * either.
+ */
 export function secretsOf({ secret, oldSecrets, oldSecretsUntil }: Endpoint, now: number): string[] {
   return now < oldSecretsUntil ? [secret, ...oldSecrets] : [secret];
 }

@@ -321,7 +321,7 @@ describe('sandpit', () => {
     expect(readdirSync(dir)).to.deep.equal(['sandpit.db']);
     expect(await fails('keys', 'revoke', 'e2b_123')).to.contain('there is no such API key');
     const short = await sandpit(['users', 'passwd', 'alice', '--db', db], { input: 'short' });
-    expect(short).to.include({ code: 1, stderr: 'sandpit: a password has at least 8 characters\n' });
+    expect(short).to.include({ code: 1, stderr: 'sandpit: a password needs at least 8 characters\n' });
     const file = join(dir, 'one.jsonl');
     writeFileSync(file, importLine());
     await runs('import', file);

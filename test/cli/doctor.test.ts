@@ -44,7 +44,7 @@ describe('sandpit doctor', () => {
   it('finds what can be rebuilt, and --repair heals it', async () => {
     const spoiled: [string, string, RegExp][] = [
       ['metadata index', "update sandbox_metadata set members = x'0500' where rowid_of_one", /is wrong/],
-      ['metadata index', "insert into sandbox_metadata values (x'00', 0, x'0000')", /stand for nothing/],
+      ['metadata index', "insert into sandbox_metadata values (x'00', 0, x'0000')", /belong to no sandbox/],
       ['metadata index', 'delete from sandbox_metadata', /is wrong/],
       ['ordinals', 'update sandboxes set started_at = started_at + 5 where position % 2 = 0', /5 ms out of order/],
       ['schema', 'drop index sandboxes_due', /index sandboxes_due is missing/],
@@ -87,8 +87,8 @@ describe('sandpit doctor', () => {
   it('lays out anew what an earlier version made, so that the file can become smaller', async () => {
     spoil('pragma journal_mode = delete; pragma auto_vacuum = none; vacuum');
     const note = async () => (await doctor()).findings.find(({ check }) => check === 'space')?.note;
-    expect(await note()).to.contain('never becomes smaller');
-    expect((await doctor('--repair')).stderr).to.contain('wrote the file anew');
+    expect(await note()).to.contain('can never shrink');
+    expect((await doctor('--repair')).stderr).to.contain('rewrote the file');
     expect(await note()).to.match(/^\d+ of \d+ pages are free$/);
   });
 
@@ -118,7 +118,7 @@ describe('sandpit doctor', () => {
     expect(wrong).to.deep.equal(['events']);
     const { problems } = findings.find(({ check }) => check === 'events') ?? {};
     // The executable has recorded its first user as well.
-    expect(problems?.join()).to.match(/^\d+ lie behind .*,2 are of an unknown kind/);
+    expect(problems?.join()).to.match(/^\d+ are after .*,2 have an unknown kind/);
   });
 
   it('makes no database', async () => {

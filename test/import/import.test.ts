@@ -83,7 +83,7 @@ describe('import and export', () => {
       importLine({ sandbox_id: `s${n}`, started_at: `2025-01-0${n}T00:00:00Z`, metadata: { n } }),
     );
     await sandpit(['import', '-', '--db', db], { input: input.join('') });
-    expect(await runs('doctor')).to.contain('metadata index: ok, it agrees with all 3 sandboxes\n');
+    expect(await runs('doctor')).to.contain('metadata index: ok, it matches all 3 sandboxes\n');
   });
 
   it('import all lines or none, and name the line that is wrong', async () => {

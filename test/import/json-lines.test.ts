@@ -240,7 +240,7 @@ describe('JSON lines', () => {
         [link, 'is the database itself'],
         [`${db}-wal`, 'is the database itself'],
         [join(dir, 'folder'), 'is a folder'],
-        ['/dev/null', 'is no ordinary file'],
+        ['/dev/null', 'is not an ordinary file'],
         [join(dir, 'missing', 'file'), 'its folder does not exist'],
       ] as const)
         expect(await failureOf(exported(name, '--force')), name).to.contain(reason);

@@ -243,7 +243,7 @@ describe('the metadata index', () => {
     await app.insert(alice, { metadata: { a: 1, b: 2 } });
     expect((await check()).errors).to.deep.equal([]);
     sqlite.exec("insert into sandbox_metadata values (x'00', 0, x'0000')");
-    expect((await check()).errors).to.deep.equal(['1 rows stand for nothing']);
+    expect((await check()).errors).to.deep.equal(['1 rows belong to no sandbox']);
     sqlite.exec("delete from sandbox_metadata where pair = x'00'; update sandbox_metadata set members = x'0500'");
     expect((await check()).errors[0]).to.equal(`chunk 0 of user ${alice.id} is wrong`);
     sqlite.exec('delete from sandbox_metadata');

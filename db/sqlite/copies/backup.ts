@@ -7,18 +7,19 @@ import { applicationId } from '../migrations/migrate.ts';
 import { markClosed } from '../open-mark.ts';
 import { companions, createPrivate, partialName, putInPlace, removeDatabase, requireReplaceable } from './files.ts';
 
-/** How many pages are copied before others, a signal say, get their turn. */
+/** The number of pages copied before the event loop runs, for example to handle a signal. */
 const pagesAtATime = 1000;
 
 export type Copying = {
   stop: AbortSignal;
-  /** told how much is done, from 0 to 1 */
+  /** called with the progress, from 0 to 1 */
   onProgress: (share: number) => void;
 };
 
 /**
- * Copies a database as it is now into `file`, while others read and write it. Whatever fails, nothing is left behind.
- * Throws StoreError `conflict` when there is such a file and it is to be kept, `unusable` when it can't be written.
+ * Copies a database in its current state into `file`, while other processes use it. After a
+ * failure no partial file remains. Throws StoreError `conflict` when the file exists and `force`
+ * is not set, `unusable` when it can't be written.
  */
 export async function backUp(
   sqlite: Database.Database,
@@ -39,8 +40,8 @@ export async function backUp(
 }
 
 /**
- * Copies a database into a new file, the write-ahead log included, and checks the copy.
- * Throws StoreError `unusable` when the copy is not sound, `stop.reason` when it is told to stop.
+ * Copies a database, including its write-ahead log, into a new file, and checks the copy.
+ * Throws StoreError `unusable` when the copy is damaged, `stop.reason` when it is aborted.
  */
 export async function copyDatabase(
   source: Database.Database,
@@ -48,7 +49,8 @@ export async function copyDatabase(
   { stop, onProgress }: Copying,
 ): Promise<void> {
   createPrivate(file);
-  // Of one state: without it, SQLite begins again whenever another process writes, and may never end.
+  // Copies one snapshot. Otherwise SQLite starts over whenever another process writes, and may
+  // never finish.
   source.exec('begin');
   try {
     source.prepare('select count(*) from sqlite_master').get();
@@ -69,7 +71,7 @@ export async function copyDatabase(
 function requireSound(file: string): void {
   const copy = connect(file, { fileMustExist: true });
   try {
-    // A file by itself, which can be read where nothing may be written.
+    // Makes it a single file, which can be read even from a read-only folder.
     copy.pragma('journal_mode = delete');
     markClosed(copy);
     const [damage] = damageOf(copy, 'quick_check', 1);

@@ -3,17 +3,20 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSyn
 import { dirname } from 'node:path';
 import { StoreError } from '../../errors.ts';
 
-/** What SQLite keeps beside a database: whoever puts another database under its name has to see to them. */
+/**
+ * The suffixes of SQLite's files beside a database. Remove these files when another database takes
+ * its name.
+ */
 export const companions = ['-wal', '-shm', '-journal'];
 
-/** Makes an empty file that only this user may read. Throws where there is one already. */
+/** Creates an empty file that only this user may read. Throws if the file exists. */
 export function createPrivate(file: string): void {
   closeSync(openSync(file, 'wx', 0o600));
 }
 
 /**
- * Throws StoreError `conflict` when there is such a file and it is to be kept, `invalid` when it is no ordinary file
- * or one of the database's own.
+ * Throws StoreError `conflict` when the file exists and `force` is not set, `invalid` when it is
+ * not an ordinary file or belongs to the database itself.
  */
 export function requireReplaceable(file: string, force: boolean | undefined, database: string): void {
   const own = ['', ...companions].map((suffix) => `${database}${suffix}`);
@@ -22,36 +25,36 @@ export function requireReplaceable(file: string, force: boolean | undefined, dat
   }
   if (!existsSync(file)) return;
   if (statSync(file).isDirectory()) throw new StoreError('invalid', `${file} is a folder: name a file in it`);
-  // Putting a file in place of a device would take the device away.
-  if (!statSync(file).isFile()) throw new StoreError('invalid', `${file} is no ordinary file: choose another name`);
+  // Renaming a file over a device would remove the device.
+  if (!statSync(file).isFile()) throw new StoreError('invalid', `${file} is not an ordinary file: choose another name`);
   if (!force) throw new StoreError('conflict', `${file} exists already: --force replaces it`);
 }
 
-/** Returns a name under which a file is written until it is whole: in the same folder, and nobody else's. */
+/** Returns a unique name in the same folder, for writing a file before it is complete. */
 export function partialName(file: string): string {
   return `${file}.partial-${randomBytes(6).toString('hex')}`;
 }
 
-/** Puts a file that is whole under its name, on disk by the time that it returns. */
+/** Renames a complete file to its name and syncs both to disk. */
 export function putInPlace(partial: string, file: string): void {
   sync(partial, 'r+');
   renameSync(partial, file);
-  // Windows can't open a folder, and writes names through by itself.
+  // Windows can't open a folder, and syncs names by itself.
   if (process.platform !== 'win32') sync(dirname(file), 'r');
 }
 
-/** Removes what is left of a database that came to nothing, as far as that can be done. */
+/** Removes a partial database and its companions. Ignores failures. */
 export function removeDatabase(file: string): void {
   for (const suffix of ['', ...companions]) {
     try {
       rmSync(`${file}${suffix}`, { force: true });
     } catch {
-      // The failure that made it come to nothing is the one to tell of.
+      // The caller reports the failure that came before.
     }
   }
 }
 
-/** Says whether two names, one of which may be nothing's, are one file's. */
+/** Returns whether two names refer to the same existing file. */
 export function isSameFile(a: string, b: string): boolean {
   if (!existsSync(a) || !existsSync(b)) return false;
   const [x, y] = [statSync(a), statSync(b)];

@@ -11,9 +11,11 @@ import { type Copying, copyDatabase } from './backup.ts';
 import { companions, isSameFile, partialName, putInPlace, removeDatabase } from './files.ts';
 
 /**
- * Puts a copy of the backup `file` in place of the database `target`. Whenever it ends, the old one or the new one is there, whole.
- * Throws StoreError `unusable` when the backup is not sound, another program's or a newer Sandpit's; `conflict` when
- * there is a database and it is to be kept, `busy` when a process has it open.
+ * Replaces the database `target` by a copy of the backup `file`. Even after a crash, either the
+ * old or the new database is there, complete. Throws StoreError `not_found` when there is no
+ * backup, `invalid` when it is the database itself, `unusable` when it is damaged or comes from
+ * another program or a newer Sandpit, `conflict` when the database exists and `force` is not set,
+ * `busy` when a process has it open.
  */
 export async function restore(
   file: string,
@@ -36,7 +38,7 @@ export async function restore(
 
 async function copyBackup(file: string, partial: string, mayLackLog: boolean, copying: Copying): Promise<void> {
   const hadLog = hasLogFile(file);
-  // With a log beside it, the file is to stay as it is: an ordinary connection would write the log back into it.
+  // An ordinary connection would write the log back into the backup, which must stay unchanged.
   const backup = connect(file, { fileMustExist: true, readonly: hadLog });
   try {
     if (!hadLog && !mayLackLog && isMarkedOpen(backup)) throw new StoreError('unusable', withoutLog(file));
@@ -58,22 +60,22 @@ function withoutLog(file: string): string {
 async function replace(partial: string, target: string): Promise<void> {
   const old = existsSync(target) ? seize(target) : null;
   try {
-    if (old) goOnBehind(old, partial);
-    // Before the rename: what SQLite finds beside a database it takes for that database's.
+    if (old) continueEventLog(old, partial);
+    // Before the rename, or SQLite would apply the old database's files to the new one.
     for (const suffix of companions) await rm(`${target}${suffix}`, { force: true });
     giveToOwner(partial, target);
     putInPlace(partial, target);
-    takeMarkOff(old);
+    removeMark(old);
   } finally {
     old?.close();
   }
 }
 
 /**
- * Has the restored log go on behind the end of the old one: a place names one event for ever, or whoever has read on to
- * there would miss what comes under it again.
+ * Makes the restored event log continue after the end of the old one. A sequence number must never
+ * be used twice: a client that has read up to it would miss the second event.
  */
-function goOnBehind(old: Database.Database, partial: string): void {
+function continueEventLog(old: Database.Database, partial: string): void {
   const end = endOfLog(old);
   if (end === 0) return;
   const restored = connect(partial);
@@ -95,16 +97,21 @@ function hasLog(sqlite: Database.Database): boolean {
   return sqlite.prepare("select 1 from sqlite_master where name = 'events'").get() !== undefined;
 }
 
-/** The new database is in place: what becomes of the old one can't undo that. */
-function takeMarkOff(old: Database.Database | null): void {
+/**
+ * Commits what `seize` began. The new database is in place already, so a failure changes nothing.
+ */
+function removeMark(old: Database.Database | null): void {
   try {
     old?.exec('commit');
   } catch {
-    // Its disk is full, say.
+    // For example, its disk is full.
   }
 }
 
-/** Root restores for the user that the server runs as: who owns the old database, or the folder. */
+/**
+ * When root restores, gives the file to the server's user: the owner of the old database, or of
+ * the folder.
+ */
 function giveToOwner(partial: string, target: string): void {
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = statSync(existsSync(target) ? target : dirname(target));
@@ -112,17 +119,19 @@ function giveToOwner(partial: string, target: string): void {
 }
 
 /**
- * Returns the only connection that there is to a database, its write-ahead log written back and gone. Committing takes the mark off
- * that makes it Sandpit's: a server that has just opened the file, and waits, must not take a file without a name for its database.
- * Throws StoreError `busy` when another process has it open, `unusable` when it can't be told.
+ * Returns an exclusive connection to a database, after writing back its write-ahead log. Its open
+ * transaction removes the application id: a server that has opened the file and waits for the lock
+ * must not go on with a database that has been replaced. Throws StoreError `busy` when another
+ * process has the database open, `unusable` when it can't be locked.
  */
 function seize(file: string): Database.Database {
   const old = connect(file, { fileMustExist: true, timeout: 0 });
   try {
     old.pragma('locking_mode = exclusive');
-    // With a write-ahead log, whoever has the database open holds a lock on it all the time, which this is refused for.
+    // In WAL mode, every connection holds a shared lock all the time, so this fails if there is
+    // another one.
     old.pragma('journal_mode = delete');
-    // No file beside a database that will have lost its name.
+    // Keeps the journal in memory: a journal file would remain beside the new database.
     old.pragma('journal_mode = memory');
     old.exec('begin exclusive');
     requireOurs(old);

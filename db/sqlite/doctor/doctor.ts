@@ -13,9 +13,9 @@ const maxProblems = 20;
 
 export type Finding = {
   check: CheckName;
-  /** what is wrong; nothing where all is well */
+  /** empty if all is well */
   problems: string[];
-  /** what there is to say where all is well */
+  /** what to report if all is well */
   note: string;
 };
 
@@ -26,19 +26,19 @@ type Outcome = Omit<Finding, 'check'>;
 const checks = {
   integrity: ({ sqlite }: SqliteStore) => {
     const problems = damageOf(sqlite, 'integrity_check', maxProblems);
-    return { problems, note: 'every page, row and index is sound' };
+    return { problems, note: 'no page, row or index is damaged' };
   },
   'foreign keys': ({ sqlite }: SqliteStore) => {
     const rows = sqlite.prepare<[], Violation>('pragma foreign_key_check').all();
-    const kinds = Map.groupBy(rows, ({ table, parent }) => `of ${table} belong to no row of ${parent}`);
+    const kinds = Map.groupBy(rows, ({ table, parent }) => `of ${table} refer to missing rows of ${parent}`);
     const problems = [...kinds].map(([kind, of]) => `${of.length} rows ${kind}`);
-    return { problems, note: 'every row belongs to one that is there' };
+    return { problems, note: 'every reference leads to a row' };
   },
   migrations: ({ sqlite }: SqliteStore) => {
     const applied = sqlite.prepare('select id, name from migrations order by id').raw().all().map(String);
     const expected = migrations.map(({ id, name }) => `${id},${name}`).slice(0, applied.length);
     const isSame = applied.join() === expected.join();
-    const problems = isSame ? [] : [`applied are ${applied.join(' ')} instead of ${expected.join(' ')}`];
+    const problems = isSame ? [] : [`${applied.join(' ')} were applied instead of ${expected.join(' ')}`];
     const left = migrations.length - applied.length;
     return { problems, note: left > 0 ? `the next start of the server applies ${left}` : 'all are applied' };
   },
@@ -46,10 +46,10 @@ const checks = {
     const [actual, expected] = [schemaOf(store.sqlite), expectedSchema(store)];
     const problems = [
       ...[...expected].filter(([name]) => !actual.has(name)).map(([name]) => `${name} is missing`),
-      ...[...actual].filter(([name]) => !expected.has(name)).map(([name]) => `no migration makes ${name}`),
-      ...[...actual].filter(([n, text]) => (expected.get(n) ?? text) !== text).map(([n]) => `${n} is another`),
+      ...[...actual].filter(([name]) => !expected.has(name)).map(([name]) => `no migration creates ${name}`),
+      ...[...actual].filter(([n, text]) => (expected.get(n) ?? text) !== text).map(([n]) => `${n} differs`),
     ];
-    return { problems, note: 'it is what the migrations make' };
+    return { problems, note: 'it matches the migrations' };
   },
   ordinals: async ({ db }: SqliteStore) => {
     const { rows } = await selectDisorders(db);
@@ -58,34 +58,36 @@ const checks = {
     const late = rows.filter(({ noted }) => noted > 0).length;
     return {
       problems: [
-        ...misplaced.map((row) => `${row.misplaced} sandboxes of user ${row.id} lie with others'`),
-        ...wrong.map((row) => `those of user ${row.id} are ${row.actual} ms out of order, noted are ${row.noted}`),
+        ...misplaced.map((row) => `${row.misplaced} sandboxes of user ${row.id} have another user's position`),
+        ...wrong.map(
+          (row) => `sandboxes of user ${row.id} are ${row.actual} ms out of order, recorded are ${row.noted}`,
+        ),
       ],
-      note: late > 0 ? `those of ${late} users are out of order, and noted as such` : 'sandboxes lie in order',
+      note: late > 0 ? `the sandboxes of ${late} users are out of order, as recorded` : 'all sandboxes are in order',
     };
   },
   'metadata index': async ({ db }: SqliteStore) => {
     const { sandboxes, errors } = await checkIndex(db);
-    return { problems: errors, note: `it agrees with all ${sandboxes} sandboxes` };
+    return { problems: errors, note: `it matches all ${sandboxes} sandboxes` };
   },
   events: ({ sqlite }: SqliteStore) => {
-    // An earlier version's database has none.
-    if (knownMigration(sqlite) < 4) return { problems: [], note: 'there is no log yet' };
+    // An earlier version's database has no event log.
+    if (knownMigration(sqlite) < 4) return { problems: [], note: 'there is no event log yet' };
     const kinds = JSON.stringify(Object.keys(eventKinds));
     const { events, beyond, wrong } = sqlite.prepare<string, EventCounts>(countEvents).get(kinds) as EventCounts;
     return {
       problems: [
-        ...(beyond > 0 ? [`${beyond} lie behind what is noted as the end of the log`] : []),
-        ...(wrong > 0 ? [`${wrong} are of an unknown kind, or their details are no JSON object`] : []),
+        ...(beyond > 0 ? [`${beyond} are after the recorded end of the log`] : []),
+        ...(wrong > 0 ? [`${wrong} have an unknown kind, or details that are not a JSON object`] : []),
       ],
-      note: `the log lists ${events}, in order`,
+      note: `the log has ${events}, in order`,
     };
   },
   space: ({ sqlite }: SqliteStore) => {
     const [pages, free] = ['page_count', 'freelist_count'].map((name) => Number(sqlite.pragma(name, { simple: true })));
     const kept = canGiveBackSpace(sqlite)
       ? ''
-      : '; the file never becomes smaller, since an earlier version laid it out: --repair';
+      : '; the file can never shrink, because an earlier version created it: --repair rewrites it';
     return { problems: [], note: `${free} of ${pages} pages are free${kept}` };
   },
 } satisfies Record<string, (store: SqliteStore) => Outcome | Promise<Outcome>>;
@@ -101,7 +103,9 @@ const countEvents = `
 
 type Violation = { table: string; parent: string };
 
-/** Makes every check, each on one state of the database while others write, and returns what it found. */
+/**
+ * Runs every check, each on a snapshot while other processes may write, and returns the findings.
+ */
 export async function examine(store: SqliteStore): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const check of Object.keys(checks) as CheckName[]) {
@@ -110,7 +114,10 @@ export async function examine(store: SqliteStore): Promise<Finding[]> {
   return findings;
 }
 
-/** Returns the SQL of what the migrations that were applied make, by kind and name. */
+/**
+ * Returns the schema that the applied migrations create: the SQL of each table and index by kind
+ * and name.
+ */
 export function expectedSchema({ sqlite }: SqliteStore): Map<string, string> {
   const applied = knownMigration(sqlite);
   const fresh = connect(':memory:');
@@ -129,11 +136,11 @@ async function outcomeOf(check: CheckName, store: SqliteStore): Promise<Outcome>
   try {
     return await checks[check](store);
   } catch (error) {
-    return { problems: [`it can't be checked: ${error instanceof Error ? error.message : error}`], note: '' };
+    return { problems: [`the check failed: ${error instanceof Error ? error.message : error}`], note: '' };
   }
 }
 
-/** SQLite's own tables, those that `analyze` makes say, are its own affair. */
+/** Leaves out SQLite's own tables, such as those that `analyze` creates. */
 function schemaOf(sqlite: Database.Database): Map<string, string> {
   const rows = sqlite
     .prepare<[], [string, string]>(

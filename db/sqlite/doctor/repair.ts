@@ -8,8 +8,9 @@ import { canGiveBackSpace } from '../space.ts';
 import { type CheckName, expectedSchema, type Finding } from './doctor.ts';
 
 /**
- * Rebuilds what can be derived from the rest, each in one transaction, and returns what it did. Writes of other
- * processes wait for it. Throws StoreError `busy` when one of them keeps the write lock.
+ * Rebuilds what can be derived from other data, each in one transaction, and returns what it did.
+ * Other processes' writes wait for it. Throws StoreError `busy` when another process keeps the
+ * write lock.
  */
 export async function repair(store: SqliteStore, findings: Finding[]): Promise<string[]> {
   const wrong = new Set(findings.filter(({ problems }) => problems.length > 0).map(({ check }) => check));
@@ -18,7 +19,7 @@ export async function repair(store: SqliteStore, findings: Finding[]): Promise<s
   if (needs('schema')) done.push(...(await addMissingIndexes(store)));
   if (needs('integrity')) done.push(await rebuildIndexes(store));
   if (needs('ordinals', 'metadata index')) done.push(await rebuildMetadataIndex(store));
-  if (!needs('integrity') && !canGiveBackSpace(store.sqlite)) done.push(layOutAnew(store));
+  if (!needs('integrity') && !canGiveBackSpace(store.sqlite)) done.push(rewriteFile(store));
   return done;
 }
 
@@ -35,20 +36,20 @@ async function rebuildIndexes({ db }: SqliteStore): Promise<string> {
   return "rebuilt SQLite's indexes";
 }
 
-/** All of it goes, not each owner's: what stands for nothing is no owner's. */
+/** Clears the whole table, not each owner's part: entries without a sandbox belong to no owner. */
 async function rebuildMetadataIndex({ db }: SqliteStore): Promise<string> {
   await inTransaction(db, async (trx) => {
     await trx.deleteFrom('sandbox_metadata').execute();
     for (const { id } of await trx.selectFrom('users').select('id').execute()) await reorder(trx, id);
   });
-  return 'put the sandboxes in order and built the metadata index anew';
+  return 'put the sandboxes in order and rebuilt the metadata index';
 }
 
-function layOutAnew({ sqlite }: SqliteStore): string {
+function rewriteFile({ sqlite }: SqliteStore): string {
   try {
     sqlite.pragma('auto_vacuum = incremental');
     sqlite.exec('vacuum');
-    return 'wrote the file anew: it becomes smaller by itself from now on';
+    return 'rewrote the file: it shrinks by itself from now on';
   } catch (error) {
     if (isBusy(error)) throw new StoreError('busy', 'the database is busy with another process', { cause: error });
     throw error;

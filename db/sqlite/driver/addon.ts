@@ -19,17 +19,18 @@ import { StoreError } from '../../errors.ts';
 let addon: object | undefined;
 
 /**
- * Returns the option by which better-sqlite3 takes its native addon from the executable; nothing in a checkout, where it
- * finds the addon itself. Throws StoreError `unusable` when there is no place to load it from.
+ * Returns the option that gives better-sqlite3 its native addon from the executable. Returns
+ * nothing in a checkout, where better-sqlite3 finds the addon itself. Throws StoreError `unusable`
+ * when no folder can hold the addon while it is loaded.
  */
 export function embeddedAddon(): { nativeBinding?: string } {
   if (!isExecutable()) return {};
   addon ??= loadAddon(readEmbedded('better_sqlite3.node'));
-  // It takes an object as well; its types don't know.
+  // better-sqlite3 also accepts an object; its types don't say so.
   return { nativeBinding: addon as unknown as string };
 }
 
-/** The system loads an addon from a file and nothing else. */
+/** The operating system can load an addon only from a file. */
 function loadAddon(bytes: Buffer): object {
   const failures: string[] = [];
   for (const load of [...(process.platform === 'linux' ? unnamedFiles : []), ...privateFolders]) {
@@ -41,13 +42,16 @@ function loadAddon(bytes: Buffer): object {
   }
   throw new StoreError(
     'unusable',
-    `there is no place to load SQLite from: give TMPDIR a folder that may be written and executed from\n${failures.join('\n')}`,
+    `SQLite can't be loaded: set TMPDIR to a folder that allows writing and executing files\n${failures.join('\n')}`,
   );
 }
 
 type Loader = (bytes: Buffer) => object;
 
-/** A file without a name, which is gone with the process and which no other can touch (Linux, open(2), O_TMPFILE). */
+/**
+ * A file without a name, which no other process can open and which vanishes with this one (Linux,
+ * open(2), O_TMPFILE).
+ */
 const unnamedFiles: Loader[] = [tmpdir(), '/dev/shm', '/var/tmp'].map((folder) => (bytes) => {
   const descriptor = openSync(folder, 0o20200000 | constants.O_RDWR, 0o700);
   try {
@@ -58,10 +62,10 @@ const unnamedFiles: Loader[] = [tmpdir(), '/dev/shm', '/var/tmp'].map((folder) =
   }
 });
 
-/** A folder of this user's alone, where the addon stays for the next start. */
+/** A private folder of this user, where the addon stays for the next start. */
 const privateFolders: Loader[] = [
   () => join(homedir(), '.cache', 'sandpit'),
-  // By number: in a container a user may have no name.
+  // By number, because in a container a user may have no name.
   () => join(tmpdir(), `sandpit-${process.getuid?.() ?? userInfo().username}`),
 ].map((folderOf) => (bytes) => {
   const folder = folderOf();
@@ -82,7 +86,10 @@ function writeAll(descriptor: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
 }
 
-/** What another user may write they could replace. */
+/**
+ * Throws an Error if another user owns the folder, and so could replace the addon. Makes it
+ * private otherwise.
+ */
 function requirePrivate(folder: string): void {
   if (process.platform === 'win32') return;
   const { uid, mode } = lstatSync(folder);
@@ -98,7 +105,10 @@ function holds(file: string, bytes: Buffer): boolean {
   }
 }
 
-/** Under a name of its own first: another that starts at the same time sees all of it or nothing. */
+/**
+ * Writes under another name first, so that a process that starts at the same time never reads half
+ * a file.
+ */
 function writeWhole(file: string, bytes: Buffer): void {
   const part = `${file}.${process.pid}`;
   writeFileSync(part, bytes, { mode: 0o700 });

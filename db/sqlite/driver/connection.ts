@@ -22,7 +22,8 @@ export function openSqlite(file: string): Database.Database {
     // write-ahead log the same mode.
     if (file !== ':memory:' && !existsSync(file)) closeSync(openSync(file, 'a', 0o600));
     const sqlite = connect(file, { timeout: maxWriteWaitMilliseconds });
-    // Reads before the first pragma that writes, so that a file that isn't a database stays unchanged.
+    // Reads before the first pragma that writes, so that a file that isn't a database stays
+    // unchanged.
     sqlite.prepare('select count(*) from sqlite_master').get();
     return sqlite;
   } catch (error) {
@@ -39,7 +40,8 @@ export function configure(sqlite: Database.Database): void {
   // A commit returns once it is on disk, so an acknowledged write survives a power cut.
   sqlite.pragma('synchronous = full');
   sqlite.pragma('foreign_keys = on');
-  // 64 MiB instead of 2: the rows of a list, and the ids and pairs of an import, are spread over the file.
+  // 64 MiB instead of 2: the rows of a list, and the ids and pairs of an import, are spread over
+  // the file.
   sqlite.pragma('cache_size = -65536');
   // Memory mapping reads pages outside of the cache a quarter faster than system calls.
   sqlite.pragma('mmap_size = 2147418112');
@@ -58,8 +60,8 @@ export function sqliteVersion(): string {
 }
 
 /**
- * Checks the pages of a database with `quick_check` or the slower `integrity_check`. Returns at most
- * `limit` problems; none if the database is sound.
+ * Checks the pages of a database with `quick_check` or the slower `integrity_check`. Returns at
+ * most `limit` problems; none if the database is sound.
  */
 export function damageOf(sqlite: Database.Database, check: 'quick_check' | 'integrity_check', limit: number): string[] {
   const rows = sqlite.prepare<[], string>(`pragma ${check}(${limit})`).pluck().all();

@@ -38,7 +38,10 @@ export class ImmediateDialect extends SqliteDialect {
   }
 }
 
-/** Caches prepared statements. Kysely prepares a statement on each run, which often costs more than running it. */
+/**
+ * Caches prepared statements. Kysely prepares a statement on each run, which often costs more than
+ * running it.
+ */
 function preparingOnce(sqlite: Database.Database): SqliteDatabase {
   const statements = new Map<string, SqliteStatement>();
   return {
@@ -92,7 +95,8 @@ class ImmediateDriver extends SqliteDriver {
   }
 
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    // After a disk failure SQLite has already rolled back. A second rollback would fail and hide the cause.
+    // After a disk failure SQLite has already rolled back. A second rollback would fail and hide
+    // the cause.
     if (this.#sqlite.inTransaction) await super.rollbackTransaction(connection);
   }
 }

@@ -29,7 +29,9 @@ export function failureOf({ name }: Database.Database, error: unknown): unknown 
 
 const diskCode = /^SQLITE_(FULL|READONLY|IOERR|CANTOPEN)/;
 
-/** On a full disk, SQLite reports `SQLITE_FULL` for writes but `SQLITE_IOERR` for some other calls. */
+/**
+ * On a full disk, SQLite reports `SQLITE_FULL` for writes but `SQLITE_IOERR` for some other calls.
+ */
 function isFull(file: string): boolean {
   try {
     return statfsSync(file).bavail === 0;

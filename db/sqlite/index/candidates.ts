@@ -8,7 +8,10 @@ import { livingIn } from './living.ts';
 import { chunkSize, descending, has, intersection, type Members } from './members.ts';
 import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 
-/** The largest batch. The first batch is sized for the limit; each further one is four times as large. */
+/**
+ * The largest batch. The first batch is sized for the limit; each further one is four times as
+ * large.
+ */
 export const maxCandidates = 256;
 
 /**

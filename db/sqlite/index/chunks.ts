@@ -38,7 +38,10 @@ export async function planOf(db: Db, keys: string[], largeKey: string): Promise<
   return { pairs: rows.filter((row) => row !== large), large };
 }
 
-/** Yields the chunks from `low` to `high` in which sandboxes may match, in this order. The plan has pairs. */
+/**
+ * Yields the chunks from `low` to `high` in which sandboxes may match, in this order. The plan has
+ * pairs.
+ */
 export async function* matchingChunks(
   db: Db,
   { pairs, large }: Plan,

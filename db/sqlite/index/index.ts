@@ -9,7 +9,10 @@ import { ordinalOf, positionOf } from './positions.ts';
 import { removeAllPairs, reorder } from './reindex.ts';
 import { countMatches, newest } from './search.ts';
 
-/** Posting lists in the table `sandbox_metadata`; see pairs.ts for what is indexed and positions.ts for where. */
+/**
+ * Posting lists in the table `sandbox_metadata`; see pairs.ts for what is indexed and positions.ts
+ * for where.
+ */
 export const index: MetadataIndex = {
   batch: (trx) => new Batch(trx),
   replace,

@@ -12,8 +12,8 @@ import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 const chunksInStep = 2;
 
 /**
- * Returns the sandboxes of a chunk that have one of the statuses at a time. Reads only an index that
- * leaves out ended sandboxes.
+ * Returns the sandboxes of a chunk that have one of the statuses at a time. Reads only an index
+ * that leaves out ended sandboxes.
  */
 export async function livingIn(db: Db, ownerId: number, chunk: number, { statuses, now }: Living): Promise<Members> {
   const from = positionOf(ownerId, chunk * chunkSize);

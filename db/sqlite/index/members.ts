@@ -1,13 +1,14 @@
 /**
- * Which of a chunk's 4,096 sandboxes have something: a set of offsets, as it is kept in the table. Up to 255 offsets
- * are a sorted list of 16-bit numbers, little-endian; more are a bitmap of 512 bytes. The length tells which.
+ * A posting list: the set of those of a chunk's 4,096 sandboxes that have a pair, by offset, as
+ * the table stores it. Up to 255 offsets are a sorted list of 16-bit little-endian numbers; more
+ * are a bitmap of 512 bytes. The length distinguishes the two.
  */
 export type Members = Uint8Array;
 
 export const chunkSize = 4096;
 const bitmapBytes = chunkSize / 8;
 
-/** Returns the set of these offsets, which may come in any order and repeat. */
+/** Returns the set of these offsets, which may be unsorted and contain duplicates. */
 export function membersOf(offsets: number[]): Members {
   const sorted = offsets.length > 1 ? [...new Set(offsets)].sort((a, b) => a - b) : offsets;
   return sorted.length * 2 < bitmapBytes ? listOf(sorted) : withAll(new Uint8Array(bitmapBytes), sorted);
@@ -37,14 +38,14 @@ export function has(members: Members, offset: number): boolean {
   return low < members.length / 2 && listed(members, low) === offset;
 }
 
-/** Returns the offsets that are in both. */
+/** Returns the offsets that are in both sets. */
 export function intersection(a: Members, b: Members): Members {
   if (isList(a)) return listOf([...descending(a)].reverse().filter((offset) => has(b, offset)));
   if (isList(b)) return intersection(b, a);
   return a.map((byte, at) => byte & (b[at] as number));
 }
 
-/** Returns the offsets that are in either. */
+/** Returns the offsets that are in either set. */
 export function union(a: Members, b: Members): Members {
   if (!isList(a)) return withAll(a.slice(), descending(b));
   if (!isList(b)) return union(b, a);
@@ -53,7 +54,7 @@ export function union(a: Members, b: Members): Members {
   return membersOf([...descending(a), ...descending(b)]);
 }
 
-/** Returns the offsets of one that are not in the other. */
+/** Returns the offsets of `a` that are not in `b`. */
 export function difference(a: Members, b: Members): Members {
   if (isList(a)) return listOf([...descending(a)].reverse().filter((offset) => !has(b, offset)));
   const rest = a.slice();

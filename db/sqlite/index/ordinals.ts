@@ -7,8 +7,9 @@ import { ordinalOf, ordinalsPerOwner, positionOf } from './positions.ts';
 type Counter = { next: number; newest: number; disorder: number; savedDisorder: number };
 
 /**
- * Gives sandboxes the ordinals of their owners. One that started before another with a lower ordinal (the machine's
- * clock was set back, or old sandboxes are imported) is noted as disorder, which searches allow for.
+ * Assigns ordinals to sandboxes, counting up per owner. If a sandbox started before another with a
+ * lower ordinal (the clock was set back, or old sandboxes are imported), it records the difference
+ * as the owner's disorder, which searches take into account.
  */
 export class OrdinalCounters {
   readonly #trx: Trx;
@@ -18,14 +19,14 @@ export class OrdinalCounters {
     this.#trx = trx;
   }
 
-  /** Returns the owner's next ordinal. Its disorder counts once `save` was called. */
+  /** Returns the owner's next ordinal. Call `save` afterwards to store the disorder. */
   async claim(ownerId: number, startedAt: number): Promise<number> {
     const counter = this.#counters.get(ownerId) ?? (await this.#counterOf(ownerId));
     this.#counters.set(ownerId, counter);
     counter.disorder = Math.max(counter.disorder, counter.newest - startedAt);
     counter.newest = Math.max(counter.newest, startedAt);
     if (counter.next >= ordinalsPerOwner)
-      throw new StoreError('conflict', 'the user has had as many sandboxes as there can be');
+      throw new StoreError('conflict', 'the user has had the largest possible number of sandboxes');
     return counter.next++;
   }
 
@@ -47,7 +48,7 @@ export class OrdinalCounters {
   }
 }
 
-/** Returns by how many milliseconds the owner's ordinals may be out of order. */
+/** Returns by how many milliseconds the owner's sandboxes are out of order at most. */
 export async function disorderOf(db: Db, ownerId: number): Promise<number> {
   return (await selectDisorder(db, { ownerId }))[0]?.disorder ?? 0;
 }

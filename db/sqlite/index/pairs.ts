@@ -9,28 +9,31 @@ import { difference, type Members, membersOf, union } from './members.ts';
 import { chunkOf, offsetOf } from './positions.ts';
 
 /**
- * The index of metadata, the table `sandbox_metadata`: for every pair of every owner, which of the owner's sandboxes
- * have it, chunk by chunk. A pair is kept as the first 16 bytes of a SHA-256 over the owner and the pair, hexadecimal
- * on this side: no two pairs will ever share one.
+ * Returns the key of a pair: the first 16 bytes of a SHA-256 over the owner and the pair, in
+ * hexadecimal. That two pairs share a key is practically impossible. The table `sandbox_metadata`
+ * has a posting list for each key and chunk, the owner's sandboxes that have the pair.
  */
 export function pairKey(ownerId: number, pair: string): string {
   return hash('sha256', `${ownerId} ${pair}`, 'hex').slice(0, 32);
 }
 
-/** Returns the key under which an owner's sandboxes are whose documents have too many pairs to have them in the index. */
+/** Returns the key for an owner's sandboxes whose documents have too many pairs to index. */
 export function largeKey(ownerId: number): string {
   return pairKey(ownerId, largeDocument);
 }
 
-/** A pair of no document: those have an equals sign. */
+/** No document has this pair: real pairs contain an equals sign. */
 const largeDocument = 'large';
 
-/** Returns the pairs that the index has of a document: its own, or the one that says that it has too many. */
+/**
+ * Returns the pairs to index for a document: its own, or a single one that marks it as having too
+ * many.
+ */
 export function indexedPairs(metadata: JsonObject): string[] {
   return pairsOf(metadata) ?? [largeDocument];
 }
 
-/** Makes known to SQL what the index does with sets. */
+/** Adds the SQL functions that combine posting lists. */
 export function installMembers(sqlite: Database): void {
   const options = { deterministic: true, directOnly: true };
   sqlite.function('members_union', options, (a, b) => asBuffer(union(a as Members, b as Members)));
@@ -39,14 +42,16 @@ export function installMembers(sqlite: Database): void {
 
 export type IndexEntry = { key: string; chunk: number; members: Members };
 
-/** Collects the pairs of sandboxes, to write them together where they are not in the index, or to take them out where they are. */
+/**
+ * Collects pairs of sandboxes, to add them to the index or remove them from it in one statement.
+ */
 export class PairCollector {
   /** Offsets by owner and chunk, then by pair. */
   readonly #chunks = new Map<string, { ownerId: number; chunk: number; pairs: Map<string, number[]> }>();
 
   #size = 0;
 
-  /** Takes the pairs of a document; `indexedPairs` returns them. */
+  /** Adds the pairs of a document, which `indexedPairs` returned. */
   add(ownerId: number, ordinal: number, documentPairs: string[]): void {
     const pairs = this.#pairsOf(ownerId, chunkOf(ordinal));
     const offset = offsetOf(ordinal);
@@ -60,24 +65,24 @@ export class PairCollector {
     }
   }
 
-  /** How many entries there are to write. */
+  /** The number of index entries to write. */
   get size(): number {
     return this.#size;
   }
 
-  /** Returns what the index gains: for each pair and chunk the members to add. */
+  /** Returns the collected entries: the posting list of each pair and chunk. */
   entries(): IndexEntry[] {
     return [...this.#chunks.values()].flatMap(({ ownerId, chunk, pairs }) =>
       [...pairs].map(([pair, offsets]) => ({ key: pairKey(ownerId, pair), chunk, members: membersOf(offsets) })),
     );
   }
 
-  /** Writes it, and begins anew. */
+  /** Adds the collected entries to the index and clears the collection. */
   async save(trx: Trx): Promise<void> {
     await upsertMembers(trx, { rows: this.#take() });
   }
 
-  /** Takes it out of the index, and begins anew. */
+  /** Removes the collected entries from the index and clears the collection. */
   async remove(trx: Trx): Promise<void> {
     const rows = this.#take();
     await removeMembers(trx, { rows });
@@ -90,7 +95,7 @@ export class PairCollector {
     );
     this.#chunks.clear();
     this.#size = 0;
-    // In the order of the table: neighbours are written together.
+    // In the order of the table, so that adjacent entries are written together.
     return `[${rows.sort().join(',')}]`;
   }
 

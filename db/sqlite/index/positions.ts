@@ -1,8 +1,10 @@
 import { chunkSize } from './members.ts';
 
 /**
- * A sandbox's position is its row number: its owner's id and, below it, its ordinal, which counts the owner's sandboxes
- * in the order they came. An owner's sandboxes thus lie together, newest last, and a set of them is a set of ordinals.
+ * A sandbox's position is its row number: the owner's id in the high bits, and in the low 32 bits
+ * its ordinal, which counts the owner's sandboxes in the order they were added. So an owner's rows
+ * are adjacent, newest last, and a set of them is a set of ordinals. Each 4,096 ordinals form a
+ * chunk.
  */
 export const ordinalsPerOwner = 2 ** 32;
 

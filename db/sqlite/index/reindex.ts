@@ -7,10 +7,10 @@ import { OrdinalCounters } from './ordinals.ts';
 import { indexedPairs, PairCollector } from './pairs.ts';
 import { chunkOf, ordinalOf, positionOf } from './positions.ts';
 
-/** How many documents are taken apart at a time, where not a whole chunk is needed. */
+/** The number of documents read at a time, where a whole chunk is not needed. */
 const fewRows = 256;
 
-/** Takes all of an owner's pairs out of the index. A pair's key is one owner's, so its rows go whole. */
+/** Implements MetadataIndex.removeAll. A key belongs to one owner, so whole rows are deleted. */
 export async function removeAllPairs(trx: Trx, ownerId: number): Promise<void> {
   for await (const { pairs } of pages(trx, ownerId, fewRows)) {
     const keys = new Set(pairs.entries().map(({ key }) => key));
@@ -18,11 +18,15 @@ export async function removeAllPairs(trx: Trx, ownerId: number): Promise<void> {
   }
 }
 
-/** Gives an owner's sandboxes new ordinals in the order they started, and builds their part of the index anew. */
+/**
+ * Gives an owner's sandboxes new ordinals in the order of their start, and rebuilds their index
+ * entries.
+ */
 export async function reorder(trx: Trx, ownerId: number): Promise<void> {
   await removeAllPairs(trx, ownerId);
   const next = await new OrdinalCounters(trx).claim(ownerId, 0);
-  // Above all ordinals in use, from the beginning of a chunk: no two rows ever share a position on the way.
+  // Above all ordinals in use, so that no two rows ever share a position, and at the start of a
+  // chunk.
   await moveRows(trx, { ownerId, base: positionOf(ownerId, (chunkOf(next) + 1) * chunkSize) });
   for await (const { pairs } of pages(trx, ownerId, fewRows)) await pairs.save(trx);
   await trx.updateTable('users').set({ disorder_milliseconds: 0 }).where('id', '=', ownerId).execute();
@@ -32,7 +36,7 @@ const maxErrors = 20;
 
 export type IndexReport = { sandboxes: number; errors: string[] };
 
-/** Compares the index with every document and returns what disagrees; at most 20 errors are told. */
+/** Compares the index with every document. Returns at most 20 differences. */
 export async function checkIndex(db: Db): Promise<IndexReport> {
   return inSnapshot(db, async (trx) => {
     const report: IndexReport = { sandboxes: 0, errors: [] };
@@ -52,12 +56,15 @@ export async function checkIndex(db: Db): Promise<IndexReport> {
       .selectFrom('sandbox_metadata')
       .select(({ fn }) => fn.countAll<number>().as('actual'))
       .executeTakeFirstOrThrow();
-    if (actual > expected) report.errors.push(`${actual - expected} rows stand for nothing`);
+    if (actual > expected) report.errors.push(`${actual - expected} rows belong to no sandbox`);
     return report;
   });
 }
 
-/** Yields an owner's sandboxes, lowest first, at most `size` of one chunk at a time, with the pairs of their documents. */
+/**
+ * Yields the pairs of an owner's sandboxes, lowest position first, at most `size` sandboxes of one
+ * chunk at a time.
+ */
 async function* pages(
   trx: Trx,
   ownerId: number,

@@ -57,9 +57,9 @@ function planFor(db: Db, { ownerId, filter }: Search): Promise<Plan> {
 }
 
 /**
- * Reads candidates in the order of ordinals until all that remain sort after the rows found. Ordinals
- * follow the start except for the owner's disorder: of two sandboxes, the one with the lower ordinal
- * started at most `disorder` milliseconds after the other.
+ * Reads candidates in the order of ordinals until all that remain sort after the rows found.
+ * Ordinals follow the start except for the owner's disorder: of two sandboxes, the one with the
+ * lower ordinal started at most `disorder` milliseconds after the other.
  */
 async function collect<R extends FoundRow>(
   db: Db,
@@ -84,7 +84,9 @@ async function collect<R extends FoundRow>(
   return found;
 }
 
-/** Returns the rows whose metadata matches. Reads the metadata only where the index can't decide. */
+/**
+ * Returns the rows whose metadata matches. Reads the metadata only where the index can't decide.
+ */
 async function matchingOf<R extends FoundRow>(
   db: Db,
   { filter, turns }: Search,
@@ -107,7 +109,10 @@ function firstOf<R extends FoundRow>(rows: R[], order: Order, limit: number): R[
   return once.sort(inOrder(order)).slice(0, limit);
 }
 
-/** `version` changes when another connection commits; `position` and `id` are of the highest position. */
+/**
+ * `version` changes when another connection commits; `position` and `id` are of the highest
+ * position.
+ */
 type State = { version: number; disorder: number; position: number | null; id: string | null };
 
 async function stateOf(db: Db, ownerId: number): Promise<State> {
@@ -116,12 +121,14 @@ async function stateOf(db: Db, ownerId: number): Promise<State> {
   return state ?? { version: 0, disorder: 0, position: null, id: null };
 }
 
-/** `resumed` are the positions of sandboxes that were resumed, which moves them above all others. */
+/**
+ * `resumed` are the positions of sandboxes that were resumed, which moves them above all others.
+ */
 type Changes = { isReordered: boolean; resumed: number[] };
 
 /**
- * Returns what moved since a state was read. Only other processes reorder an owner's sandboxes (an
- * import, the doctor), which gives all of them higher positions.
+ * Detects sandboxes that moved since a state was read. Only other processes reorder an owner's
+ * sandboxes (an import, the doctor), which gives all of them higher positions.
  */
 async function changesSince(db: Db, ownerId: number, { version, position, id }: State): Promise<Changes> {
   const above = position ?? positionOf(ownerId, 0) - 1;

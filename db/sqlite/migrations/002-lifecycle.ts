@@ -1,4 +1,4 @@
-/** Pausing and resuming, what E2B's clients say of a sandbox, and snapshots. */
+/** Pausing and resuming, E2B's settings of a sandbox, and snapshots. */
 export const lifecycle = {
   id: 2,
   name: 'lifecycle',

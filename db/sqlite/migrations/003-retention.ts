@@ -1,4 +1,4 @@
-/** Finding those that ended long ago: when one was killed, or when it started where no end is known. */
+/** An index to find sandboxes that ended long ago, by end, or by start if the end is unknown. */
 export const retention = {
   id: 3,
   name: 'retention',

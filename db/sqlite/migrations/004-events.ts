@@ -1,4 +1,7 @@
-/** The event log. The index holds all that a list filters by, so that what doesn't match is passed over quickly. */
+/**
+ * The event log. Its index has every column that a list filters by, so non-matching events are
+ * skipped fast.
+ */
 export const events = {
   id: 4,
   name: 'events',

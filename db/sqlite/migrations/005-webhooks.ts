@@ -1,4 +1,4 @@
-/** Where events are sent to, and what is to be sent or was. */
+/** Webhook endpoints and the messages sent to them. */
 export const webhooks = {
   id: 5,
   name: 'webhooks',

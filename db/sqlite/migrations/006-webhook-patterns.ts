@@ -1,4 +1,7 @@
-/** What an endpoint wanted before, for events that have not been looked at for it. */
+/**
+ * An endpoint's earlier patterns, for events that were recorded before it changed and not yet
+ * processed.
+ */
 export const webhookPatterns = {
   id: 6,
   name: 'webhook-patterns',

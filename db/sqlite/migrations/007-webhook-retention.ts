@@ -1,4 +1,4 @@
-/** So that messages which are kept no longer are found whatever stands before them. */
+/** An index to find messages that are older than the retention. */
 export const webhookRetention = {
   id: 7,
   name: 'webhook-retention',

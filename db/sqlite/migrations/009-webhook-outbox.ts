@@ -1,6 +1,7 @@
 /**
- * The outbox takes the place of each endpoint's progress through the event log. It begins with the events that
- * endpoints had not reached: each with the endpoints that wanted it when it happened.
+ * Replaces each endpoint's progress through the event log by an outbox. The outbox starts with the
+ * events that endpoints had not processed, each with the endpoints that wanted it when it was
+ * recorded.
  */
 export const webhookOutbox = {
   id: 9,

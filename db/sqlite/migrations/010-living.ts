@@ -6,8 +6,9 @@ import { largeKey, pairKey } from '../index/pairs.ts';
 import { chunkOf, offsetOf, ordinalOf } from '../index/positions.ts';
 
 /**
- * So that sandboxes which have not ended are told apart and counted in indexes, whatever else their rows hold, and so
- * that a document with very many pairs takes one entry of the metadata index.
+ * Adds indexes that hold the status of sandboxes that have not ended, so that filtering and
+ * counting them reads no rows. Also reduces documents with very many pairs to one entry of the
+ * metadata index.
  */
 export const living = {
   id: 10,
@@ -30,7 +31,7 @@ function indexLargeDocuments(sqlite: Database): void {
     where position > ? and octet_length(metadata) > ? order by position limit 1`,
   );
   const change = changer(sqlite);
-  // A pair takes two characters at least.
+  // A pair takes at least two characters.
   const fewest = maxIndexedPairs * 2;
   for (let row = next.get(-1, fewest); row; row = next.get(row.position, fewest)) {
     const pairs = allPairsOf(parseJson(row.metadata) as JsonObject);

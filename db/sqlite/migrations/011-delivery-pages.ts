@@ -1,4 +1,4 @@
-/** With this index, a page of deliveries of one status reads only what it shows. */
+/** An index with which a page of deliveries of one status reads only the rows that it shows. */
 export const deliveryPages = {
   id: 11,
   name: 'delivery-pages',

@@ -21,13 +21,13 @@ export type Migration = {
   id: number;
   name: string;
   sql: string;
-  /** what SQL can't do, after the SQL and in its transaction */
+  /** does what SQL can't, after the SQL and in the same transaction */
   apply?: (sqlite: Database) => void;
-  /** it changes rows that there are, so that a mistake in it would lose something */
+  /** whether it changes existing rows, so that a mistake in it could lose data */
   rewrites?: boolean;
 };
 
-/** In order; an id is never reused and a migration never changes once released. */
+/** In order. An id is never reused, and a released migration never changes. */
 export const migrations: Migration[] = [
   init,
   lifecycle,
@@ -42,24 +42,24 @@ export const migrations: Migration[] = [
   deliveryPages,
 ];
 
-/** "SPIT": marks a SQLite file as Sandpit's, so that no other program's file is taken for one. */
+/** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */
 export const applicationId = 0x53504954;
 
 /**
- * Brings the schema up to this version, each migration atomically with its bookkeeping row. Returns the backups that it
- * made, one before each migration that rewrites what there is.
- * Throws StoreError `unusable`, without having written anything, when the file is another program's database or
- * comes from a newer Sandpit.
+ * Brings the schema up to this version, each migration in one transaction with its bookkeeping
+ * row. Returns the backups that it made, one before each migration that rewrites existing rows.
+ * Throws StoreError `unusable`, before writing anything, when the file is another program's
+ * database or comes from a newer Sandpit.
  */
 export function migrate(sqlite: Database, list = migrations): string[] {
   const backups: string[] = [];
   const applied = knownMigration(sqlite, list);
-  // So that the file can become smaller again; it has to be known before the first table.
+  // Lets the file shrink later. SQLite accepts it only before the first table.
   if (applied === 0) sqlite.pragma('auto_vacuum = incremental');
   for (const migration of list.filter(({ id }) => id > applied)) {
     sqlite
       .transaction(() => {
-        // Another process may have been faster.
+        // Another process may have applied it already.
         if (appliedMigration(sqlite) >= migration.id) return;
         if (migration.rewrites && hasRows(sqlite)) backups.push(backUpBefore(sqlite, migration));
         sqlite.pragma(`application_id = ${applicationId}`);
@@ -77,21 +77,24 @@ export function migrate(sqlite: Database, list = migrations): string[] {
   return backups;
 }
 
-/** Without a user there is nothing to lose. */
+/** Returns whether there is data to lose: everything belongs to a user. */
 function hasRows(sqlite: Database): boolean {
   return appliedMigration(sqlite) > 0 && sqlite.prepare('select 1 from users limit 1').get() !== undefined;
 }
 
-/** Returns the name of the copy: of what is about to change, since this connection keeps others from writing. */
+/**
+ * Makes a backup and returns its name. It is current, because this connection's lock prevents
+ * other writes.
+ */
 function backUpBefore(sqlite: Database, { id }: Migration): string {
   const file = freeName(`${sqlite.name}.before-${id}`);
   const partial = partialName(file);
-  // Another connection: SQLite copies no database from within a transaction.
+  // Uses another connection, because SQLite can't copy a database from within a transaction.
   const reader = connect(sqlite.name, { readonly: true });
   try {
     createPrivate(partial);
     reader.prepare('vacuum into ?').run(partial);
-    markWhole(partial);
+    markComplete(partial);
     putInPlace(partial, file);
     return file;
   } catch (error) {
@@ -103,13 +106,13 @@ function backUpBefore(sqlite: Database, { id }: Migration): string {
   }
 }
 
-function markWhole(file: string): void {
+function markComplete(file: string): void {
   const copy = connect(file);
   markClosed(copy);
   copy.close();
 }
 
-/** An earlier upgrade's copy, of another state, is not this one's to replace. */
+/** Returns a name that is free: the backup of an earlier upgrade must not be replaced. */
 function freeName(wanted: string): string {
   let name = wanted;
   for (let count = 2; existsSync(name); count++) name = `${wanted}-${count}`;
@@ -117,8 +120,8 @@ function freeName(wanted: string): string {
 }
 
 /**
- * Returns the id of the last migration that was applied, 0 for an empty database.
- * Throws StoreError `unusable` when it is another program's database or comes from a newer Sandpit.
+ * Returns the id of the last applied migration; 0 for an empty database.
+ * Throws StoreError `unusable` for another program's database or one from a newer Sandpit.
  */
 export function knownMigration(sqlite: Database, list = migrations): number {
   const applied = appliedMigration(sqlite);
@@ -130,7 +133,7 @@ export function knownMigration(sqlite: Database, list = migrations): number {
   );
 }
 
-/** Returns whether the database has the schema of this version. Throws what SQLite does. */
+/** Returns whether the database has the schema of this version. Throws what SQLite throws. */
 export function isMigrated(sqlite: Database): boolean {
   return appliedMigration(sqlite) === migrations.at(-1)?.id;
 }
