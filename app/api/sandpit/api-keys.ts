@@ -11,7 +11,7 @@ import {
 } from '../../../db/accounts/api-keys.ts';
 import { findByApiKey, type Principal } from '../../../db/accounts/principals.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
-import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
+import { isoTime, isoTimeOrNull, readTime, type Time } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
@@ -62,7 +62,7 @@ function limitsOf(
   now: number,
 ): KeyLimits {
   const { expires_at: end, permissions } = wanted;
-  const expiresAt = end == null ? creator.expiresAt : Date.parse(end);
+  const expiresAt = end == null ? creator.expiresAt : (readTime(end) as Time).milliseconds;
   if (expiresAt !== null && !(expiresAt > now)) {
     throw new ValidationFailure([valueError(['body', 'expires_at'], 'expires_at must be in the future', end)]);
   }
