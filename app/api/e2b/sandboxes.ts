@@ -133,7 +133,7 @@ function updateNetwork({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
     const settings = ({ network, ...others }: Settings): Settings => {
-      // The update replaces the rules named here. The others can only be set at creation.
+      // An update replaces all rules but those of `fixed`, which can only be set at creation.
       const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...fixed } = knownNetwork(network ?? {});
       return { ...others, allowInternetAccess, network: { ...fixed, ...rules } };
     };

@@ -91,12 +91,12 @@ function kill({ store, now }: Context): RequestHandler {
       endSandbox(trx, now(), actorOf(req), sandboxIdOf(sessionId)),
     );
     req.sandboxId = sandbox.id;
-    if (!hasEnded) throw new HttpError(404, 'Session has no sandbox any more');
+    if (!hasEnded) throw new HttpError(404, "The session's sandbox has ended");
     res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
   };
 }
 
-/** Makes 400 of the validator's error for a session id that is not a UUID, as InstaVM documents. */
+/** Turns the 422 for a session id that is not a UUID into the 400 that InstaVM documents. */
 export const explainSessionId: Refine = (error, req) => {
   if (req.path !== '/kill' || !isValidatorError(error)) return error;
   const isBadId = error.errors.some(
