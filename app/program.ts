@@ -55,7 +55,10 @@ export function createProgram(terminal: Terminal): Command {
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
-/** Returns a signal that aborts on the process's first SIGINT or SIGTERM. A second one ends the process at once. */
+/**
+ * Returns a signal that aborts on the process's first SIGINT or SIGTERM. A second one ends the
+ * process at once.
+ */
 function stopOnSignal(stop: AbortController): AbortSignal {
   const onSignal = () => {
     for (const name of signals) process.off(name, onSignal);
@@ -69,8 +72,9 @@ function stopOnSignal(stop: AbortController): AbortSignal {
 const brokenPipe = 141;
 
 /**
- * Runs a command line (`process.argv`). Returns the exit code: 130 after a signal, 141 if the reader of standard
- * output has gone, 1 after any other failure. Output that a slow reader has not taken by then is lost.
+ * Runs a command line (`process.argv`). Returns the exit code: 130 after a signal, 141 if the
+ * reader of standard output has gone, 1 after any other failure. Output that a slow reader has not
+ * taken by then is lost.
  */
 export async function main(argv: string[]): Promise<number> {
   const stdout = new Output(1);
@@ -111,7 +115,10 @@ async function run(argv: string[], terminal: Terminal, stop: AbortSignal): Promi
   }
 }
 
-/** Returns a signal that aborts one second after `stop`. Without a stop, slow readers may take any time. */
+/**
+ * Returns a signal that aborts one second after `stop`. Without a stop, slow readers may take any
+ * time.
+ */
 function patience(stop: AbortSignal): AbortSignal {
   const giveUp = new AbortController();
   const wait = () => void setTimeout(() => giveUp.abort(), 1000).unref();

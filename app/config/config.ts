@@ -7,8 +7,9 @@ export class ConfigError extends Error {
 }
 
 /**
- * Returns the configuration. For each setting the first of these counts: its flag (by setting name), its environment
- * variable, its entry in `fallbacks`, its default. Throws ConfigError for the first value that cannot be used.
+ * Returns the configuration. For each setting the first of these counts: its flag (by setting
+ * name), its environment variable, its entry in `fallbacks`, its default. Throws ConfigError for
+ * the first value that cannot be used.
  */
 export function readConfig(
   flags: Record<string, unknown>,

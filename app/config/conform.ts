@@ -8,7 +8,10 @@ export const conformVariables = {
 
 export type ConformTarget = { [name in keyof typeof conformVariables]?: string | undefined };
 
-/** Returns the URL and credentials of the server to test. Flags win over the environment; empty values count as unset. */
+/**
+ * Returns the URL and credentials of the server to test. Flags win over the environment; empty
+ * values count as unset.
+ */
 export function readConformTarget(flags: ConformTarget, env: NodeJS.ProcessEnv = process.env): ConformTarget {
   const entries = Object.entries(conformVariables).map(([name, variable]) => [
     name,

@@ -8,7 +8,9 @@ export const variables: string[] = [
   ...Object.values(conformVariables),
 ];
 
-/** Returns a warning for each `SANDPIT_` variable that is no setting, with the most similar setting. */
+/**
+ * Returns a warning for each `SANDPIT_` variable that is no setting, with the most similar setting.
+ */
 export function misspeltWarnings(env: NodeJS.ProcessEnv = process.env): string[] {
   return Object.keys(env)
     .filter((name) => name.startsWith('SANDPIT_') && !variables.includes(name))

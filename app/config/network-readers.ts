@@ -10,7 +10,10 @@ export type Rate = { count: number; milliseconds: number };
 /** The value of express's setting `trust proxy`. */
 export type TrustedProxies = number | string[] | false;
 
-/** Returns the networks of a comma-separated list of addresses and prefixes. Throws an Error for any other entry. */
+/**
+ * Returns the networks of a comma-separated list of addresses and prefixes. Throws an Error for any
+ * other entry.
+ */
 export function networks(value: string): Networks {
   return value.split(',').map((entry) => {
     const written = entry.trim();
@@ -26,7 +29,10 @@ function singleAddress(address: ipaddr.IPv4 | ipaddr.IPv6): Networks[number] {
   return [address, address.kind() === 'ipv4' ? 32 : 128];
 }
 
-/** Returns the origins of a comma-separated list. Throws an Error for an entry that is neither an origin nor `*`. */
+/**
+ * Returns the origins of a comma-separated list. Throws an Error for an entry that is neither an
+ * origin nor `*`.
+ */
 export function origins(value: string): string[] {
   return listOf(value, isOrigin, 'comma-separated origins such as https://app.example.com, or *');
 }
@@ -36,8 +42,8 @@ function isOrigin(entry: string): boolean {
 }
 
 /**
- * Returns a number of proxies, or a list of their addresses. Throws an Error for anything else. No value trusts every
- * proxy, because then any client could choose its own address.
+ * Returns a number of proxies, or a list of their addresses. Throws an Error for anything else. No
+ * value trusts every proxy, because then any client could choose its own address.
  */
 export function proxies(value: string): TrustedProxies {
   if (value === 'false') return false;

@@ -3,7 +3,10 @@ export function text(value: string): string {
   return matching(value, /^[^\0]+$/, 'not empty');
 }
 
-/** Returns an address to listen on, without the brackets that a URL puts around IPv6. Throws as `text` does. */
+/**
+ * Returns an address to listen on, without the brackets that a URL puts around IPv6. Throws as
+ * `text` does.
+ */
 export function address(value: string): string {
   return text(value.replace(/^\[([\da-f:.%]+)\]$/i, '$1'));
 }
@@ -23,7 +26,10 @@ export function oneOf<Word extends string>(...words: Word[]): (value: string) =>
   };
 }
 
-/** Returns a reader of whole numbers from `min` to `max`. The reader throws an Error that names these bounds. */
+/**
+ * Returns a reader of whole numbers from `min` to `max`. The reader throws an Error that names
+ * these bounds.
+ */
 export function integer(min: number, max: number): (value: string) => number {
   return (value) => {
     const number = Number(value);
@@ -34,7 +40,9 @@ export function integer(min: number, max: number): (value: string) => number {
 
 const milliseconds = new Map(Object.entries({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }));
 
-/** Returns the milliseconds of a duration such as `30d`. Throws an Error that explains the format. */
+/**
+ * Returns the milliseconds of a duration such as `30d`. Throws an Error that explains the format.
+ */
 export function duration(value: string): number {
   const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
   const length = Number(number) * (milliseconds.get(unit) ?? 0);

@@ -43,7 +43,10 @@ export type Setting<T> = {
   read: (text: string) => T;
 };
 
-/** Every setting of the server. `--help`, the environment and the documentation all come from this table. */
+/**
+ * Every setting of the server. `--help`, the environment and the documentation all come from this
+ * table.
+ */
 export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
   host: {
     variable: 'SANDPIT_HOST',

@@ -6,8 +6,8 @@ import { operationOf } from './operation.ts';
 import { isExploded, valuesIn } from './query.ts';
 
 /**
- * Returns a handler that throws ValidationFailure for a repeated parameter on E2B's paths, unless the
- * parameter is an exploded list. So does E2B's server; FastAPI takes the last value.
+ * Returns a handler that throws ValidationFailure for a repeated parameter on E2B's paths, unless
+ * the parameter is an exploded list. So does E2B's server; FastAPI takes the last value.
  */
 export function refuseRepeated(contract: Contract): RequestHandler {
   return (req, _res, next) => {
@@ -37,8 +37,8 @@ export const refuseTrailingSlash: RequestHandler = (req, _res, next) => {
 };
 
 /**
- * Returns a handler that throws ValidationFailure if a required body is missing. The validator treats an
- * empty body as missing, but lets it pass if the schema has no required members.
+ * Returns a handler that throws ValidationFailure if a required body is missing. The validator
+ * treats an empty body as missing, but lets it pass if the schema has no required members.
  */
 export function requireBody(contract: Contract): RequestHandler {
   return (req, _res, next) => {

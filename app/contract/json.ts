@@ -13,8 +13,8 @@ export function readJsonObject(text: string, loc: string[], maxLength: number): 
 }
 
 /**
- * Returns the value of a JSON text that was sent at `loc`. Throws ValidationFailure, with `input` as
- * the problem's input.
+ * Returns the value of a JSON text that was sent at `loc`. Throws ValidationFailure, with `input`
+ * as the problem's input.
  */
 export function parseOrRefuse(text: string, loc: (string | number)[], input: unknown, depth?: number) {
   try {
@@ -26,8 +26,8 @@ export function parseOrRefuse(text: string, loc: (string | number)[], input: unk
 }
 
 /**
- * Returns the problem of JSON that was sent at `loc`. For a body the position is part of `loc`, as in
- * FastAPI. For any other text the message is that of Python's `str(JSONDecodeError)`.
+ * Returns the problem of JSON that was sent at `loc`. For a body the position is part of `loc`, as
+ * in FastAPI. For any other text the message is that of Python's `str(JSONDecodeError)`.
  */
 export function jsonProblem({ kind, message, position }: JsonError, loc: (string | number)[], input: unknown): Problem {
   if (kind === 'value') return { ...valueError(loc, message, input), ctx: { error: message } };

@@ -3,13 +3,16 @@ import { type Contract, type Operation, operationsOf, parametersOf, resolve, typ
 import { HttpError } from '../errors.ts';
 import { operationOf } from './operation.ts';
 
-/** A member or parameter that clients know and that the contract marks with `x-not-offered`, with the reason. */
+/**
+ * A member or parameter that clients know and that the contract marks with `x-not-offered`, with
+ * the reason.
+ */
 type Mark = { place: 'body' | 'query'; name: string; reason: string };
 
 /**
- * Returns a handler that throws HttpError 501, with the reason, if a request uses something that the
- * contract marks with `x-not-offered`. It is not a 4xx because InstaVM's client shows its user only the
- * messages of 403, 429 and 5xx.
+ * Returns a handler that throws HttpError 501, with the reason, if a request uses something that
+ * the contract marks with `x-not-offered`. It is not a 4xx because InstaVM's client shows its user
+ * only the messages of 403, 429 and 5xx.
  */
 export function refuseNotOffered(contract: Contract): RequestHandler {
   const marksById = new Map(
@@ -45,8 +48,9 @@ function valueAt(req: Request, { place, name }: Mark): unknown {
 }
 
 /**
- * Null, false, and an empty text, list or object are not a use: clients send them when their users ask for
- * nothing. The members of an object count whatever they are: an egress policy that allows nothing is a use.
+ * Null, false, and an empty text, list or object are not a use: clients send them when their users
+ * ask for nothing. The members of an object count whatever they are: an egress policy that allows
+ * nothing is a use.
  */
 function isUsed(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;

@@ -20,15 +20,18 @@ export function valuesIn(url: string, name: string): string[] {
   return new URLSearchParams(queryOf(url)).getAll(name);
 }
 
-/** Returns whether a parameter is a list with one value each time it is given, as in `kind=a&kind=b`. */
+/**
+ * Returns whether a parameter is a list with one value each time it is given, as in
+ * `kind=a&kind=b`.
+ */
 export function isExploded({ schema, explode = true }: Parameter): boolean {
   return schema.type === 'array' && explode;
 }
 
 /**
- * Returns Express's `query parser`. It parses the contract's integer parameters as pydantic does; a text
- * that is no integer becomes NaN, which the validator refuses. Exploded lists keep every value; of any
- * other parameter the last value counts.
+ * Returns Express's `query parser`. It parses the contract's integer parameters as pydantic does; a
+ * text that is no integer becomes NaN, which the validator refuses. Exploded lists keep every
+ * value; of any other parameter the last value counts.
  */
 export function queryParser(contract: Contract): (text: string | undefined) => Query {
   const integers = queryNames(contract, ({ schema }) => schema.type === 'integer');
@@ -45,8 +48,9 @@ export function queryParser(contract: Contract): (text: string | undefined) => Q
 }
 
 /**
- * Returns the last value of every name in a query or form, as FastAPI does; `+` is a space. Names with a
- * bracket are left out: no parameter has one, and the validator would build objects from them.
+ * Returns the last value of every name in a query or form, as FastAPI does; `+` is a space. Names
+ * with a bracket are left out: no parameter has one, and the validator would build objects from
+ * them.
  */
 function lastValues(text: string): Record<string, string> {
   const values: Record<string, string> = Object.create(null);

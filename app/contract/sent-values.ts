@@ -4,7 +4,10 @@ import { type Sent, SentNumber } from '../../db/json/reader.ts';
 declare global {
   namespace Express {
     interface Request {
-      /** Parses the body again, as it was sent: the validator adds the contract's defaults to `body`. */
+      /**
+       * Parses the body again, as it was sent: the validator adds the contract's defaults to
+       * `body`.
+       */
       readSentBody?: (() => Sent) | undefined;
     }
   }

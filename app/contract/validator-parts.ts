@@ -6,7 +6,10 @@ import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
 import { handlersNamed } from '../internals/validator-handlers.ts';
 import { datetimeFormat } from './pydantic/datetime.ts';
 
-/** The handlers of express-openapi-validator by purpose. Bodies are read between `security` and `request`. */
+/**
+ * The handlers of express-openapi-validator by purpose. Bodies are read between `security` and
+ * `request`.
+ */
 export type ValidatorParts = Record<'route' | 'security' | 'request' | 'response', RequestHandler[]>;
 
 type Wanted = {
@@ -43,9 +46,9 @@ export function validatorParts(
 }
 
 /**
- * Returns a copy of the contract, because the validator changes its input. The copy accepts unescaped
- * query values such as `{"a":1}`, as FastAPI does. It has no references: the validator would compile each
- * of them separately at every start.
+ * Returns a copy of the contract, because the validator changes its input. The copy accepts
+ * unescaped query values such as `{"a":1}`, as FastAPI does. It has no references: the validator
+ * would compile each of them separately at every start.
  */
 function forValidator(contract: Contract): Contract {
   const copy = withoutReferences(contract, contract) as Contract;

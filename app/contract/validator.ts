@@ -18,9 +18,9 @@ const maxAddressLength = 1000;
 type Verdict = { openapi: Request['openapi']; query: Request['query'] };
 
 /**
- * Returns the handler that enforces the contract. If an operation has no body, the method and the address
- * alone decide whether a request is valid, so the verdict on a valid request is cached by them. The
- * credential is checked every time.
+ * Returns the handler that enforces the contract. If an operation has no body, the method and the
+ * address alone decide whether a request is valid, so the verdict on a valid request is cached by
+ * them. The credential is checked every time.
  */
 export function validator(context: Context): RequestHandler {
   const { contract } = context;
@@ -47,7 +47,8 @@ export function validator(context: Context): RequestHandler {
     const verdict = verdicts.get(address);
     if (verdict) {
       applyVerdict(req, verdict);
-      // Requests that arrive together then share the turns of the event loop, which costs less than a turn each.
+      // Requests that arrive together then share the turns of the event loop, which costs less than
+      // a turn each.
       checkCaller(req, res, (error) => void setImmediate(next, error));
       return;
     }
@@ -60,7 +61,9 @@ export function validator(context: Context): RequestHandler {
   };
 }
 
-/** Returns a handler that checks requests against the contract, without credentials and rate limits. */
+/**
+ * Returns a handler that checks requests against the contract, without credentials and rate limits.
+ */
 export function requestValidator(contract: Contract): RequestHandler {
   const { route, request } = validatorParts(contract, {});
   return chain([
@@ -90,7 +93,10 @@ function chain(handlers: RequestHandler[]): RequestHandler {
   };
 }
 
-/** Counts a request for an unknown path or method against its address: its credential is not checked. */
+/**
+ * Counts a request for an unknown path or method against its address: its credential is not
+ * checked.
+ */
 function limitUnrouted({ limitRate }: Context, route: RequestHandler): RequestHandler {
   return (req, res, next) =>
     route(req, res, (error?: unknown) => {

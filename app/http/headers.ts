@@ -10,10 +10,10 @@ const policyHeader = 'Content-Security-Policy';
 const noStore = 'Cache-Control: no-store\r\n';
 
 /**
- * Adds helmet's headers and `Cache-Control: no-store` to every response, unless a route sets its own
- * Content-Security-Policy or Cache-Control. The default policy forbids loading and framing. HSTS is sent
- * only if this server itself speaks HTTPS. Responses are not stored, because most are for one caller and
- * some show a secret once.
+ * Adds helmet's headers and `Cache-Control: no-store` to every response, unless a route sets its
+ * own Content-Security-Policy or Cache-Control. The default policy forbids loading and framing.
+ * HSTS is sent only if this server itself speaks HTTPS. Responses are not stored, because most are
+ * for one caller and some show a secret once.
  */
 export function addSecurityHeaders(app: Express, { tlsCert }: Config): void {
   const headers = headersOf(
@@ -42,7 +42,10 @@ function linesOf(headers: [string, string][]): string {
   return headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
 }
 
-/** Returns the handlers that allow cross-origin requests from the configured origins; none if there are no origins. */
+/**
+ * Returns the handlers that allow cross-origin requests from the configured origins; none if there
+ * are no origins.
+ */
 export function crossOrigin({ corsOrigins }: Config, { components }: Contract): RequestHandler[] {
   if (!corsOrigins) return [];
   const isAnyAllowed = corsOrigins.includes('*');

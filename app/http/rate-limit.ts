@@ -10,11 +10,11 @@ import { HttpError } from '../errors.ts';
 const maxCallers = 10_000;
 
 /**
- * Returns a function that counts a request against its caller: the API key or user if known, otherwise
- * the address. It throws HttpError 429 with `Retry-After` beyond the configured rate. A caller may use a
- * whole period's requests at once, and gets them back one by one (GCRA, the "virtual scheduling" of
- * ITU-T I.371). The `RateLimit-*` headers of the response say how many are left
- * (draft-ietf-httpapi-ratelimit-headers-06, the version that most clients read).
+ * Returns a function that counts a request against its caller: the API key or user if known,
+ * otherwise the address. It throws HttpError 429 with `Retry-After` beyond the configured rate. A
+ * caller may use a whole period's requests at once, and gets them back one by one (GCRA, the
+ * "virtual scheduling" of ITU-T I.371). The `RateLimit-*` headers of the response say how many are
+ * left (draft-ietf-httpapi-ratelimit-headers-06, the version that most clients read).
  */
 export function rateLimiter({
   config,
@@ -62,14 +62,18 @@ function callerOf(req: Request): string {
   return principal.keyId === null ? `user ${principal.user.id}` : `key ${principal.keyId}`;
 }
 
-/** Returns the address that requests count against. An IPv6 network of 56 bits counts as one address. */
+/**
+ * Returns the address that requests count against. An IPv6 network of 56 bits counts as one
+ * address.
+ */
 export function addressOf(req: Pick<Request, 'ip' | 'socket'>): string {
   return ipKeyGenerator(clientAddress(req));
 }
 
 /**
- * Returns the client's address as trusted proxies report it, without the port that some add (Azure, IIS).
- * If they report something else, it is the address of the proxy. Empty once the connection is closed.
+ * Returns the client's address as trusted proxies report it, without the port that some add (Azure,
+ * IIS). If they report something else, it is the address of the proxy. Empty once the connection is
+ * closed.
  */
 export function clientAddress({ ip = '', socket }: Pick<Request, 'ip' | 'socket'>): string {
   const bare = ip.replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, '$1$3');

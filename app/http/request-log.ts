@@ -6,9 +6,9 @@ import { clientAddress } from './rate-limit.ts';
 import { statusOf } from './request-metrics.ts';
 
 /**
- * Returns the handler that gives every request an id, also sent as `X-Request-Id`, and logs one line when
- * the request ends. `aborted` marks a response that was begun and not finished. Headers, bodies and
- * queries are not logged, because they contain credentials and callers' data.
+ * Returns the handler that gives every request an id, also sent as `X-Request-Id`, and logs one
+ * line when the request ends. `aborted` marks a response that was begun and not finished. Headers,
+ * bodies and queries are not logged, because they contain credentials and callers' data.
  */
 export function requestLog({ log }: Pick<Context, 'log'>): RequestHandler {
   return (req, res, next) => {
@@ -40,7 +40,10 @@ export function requestLog({ log }: Pick<Context, 'log'>): RequestHandler {
   };
 }
 
-/** Returns the id of the sandbox that the request created or named; undefined if the path has no valid id. */
+/**
+ * Returns the id of the sandbox that the request created or named; undefined if the path has no
+ * valid id.
+ */
 function sandboxOf({ sandboxId, openapi }: Request): string | undefined {
   const { vm_id: vmId, sandboxID, session_id: sessionId } = openapi?.pathParams ?? {};
   const id = sandboxId ?? vmId ?? sandboxID ?? (sessionId && sandboxOfSession(sessionId));

@@ -14,7 +14,10 @@ export function requestMetrics(metrics: Metrics): RequestHandler {
   };
 }
 
-/** Returns the status of a finished request: 499, as in nginx, if the client disconnected before the response. */
+/**
+ * Returns the status of a finished request: 499, as in nginx, if the client disconnected before the
+ * response.
+ */
 export function statusOf({ headersSent, statusCode }: Pick<Response, 'headersSent' | 'statusCode'>): number {
   return headersSent ? statusCode : 499;
 }

@@ -2,10 +2,10 @@ import type { Request, RequestHandler } from 'express';
 import { HttpError } from '../errors.ts';
 
 /**
- * Normalizes the request target for later handlers: a path and a query, with a path that can be decoded
- * and has no needless escapes. Throws HttpError 400 for a missing or repeated `Host`, and for an absolute
- * target whose authority differs from `Host` (RFC 9112, 3.2): a proxy and this server could read such a
- * request as two different ones.
+ * Normalizes the request target for later handlers: a path and a query, with a path that can be
+ * decoded and has no needless escapes. Throws HttpError 400 for a missing or repeated `Host`, and
+ * for an absolute target whose authority differs from `Host` (RFC 9112, 3.2): a proxy and this
+ * server could read such a request as two different ones.
  */
 export const normalTarget: RequestHandler = (req, _res, next) => {
   if (req.headers.host === undefined && req.httpVersion === '1.1') throw badRequest('the Host header is missing');
@@ -27,7 +27,10 @@ function countHosts(rawHeaders: string[]): number {
   return count;
 }
 
-/** Returns the path and query of an absolute target, whose authority becomes `Host`. Returns any other target as it is. */
+/**
+ * Returns the path and query of an absolute target, whose authority becomes `Host`. Returns any
+ * other target as it is.
+ */
 function originForm(req: Request): string {
   const [, scheme, authority = '', path = ''] = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(req.url) ?? [];
   if (scheme === undefined) return req.url;
@@ -52,15 +55,17 @@ function withNormalPath(target: string): string {
   return withoutNeedlessEscapes(canDecode(path) ? path : repaired(path)) + (end < 0 ? '' : target.slice(end));
 }
 
-/** Decodes unreserved characters, which mean the same with and without escapes (RFC 3986, 6.2.2.2). */
+/**
+ * Decodes unreserved characters, which mean the same with and without escapes (RFC 3986, 6.2.2.2).
+ */
 function withoutNeedlessEscapes(path: string): string {
   return path.replace(/%(?:2[DE]|3\d|[46][1-9A-F]|[57][0-9A]|5F|7E)/gi, decodeURIComponent);
 }
 
 /**
- * Returns the path with U+FFFD for escapes that are not UTF-8, and `%25` for a percent sign that escapes
- * nothing, as Python's `unquote` reads them. Such a path matches nothing that exists, and every operation
- * has an answer to that.
+ * Returns the path with U+FFFD for escapes that are not UTF-8, and `%25` for a percent sign that
+ * escapes nothing, as Python's `unquote` reads them. Such a path matches nothing that exists, and
+ * every operation has an answer to that.
  */
 function repaired(path: string): string {
   return path

@@ -2,9 +2,9 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import type { Express } from 'express';
 
 /**
- * Returns classes for the options of node:http's server. Its requests and responses then have Express's
- * prototypes from the start. Otherwise Express changes the prototype of each, which makes V8 give up its
- * optimizations for that object.
+ * Returns classes for the options of node:http's server. Its requests and responses then have
+ * Express's prototypes from the start. Otherwise Express changes the prototype of each, which makes
+ * V8 give up its optimizations for that object.
  */
 export function expressClasses(app: Express): {
   IncomingMessage: typeof IncomingMessage;

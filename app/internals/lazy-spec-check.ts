@@ -18,8 +18,8 @@ class LazySchemaValidator {
 }
 
 /**
- * Keeps express-openapi-validator from compiling the schema of OpenAPI documents at every start. It does
- * so even with `validateApiSpec: false`. A test checks our document instead.
+ * Keeps express-openapi-validator from compiling the schema of OpenAPI documents at every start. It
+ * does so even with `validateApiSpec: false`. A test checks our document instead.
  */
 export function deferSpecCheck(): void {
   framework.OpenAPISchemaValidator = LazySchemaValidator as never;

@@ -4,9 +4,9 @@ import type { Output } from '../terminal/output.ts';
 const maxWaitingBytes = 2 ** 20;
 
 /**
- * Writes lines without ever waiting. A line that cannot be written, or for which there is no room, is lost
- * and counted. When writing works again, `onRecovery` is called with the number of lines lost since its
- * last call.
+ * Writes lines without ever waiting. A line that cannot be written, or for which there is no room,
+ * is lost and counted. When writing works again, `onRecovery` is called with the number of lines
+ * lost since its last call.
  */
 export class LineOutput {
   /** Lines lost since the start. */

@@ -16,7 +16,9 @@ export type OpenLog = {
   close: (giveUp: AbortSignal) => Promise<void>;
 };
 
-/** Opens the program's log on standard output (1) or standard error (2), in the configured format. */
+/**
+ * Opens the program's log on standard output (1) or standard error (2), in the configured format.
+ */
 export async function openLog({ logLevel, logFormat }: Config, descriptor: 1 | 2): Promise<OpenLog> {
   const output = new Output(descriptor);
   const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && output.isTTY);

@@ -2,7 +2,10 @@ import pretty from 'pino-pretty';
 
 type Line = Record<string, unknown> & { msg: string };
 
-/** Returns a function that formats a JSON line for people. Control characters in the data are escaped. */
+/**
+ * Returns a function that formats a JSON line for people. Control characters in the data are
+ * escaped.
+ */
 export function prettyLines(isTTY: boolean): (line: string) => string {
   const print = pretty.prettyFactory({
     colorize: isTTY && pretty.isColorSupported,
@@ -13,8 +16,8 @@ export function prettyLines(isTTY: boolean): (line: string) => string {
 }
 
 /**
- * Escapes control characters, including those of text direction, inside the strings of a JSON text: the
- * parsed strings contain `\u001b` as six characters.
+ * Escapes control characters, including those of text direction, inside the strings of a JSON text:
+ * the parsed strings contain `\u001b` as six characters.
  */
 function withoutControls(json: string): string {
   return json.replace(/\\(u[0-9a-f]{4}|.)|[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, (found, escaped?: string) => {
@@ -24,7 +27,9 @@ function withoutControls(json: string): string {
   });
 }
 
-/** Turns the fields that every request has into a message. Other fields and lines stay as they are. */
+/**
+ * Turns the fields that every request has into a message. Other fields and lines stay as they are.
+ */
 function forPeople(line: Line): Line {
   if (line.msg !== 'request') return line;
   const { method, route, status, duration, owner, ...rest } = line;

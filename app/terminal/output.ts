@@ -8,12 +8,12 @@ const newLine = Buffer.from('\n');
 type Sent = (error: NodeJS.ErrnoException | null, written: number) => void;
 
 /**
- * Standard output or standard error, written without blocking the process. (`process.stdout` blocks on a
- * stopped terminal, and takes a write that a full disk cut short for a complete one.) Texts wait in memory
- * while a reader is slow.
+ * Standard output or standard error, written without blocking the process. (`process.stdout` blocks
+ * on a stopped terminal, and takes a write that a full disk cut short for a complete one.) Texts
+ * wait in memory while a reader is slow.
  *
- * A text that cannot be written is lost, and the stream goes on: it emits `lost` with the error and the
- * number of lost texts. It emits `sent` after each successful write.
+ * A text that cannot be written is lost, and the stream goes on: it emits `lost` with the error and
+ * the number of lost texts. It emits `sent` after each successful write.
  */
 export class Output extends Writable {
   readonly isTTY: boolean;
@@ -58,13 +58,19 @@ export class Output extends Writable {
   }
 }
 
-/** Returns whether the descriptor is a file or a device such as /dev/full: not a terminal, pipe or socket. */
+/**
+ * Returns whether the descriptor is a file or a device such as /dev/full: not a terminal, pipe or
+ * socket.
+ */
 function isFile(descriptor: number): boolean {
   const kind = fstatSync(descriptor);
   return kind.isFile() || kind.isBlockDevice() || (kind.isCharacterDevice() && !isatty(descriptor));
 }
 
-/** Continues after a write that was cut short, to get the error that cut it. Node's file streams do not. */
+/**
+ * Continues after a write that was cut short, to get the error that cut it. Node's file streams do
+ * not.
+ */
 function fileSender(descriptor: number) {
   return function send(bytes: Buffer, sent: Sent, before = 0): void {
     write(descriptor, bytes, (error, written) => {

@@ -1,12 +1,12 @@
 /**
- * Characters that move the cursor, change colours or break a line (C0, DEL, C1, U+2028, U+2029), characters
- * that change the direction of text (Unicode Standard Annex 9), and lone surrogates.
+ * Characters that move the cursor, change colours or break a line (C0, DEL, C1, U+2028, U+2029),
+ * characters that change the direction of text (Unicode Standard Annex 9), and lone surrogates.
  */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Cs}]/gu;
 
 /**
- * Returns a text that cannot control a terminal: unprintable characters become escapes such as `\\u001b`.
- * A JSON text keeps its value. With `lines`, line breaks stay.
+ * Returns a text that cannot control a terminal: unprintable characters become escapes such as
+ * `\\u001b`. A JSON text keeps its value. With `lines`, line breaks stay.
  */
 export function printable(text: string, { lines = false } = {}): string {
   return text.replace(unprintable, (character) =>

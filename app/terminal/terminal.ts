@@ -11,9 +11,14 @@ export type Terminal = {
   stdout: Output;
   /** Lost texts are ignored. */
   stderr: Output;
-  /** Aborts on SIGINT and SIGTERM. Until a command reads this property, these signals end the process at once. */
+  /**
+   * Aborts on SIGINT and SIGTERM. Until a command reads this property, these signals end the
+   * process at once.
+   */
   readonly stop: AbortSignal;
-  /** Calls back on SIGHUP, the request to reload files. Without a listener, SIGHUP ends the process. */
+  /**
+   * Calls back on SIGHUP, the request to reload files. Without a listener, SIGHUP ends the process.
+   */
   onReload: (listener: () => void) => void;
   /** Returns the time in milliseconds since 1970. */
   now: () => number;
@@ -35,8 +40,8 @@ export function table(headings: string[], rows: (string | number | null)[][]): s
 }
 
 /**
- * Returns a password. On a terminal it is typed twice and not shown; otherwise it is all of standard input.
- * Throws an Error if the two differ.
+ * Returns a password. On a terminal it is typed twice and not shown; otherwise it is all of
+ * standard input. Throws an Error if the two differ.
  */
 export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<string> {
   if (!stdin.isTTY) return (await text(stdin)).replace(/\r?\n$/, '');
@@ -58,8 +63,8 @@ export async function readPassword({ stdin, stderr, stop }: Terminal): Promise<s
 }
 
 /**
- * Asks for confirmation before an irreversible step. Throws an Error if the answer is not yes. Does not ask
- * with `--yes`, or if no terminal is connected, for example in a script.
+ * Asks for confirmation before an irreversible step. Throws an Error if the answer is not yes. Does
+ * not ask with `--yes`, or if no terminal is connected, for example in a script.
  */
 export async function confirm({ stdin, stderr, stop }: Terminal, question: string, yes = false): Promise<void> {
   if (yes || !stdin.isTTY || !stderr.isTTY) return;

@@ -5,9 +5,9 @@ import { HttpError, ValidationFailure, valueError } from '../../errors.ts';
 export const maxBodyBytes = 2 ** 20;
 
 /**
- * Returns a handler that reads the wanted bodies into a Buffer. It throws HttpError 413 before it reads
- * more than the limit (express.raw alone would read all of it first), and ValidationFailure for a body
- * that its Content-Encoding does not decode.
+ * Returns a handler that reads the wanted bodies into a Buffer. It throws HttpError 413 before it
+ * reads more than the limit (express.raw alone would read all of it first), and ValidationFailure
+ * for a body that its Content-Encoding does not decode.
  */
 export function bytesReader(isWanted: (req: Request) => boolean): RequestHandler {
   const read = express.raw({ type: (req) => isWanted(req as Request), limit: maxBodyBytes });

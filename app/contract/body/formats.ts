@@ -8,7 +8,10 @@ import { formType, parseForm } from '../query.ts';
 type Format = {
   /** Returns the body's value. Throws ValidationFailure. */
   parse: (bytes: Buffer) => unknown;
-  /** Returns the value of a body that `parse` has accepted, as it was sent: every digit, in the order sent. */
+  /**
+   * Returns the value of a body that `parse` has accepted, as it was sent: every digit, in the
+   * order sent.
+   */
   readSent: (bytes: Buffer) => Sent;
 };
 

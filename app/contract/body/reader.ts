@@ -8,11 +8,11 @@ import { bytesReader } from './bytes.ts';
 import { formats } from './formats.ts';
 
 /**
- * Returns the handlers that parse a body into `req.body` if the operation has one. As in FastAPI, an
- * empty body of any media type and a JSON null count as no body. Then `req.body` is undefined if the
- * operation requires a body, and otherwise an object with the contract's defaults. A body without a
- * Content-Type counts as the first type that the operation accepts.
- * The handlers throw HttpError 413 and 415, and ValidationFailure.
+ * Returns the handlers that parse a body into `req.body` if the operation has one. As in FastAPI,
+ * an empty body of any media type and a JSON null count as no body. Then `req.body` is undefined if
+ * the operation requires a body, and otherwise an object with the contract's defaults. A body
+ * without a Content-Type counts as the first type that the operation accepts. The handlers throw
+ * HttpError 413 and 415, and ValidationFailure.
  */
 export function bodyReader(contract: Contract): RequestHandler[] {
   const acceptedTypes = (req: Request) => Object.keys(operationOf(contract, req)?.requestBody?.content ?? {});
@@ -26,7 +26,9 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     req.body = Buffer.isBuffer(bytes) && bytes.length > 0 ? parse(bytes, req, acceptedTypes(req)) : undefined;
     next();
   };
-  /** The validator keeps an entry for every Content-Type that it meets, so it must meet ours only. */
+  /**
+   * The validator keeps an entry for every Content-Type that it meets, so it must meet ours only.
+   */
   const simplifyType: RequestHandler = (req, _res, next) => {
     const accepted = acceptedTypes(req);
     const { type } = parseContentType(req.headers['content-type'] ?? '', { parameters: false });

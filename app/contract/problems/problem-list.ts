@@ -13,8 +13,8 @@ import { type Shape, shapeOf } from './schema-shape.ts';
 export const maxProblems = 100;
 
 /**
- * Collects the problems of a request in pydantic's order: the schema's properties in the schema's order,
- * then unknown members in the order in which they were sent. It visits every value once.
+ * Collects the problems of a request in pydantic's order: the schema's properties in the schema's
+ * order, then unknown members in the order in which they were sent. It visits every value once.
  */
 export class ProblemList {
   readonly #contract: Contract;
@@ -28,7 +28,10 @@ export class ProblemList {
     this.#contract = contract;
   }
 
-  /** Adds the problems of a value at `loc`. With `isText` (URLs and headers), integers are parsed from text. */
+  /**
+   * Adds the problems of a value at `loc`. With `isText` (URLs and headers), integers are parsed
+   * from text.
+   */
   check(loc: (string | number)[], schema: Schema, value: Sent, isText = false): void {
     this.#loc.splice(0, this.#loc.length, ...loc);
     this.#check(shapeOf(this.#contract, schema), value, isText);
@@ -50,7 +53,8 @@ export class ProblemList {
   }
 
   /** The description of a `not` says what it forbids; ajv's own message does not. */
-  #addFromAjv({ instancePath, keyword, schema, message: own = 'not allowed' }: ErrorObject, value: Sent): void {
+  #addFromAjv(error: ErrorObject, value: Sent): void {
+    const { instancePath, keyword, schema, message: own = 'not allowed' } = error;
     const keys = instancePath.split('/').slice(1).map(unescapePointer);
     const message = keyword === 'not' ? ((schema as Schema).description ?? own) : own;
     this.#loc.push(...keys);
@@ -83,10 +87,11 @@ export class ProblemList {
     if (this.#count === before && length < minItems) this.#add(listLengthError('minItems', minItems, length), value);
   }
 
-  #checkMembers({ properties = {}, required = [], additionalProperties }: Schema, value: SentObject): void {
-    for (const [name, schema] of Object.entries(properties)) {
+  #checkMembers(schema: Schema, value: SentObject): void {
+    const { properties = {}, required = [], additionalProperties } = schema;
+    for (const [name, property] of Object.entries(properties)) {
       const member = value.get(name);
-      if (member !== undefined) this.#within(name, () => this.#check(shapeOf(this.#contract, schema), member, false));
+      if (member !== undefined) this.#within(name, () => this.#check(shapeOf(this.#contract, property), member, false));
       else if (required.includes(name)) this.#within(name, () => this.#add(missing, value));
     }
     if (additionalProperties === undefined || additionalProperties === true) return;

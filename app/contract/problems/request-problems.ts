@@ -17,8 +17,9 @@ import { ProblemList } from './problem-list.ts';
 import type { ValidatorError } from './validator-error.ts';
 
 /**
- * Returns every problem of a request that the validator refused, in pydantic's words and order: path,
- * query, headers, body. The validator reports its first failure only, so the request is checked again.
+ * Returns every problem of a request that the validator refused, in pydantic's words and order:
+ * path, query, headers, body. The validator reports its first failure only, so the request is
+ * checked again.
  */
 export function problemsOf(contract: Contract, error: ValidatorError, req: Request): Problem[] {
   const list = new ProblemList(contract);

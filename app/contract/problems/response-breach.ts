@@ -4,8 +4,8 @@ import { operationOf } from '../operation.ts';
 import type { ValidatorError } from './validator-error.ts';
 
 /**
- * Returns a sentence that names the values of a response that break the contract, and their schemas;
- * null for any other error.
+ * Returns a sentence that names the values of a response that break the contract, and their
+ * schemas; null for any other error.
  */
 export function responseBreach(contract: Contract, error: ValidatorError, req: Request, status: number): string | null {
   const operation = operationOf(contract, req);
@@ -18,7 +18,10 @@ export function responseBreach(contract: Contract, error: ValidatorError, req: R
   return `The response breaks the contract of ${operation.operationId}, status ${status}: ${places.join('; ')}`;
 }
 
-/** Returns a pointer into the contract: the schema of a value of the response, or the nearest one around it. */
+/**
+ * Returns a pointer into the contract: the schema of a value of the response, or the nearest one
+ * around it.
+ */
 function schemaPointer(contract: Contract, operation: Operation, status: number, keys: string[]): string {
   type Place = { pointer: string; schema: Schema };
   const at = (pointer: string, value: unknown): Place => {

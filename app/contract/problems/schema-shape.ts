@@ -4,7 +4,9 @@ import { type Contract, resolve, type Schema, withoutReferences } from '../../..
 import { dateTimeFormat } from '../../../spec/time.ts';
 import { datetimeFormat } from '../pydantic/datetime.ts';
 
-/** A schema prepared for ProblemList: references resolved, and null taken out of its alternatives. */
+/**
+ * A schema prepared for ProblemList: references resolved, and null taken out of its alternatives.
+ */
 export type Shape = {
   schema: Schema;
   types: string[];

@@ -4,13 +4,16 @@ import type { Problem } from '../../errors.ts';
 import { asPythonJson } from '../pydantic/python-json.ts';
 import { sentAt } from '../sent-values.ts';
 
-/** Bounds on a 422, so that no response is much longer than its request: JSON text of all inputs, and of one name. */
+/**
+ * Bounds on a 422, so that no response is much longer than its request: JSON text of all inputs,
+ * and of one name.
+ */
 const maxInputLength = 32_768;
 const maxNameLength = 1000;
 
 /**
- * Returns the problems as the response shows them: each `input` as it was sent, without the contract's
- * defaults, and left out once all inputs together would be too long.
+ * Returns the problems as the response shows them: each `input` as it was sent, without the
+ * contract's defaults, and left out once all inputs together would be too long.
  */
 export function shownProblems(problems: Problem[], req: Request): Problem[] {
   let left = maxInputLength;
@@ -26,7 +29,10 @@ export function shownProblems(problems: Problem[], req: Request): Problem[] {
   });
 }
 
-/** Only a route reports this type for a body. The input that it reports has the contract's defaults in it. */
+/**
+ * Only a route reports this type for a body. The input that it reports has the contract's defaults
+ * in it.
+ */
 function isOfBody({ type, loc }: Problem): boolean {
   return type === 'value_error' && loc[0] === 'body';
 }
@@ -36,7 +42,9 @@ export function shortened(part: string | number): string | number {
   return typeof part === 'string' && part.length > maxNameLength ? `${part.slice(0, maxNameLength)}…` : part;
 }
 
-/** Returns the length of a value's JSON text, or any number above `most` if it is longer than that. */
+/**
+ * Returns the length of a value's JSON text, or any number above `most` if it is longer than that.
+ */
 function lengthOf(value: unknown, most: number): number {
   if (value instanceof SentNumber) return value.text.length;
   if (typeof value === 'string') return value.length + 2;

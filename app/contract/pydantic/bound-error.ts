@@ -5,7 +5,10 @@ import { datetimeError } from './datetime-error.ts';
 import type { PydanticError } from './error.ts';
 import { isNumber, numberOf } from './number.ts';
 
-/** Returns the error for the first bound that a value of the right type breaks; null if it keeps them all. */
+/**
+ * Returns the error for the first bound that a value of the right type breaks; null if it keeps
+ * them all.
+ */
 export function boundError(schema: Schema, value: Sent): PydanticError | null {
   if (isNumber(value)) return rangeError(schema, numberOf(value));
   if (typeof value === 'string') return textError(schema, value);
@@ -40,7 +43,10 @@ function textError({ minLength = 0, maxLength, pattern, format }: Schema, text: 
   return { type: 'string_pattern_mismatch', msg: `String should match pattern '${pattern}'`, ctx: { pattern } };
 }
 
-/** Compares in code points. A code point is at most two UTF-16 units, so most texts need no counting. */
+/**
+ * Compares in code points. A code point is at most two UTF-16 units, so most texts need no
+ * counting.
+ */
 function isLonger(text: string, length: number): boolean {
   return text.length > length * 2 || [...text].length > length;
 }

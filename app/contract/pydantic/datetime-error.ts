@@ -6,7 +6,8 @@ import type { PydanticError } from './error.ts';
 export function datetimeError(text: string): PydanticError {
   if (unixTime.test(text) && isParsed(text)) return unixTimeError(text);
   const rfc3339 = toRfc3339(text);
-  // The same date and time in the year 2000, a leap year, shows whether only the year is out of range.
+  // The same date and time in the year 2000, a leap year, shows whether only the year is out of
+  // range.
   const isYearWrong = rfc3339 !== null && dateError(text) === null && readTime(`2000${rfc3339.slice(4)}`) !== null;
   if (isYearWrong) return yearError(text.startsWith('9999') ? 10_000 : 0);
   return dateParsingError(dateError(text) ?? 'unexpected extra characters at the end of the input');
@@ -38,7 +39,7 @@ const dateRules: [RegExp, string][] = [
   [/^.{5}(?:0[1-9]|1[0-2])/s, 'month value is outside expected range of 1-12'],
 ];
 
-/** Returns what is wrong with the date at the start of a text; null if the date is valid. */
+/** Returns the error in the date at the start of a text; null if the date is valid. */
 function dateError(text: string): string | null {
   const date = Buffer.from(text.slice(0, 10)).toString('latin1');
   const broken = dateRules.find(([rule]) => !rule.test(date));

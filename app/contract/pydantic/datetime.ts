@@ -21,7 +21,10 @@ export function readDatetime(text: string): Time | null {
 /** The contract's format `pydantic-datetime` for ajv. */
 export const datetimeFormat = { type: 'string' as const, validate: (text: string) => readDatetime(text) !== null };
 
-/** Returns the text with every part that RFC 3339 requires, or null. It does not check the ranges of the numbers. */
+/**
+ * Returns the text with every part that RFC 3339 requires, or null. It does not check the ranges of
+ * the numbers.
+ */
 export function toRfc3339(text: string): string | null {
   const parts = dateTime.exec(text);
   if (!parts) return null;

@@ -1,7 +1,9 @@
 /** Digits, optionally grouped by single underscores, and an optional fraction of zeros. */
 const pydanticInteger = /^[+-]?\d+(?:_\d+)*(?:\.0+)?$/;
 
-/** The whitespace that Rust's `trim` strips: Unicode's White_Space. It has U+0085 and lacks U+FEFF. */
+/**
+ * The whitespace that Rust's `trim` strips: Unicode's White_Space. It has U+0085 and lacks U+FEFF.
+ */
 const outerWhitespace = /^[\p{White_Space}]+|[\p{White_Space}]+$/gu;
 
 /** Pydantic refuses integers of more digits. */

@@ -1,13 +1,19 @@
 import { type Sent, SentNumber } from '../../../db/json/reader.ts';
 import { mapMembers } from '../sent-values.ts';
 
-/** Returns a value for JSON.stringify, which then prints it as Python's `json` prints what it has read. */
+/**
+ * Returns a value for JSON.stringify, which then prints it as Python's `json` prints what it has
+ * read.
+ */
 export function asPythonJson(value: Sent): unknown {
   if (value instanceof SentNumber) return JSON.rawJSON(pythonNumber(value.text));
   return mapMembers(value, asPythonJson);
 }
 
-/** Python keeps whole numbers as written, and prints others as the shortest numeral of the same double. */
+/**
+ * Python keeps whole numbers as written, and prints others as the shortest numeral of the same
+ * double.
+ */
 function pythonNumber(text: string): string {
   const isWhole = !/[.eE]/.test(text);
   const number = Number(text);

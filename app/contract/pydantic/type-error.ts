@@ -55,7 +55,9 @@ function quoted(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value);
 }
 
-/** Returns whether a value is of a JSON Schema type. Infinite numbers, such as 1e999, are of none. */
+/**
+ * Returns whether a value is of a JSON Schema type. Infinite numbers, such as 1e999, are of none.
+ */
 export function isOfType(type: string, value: Sent): boolean {
   switch (type) {
     case 'integer':

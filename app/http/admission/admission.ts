@@ -6,10 +6,10 @@ import { oneAtATime } from './pipelining.ts';
 import { Slots } from './slots.ts';
 
 /**
- * Returns the handler that admits requests. It bounds the requests that are handled at the same time, by
- * `Slots`, and handles those of one connection one after another. It throws HttpError 503 with
- * `Retry-After` if no slot is free, 505 for anything but HTTP/1, and 417 for an expectation that cannot
- * be met.
+ * Returns the handler that admits requests. It bounds the requests that are handled at the same
+ * time, by `Slots`, and handles those of one connection one after another. It throws HttpError 503
+ * with `Retry-After` if no slot is free, 505 for anything but HTTP/1, and 417 for an expectation
+ * that cannot be met.
  */
 export function admission({ config, log }: Pick<Context, 'config' | 'log'>): RequestHandler {
   const slots = new Slots(config.maxConcurrent, log);
@@ -25,7 +25,10 @@ export function admission({ config, log }: Pick<Context, 'config' | 'log'>): Req
   );
 }
 
-/** Returns whether the client expects anything but `100-continue`, which Node answers (RFC 9110, 10.1.1). */
+/**
+ * Returns whether the client expects anything but `100-continue`, which Node answers (RFC 9110,
+ * 10.1.1).
+ */
 function isUnmetExpectation({ headers: { expect } }: Request): boolean {
   return expect !== undefined && !/(^|\W)100-continue($|\W)/i.test(expect);
 }

@@ -5,8 +5,9 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 const maxWaiting = 100;
 
 /**
- * Returns a handler that runs `handler` for one request of a connection at a time, however many the client
- * sends at once (pipelining). It calls `refuse` for a request that finds too many waiting before it.
+ * Returns a handler that runs `handler` for one request of a connection at a time, however many the
+ * client sends at once (pipelining). It calls `refuse` for a request that finds too many waiting
+ * before it.
  */
 export function oneAtATime(handler: RequestHandler, refuse: (req: Request) => void): RequestHandler {
   const waiting = new WeakMap<Socket, number>();

@@ -13,15 +13,18 @@ const largeResponse = 2 ** 16;
 
 const released = Symbol('released');
 
-/** Frees the slot of a response that goes on: an event stream may last for days and is idle most of the time. */
+/**
+ * Frees the slot of a response that goes on: an event stream may last for days and is idle most of
+ * the time.
+ */
 export function releaseSlot(res: Response): void {
   res.emit(released);
 }
 
 /**
- * Bounds the requests that are handled at the same time, so that memory stays bounded. Slow clients do not
- * take room from others: at a limit, the connection is closed whose body has been arriving longest, or
- * whose response has waited longest to be read.
+ * Bounds the requests that are handled at the same time, so that memory stays bounded. Slow clients
+ * do not take room from others: at a limit, the connection is closed whose body has been arriving
+ * longest, or whose response has waited longest to be read.
  */
 export class Slots {
   readonly #limit: number;
@@ -30,8 +33,8 @@ export class Slots {
   readonly #taken = new Set<Response>();
   /** Requests whose body may still be arriving, the longest-arriving first. */
   readonly #arriving = new Set<Request>();
-  // Listeners, called with the response as `this`. All requests share them, because closures for each request would
-  // cost more than the rest of this class.
+  // Listeners, called with the response as `this`. All requests share them, because closures for
+  // each request would cost more than the rest of this class.
   readonly #release: (this: Response) => void;
   readonly #boundUnread: (this: Response) => void;
 
@@ -47,7 +50,9 @@ export class Slots {
     };
   }
 
-  /** Takes a slot until the response is closed or released. Throws HttpError 503 if none is free. */
+  /**
+   * Takes a slot until the response is closed or released. Throws HttpError 503 if none is free.
+   */
   take(req: Request, res: Response): void {
     if (this.#isFull) this.#boundArriving(Math.max(this.#arriving.size - 1, 0));
     if (this.#isFull) {
@@ -58,7 +63,8 @@ export class Slots {
       this.#arriving.add(req);
       this.#boundArriving(maxArriving);
     }
-    // The response is whole at 'prefinish'. Checking there keeps requests that came at once from piling up responses.
+    // The response is whole at 'prefinish'. Checking there keeps requests that came at once from
+    // piling up responses.
     res.on('close', this.#release).on(released, this.#release).on('prefinish', this.#boundUnread);
   }
 

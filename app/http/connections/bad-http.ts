@@ -10,8 +10,8 @@ const statusOf: Record<string, number> = {
 };
 
 /**
- * Answers what is not HTTP, and a request that arrives too slowly, with an error in the usual shape. It is
- * the listener of the server's `clientError`.
+ * Answers what is not HTTP, and a request that arrives too slowly, with an error in the usual
+ * shape. It is the listener of the server's `clientError`.
  */
 export function answerBadHttp(
   { code = '' }: NodeJS.ErrnoException,
@@ -33,7 +33,10 @@ export function answerBadHttp(
   linger(socket);
 }
 
-/** Returns whether the request's body is still being read: then nothing has been done for the request yet. */
+/**
+ * Returns whether the request's body is still being read: then nothing has been done for the
+ * request yet.
+ */
 function isReadingBody({ headersSent, req }: ServerResponse): boolean {
   return !headersSent && !req.complete && req.listenerCount('data') > 0;
 }

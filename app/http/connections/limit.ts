@@ -6,9 +6,9 @@ import type { Socket } from 'node:net';
 export const maxHeaderBytes = 2 ** 17;
 
 /**
- * Bounds the open connections of a server. At the limit, the longest-idle connection is closed, so idle
- * connections push out only one another. If all are busy, the new one is closed. There is no limit for
- * each address: clients behind a proxy share one, and an IPv6 network has plenty.
+ * Bounds the open connections of a server. At the limit, the longest-idle connection is closed, so
+ * idle connections push out only one another. If all are busy, the new one is closed. There is no
+ * limit for each address: clients behind a proxy share one, and an IPv6 network has plenty.
  */
 export class ConnectionLimit {
   readonly #server: Server;
@@ -17,7 +17,9 @@ export class ConnectionLimit {
   readonly #requests = new Map<Socket, number>();
   /** Connections without a request, the longest-idle first. */
   readonly #idle = new Set<Socket>();
-  /** TCP connections in their TLS handshake, by peer. After the handshake Node uses another object. */
+  /**
+   * TCP connections in their TLS handshake, by peer. After the handshake Node uses another object.
+   */
   readonly #handshaking = new Map<string, Socket>();
   #isDraining = false;
 
@@ -41,8 +43,8 @@ export class ConnectionLimit {
   }
 
   /**
-   * Stops the server. Idle connections are closed at once, busy ones after their response, and those that
-   * remain after this many seconds regardless.
+   * Stops the server. Idle connections are closed at once, busy ones after their response, and
+   * those that remain after this many seconds regardless.
    */
   async drain(seconds: number): Promise<void> {
     if (!this.#server.listening) return;

@@ -8,8 +8,8 @@ const maxBytes = 2 ** 26;
 const lingering = new WeakSet<Socket>();
 
 /**
- * Lets clients read a response that comes while they still send (RFC 9112, 9.6). Closing a socket with
- * unread bytes in it resets the connection, and the client may lose the response.
+ * Lets clients read a response that comes while they still send (RFC 9112, 9.6). Closing a socket
+ * with unread bytes in it resets the connection, and the client may lose the response.
  */
 export function closeGently(server: Server): void {
   server.on('setSecureContext' in server ? 'secureConnection' : 'connection', (socket: Socket) => {
@@ -19,8 +19,8 @@ export function closeGently(server: Server): void {
 }
 
 /**
- * Closes the server's side of a connection and discards what still arrives, until the client has closed
- * its side or a bound is reached.
+ * Closes the server's side of a connection and discards what still arrives, until the client has
+ * closed its side or a bound is reached.
  */
 export function linger(socket: Socket): void {
   if (lingering.has(socket)) return;

@@ -15,15 +15,18 @@ import { readCertificate } from './tls.ts';
 export type Listener = {
   /** Listens on the configured address. Resolves to the URL. */
   listen: () => Promise<string>;
-  /** Reads the certificate again, for new connections. Throws CertificateError and keeps the old one if that fails. */
+  /**
+   * Reads the certificate again, for new connections. Throws CertificateError and keeps the old one
+   * if that fails.
+   */
   reloadCertificate: () => void;
   /** Stops listening. Resolves when open requests have ended, or after this many seconds. */
   drain: (seconds: number) => Promise<void>;
 };
 
 /**
- * Returns the HTTP server of the application, or its HTTPS server if there is a certificate, with its
- * timeouts and its limit on connections.
+ * Returns the HTTP server of the application, or its HTTPS server if there is a certificate, with
+ * its timeouts and its limit on connections.
  */
 export function createListener(app: Express, config: Config, certificate: SecureContextOptions | null): Listener {
   const options = { ...expressClasses(app), ...limitsOf(config) };
@@ -49,9 +52,9 @@ export function createListener(app: Express, config: Config, certificate: Secure
 }
 
 /**
- * A request that arrives too slowly is answered 408. Idle connections are kept longer than the minute for
- * which proxies keep theirs (nginx's keepalive_timeout, AWS's load balancers), so that the proxy is the
- * side that closes first.
+ * A request that arrives too slowly is answered 408. Idle connections are kept longer than the
+ * minute for which proxies keep theirs (nginx's keepalive_timeout, AWS's load balancers), so that
+ * the proxy is the side that closes first.
  */
 function limitsOf({ requestSeconds }: Config) {
   const headersTimeout = Math.min(requestSeconds, 10) * 1000;

@@ -8,8 +8,9 @@ export class CertificateError extends Error {
 }
 
 /**
- * Returns the configured certificate and key; null if neither is configured. Throws CertificateError if
- * one of the two is missing, a file cannot be read, or they do not belong together.
+ * Returns the configured certificate and key; null if neither is configured. Throws
+ * CertificateError if one of the two is missing, a file cannot be read, or they do not belong
+ * together.
  */
 export function readCertificate({ tlsCert, tlsKey }: Config): SecureContextOptions | null {
   if (tlsCert === undefined && tlsKey === undefined) return null;
