@@ -16,29 +16,7 @@ export function deployCommands(program: Command, { stdout }: Terminal): void {
     );
 }
 
-function unit(executable: string): string {
-  return `[Unit]
-Description=Sandpit, a control plane for sandboxes
-After=network.target
-
-[Service]
-ExecStart=${quoted(executable)} serve
-# Reloads the certificate (SANDPIT_TLS_CERT, SANDPIT_TLS_KEY).
-ExecReload=kill -HUP $MAINPID
-Environment=SANDPIT_DB=%S/sandpit/sandpit.db
-# Optional file for settings such as SANDPIT_HOST.
-EnvironmentFile=-/etc/sandpit.env
-StateDirectory=sandpit
-StateDirectoryMode=0700
-WorkingDirectory=%S/sandpit
-DynamicUser=yes
-# Uncomment to let the server read a private key that belongs to this group:
-#SupplementaryGroups=ssl-cert
-UMask=0077
-Restart=on-failure
-TimeoutStopSec=15
-
-# Node's compiler needs writable executable memory, so MemoryDenyWriteExecute is not set.
+const hardening = `# Node's compiler needs writable executable memory, so MemoryDenyWriteExecute is not set.
 AmbientCapabilities=
 CapabilityBoundingSet=
 LockPersonality=yes
@@ -63,7 +41,31 @@ SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+`;
 
+function unit(executable: string): string {
+  return `[Unit]
+Description=Sandpit, a control plane for sandboxes
+After=network.target
+
+[Service]
+ExecStart=${quoted(executable)} serve
+# Reloads the certificate (SANDPIT_TLS_CERT, SANDPIT_TLS_KEY).
+ExecReload=kill -HUP $MAINPID
+Environment=SANDPIT_DB=%S/sandpit/sandpit.db
+# Optional file for settings such as SANDPIT_HOST.
+EnvironmentFile=-/etc/sandpit.env
+StateDirectory=sandpit
+StateDirectoryMode=0700
+WorkingDirectory=%S/sandpit
+DynamicUser=yes
+# Uncomment to let the server read a private key that belongs to this group:
+#SupplementaryGroups=ssl-cert
+UMask=0077
+Restart=on-failure
+TimeoutStopSec=15
+
+${hardening}
 [Install]
 WantedBy=multi-user.target
 `;

@@ -26,21 +26,7 @@ export function usersCommand(program: Command, terminal: Terminal): void {
   addSettings(users.command('list'), ['db'])
     .description('list users')
     .option('--json', 'print JSON')
-    .action((flags) =>
-      withStore(flags, async ({ db }) => {
-        const rows = (await listUsers(db)).map((user) => ({
-          name: user.name,
-          created_at: isoTimeOrNull(user.createdAt),
-          sandboxes: user.sandboxes,
-        }));
-        const asTable = () =>
-          table(
-            ['NAME', 'CREATED', 'SANDBOXES'],
-            rows.map((r) => [r.name, r.created_at, r.sandboxes]),
-          );
-        terminal.stdout.write(flags.json ? jsonLine(rows) : asTable());
-      }),
-    );
+    .action((flags) => withStore(flags, async (store) => void terminal.stdout.write(await listing(store, flags))));
 
   addSettings(users.command('passwd <name>'), ['db'])
     .description("set a user's password and revoke their access tokens")
@@ -64,4 +50,15 @@ export function usersCommand(program: Command, terminal: Terminal): void {
       await withStore(flags, ({ db }) => inTransaction(db, (trx) => deleteUser(trx, name, { withSandboxes })));
       terminal.stdout.write(`Deleted ${name}.\n`);
     });
+}
+
+async function listing({ db }: Store, { json }: { json?: boolean }): Promise<string> {
+  const rows = (await listUsers(db)).map(({ name, createdAt, sandboxes }) => ({
+    name,
+    created_at: isoTimeOrNull(createdAt),
+    sandboxes,
+  }));
+  if (json) return jsonLine(rows);
+  const cells = rows.map((row) => [row.name, row.created_at, row.sandboxes]);
+  return table(['NAME', 'CREATED', 'SANDBOXES'], cells);
 }

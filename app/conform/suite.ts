@@ -5,7 +5,7 @@ import { type Contract, loadContract, type Parameter, parametersOf } from '../..
 import { responseChecker } from '../../spec/responses.ts';
 import { type Client, createClient, listPath } from './http/client.ts';
 import type { Exchange } from './http/exchange.ts';
-import { createMaker, type Maker, runMember } from './sandboxes/maker.ts';
+import { Maker, runMember } from './sandboxes/maker.ts';
 import type { MakerOptions } from './sandboxes/sandbox.ts';
 
 export type Options = {
@@ -61,7 +61,7 @@ export function createSuite(options: Options): Suite {
   const breaches: Breach[] = [];
   const client = createClient({ ...options, onExchange: breachCollector(options.url, contract, breaches) });
   const run = randomBytes(16).toString('hex');
-  const maker = options.isExisting ? null : createMaker(client, makerOptions(run, options, limits.maximum));
+  const maker = options.isExisting ? null : new Maker(client, makerOptions(run, options, limits.maximum));
   return {
     options,
     client,

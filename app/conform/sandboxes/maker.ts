@@ -4,77 +4,81 @@ import { answered, type Exchange, quoted } from '../http/exchange.ts';
 import { endEach, endOne, findUnnamed } from './cleanup.ts';
 import type { MakerOptions, OwnSandbox } from './sandbox.ts';
 
-export type Maker = {
-  made: OwnSandbox[];
+/**
+ * Makes sandboxes through `POST /v1/vms`, or through `POST /v1/sessions/session` on a server that
+ * refuses that, and ends them.
+ */
+export class Maker {
+  readonly made: OwnSandbox[] = [];
   /** Why the server refused to make some sandboxes. */
-  refusals: string[];
+  readonly refusals: string[] = [];
+  readonly #client: Client;
+  readonly #options: MakerOptions;
+  /** The operations to try; once one has worked, that one only. */
+  #operations: Operation[];
+  #attempts = 0;
+  /** Sandboxes that were made, or may have been, without an answer that names them. */
+  #unnamed = 0;
+  #hadServerError = false;
+
+  constructor(client: Client, options: MakerOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#operations = options.apiKey === undefined ? [createVm] : [createVm, createSession];
+  }
+
   /**
    * Makes a sandbox with this metadata, JSON text. Resolves to null, and adds a refusal, if the
    * server refuses.
    */
-  make: (document: string) => Promise<OwnSandbox | null>;
+  async make(document: string): Promise<OwnSandbox | null> {
+    const failed: string[] = [];
+    for (const operation of this.#operations) {
+      const unnamedBefore = this.#unnamed;
+      const result = await this.#attempt(operation, document);
+      if (typeof result !== 'string') {
+        this.#operations = [operation];
+        this.made.push(result);
+        return result;
+      }
+      failed.push(result);
+      // The sandbox exists; another operation would make a second one.
+      if (this.#unnamed > unnamedBefore) break;
+    }
+    this.refusals.push(failed.join(', '));
+    return null;
+  }
+
   /** Ends a sandbox. Throws an Error that says why it can't. */
-  end: (sandbox: OwnSandbox) => Promise<Exchange>;
+  end(sandbox: OwnSandbox): Promise<Exchange> {
+    return endOne(this.#client, sandbox);
+  }
+
   /**
    * Ends all sandboxes, including those whose creation got no answer. Returns the failures, each
    * with its reason.
    */
-  endAll: () => Promise<string[]>;
-};
-
-/**
- * Returns a maker. It uses `POST /v1/vms`, or `POST /v1/sessions/session` on a server that refuses
- * that.
- */
-export function createMaker(client: Client, options: MakerOptions): Maker {
-  const { run } = options;
-  const made: OwnSandbox[] = [];
-  const refusals: string[] = [];
-  /** The operation that worked. */
-  let operation: Operation | undefined;
-  let attempts = 0;
-  /** Sandboxes that were made, or may have been, without an answer that names them. */
-  let unnamed = 0;
-  let hadServerError = false;
+  async endAll(): Promise<string[]> {
+    const mayMiss = this.#unnamed > 0 || this.#hadServerError;
+    const lost = mayMiss ? await findUnnamed(this.#client, this.#options, this.made, this.#unnamed) : [];
+    return [...lost, ...(await endEach(this.#client, this.made))];
+  }
 
   /** Returns the sandbox, or the refusal. */
-  const attempt = async (candidate: Operation, document: string): Promise<OwnSandbox | string> => {
-    const n = attempts++;
-    const text = `{${runMember(run)},"conform_n":${n}${restOf(document)}}`;
-    const exchange = await candidate(client, options, text).catch((error) => {
-      if (error instanceof Unreachable) unnamed++;
+  async #attempt(operation: Operation, document: string): Promise<OwnSandbox | string> {
+    const n = this.#attempts++;
+    const text = `{${runMember(this.#options.run)},"conform_n":${n}${restOf(document)}}`;
+    const exchange = await operation(this.#client, this.#options, text).catch((error) => {
+      if (error instanceof Unreachable) this.#unnamed++;
       throw error;
     });
     const isMade = exchange.status < 300;
     const ids = isMade ? idsIn(exchange) : null;
     if (ids) return { n, metadata: parseJson(text) as JsonObject, ...ids, hasEnded: false };
-    if (isMade) unnamed++;
-    if (exchange.status >= 500) hadServerError = true;
+    if (isMade) this.#unnamed++;
+    if (exchange.status >= 500) this.#hadServerError = true;
     return `${answered(exchange)}${isMade ? ' without vm_id, sandbox_id or session_id' : ''}`;
-  };
-
-  const make: Maker['make'] = async (document) => {
-    const failed: string[] = [];
-    for (const candidate of operation ? [operation] : candidatesFor(options)) {
-      const unnamedBefore = unnamed;
-      const result = await attempt(candidate, document);
-      if (typeof result !== 'string') {
-        operation = candidate;
-        made.push(result);
-        return result;
-      }
-      failed.push(result);
-      // The sandbox exists; another operation would make a second one.
-      if (unnamed > unnamedBefore) break;
-    }
-    refusals.push(failed.join(', '));
-    return null;
-  };
-  const endAll = async () => {
-    const lost = unnamed > 0 || hadServerError ? await findUnnamed(client, options, made, unnamed) : [];
-    return [...lost, ...(await endEach(client, made))];
-  };
-  return { made, refusals, make, end: (sandbox) => endOne(client, sandbox), endAll };
+  }
 }
 
 /** Returns the member, JSON text, that marks the metadata of all sandboxes of a run. */
@@ -89,10 +93,6 @@ function restOf(document: string): string {
 
 /** Sends the request that makes a sandbox with this metadata, JSON text. */
 type Operation = (client: Client, options: MakerOptions, metadata: string) => Promise<Exchange>;
-
-function candidatesFor({ apiKey }: MakerOptions): Operation[] {
-  return apiKey === undefined ? [createVm] : [createVm, createSession];
-}
 
 const createVm: Operation = (client, { lifetimeSeconds, template }, metadata) => {
   const from = template === undefined ? '' : `,"snapshot_id":${JSON.stringify(template)}`;
