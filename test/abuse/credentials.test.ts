@@ -93,7 +93,7 @@ describe('abuse: credentials', () => {
   });
 
   if (isMeasured) {
-    it('measures how long near misses and far misses take', async () => {
+    it('measures the time of near and far misses', async () => {
       const hex = (length: number) => randomBytes(length / 2).toString('hex');
       const kinds = {
         near: () => changed(key, 43),

@@ -80,7 +80,7 @@ describe('abuse: JSON', () => {
       }),
     );
   }
-  it('leaves prototypes as they were: the next answer is like any other', async () => {
+  it('does not pollute prototypes: the next response is unchanged', async () => {
     const { text } = await target().ask('POST', '/v1/vms', { headers: { 'X-API-Key': key }, body: '{}' });
     expect(JSON.parse(text)).to.include({ vcpu_count: 2 }).and.not.to.have.any.keys('polluted', 'isAdmin');
   });

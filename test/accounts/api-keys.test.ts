@@ -7,7 +7,7 @@ import { actor, apiKey, type Caller, shareApp, startTime, type TestApp } from '.
 const day = 86_400_000;
 const isoOf = (time: number) => new Date(time).toISOString();
 
-describe('what an API key may do, and until when', () => {
+describe('API key limits', () => {
   const shared = shareApp();
   let app: TestApp;
   let alice: Caller;
@@ -30,7 +30,7 @@ describe('what an API key may do, and until when', () => {
     return events.body.events[0].details;
   };
 
-  it('expires at its `expires_at`, to the millisecond, in whatever zone that was given', async () => {
+  it('expires at `expires_at` to the millisecond, whatever the time zone', async () => {
     const made = await make({ description: 'a day', expires_at: '2025-01-19T12:30:00.000+02:00' });
     expect(made.status).to.equal(201);
     const { api_key: key, ...shown } = made.body;
@@ -47,7 +47,7 @@ describe('what an API key may do, and until when', () => {
     expect((await app.http.post('/v1/sessions/session').send({ api_key: key })).status).to.equal(401);
   });
 
-  it('never expires and may do everything where nothing, or null, is asked for', async () => {
+  it('never expires and has all permissions when no limits (or null) are given', async () => {
     for (const body of [{}, { expires_at: null, permissions: null, description: null }]) {
       const { api_key: key, ...shown } = (await make(body)).body;
       expect(shown).to.include({ expires_at: null, description: 'unnamed' });
@@ -56,7 +56,7 @@ describe('what an API key may do, and until when', () => {
     }
   });
 
-  it('is refused in words: an end that has passed, permissions that there are not', async () => {
+  it('refuses an expiry in the past and unknown permissions', async () => {
     const wrong: [object, string][] = [
       [{ expires_at: isoOf(startTime) }, 'expires_at'],
       [{ expires_at: '2025-01-01T00:00:00Z' }, 'expires_at'],
@@ -74,7 +74,7 @@ describe('what an API key may do, and until when', () => {
     }
   });
 
-  it('makes no key that is valid longer than itself; unless told otherwise both end together', async () => {
+  it('cannot create a key that outlives it; by default both expire together', async () => {
     const end = startTime + day;
     const short = await limited({ expiresAt: end });
     expect((await make({}, short)).body.expires_at).to.equal(isoOf(end));
@@ -86,7 +86,7 @@ describe('what an API key may do, and until when', () => {
     );
   });
 
-  it('can be to read only: `write` includes `read`', async () => {
+  it('can be read-only; `write` includes `read`', async () => {
     expect((await make({ permissions: ['write'] })).body.permissions).to.deep.equal(['read', 'write']);
     expect(await lastDetails()).to.deep.include({ permissions: ['read', 'write'], expires_at: null });
     const { api_key: key, permissions } = (await make({ permissions: ['read'] })).body;
@@ -99,7 +99,7 @@ describe('what an API key may do, and until when', () => {
     });
   });
 
-  it('to read only sees what a dry run would end, and ends nothing', async () => {
+  it('a read-only key may do a dry run of a kill, but not a kill', async () => {
     const { key } = await limited({ isReadOnly: true });
     const id = await app.insert(alice);
     const kill = (dryRun: boolean) =>
@@ -110,7 +110,7 @@ describe('what an API key may do, and until when', () => {
     expect(read.body.status).to.equal('active');
   });
 
-  it('to read only is refused by every operation that changes something, in its dialect, and by no other', async () => {
+  it('a read-only key is refused by every operation that writes, in its dialect, and by no other', async () => {
     const { key } = await limited({ isReadOnly: true });
     const bodies: Record<string, object> = { create_session: { api_key: key }, kill_sandboxes: { all: true } };
     const secured = operations.filter(

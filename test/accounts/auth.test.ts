@@ -21,7 +21,7 @@ describe('authentication', () => {
   const statusWith = async (headers: Record<string, string>) => (await app.http.get(path).set(headers)).status;
 
   describe('a credential', () => {
-    it('is an API key in X-API-Key, an API key as bearer, or an access token as bearer', async () => {
+    it('may be an API key in X-API-Key, an API key as bearer or an access token as bearer', async () => {
       const alice = await app.addUser('alice', password);
       const { access_token } = (await login('alice', password)).body;
       expect(await statusWith(apiKey(alice))).to.equal(200);
@@ -29,14 +29,14 @@ describe('authentication', () => {
       expect(await statusWith({ Authorization: `bearer ${access_token}` })).to.equal(200);
     });
 
-    it('is enough when one of two is valid', async () => {
+    it('one valid credential of two is enough', async () => {
       const alice = await app.addUser('alice');
       expect(await statusWith({ ...apiKey(alice), Authorization: 'Bearer nonsense' })).to.equal(200);
       expect(await statusWith({ Authorization: `Bearer ${alice.key}`, 'X-API-Key': 'nonsense' })).to.equal(200);
       expect(await statusWith({ Authorization: 'Bearer nonsense', 'X-API-Key': 'nonsense' })).to.equal(401);
     });
 
-    it('is refused when it is unknown or of any wrong form', async () => {
+    it('is refused when unknown or malformed', async () => {
       const { key } = await app.addUser('alice');
       const other = `e2b_${'0'.repeat(40)}`;
       const sameBeginning = `${key.slice(0, 20)}${'0'.repeat(24)}`;
@@ -58,7 +58,7 @@ describe('authentication', () => {
       }
     });
 
-    it('may stand behind several blanks, is unknown with more behind it, and of several keys the first counts', async () => {
+    it('may follow several spaces, is unknown with trailing text; of several keys the first counts', async () => {
       const { key } = await app.addUser('alice');
       expect(await statusWith({ Authorization: `bearer   ${key}` })).to.equal(200);
       const response = await app.http.get(path).set('Authorization', `Bearer ${key} x`);
@@ -68,7 +68,7 @@ describe('authentication', () => {
       expect((await withKeys('nonsense', key)).status).to.equal(401);
     });
 
-    it('counts as missing when it is none', async () => {
+    it('counts as missing when the header holds no credential', async () => {
       const { key } = await app.addUser('alice');
       const none = [
         {},
@@ -84,13 +84,13 @@ describe('authentication', () => {
       }
     });
 
-    it('is never taken from the query or the body', async () => {
+    it('is never read from the query or the body', async () => {
       const { key } = await app.addUser('alice');
       expect((await app.http.get(path).query({ access_token: key })).status).to.equal(401);
       expect((await app.http.post('/v1/vms').send({ access_token: key })).status).to.equal(401);
     });
 
-    it('is asked for by every operation that the contract puts behind security, and by no other', async () => {
+    it('is required by exactly the operations that declare security in the contract', async () => {
       for (const { method, path: template, operation } of operations) {
         const isOpen =
           Array.isArray((operation as { security?: unknown[] }).security?.valueOf()) &&
@@ -103,7 +103,7 @@ describe('authentication', () => {
   });
 
   describe('revocation and expiry', () => {
-    it('count from the next request on', async () => {
+    it('take effect at the next request', async () => {
       const alice = await app.addUser('alice', password);
       const { access_token } = (await login('alice', password)).body;
       const bearer = { Authorization: `Bearer ${access_token}` };
@@ -115,7 +115,7 @@ describe('authentication', () => {
       expect(await statusWith(bearer)).to.equal(401);
     });
 
-    it('a new password ends access tokens, deleting the user ends everything', async () => {
+    it('a new password revokes access tokens; deleting the user revokes all credentials', async () => {
       const alice = await app.addUser('alice', password);
       const { access_token } = (await login('alice', password)).body;
       const { db } = app.server.context.store;
@@ -129,8 +129,8 @@ describe('authentication', () => {
     });
   });
 
-  describe('what is kept of a secret', () => {
-    it('is a hash: neither the file nor the log holds a key, a token or a password', async () => {
+  describe('what is stored of a secret', () => {
+    it('only a hash: neither the database nor the log contains a key, a token or a password', async () => {
       const alice = await app.addUser('alice', password);
       const { access_token } = (await login('alice', password)).body;
       await statusWith({ ...apiKey(alice), Authorization: `Bearer ${access_token}` });
@@ -141,7 +141,7 @@ describe('authentication', () => {
         expect(everything).not.to.contain(secret);
     });
 
-    itHere('is when a key was last used, written by the sweeper and not by the request', async () => {
+    itHere('when a key was last used, written by the sweeper, not by the request', async () => {
       const alice = await app.addUser('alice');
       const { context } = app.server;
       app.clock.now += 5000;
@@ -153,7 +153,7 @@ describe('authentication', () => {
   });
 
   describe('POST /v1/auth/token', () => {
-    it('200: an access token for the right password', async () => {
+    it('200: returns an access token for the correct password', async () => {
       await app.addUser('alice', password);
       const response = await login('alice', password);
       expect(response.status).to.equal(200);
@@ -161,7 +161,7 @@ describe('authentication', () => {
       expect(response.headers['cache-control']).to.equal('no-store');
     });
 
-    it('200: sweeps expired tokens away', async () => {
+    it('200: deletes expired tokens', async () => {
       await app.addUser('alice', password);
       await login('alice', password);
       app.clock.now += 3600_000;
@@ -170,7 +170,7 @@ describe('authentication', () => {
       expect(count).to.equal(1);
     });
 
-    it('401: a wrong password, an unknown user and a user without a password look alike', async () => {
+    it('401: the same for a wrong password, an unknown user and a user without a password', async () => {
       await app.addUser('alice', password);
       await app.addUser('robot');
       for (const name of ['alice', 'nobody', 'robot']) {
@@ -181,7 +181,7 @@ describe('authentication', () => {
       }
     });
 
-    it('413, 415, 422: a form that is too large, no form, or lacks something', async () => {
+    it('413, 415, 422: refuses a form that is too large, another media type, or missing fields', async () => {
       expect((await login('alice', 'x'.repeat(2 ** 20))).status).to.equal(413);
       expect((await app.http.post('/v1/auth/token').send({ username: 'a', password: 'b' })).status).to.equal(415);
       const response = await app.http.post('/v1/auth/token').type('form').send('password=hush');
@@ -198,7 +198,7 @@ describe('authentication', () => {
       return login(username, secret);
     };
 
-    itHere('429: after too many failures for one user name from anywhere, and not for another', async () => {
+    itHere('429: after too many failures for one user name, whatever the address', async () => {
       app = await startApp({ loginAttempts: 2 });
       await app.addUser('alice', password);
       await app.addUser('bob', password);
@@ -209,7 +209,7 @@ describe('authentication', () => {
       expect((await loginFrom('10.0.0.4', 'alice', password)).status).to.equal(429);
     });
 
-    itHere('429: after too many failures from one address, under whatever names, and not from another', async () => {
+    itHere('429: after too many failures from one address, whatever the user name', async () => {
       app = await startApp({ loginAttempts: 2 });
       await app.addUser('alice', password);
       expect((await loginFrom('10.0.0.1', 'one', 'wrong')).status).to.equal(401);
@@ -218,7 +218,7 @@ describe('authentication', () => {
       expect((await loginFrom('10.0.0.1', 'alice', password)).status).to.equal(429);
     });
 
-    it('429: says how long to wait', async () => {
+    it('429: Retry-After says how long to wait', async () => {
       app = await startApp({ loginAttempts: 1 });
       await app.addUser('alice', password);
       expect((await login('alice', 'wrong')).status).to.equal(401);

@@ -46,7 +46,7 @@ describe('backup and restore', () => {
       return String(error);
     }
   };
-  it('the log goes on behind the end that it had, so that no place names two events', async () => {
+  it('continues the event log after its last sequence number, so that no number names two events', async () => {
     const place = () => {
       const sqlite = new Database(db, { readonly: true });
       const { seq, last } = sqlite
@@ -85,7 +85,7 @@ describe('backup and restore', () => {
     await store.close();
   };
 
-  it('of a database that a server writes to has every sandbox acknowledged before, and is sound', async () => {
+  it('a backup of a live database has every sandbox acknowledged before it, and is intact', async () => {
     const server = await serve(['--db', db], { env });
     const acknowledged: string[] = [];
     let isOver = false;
@@ -112,7 +112,7 @@ describe('backup and restore', () => {
     await runs('doctor');
   });
 
-  it('is not written over a file unless told to, and never over the database', async () => {
+  it('a backup replaces a file only with --force, and never the database', async () => {
     await make('alice');
     writeFileSync(copy, 'precious');
     expect(await fails('backup', copy)).to.contain('exists already: --force replaces it');
@@ -123,7 +123,7 @@ describe('backup and restore', () => {
     expect(readdirSync(dir).sort()).to.deep.equal(['copy', 'sandpit.db']);
   });
 
-  it('is written to a file and restored from one, never through a standard stream', async () => {
+  it('backup and restore work with files, never with a standard stream', async () => {
     await make('alice');
     const refusal = async (command: string) => {
       const { code, stdout, stderr } = await sandpit([command, '-', '--force', '--db', db], { cwd: dir });
@@ -137,7 +137,7 @@ describe('backup and restore', () => {
     expect(await userNames()).to.deep.equal(['alice']);
   });
 
-  it('leaves the schema of an earlier version as it is', async () => {
+  it('a backup keeps the schema of an earlier version', async () => {
     await make('alice');
     const earlier = new Database(db);
     earlier.exec('delete from migrations where id > 1');
@@ -146,7 +146,7 @@ describe('backup and restore', () => {
     earlier.close();
   });
 
-  it('leaves nothing behind when it is interrupted', async () => {
+  it('an interrupted backup leaves no file behind', async () => {
     await make('alice', 100);
     for (const args of [
       ['backup', copy],
@@ -163,7 +163,7 @@ describe('backup and restore', () => {
     expect(await userNames()).to.deep.equal(['alice']);
   });
 
-  it('is restored where there is no database, one left behind by a crash included', async () => {
+  it('restores to a missing database and over files left by a crash', async () => {
     await make('alice');
     await runs('backup', copy);
     await sandpit(['restore', copy, '--db', join(dir, 'other.db')]);
@@ -181,7 +181,7 @@ describe('backup and restore', () => {
     expect(readdirSync(dir).sort()).to.deep.equal(['copy', 'other.db', 'sandpit.db']);
   });
 
-  it('is not restored while a server has the database open', async () => {
+  it('refuses to restore while a server has the database open', async () => {
     await make('alice');
     await runs('backup', copy);
     const server = await serve(['--db', db]);
@@ -191,7 +191,7 @@ describe('backup and restore', () => {
     await runs('restore', copy, '--force');
   });
 
-  it('is refused, and nothing changes, when it is truncated, damaged, foreign, newer, missing or the database', async () => {
+  it('refuses a backup that is truncated, damaged, foreign, newer, missing or the database itself, and changes nothing', async () => {
     await make('alice', 1);
     await runs('backup', copy);
     const bad: [string, (file: string) => void, string][] = [
@@ -217,7 +217,7 @@ describe('backup and restore', () => {
     expect(readdirSync(dir).filter((name) => name.includes('partial'))).to.deep.equal([]);
   });
 
-  it("does not replace another program's database, or a file that is none", async () => {
+  it("does not replace another program's database or a file that is not a database", async () => {
     await make('alice');
     await runs('backup', copy);
     const other = join(dir, 'other');
@@ -232,7 +232,7 @@ describe('backup and restore', () => {
     }
   });
 
-  it('killed at any moment leaves the old database or the new one', async () => {
+  it('a restore killed at any moment leaves the old database or the new one', async () => {
     await make('new', 20, copy);
     for (const milliseconds of [0, 20, 60]) {
       if (!existsSync(db)) await make('old', 20);

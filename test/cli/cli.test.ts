@@ -23,7 +23,7 @@ describe('sandpit', () => {
   const { run, runs, fails } = commandsOn(() => db);
 
   describe('serve', () => {
-    it('makes the first key of a new database, shows it once with a line that works, and never again', async () => {
+    it('creates the first key of a new database and prints it once, with a working example', async () => {
       const first = await serve(['--db', db]);
       const [, line] = /(curl .*)\n/.exec(first.output.stderr) ?? [];
       const [, key, url] = /'X-API-Key: (e2b_[0-9a-f]{40})' (\S+)/.exec(line ?? '') ?? [];
@@ -37,7 +37,7 @@ describe('sandpit', () => {
       for (const output of [first.output, second.output]) expect(output.stdout).not.to.contain(key);
     });
 
-    it('marks expired sandboxes as killed by itself', async () => {
+    it('marks expired sandboxes as killed without being asked', async () => {
       await runs('users', 'create', 'alice');
       writeFileSync(join(dir, 'one.jsonl'), importLine());
       await runs('import', join(dir, 'one.jsonl'));
@@ -50,7 +50,7 @@ describe('sandpit', () => {
       await server.stop();
     });
 
-    it('takes the first key from SANDPIT_API_KEY', async () => {
+    it('uses SANDPIT_API_KEY as the first key', async () => {
       const server = await serve(['--db', db], { env: { SANDPIT_API_KEY: givenKey } });
       const response = await fetch(`${server.url}/v1/sessions/sandboxes`, { headers: { 'X-API-Key': givenKey } });
       expect(response.status).to.equal(200);
@@ -58,14 +58,14 @@ describe('sandpit', () => {
       await server.stop();
     });
 
-    it('says where it can make no database', async () => {
+    it('says why it cannot create a database', async () => {
       const missing = join(dir, 'missing', 'sandpit.db');
       const { code, stderr } = await sandpit(['serve', '--db', missing]);
       expect(code).to.equal(1);
       expect(stderr).to.equal(`sandpit: can't open the database ${missing}: its folder does not exist\n`);
     });
 
-    it('loses no first key to a port that is in use', async () => {
+    it('does not create the first key when the port is in use', async () => {
       const other = createServer();
       await fails('serve', '--port', String(await listen(other)));
       other.close();
@@ -74,7 +74,7 @@ describe('sandpit', () => {
       await server.stop();
     });
 
-    it('stops at once for connections that ask nothing, and answers the request under way', async () => {
+    it('stops at once despite idle connections, and completes the request under way', async () => {
       const server = await serve(['--db', db, '--shutdown-seconds', '15'], { env: { SANDPIT_API_KEY: givenKey } });
       const silent = connect(Number(new URL(server.url).port), '127.0.0.1');
       await new Promise((resolve) => silent.once('connect', resolve));
@@ -90,7 +90,7 @@ describe('sandpit', () => {
       expect(await stopped).to.equal(0);
     }).timeout(10_000);
 
-    it('ends at once on a second signal, whatever it still waits for', async () => {
+    it('exits at once on a second signal', async () => {
       const server = await serve(['--db', db, '--shutdown-seconds', '3600'], { env: { SANDPIT_API_KEY: givenKey } });
       // Half a request: the server waits for the rest.
       const slow = connect(Number(new URL(server.url).port), '127.0.0.1');
@@ -103,7 +103,7 @@ describe('sandpit', () => {
       slow.destroy();
     });
 
-    itHere('npm start ends with npm, and leaves no server behind', async () => {
+    itHere('npm start ends with npm and leaves no server running', async () => {
       const args = ['start', '--', '--port', '0', '--db', db];
       const npm = spawn('npm', args, {
         cwd: new URL('../..', import.meta.url),
@@ -129,7 +129,7 @@ describe('sandpit', () => {
       }
     });
 
-    it('stops on SIGTERM and on SIGINT, and what was created is there afterwards', async () => {
+    it('stops on SIGTERM and SIGINT without losing data', async () => {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         const server = await serve(['--db', db], { env: { SANDPIT_API_KEY: givenKey } });
         const headers = { 'X-API-Key': givenKey };
@@ -140,14 +140,14 @@ describe('sandpit', () => {
       expect(readdirSync(dir)).to.deep.equal(['sandpit.db']);
     });
 
-    it('does not start with a bad value, and names the variable', async () => {
+    it('refuses to start with an invalid value and names the variable', async () => {
       const { code, stderr } = await sandpit(['serve'], { env: { SANDPIT_PORT: 'http', SANDPIT_DB: db } });
       expect(code).to.equal(1);
       expect(stderr).to.equal("sandpit: SANDPIT_PORT must be a whole number from 0 to 65535, not 'http'\n");
       expect(readdirSync(dir)).to.deep.equal([]);
     });
 
-    it('says in one line that the port is taken, or what is wrong with the database', async () => {
+    it('reports in one line a port in use or a bad database', async () => {
       const other = createServer();
       const port = await listen(other);
       expect(await fails('serve', '--port', String(port))).to.contain(`127.0.0.1:${port} is in use`);
@@ -172,7 +172,7 @@ describe('sandpit', () => {
     expect(JSON.parse((await sandpit(['openapi', '--json'])).stdout).info.title).to.equal('Sandpit');
   });
 
-  it('users and keys work while the server runs, and count at once', async () => {
+  it('changes to users and keys apply to a running server at once', async () => {
     const server = await serve(['--db', db], { env: { SANDPIT_API_KEY: givenKey } });
     await sandpit(['users', 'create', 'alice', '--password', '--db', db], { input: 'correct horse\n' });
     const key = (await runs('keys', 'create', '--user', 'alice', '--name', 'laptop')).trim();
@@ -199,7 +199,7 @@ describe('sandpit', () => {
     await server.stop();
   });
 
-  it('keys create --expires --read-only makes a key with these limits, and the list shows them', async () => {
+  it('keys create --expires --read-only creates a key with these limits, and keys list shows them', async () => {
     await runs('users', 'create', 'alice');
     const before = Date.now();
     const made = JSON.parse(
@@ -220,7 +220,7 @@ describe('sandpit', () => {
     expect((await run('keys', 'create', '--user', 'alice', '--expires', 'soon')).stderr).to.contain('soon');
   });
 
-  it('--json spells times as the API spells them', async () => {
+  it('--json writes times as the API does', async () => {
     await runs('users', 'create', 'alice');
     await runs('keys', 'create', '--user', 'alice');
     const members = async (...args: string[]) => Object.keys(JSON.parse(await runs(...args, '--json'))[0]);
@@ -230,7 +230,7 @@ describe('sandpit', () => {
       .and.not.include('createdAt');
   });
 
-  it('what users named cannot steer the terminal: in tables, JSON and messages', async () => {
+  it('escapes control characters in tables, JSON and messages', async () => {
     const steering = ['\u001b[2J', '\u009b31m', '\u007f', '\r', '\n', '\u202e', '\u2066', '\u2028'];
     const few = ['\u001b[2J', '\u202e'];
     await runs('users', 'create', 'alice');
@@ -273,7 +273,7 @@ describe('sandpit', () => {
     ]);
   });
 
-  it('fails in one style, with a hint', async () => {
+  it('reports usage errors in one format, with a hint', async () => {
     for (const args of [['keys', 'lst'], ['users', 'create'], ['serve', '--prt', '1'], ['nope']]) {
       const { code, stderr } = await sandpit(args);
       expect([args, code]).to.deep.equal([args, 1]);
@@ -288,7 +288,7 @@ describe('sandpit', () => {
     );
   });
 
-  it('asks on a terminal before it deletes a user or ends everything, and without --yes only there', async function () {
+  it('asks for confirmation on a terminal before it deletes a user or kills everything; elsewhere requires --yes', async function () {
     if (spawnSync('python3', ['-c', 'import pty']).status !== 0) this.skip();
     const onTerminal = (answer: string, ...args: string[]) => {
       const { stdout, status } = spawnSync('python3', ['-c', answering, answer, ...program, ...args, '--db', db]);
@@ -307,7 +307,7 @@ describe('sandpit', () => {
     expect(await runs('users', 'delete', 'bob')).to.equal('Deleted bob.\n');
   });
 
-  it('says what was wrong: a name taken or unknown, a password too short, a user with sandboxes', async () => {
+  it('reports a name that is taken or unknown, a short password and a user that still has sandboxes', async () => {
     await runs('users', 'create', 'alice');
     expect(await fails('users', 'create', 'alice')).to.contain('exists already');
     expect(await fails('users', 'create', 'a b')).to.contain('a user name is');

@@ -6,8 +6,8 @@ import { readPage } from '../docs/marked.ts';
 import { executable, sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
-describe('what a deployment needs', () => {
-  it('service prints a unit that keeps the database and locks the rest away', async () => {
+describe('commands for deployment', () => {
+  it("service prints a systemd unit that can write only the database's directory", async () => {
     const { code, stdout } = await sandpit(['service']);
     expect(code).to.equal(0);
     expect(stdout).to.contain(`ExecStart=${executable ?? '/usr/local/bin/sandpit'} serve\n`);
@@ -22,7 +22,7 @@ describe('what a deployment needs', () => {
     }
   });
 
-  it('npm ci fails in one line where the scripts would run on an old Node', () => {
+  it('npm ci fails in one line when the scripts would run on an old Node', () => {
     const file = fileURLToPath(new URL('../../app/package/check-node.cjs', import.meta.url));
     const on = (version: string) => {
       const pretend = `Object.defineProperty(process, 'versions', { value: { node: '${version}' } }); require('${file}')`;
@@ -41,7 +41,7 @@ describe('what a deployment needs', () => {
     expect(new Set(named)).to.deep.equal(new Set(['/var/lib/sandpit/sandpit.db']));
   });
 
-  it('dockerfile prints one that starts the executable as nobody in particular', async () => {
+  it('dockerfile prints a Dockerfile that runs the executable as an unprivileged user', async () => {
     const { stdout } = await sandpit(['dockerfile']);
     expect(stdout)
       .to.match(/^ARG EXECUTABLE=sandpit-linux-(x64|arm64)\nCOPY \$\{EXECUTABLE\} \/usr\/local\/bin\/sandpit$/m)
@@ -49,7 +49,7 @@ describe('what a deployment needs', () => {
       .and.match(/^USER 65532:65532$/m);
   });
 
-  it('health says whether the server of these settings is well', async () => {
+  it('health reports whether the configured server is healthy', async () => {
     const server = await serve(['--db', join(temporaryDirectory(), 'sandpit.db'), '--host', '0.0.0.0']);
     const { port } = new URL(server.url);
     const asked = await sandpit(['health'], { env: { SANDPIT_HOST: '0.0.0.0', SANDPIT_PORT: port } });
@@ -61,7 +61,7 @@ describe('what a deployment needs', () => {
     expect(gone.stderr).to.match(/^sandpit: .*\/health does not answer: .*ECONNREFUSED/);
   });
 
-  it('completion completes commands, their commands and their flags', async function () {
+  it('completion completes commands, subcommands and flags', async function () {
     if (spawnSync('bash', ['-c', 'complete']).status !== 0) this.skip();
     const { stdout: script } = await sandpit(['completion', 'bash']);
     const completed = (...words: string[]) => {
@@ -75,7 +75,7 @@ describe('what a deployment needs', () => {
     expect(completed('users', 'delete', 'alice', '--w')).to.deep.equal(['--with-sandboxes']);
   });
 
-  it('completion refuses a shell that it does not know', async () => {
+  it('completion refuses an unknown shell', async () => {
     const { code, stderr } = await sandpit(['completion', 'csh']);
     expect(code).to.equal(1);
     expect(stderr).to.contain('Allowed choices are bash');

@@ -32,7 +32,7 @@ describe('sandpit doctor', () => {
     sqlite.exec(sql).close();
   };
 
-  it('says a line for each check, while a server runs', async () => {
+  it('prints a line for each check while a server runs', async () => {
     const server = await serve(['--db', db]);
     const { code, stdout } = await sandpit(['doctor', '--db', db]);
     await server.stop();
@@ -41,7 +41,7 @@ describe('sandpit doctor', () => {
     for (const line of stdout.trim().split('\n')) expect(line).to.match(/^[a-z ]+: +ok, /);
   });
 
-  it('finds what can be rebuilt, and --repair heals it', async () => {
+  it('finds damage to derived data, and --repair rebuilds it', async () => {
     const spoiled: [string, string, RegExp][] = [
       ['metadata index', "update sandbox_metadata set members = x'0500' where rowid_of_one", /is wrong/],
       ['metadata index', "insert into sandbox_metadata values (x'00', 0, x'0000')", /belong to no sandbox/],
@@ -63,7 +63,7 @@ describe('sandpit doctor', () => {
     }
   });
 
-  it('exits with 1 and says how to repair', async () => {
+  it('exits with 1 and names --repair', async () => {
     spoil('delete from sandbox_metadata');
     const { wrong, stderr } = await doctor();
     expect(wrong).to.deep.equal(['metadata index']);
@@ -84,7 +84,7 @@ describe('sandpit doctor', () => {
     expect((await doctor('--repair')).wrong).to.deep.equal([]);
   });
 
-  it('lays out anew what an earlier version made, so that the file can become smaller', async () => {
+  it('rewrites a database of an earlier version so that it can shrink', async () => {
     spoil('pragma journal_mode = delete; pragma auto_vacuum = none; vacuum');
     const note = async () => (await doctor()).findings.find(({ check }) => check === 'space')?.note;
     expect(await note()).to.contain('can never shrink');
@@ -92,7 +92,7 @@ describe('sandpit doctor', () => {
     expect(await note()).to.match(/^\d+ of \d+ pages are free$/);
   });
 
-  it('says what it cannot repair', async () => {
+  it('reports what it cannot repair', async () => {
     spoil(`insert into api_keys (user_id, name, prefix, secret_hash, created_at) values (99, '', '', x'', 0)`);
     spoil('create table stray (id integer)');
     spoil("update migrations set name = 'other' where id = 1");
@@ -102,7 +102,7 @@ describe('sandpit doctor', () => {
     expect(stderr).to.contain("can't be repaired");
   });
 
-  it('changes nothing of an earlier version, and says what the next start will', async () => {
+  it('does not migrate an earlier version, and says that the next start will', async () => {
     spoil('delete from migrations where id > 1');
     const { wrong, findings } = await doctor();
     // What the later migrations made is there all the same.
@@ -111,7 +111,7 @@ describe('sandpit doctor', () => {
     expect(note).to.match(/^the next start of the server applies \d+$/);
   });
 
-  it('finds events that are none', async () => {
+  it('finds invalid events', async () => {
     spoil("update events set details = '[]' where seq = 1; update events set kind = 'vm.born' where seq = 2");
     spoil("update sqlite_sequence set seq = 1 where name = 'events'");
     const { wrong, findings } = await doctor();
@@ -121,7 +121,7 @@ describe('sandpit doctor', () => {
     expect(problems?.join()).to.match(/^\d+ are after .*,2 have an unknown kind/);
   });
 
-  it('makes no database', async () => {
+  it('does not create a database', async () => {
     const { code, stderr } = await sandpit(['doctor', '--db', join(temporaryDirectory(), 'none.db')]);
     expect(code).to.equal(1);
     expect(stderr).to.contain('there is no database');

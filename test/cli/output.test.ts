@@ -15,7 +15,7 @@ const shell = (script: string) => spawnSync('sh', ['-c', script], { encoding: 'u
 const quoted = program.map((word) => `"${word}"`).join(' ');
 const env = { SANDPIT_API_KEY: `e2b_${'5'.repeat(40)}` };
 
-describe('standard output that fails', function () {
+describe('standard output that cannot be written', function () {
   if (process.platform !== 'linux') this.pending = true;
   let db: string;
   let dir: string;
@@ -45,7 +45,7 @@ describe('standard output that fails', function () {
       for (const { stop } of running.splice(0)) await stop('SIGKILL');
     });
 
-    it('costs lines of the log and nothing else: a full disk, a descriptor that takes no writes', async () => {
+    it('loses only log lines on a full disk or a read-only descriptor', async () => {
       for (const [path, flags] of [
         ['/dev/full', 'w'],
         ['/dev/null', 'r'],
@@ -59,7 +59,7 @@ describe('standard output that fails', function () {
       }
     });
 
-    it('says once how many lines were lost when it works again', async () => {
+    it('reports once how many lines were lost when output works again', async () => {
       const pipe = join(dir, 'pipe');
       expect(shell(`mkfifo "${pipe}"`).status).to.equal(0);
       const open = () => openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -84,13 +84,13 @@ describe('standard output that fails', function () {
       expect(await stop()).to.equal(0);
     });
 
-    it('keeps nobody from being answered, nor the server from stopping, when nobody reads the pipe', async () => {
+    it('the server answers and stops although the pipe is not read', async () => {
       const { ask, stop } = await start('unread');
       for (let n = 0; n < 1200; n++) await ask();
       expect(await stop()).to.equal(0);
     });
 
-    it('takes no first API key along: the log says what to do where standard error is lost', async () => {
+    it('the log says how to get an API key when standard error is lost', async () => {
       const full = openSync('/dev/full', 'w');
       const [file = '', ...args] = [...program, 'serve', '--port', '0', '--db', db];
       const child = spawn(file, args, { stdio: ['ignore', 'pipe', full] });
@@ -103,7 +103,7 @@ describe('standard output that fails', function () {
       expect(await once(child, 'exit')).to.deep.equal([0, null]);
     });
 
-    it('keeps nobody from being answered when the terminal is stopped', async () => {
+    it('the server answers while the terminal is stopped', async () => {
       const script = join(dir, 'terminal.py');
       writeFileSync(script, stoppedTerminal);
       const { status, stdout, stderr } = spawnSync(
@@ -118,7 +118,7 @@ describe('standard output that fails', function () {
     });
   });
 
-  it('of a command: it says so in a line and fails', async () => {
+  it('a command reports it in one line and fails', async () => {
     await sandpit(['users', 'create', 'alice', '--db', db]);
     await sandpit(['import', '-', '--db', db], { input: importLine() });
     const commands = [
@@ -139,27 +139,27 @@ describe('standard output that fails', function () {
     closeSync(full);
   });
 
-  it('of a command: a write that is cut short is none', () => {
+  it('a command treats a partial write as a failure', () => {
     const { status, stderr } = shell(`ulimit -f 8; ${quoted} openapi > "${join(dir, 'out')}"`);
     expect(statSync(join(dir, 'out')).size).to.equal(4096);
     expect(status).to.equal(1);
     expect(stderr).to.equal("sandpit: can't write to standard output: EFBIG: file too large, write\n");
   });
 
-  it('of a command: a reader that goes ends it quietly, with the status of a broken pipe', () => {
+  it('a command whose reader closes the pipe exits quietly with the status of a broken pipe', () => {
     const { stdout, stderr } = shell(`{ ${quoted} openapi; echo "status $?" >&2; } | head -n 1`);
     expect(stdout).to.equal('openapi: 3.1.0\n');
     expect(stderr).to.equal('status 141\n');
   });
 
-  it('of a command: it waits for a slow reader, and a signal ends the wait', () => {
+  it('a command waits for a slow reader until a signal arrives', () => {
     const slow = shell(`${quoted} openapi | { sleep 1; cat; }`);
     expect(slow.stdout).to.equal(readFileSync(new URL('../../openapi.yaml', import.meta.url), 'utf8'));
     const stalled = shell(`{ timeout -s INT 2 ${quoted} openapi; echo "status $?" >&2; } | sleep 3`);
     expect(stalled.stderr).to.equal('status 124\n');
   });
 
-  it('holds a bounded number of lines for a reader that stands still', () => {
+  it('buffers a bounded number of lines for a stalled reader', () => {
     let taken = 0;
     const stalled = new Writable({
       write: (chunk) => {

@@ -5,7 +5,7 @@ import { commandsOn, importLine } from '../helpers/processes/commands.ts';
 import { sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
-describe('one server on a database', () => {
+describe('one server per database', () => {
   let dir: string;
   let db: string;
   beforeEach(() => {
@@ -17,7 +17,7 @@ describe('one server on a database', () => {
   const start = (file = db) => serve(['--db', file]);
   const refusalOf = async (file: string) => (await sandpit(['serve', '--port', '0', '--db', file])).stderr;
 
-  it('a second one is refused, by whatever name, and told who has it; the first goes on', async () => {
+  it('refuses a second server under any name of the file, and names the first, which continues', async () => {
     const server = await start();
     symlinkSync(db, join(dir, 'link.db'));
     symlinkSync(dir, join(dir, 'folder'));
@@ -34,7 +34,7 @@ describe('one server on a database', () => {
     expect(readdirSync(dir).sort()).to.deep.equal(['folder', 'link.db', 'other', 'sandpit.db']);
   });
 
-  it('one that was killed keeps nobody out, and every other command works beside one that runs', async () => {
+  it('a killed server holds no lock, and other commands work beside a running one', async () => {
     const killed = await start();
     await killed.stop('SIGKILL');
     const server = await start();
@@ -47,7 +47,7 @@ describe('one server on a database', () => {
     await server.stop();
   });
 
-  it('of several that start at once one runs, again and again', async () => {
+  it('exactly one of several simultaneous starts succeeds', async () => {
     for (let round = 0; round < 3; round++) {
       const all = await Promise.allSettled([start(), start(), start()]);
       const running = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
@@ -56,7 +56,7 @@ describe('one server on a database', () => {
     }
   });
 
-  describe('a copy of its file', () => {
+  describe('a copy of the database file', () => {
     const restored = (file: string, ...args: string[]) =>
       sandpit(['restore', file, '--db', join(temporaryDirectory(), 'restored.db'), ...args]);
     const copyTo = (name: string, ...suffixes: string[]) => {
@@ -65,7 +65,7 @@ describe('one server on a database', () => {
       return copy;
     };
 
-    it('without the write-ahead log is restored only when told to, and served with a warning', async () => {
+    it('without the write-ahead log it is restored only with --force, and served with a warning', async () => {
       const server = await start();
       await runs('users', 'create', 'alice');
       const [alone, whole] = [copyTo('alone.db'), copyTo('whole.db', '-wal')];
@@ -85,7 +85,7 @@ describe('one server on a database', () => {
       await served.stop();
     });
 
-    it('is whole once the server has stopped, or a command has put together what a killed one left', async () => {
+    it("is complete after the server has stopped, or after a command has recovered a killed server's log", async () => {
       const server = await start();
       await server.stop();
       expect(await restored(copyTo('stopped.db'))).to.include({ code: 0 });

@@ -3,12 +3,12 @@ import { ConfigError, readConfig } from '../../app/config/config.ts';
 import { settings } from '../../app/config/settings.ts';
 
 describe('the configuration', () => {
-  it('takes flags over the environment over defaults', () => {
+  it('prefers flags to the environment, and the environment to defaults', () => {
     const env = { SANDPIT_PORT: '4000', SANDPIT_HOST: '::1' };
     expect(readConfig({ port: '5000' }, env)).to.deep.include({ port: 5000, host: '::1', db: './sandpit.db' });
   });
 
-  it('takes an IPv6 address to listen on with and without the brackets that a URL has around it', () => {
+  it('accepts an IPv6 address with and without brackets', () => {
     for (const name of ['host', 'metricsHost'] as const) {
       expect(readConfig({ [name]: '[::1]' }, {})[name]).to.equal('::1');
       expect(readConfig({ [name]: '::' }, {})[name]).to.equal('::');
@@ -16,7 +16,7 @@ describe('the configuration', () => {
     }
   });
 
-  it('has defaults that are valid values', () => {
+  it('has valid default values', () => {
     for (const { fallback, read } of Object.values(settings)) {
       if (fallback !== undefined) expect(read(String(fallback))).to.equal(fallback);
     }
@@ -61,13 +61,13 @@ describe('the configuration', () => {
     }
   });
 
-  it('takes a duration in days, hours, minutes or seconds', () => {
+  it('accepts a duration in days, hours, minutes or seconds', () => {
     const read = (retention: string) => readConfig({ retention }, {}).retention;
     expect(['30d', '12h', '90m', '45s'].map(read)).to.deep.equal([2_592_000_000, 43_200_000, 5_400_000, 45_000]);
     expect(readConfig({}, {}).retention).to.equal(undefined);
   });
 
-  it('takes a rate, origins and proxies', () => {
+  it('accepts a rate, origins and proxies', () => {
     expect(readConfig({ rateLimit: '600/m' }, {}).rateLimit).to.deep.equal({ count: 600, milliseconds: 60_000 });
     const origins = 'https://a.example, http://localhost:5173';
     expect(readConfig({ corsOrigins: origins }, {}).corsOrigins).to.deep.equal(origins.split(', '));

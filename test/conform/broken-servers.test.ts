@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { closeNow, listen } from '../helpers/listen.ts';
 import { sandpit } from '../helpers/processes/process.ts';
 
-describe('sandpit conform, against a server that', () => {
+describe('sandpit conform against a broken server', () => {
   const failing = async (listener: RequestListener, ...args: string[]) => {
     const broken = createServer(listener);
     const url = `http://127.0.0.1:${await listen(broken)}`;
@@ -15,31 +15,31 @@ describe('sandpit conform, against a server that', () => {
   };
   const list = (res: ServerResponse) => void res.setHeader('Content-Type', 'application/json').end('[]');
 
-  it('hangs up, says so for each rule and goes on', async () => {
+  it('reports a closed connection for each rule and continues', async () => {
     let seen = 0;
     const { stdout } = await failing((req, res) => void (seen++ % 3 === 2 ? req.socket.destroy() : list(res)));
     expect(stdout).to.match(/expected {2}an answer\n.*\n {6}got {7}GET http:\S+ failed: /);
     expect(stdout).to.match(/^pass {2}/m);
   });
 
-  it('never answers, waits as long as told', async () => {
+  it('gives up on a server that never answers after --request-seconds', async () => {
     const { stderr } = await failing(() => {}, '--request-seconds', '1');
     expect(stderr).to.contain('had no answer within 1 s');
   });
 
-  it('redirects, does not follow', async () => {
+  it('does not follow redirects', async () => {
     const { stderr } = await failing((_req, res) => void res.writeHead(302, { location: '/elsewhere' }).end());
     expect(stderr).to.contain('answered 302, a redirect, which is not followed');
   });
 
-  it('answers nonsense, calls it that without letting it steer the terminal', async () => {
+  it('prints a nonsense response without its control characters', async () => {
     let seen = 0;
     const nonsense: RequestListener = (_req, res) => void (seen++ > 0 ? res.end('\u001b[2J\u0000<html>') : list(res));
     const { stdout } = await failing(nonsense, '--rule', 'list-array');
     expect(stdout).to.contain('200 (no content type) \\u001b[2J\\u0000<html>');
   });
 
-  it('limits the rate, waits and asks again', async () => {
+  it('waits and retries when rate limited', async () => {
     let seen = 0;
     const limited = (_req: unknown, res: ServerResponse) => {
       if (seen++ % 2 === 0) return void res.writeHead(429, { 'retry-after': '0' }).end();

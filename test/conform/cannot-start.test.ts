@@ -9,7 +9,7 @@ import { sandpit } from '../helpers/processes/process.ts';
 
 const env = { SANDPIT_CONFORM_API_KEY: 'k' };
 
-describe('sandpit conform, when there is nothing to begin with, says of a server that', () => {
+describe('sandpit conform when it cannot start', () => {
   const html = { 'Content-Type': 'text/html' };
   const answers: [string, number, OutgoingHttpHeaders, string][] = [
     ['sends a page', 200, html, 'answered 200 with text/html that is not JSON: is this the right --url?'],
@@ -44,7 +44,7 @@ describe('sandpit conform, when there is nothing to begin with, says of a server
     });
   }
 
-  it('signs its own certificate: what to do about it', async () => {
+  it('a self-signed certificate: names NODE_EXTRA_CA_CERTS', async () => {
     const { cert, key, pem } = await makeCertificate();
     const server = createTlsServer({ cert: pem, key: readFileSync(key) }, (_req, res) => res.end('[]'));
     const port = await listen(server);

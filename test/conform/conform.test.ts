@@ -54,7 +54,7 @@ describe('sandpit conform', () => {
     }
   }
 
-  it('passes against Sandpit, ends what it made and nothing else, and shows no key', async () => {
+  it('passes against Sandpit, kills exactly the sandboxes it created, and prints no key', async () => {
     const { vm_id: own } = (await ask('POST', '/v1/vms', {})) as { vm_id: string };
     const given = ['--sandboxes', '101', '--bearer', apiKey, '--second-api-key', second];
     const { code, stdout, stderr } = await conform(server.url, ...given);
@@ -68,7 +68,7 @@ describe('sandpit conform', () => {
     await ask('DELETE', `/v1/vms/${own}`);
   });
 
-  it('says of a failure what was asked, expected and answered, and names the rule at the end', async () => {
+  it('reports the request, the expectation and the response of a failure, and lists the failed rules at the end', async () => {
     const mutant = mutants.find(({ name }) => name === 'filter as OR');
     const { code, stdout, stderr } = await between(
       (url) => conform(url, '--rule', 'filter-all-pairs'),
@@ -89,7 +89,7 @@ describe('sandpit conform', () => {
     expect(await running()).to.deep.equal([]);
   });
 
-  it('gives a request that fails when it is pasted into a shell', async () => {
+  it('prints a request that fails the same way in a shell', async () => {
     const mutant = mutants.find(({ name }) => name === 'above 512 refused');
     const again = async (url: string) => {
       const { stdout } = await conform(url, '--rule', 'generated-valid', '--json', '--seed', '1');
@@ -100,7 +100,7 @@ describe('sandpit conform', () => {
     expect(await between(again, undefined, mutant)).to.equal(422);
   });
 
-  it('hides a credential that the server repeats', async () => {
+  it('masks a credential that the server echoes', async () => {
     const echo = createServer((req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ key: req.headers['x-api-key'] }));
     });
@@ -146,7 +146,7 @@ describe('sandpit conform', () => {
     expect(made(methods[0])).to.deep.equal(made(methods[1]));
   });
 
-  it('--existing only reads', async () => {
+  it('--existing sends only reads', async () => {
     const { vm_id: one } = (await ask('POST', '/v1/vms', { metadata: { a: 'x', b: { c: [1, 2] } } })) as {
       vm_id: string;
     };
@@ -165,7 +165,7 @@ describe('sandpit conform', () => {
     for (const id of await running()) await ask('DELETE', `/v1/vms/${id}`);
   });
 
-  it('makes sandboxes by sessions where there is no POST /v1/vms', async () => {
+  it('creates sandboxes through sessions when there is no POST /v1/vms', async () => {
     const seen: string[] = [];
     const proxy = createServer(async (req, res) => {
       seen.push(`${req.method} ${req.url?.split('?')[0]}`);
@@ -191,7 +191,7 @@ describe('sandpit conform', () => {
     ['while it makes them', (method: string, seen: number) => method === 'POST' && seen === 5],
     ['while it asks', (_method: string, seen: number) => seen === 40],
   ] as const) {
-    it(`ends its sandboxes when it is interrupted ${when}`, async () => {
+    it(`kills its sandboxes when interrupted ${when}`, async () => {
       let seen = 0;
       const run = async (url: string) => {
         child = start(['conform', '--url', url], { env, cwd: '/' });
@@ -212,7 +212,7 @@ describe('sandpit conform', () => {
     });
   }
 
-  it('keeps to its bounds', async () => {
+  it('keeps within --max-requests', async () => {
     const { code, stdout } = await conform(server.url, '--max-requests', '30', '--json');
     const { results, requests } = JSON.parse(stdout) as Report;
     expect(code).to.equal(0);
@@ -222,7 +222,7 @@ describe('sandpit conform', () => {
     expect(await running()).to.deep.equal([]);
   });
 
-  it('says in a line what is wrong with how it was called, or that there is no such server', async () => {
+  it('reports bad arguments and an unreachable server in one line', async () => {
     const port = await freePort();
     const cases: [Promise<Result>, RegExp][] = [
       [conform(`http://127.0.0.1:${port}`), /failed: ECONNREFUSED/],
@@ -255,7 +255,7 @@ describe('sandpit conform', () => {
     expect(stderr).to.match(/must be a whole number from 0/);
   });
 
-  it('--documented-only leaves out what the page is silent on, --list-rules prints where each comes from', async () => {
+  it("--documented-only skips rules without a documented source; --list-rules prints each rule's source", async () => {
     const { stdout } = await sandpit(['conform', '--list-rules', '--documented-only']);
     expect(stdout).to.contain('\nlimit-exact\n    limit=n gives');
     expect(stdout).not.to.contain("Sandpit's reading");

@@ -10,14 +10,14 @@ import { contractText } from '../../spec/load.ts';
 
 const path = '/v1/sessions/sandboxes';
 
-describe("the suite's rules", () => {
+describe("conform's rules", () => {
   const plain = (text: string) => text.replace(/\s+/g, ' ');
   const section = (name: string) => new RegExp(`\\n( *)${name}:\\n(?:\\1 .*\\n|\\n)+`).exec(contractText)?.[0] ?? '';
   const page = [path, 'VMSandboxInfo', 'HTTPValidationError', 'ValidationError'].map(section).map(plain);
 
   for (const { id, source } of rules) {
     if ('reading' in source) continue;
-    it(`${id} quotes what stands in openapi.yaml`, () => {
+    it(`${id} quotes openapi.yaml`, () => {
       if ('page' in source)
         expect(
           page.some((text) => text.includes(source.page)),
@@ -27,11 +27,11 @@ describe("the suite's rules", () => {
     });
   }
 
-  it('have ids of their own', () => {
+  it('have unique ids', () => {
     expect(new Set(rules.map(({ id }) => id)).size).to.equal(rules.length);
   });
 
-  it('on the filter: a misreading of each would answer otherwise for the sandboxes that are made', () => {
+  it('each filter rule tells its misreading apart with the sandboxes that the suite creates', () => {
     const known = documents.map((text, n) => ({ id: String(n), metadata: parseFilter(text) }));
     for (const { id, filters, misreading } of filterCases) {
       const revealing = filters.filter((text) => isRevealing(known, parseFilter(text), misreading));
@@ -40,9 +40,9 @@ describe("the suite's rules", () => {
   });
 });
 
-describe("the suite's line for a shell", () => {
+describe("conform's curl command", () => {
   const url = 'http://x/y';
-  it('has an empty header as curl sends one, and others as variables', () => {
+  it('writes an empty header as curl expects, and others as variables', () => {
     const line = (credential: ReturnType<typeof apiKeyCredential>) =>
       curlLine({ method: 'GET', url, credentials: [credential] });
     expect(line(apiKeyCredential('', ''))).to.equal(`curl -i -H "X-API-Key;" '${url}'`);
@@ -51,8 +51,8 @@ describe("the suite's line for a shell", () => {
   });
 });
 
-describe("the suite's JUnit report", () => {
-  it('is XML whatever the server sends', () => {
+describe("conform's JUnit report", () => {
+  it('is valid XML whatever the server sends', () => {
     const nasty = 'a\u0000b\u001b[31m<&>"\'\ud800 \uffff\u{1f642}';
     const failure = { request: null, expected: nasty, got: nasty };
     const xml = junitXml({

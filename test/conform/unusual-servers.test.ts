@@ -8,7 +8,7 @@ import { type Result, sandpit } from '../helpers/processes/process.ts';
 
 const env = { SANDPIT_CONFORM_API_KEY: 'k', SANDPIT_CONFORM_SECOND_API_KEY: 'second' };
 
-describe('sandpit conform, against a server', () => {
+describe('sandpit conform against an unusual server', () => {
   let other: Other;
   const begin = async (...given: Parameters<typeof otherServer>) => {
     other = await otherServer(...given);
@@ -18,7 +18,7 @@ describe('sandpit conform, against a server', () => {
   const outcomesOf = ({ stdout }: Result) =>
     Object.fromEntries((JSON.parse(stdout) as Report).results.map(({ id, outcome }) => [id, outcome]));
 
-  it('whose metadata is too long to be asked for, asks for parts of it', async () => {
+  it('filters by part of metadata that is too long for a filter', async () => {
     const long = (n: number) => ({ note: 'x'.repeat(9000), [`key ${n}`]: 'y'.repeat(1000), n, even: n % 2 === 0 });
     await begin(undefined, [0, 1, 2, 3, 4, 5].map(long));
     const rules = ['limit-after-filter', 'isolation-filter', 'generated-filters'];
@@ -27,7 +27,7 @@ describe('sandpit conform, against a server', () => {
     expect(result.code, result.stderr).to.equal(0);
   });
 
-  it('whose metadata nests deeper than a filter may, reports all the same', async () => {
+  it('reports on a server whose metadata nests deeper than a filter may', async () => {
     const deep = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`);
     await begin(undefined, [deep(80), { ...deep(80), env: 'dev' }, { env: 'prod', n: 1 }]);
     const result = await conform(
@@ -42,7 +42,7 @@ describe('sandpit conform, against a server', () => {
     expect(outcomesOf(result)).to.include({ 'generated-filters': pass, 'limit-exact': pass, 'filter-applied': pass });
   });
 
-  it('that answers one limit with a page, fails the rule and reports the others', async () => {
+  it('fails only the rule whose response is an HTML page', async () => {
     const page: Oddity = (req, res) => {
       const isOdd = /limit=101(&|$)/.test(req.url ?? '');
       if (isOdd) res.writeHead(200, { 'Content-Type': 'text/html' }).end('<p>');
@@ -57,7 +57,7 @@ describe('sandpit conform, against a server', () => {
     expect(other.active()).to.equal(0);
   });
 
-  it('with parameters of its own, asks for none of them', async () => {
+  it("sends none of the server's own parameters", async () => {
     const known: Oddity = (req, res) => {
       const isKnown = /[?&](status|state|offset|Limit)=/.test(req.url ?? '');
       if (isKnown) json(res, 422, { detail: [] });
@@ -68,7 +68,7 @@ describe('sandpit conform, against a server', () => {
     expect(outcomesOf(result)).to.deep.equal({ 'unknown-parameters': 'pass' });
   });
 
-  it('that breaks a rule itself, reports that as its failure and goes on', async () => {
+  it("reports an exception inside a rule as that rule's failure and continues", async () => {
     await begin();
     const rule = (id: string, run: () => Promise<void>) => ({ id, title: '', source: { reading: '' }, run });
     const broken = rule('broken', () => Promise.reject(new TypeError('not a list')));
@@ -85,7 +85,7 @@ describe('sandpit conform, against a server', () => {
     expect(results[0]?.failure?.got).to.equal('TypeError: not a list');
   });
 
-  it('that ends sandboxes after it has said so, looks again', async () => {
+  it('looks again when a server kills sandboxes after its response', async () => {
     let ending: Listed | undefined;
     let looks = 0;
     const later: Oddity = (req, res, { sandboxes }) => {
@@ -104,8 +104,8 @@ describe('sandpit conform, against a server', () => {
     expect(other.active()).to.equal(0);
   });
 
-  describe('leaves nothing behind without a word:', () => {
-    it('a sandbox whose answer names it otherwise', async () => {
+  describe('reports every sandbox that it may leave behind:', () => {
+    it('one with another id in the response', async () => {
       await begin(async (req, res) => {
         if (req.method !== 'POST') return false;
         const { metadata } = JSON.parse(await text(req));
@@ -119,7 +119,7 @@ describe('sandpit conform, against a server', () => {
       expect(other.sandboxes.map(({ status }) => status)).to.deep.equal(['killed']);
     });
 
-    it('one that is made after the answer was waited for', async () => {
+    it('one created after the request timed out', async () => {
       let looks = 0;
       const late: Oddity = (req) => {
         if (req.method === 'GET' && other.sandboxes.length > 0) return false;
@@ -139,7 +139,7 @@ describe('sandpit conform, against a server', () => {
       expect(other.sandboxes.map(({ status }) => status)).to.deep.equal(['killed']);
     });
 
-    it('one that may still be made, or may have been', async () => {
+    it('one that may have been created without a response', async () => {
       const silent: Oddity = (req) => req.method === 'POST';
       await begin(silent);
       const { stdout } = await conform('--request-seconds', '1', '--settle-seconds', '0');
@@ -149,7 +149,7 @@ describe('sandpit conform, against a server', () => {
       expect(stdout).to.match(/; a sandbox may be left\n$/);
     });
 
-    it('those that it is kept from ending, within the time there is', async () => {
+    it('those that it cannot kill in time', async () => {
       await begin((req, res) => {
         if (req.method !== 'DELETE') return false;
         res.writeHead(429, { 'Retry-After': '99' }).end();
@@ -163,7 +163,7 @@ describe('sandpit conform, against a server', () => {
       expect(stderr).to.match(/12 sandboxes could not be ended\n$/);
     });
 
-    it('and says so where ending them takes a while', async () => {
+    it('and says so while it is still killing them', async () => {
       await begin(async (req, res) => {
         if (req.method !== 'DELETE' || other.sandboxes[11]?.status === 'killed') return false;
         Object.assign(other.sandboxes[11] as Listed, { status: 'killed' });
@@ -177,7 +177,7 @@ describe('sandpit conform, against a server', () => {
     });
   });
 
-  it('that asks to be left alone for longer than there is, does not wait', async () => {
+  it('does not wait when Retry-After exceeds the time left', async () => {
     await begin((req, res) => {
       const isOne = /[?&]limit=1(&|$)/.test(req.url ?? '');
       if (isOne) res.writeHead(429, { 'Retry-After': '30' }).end();

@@ -79,14 +79,14 @@ const readDatetimes: [string, string, number?][] = [
   ['2025-01-18T10:30\u221201:00', '2025-01-18T11:30:00.000Z'],
 ];
 
-describe('times', () => {
+describe('date-times', () => {
   const iso = (milliseconds: number) => new Date(milliseconds).toISOString();
   const first = Date.parse('0001-01-01T00:00:00.000Z');
   const last = Date.parse('9999-12-31T23:59:59.999Z');
   const offset = fc.integer({ min: -(24 * 60 - 1), max: 24 * 60 - 1 });
   const two = (number: number) => String(number).padStart(2, '0');
 
-  it('any moment of the years 1 to 9999 is read, whatever the offset, the letters and the digits behind', () => {
+  it('reads any moment of the years 1 to 9999, whatever the offset, letter case and fraction', () => {
     const letters = fc.tuple(fc.constantFrom('T', 't', ' '), fc.constantFrom('Z', 'z'));
     const rest = fc.stringMatching(/^\d{0,40}$/);
     const moments = fc.tuple(fc.integer({ min: first, max: last }), offset, letters, rest);
@@ -103,13 +103,13 @@ describe('times', () => {
     );
   });
 
-  it("a query's time is ISO 8601 or Unix time, as pydantic reads it", () => {
+  it('reads ISO 8601 and Unix times in a query as pydantic does', () => {
     for (const [text, at, microseconds = 0] of readDatetimes) {
       expect(readDatetime(text), text).to.deep.equal({ milliseconds: Date.parse(at), microseconds });
     }
   });
 
-  it('any whole number of milliseconds is the moment of these, but for the range of seconds', () => {
+  it('reads a large integer as milliseconds, and a number within the range of seconds as seconds', () => {
     fc.assert(
       fc.property(fc.integer({ min: first, max: last }), (milliseconds) => {
         fc.pre(Math.abs(milliseconds) > 20_000_000_000);
@@ -120,7 +120,7 @@ describe('times', () => {
     );
   });
 
-  it('a day that no month has and an hour that no day has are no time', () => {
+  it('refuses days and hours that do not exist', () => {
     const daysIn = (year: number, month: number) => {
       const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
       return [0, 31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month] ?? 0;
@@ -138,7 +138,7 @@ describe('times', () => {
     );
   });
 
-  it('import refuses what is none, and gives the others back as it took them', async () => {
+  it('import refuses invalid times, and export returns valid ones unchanged', async () => {
     const db = join(temporaryDirectory(), 'sandpit.db');
     await sandpit(['users', 'create', 'alice', '--db', db]);
     const lines = (texts: readonly string[]) =>
@@ -166,7 +166,7 @@ describe('times', () => {
     });
     after(() => client.server.closeStdin());
 
-    it('422: a clock or a seed of none', async () => {
+    it('422: refuses an invalid time for the clock or in a seed', async () => {
       const record = {
         sandbox_id: 'a',
         owner: 'admin',
@@ -184,7 +184,7 @@ describe('times', () => {
       expect(await client.list()).to.deep.equal([]);
     });
 
-    it('what begins when the clock can go no further has an end that can be written', async () => {
+    it('a sandbox started at the last possible moment has an end that can be stored', async () => {
       for (const [set] of [edges[2], ['9998-12-31T23:59:59.999-00:01']] as const)
         expect((await client.call('POST', '/_test/clock', { set })).status).to.equal(422);
       for (const set of [edges[0][0], '9998-12-31T23:59:59.999Z']) {
@@ -200,7 +200,7 @@ describe('times', () => {
   describe('in a query', () => {
     const app = shareApp();
 
-    it("startedAfter, since and until are the contract's times, or are refused", async () => {
+    it("startedAfter, since and until accept the contract's times and refuse others", async () => {
       const alice = await app().addUser('alice');
       const e2b = e2bOf(app(), alice);
       const audit = (query: object) => app().http.get('/v1/audit/events').set(apiKey(alice)).query(query);
@@ -216,7 +216,7 @@ describe('times', () => {
       }
     });
 
-    it('since and until are told in the words of pydantic, with all else that is wrong', async () => {
+    it("errors about since and until use pydantic's words and are listed with all others", async () => {
       const carol = await app().addUser('carol');
       const refused = async (query: object) =>
         (await app().http.get('/v1/audit/events').set(apiKey(carol)).query(query).expect(422)).body.detail;
@@ -231,7 +231,7 @@ describe('times', () => {
       }
     });
 
-    it('since and until include and leave out an event at their very millisecond', async () => {
+    it('since includes and until excludes an event at that very millisecond', async () => {
       const dave = await app().addUser('dave');
       const audit = (query: object) => app().http.get('/v1/audit/events').set(apiKey(dave)).query(query);
       const events = async (query: object) => (await audit({ ...query, kind: 'user.created' }).expect(200)).body.events;

@@ -3,7 +3,7 @@ import { resolve, type Schema } from '../../spec/load.ts';
 import { contract, operations } from '../helpers/contract.ts';
 import { apiKey, type Caller, shareApp } from '../helpers/server.ts';
 
-describe('bodies', () => {
+describe('empty bodies', () => {
   const app = shareApp();
   let alice: Caller;
   before(async () => {
@@ -22,7 +22,7 @@ describe('bodies', () => {
   for (const described of withBody.filter(isOptional)) {
     const { operationId, requestBody } = described.operation;
 
-    it(`${operationId} takes none, an empty one of any type, and null, which it declares`, async () => {
+    it(`${operationId} accepts no body, an empty body of any type, and null, as declared`, async () => {
       const schema = resolve<Schema>(contract, requestBody?.content['application/json']?.schema ?? {});
       expect(schema.type).to.deep.equal(['object', 'null']);
       const status = await send(described, 'application/json', '{}');
@@ -36,7 +36,7 @@ describe('bodies', () => {
     });
   }
 
-  it('a required body that is empty is missing, whatever its type', async () => {
+  it('reports an empty required body as missing, whatever its type', async () => {
     for (const described of withBody.filter((each) => !isOptional(each))) {
       const missing = '422' in described.operation.responses ? 422 : 400;
       for (const type of ['application/json', 'application/x-www-form-urlencoded', 'text/plain']) {

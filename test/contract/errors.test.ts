@@ -17,7 +17,7 @@ describe('errors', () => {
     }
   });
 
-  it('404: a path with a slash too many, in words, whoever asks', async () => {
+  it('404: names the path without the trailing slash, with or without a credential', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const detail = (path: string) => ({ detail: `Not Found: ${path} has no slash at its end` });
@@ -37,7 +37,7 @@ describe('errors', () => {
     expect((await app.http.get('/v1/vms').set(apiKey(alice))).body).to.deep.equal([]);
   });
 
-  it('a path is the same with needless escapes, and JSON has a charset on E2B’s paths only', async () => {
+  it('needless escapes do not change a path; only E2B’s paths add a charset to JSON', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const { vm_id: id } = (await app.http.post('/v1/vms').set(apiKey(alice)).send({})).body;
@@ -56,7 +56,7 @@ describe('errors', () => {
     expect(await typeOf('/sandboxes/none')).to.match(/^40\d application\/json; charset=utf-8$/);
   });
 
-  it('405: a known path with another method, and which are allowed', async () => {
+  it('405: a known path with another method; Allow lists the allowed ones', async () => {
     const { http } = await startApp();
     const response = await http.put('/v1/vms/i1');
     expect(response.status).to.equal(405);
@@ -64,7 +64,7 @@ describe('errors', () => {
     expect(response.headers.allow?.split(', ').sort()).to.deep.equal(['DELETE', 'GET', 'PATCH']);
   });
 
-  it('422, in E2B’s dialect 400: a body that is not what its Content-Encoding says, on every operation with a body', async () => {
+  it('422 (400 on E2B’s paths): a body that does not match its Content-Encoding, on every operation with a body', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const cut = gzipSync(JSON.stringify({ name: 'x' })).subarray(0, 15);
@@ -93,7 +93,7 @@ describe('errors', () => {
     expect(app.log()).not.to.contain('"level":50');
   });
 
-  it('a path that can not be decoded names nothing: each operation answers what it answers then', async () => {
+  it('a path that cannot be decoded is an unknown id in every operation', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const withParameter = operations.filter(({ path }) => path.includes('{') && !path.startsWith('/_test/'));
@@ -108,7 +108,7 @@ describe('errors', () => {
     }
   });
 
-  it('304: never, as no answer has an ETag', async () => {
+  it('never answers 304, because no response has an ETag', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     for (const { path } of operations.filter(({ method, path }) => method === 'get' && path !== '/v1/events')) {
@@ -119,7 +119,7 @@ describe('errors', () => {
     }
   });
 
-  it('a body is read only where the operation takes one, and only once it is known who sends it', async () => {
+  it('reads a body only if the operation declares one, and only after authentication', async () => {
     const { http } = await startApp();
     const broken = (method: 'get' | 'post', path: string) => http[method](path).type('json').send('{');
     expect((await broken('get', '/health')).status).to.equal(200);
@@ -127,7 +127,7 @@ describe('errors', () => {
     expect((await broken('post', '/v1/vms')).status).to.equal(401);
   });
 
-  it('400, 431: what is not HTTP, or has headers that are too large, in the shape of other errors', async () => {
+  it('400, 431: malformed HTTP or oversized headers, in the shape of other errors', async () => {
     const { server } = await startApp({ port: 0 });
     const { port } = new URL(await server.start());
     const say = async (text: string) => {
@@ -142,7 +142,7 @@ describe('errors', () => {
     expect(await readText(socket), 'an answer to the request before').not.to.match(/^HTTP\/1.1 400/);
   });
 
-  it('417: an expectation that nobody meets, in the shape of other errors; 100-continue is met', async () => {
+  it('417: an unknown expectation, in the shape of other errors; 100-continue is supported', async () => {
     const { server } = await startApp({ port: 0 });
     const { port } = new URL(await server.start());
     const say = (path: string, expectation: string) => {
@@ -167,7 +167,7 @@ describe('errors', () => {
     expect((await request).body.detail[0]).to.deep.include({ type: 'json_invalid', ctx: { error: 'not UTF-8' } });
   });
 
-  it('500: an unforeseen failure is logged whole and says nothing of itself', async () => {
+  it('500: an unexpected failure is logged in full and reveals nothing', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     app.server.context.store.sqlite.exec('alter table sandboxes rename to elsewhere');
@@ -177,7 +177,7 @@ describe('errors', () => {
     await app.logged(/no such table: sandboxes/);
   });
 
-  it('500: a failure to check a credential is no 401, and says nothing of itself', async () => {
+  it('500: a failure while checking a credential is not a 401, and reveals nothing', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     app.server.context.store.sqlite.exec('alter table api_keys rename to elsewhere');
@@ -187,7 +187,7 @@ describe('errors', () => {
     await app.logged(/no such table: api_keys/);
   });
 
-  it('500: rather than a response that breaks the contract, when responses are validated', async () => {
+  it('500: instead of a response that breaks the contract, when responses are validated', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const id = await app.insert(alice);
@@ -198,7 +198,7 @@ describe('errors', () => {
     await app.logged(/sandbox_id/);
   });
 
-  itHere('200: health while the process answers, whatever the store does', async () => {
+  itHere('200: /health answers whatever the state of the store', async () => {
     const app = await startApp();
     app.server.context.store.sqlite.close();
     const { status, body } = await app.http.get('/health');
@@ -206,7 +206,7 @@ describe('errors', () => {
     expect((await app.http.get('/ready')).status).to.equal(503);
   });
 
-  it('503: a write while another process keeps the database to itself; reads go on', async () => {
+  it('503: a write while another process holds the write lock; reads continue', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice', 'correct horse');
     const id = await app.insert(alice);
@@ -234,7 +234,7 @@ describe('errors', () => {
     expect((await write('delete', `/v1/vms/${id}`)).status).to.equal(200);
   });
 
-  it('a caller who has nothing sees nothing: another owner’s sandbox is as if it were not there, on every route', async () => {
+  it('404: another owner’s sandbox does not exist for the caller, on every route', async () => {
     const app = await startApp();
     const [alice, mallory] = [await app.addUser('alice'), await app.addUser('mallory')];
     const id = await app.insert(alice, { metadata: { secret: 'only-alices' } });

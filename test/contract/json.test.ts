@@ -7,7 +7,7 @@ import { readJson, type SentObject } from '../../db/json/reader.ts';
 import { isoTime } from '../../spec/time.ts';
 
 describe('parseJson', () => {
-  it('reads what JSON.parse reads, and prints it again the same', () => {
+  it('reads what JSON.parse reads, and prints it unchanged', () => {
     fc.assert(
       fc.property(fc.json({ depthSize: 'medium', maxDepth: 8 }), (text) => {
         expect(JSON.stringify(parseJson(text))).to.equal(JSON.stringify(JSON.parse(text)));
@@ -15,7 +15,7 @@ describe('parseJson', () => {
     );
   });
 
-  it('keeps the decimal value of every numeral', () => {
+  it('keeps the decimal value of every number', () => {
     const digits = fc.stringMatching(/^(0|[1-9]\d{0,30})$/);
     const numeral = fc
       .tuple(
@@ -36,7 +36,7 @@ describe('parseJson', () => {
     );
   });
 
-  it('says what is no JSON, and where, as CPython 3.11 does', () => {
+  it('reports where the text is not JSON, in the words of CPython 3.11', () => {
     const name = 'Expecting property name enclosed in double quotes';
     const told: [string, string, number][] = [
       ['', 'Expecting value', 0],
@@ -72,7 +72,7 @@ describe('parseJson', () => {
     }
   });
 
-  it('reads as it was sent what it reads at all: members in their order, numerals as they are', () => {
+  it('keeps the order of members and the spelling of numbers', () => {
     fc.assert(
       fc.property(fc.json({ maxDepth: 5 }), (text) => {
         expect(plainValue(readJson(text))).to.deep.equal(JSON.parse(text));
@@ -83,7 +83,7 @@ describe('parseJson', () => {
     expect(JSON.stringify(asPythonJson(read))).to.equal('{"0":1e400,"1":1.0,"a":3}');
   });
 
-  it('says what is wrong: not JSON, too deep, or a value that jsonb refuses', () => {
+  it('says whether the text is not JSON, nests too deep or has a value that jsonb refuses', () => {
     const kindOf = (text: string) => failureOf(text).kind ?? 'fine';
     expect(['', '{', 'nul', "'a'", '01', '\ufeff{}'].map(kindOf)).to.deep.equal(Array(6).fill('syntax'));
     expect(kindOf('['.repeat(64) + ']'.repeat(64))).to.equal('fine');
@@ -116,7 +116,7 @@ describe('canonicalNumber', () => {
 });
 
 describe('isObject', () => {
-  it('is true of JSON objects only', () => {
+  it('returns true for JSON objects only', () => {
     expect([{}, parseJson('{"rawJSON":"1"}')].every(isObject)).to.equal(true);
     expect([null, [], 'a', 1, parseJson('12345678901234567890')].some(isObject)).to.equal(false);
   });

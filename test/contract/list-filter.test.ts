@@ -46,7 +46,7 @@ const scenario = fc
   );
 
 describe('the metadata filter', () => {
-  it('answers what the specification of containment says, for any sandboxes and filters', async () => {
+  it('matches the specification of containment, for any sandboxes and filters', async () => {
     const app = await startApp();
     let round = 0;
     await fc.assert(

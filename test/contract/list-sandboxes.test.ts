@@ -15,7 +15,7 @@ describe('GET /v1/sessions/sandboxes', () => {
   const idsOf = (response: { body: { sandbox_id: string }[] }) => response.body.map(({ sandbox_id }) => sandbox_id);
 
   describe('200', () => {
-    it("answers the seed's own example, apart from the zone that makes its times unambiguous", async () => {
+    it("returns the seed's own example, with a time zone added to its times", async () => {
       await app.insert(alice, {
         id: 'vmid-abc-15',
         templateId: 'snap2',
@@ -38,7 +38,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       ]);
     });
 
-    it('answers an empty array when there is nothing', async () => {
+    it('returns an empty array when there are no sandboxes', async () => {
       expect((await list()).body).to.deep.equal([]);
     });
 
@@ -57,7 +57,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect(idsOf(await list({ limit: 2 }))).to.deep.equal(['new', 'tie-a']);
     });
 
-    it('lists sandboxes of every status, and no end for one that cannot expire any more', async () => {
+    it('lists sandboxes of every status, with an end only for those that can still expire', async () => {
       await app.insert(alice, { id: 'a', status: 'active' });
       await app.insert(alice, { id: 'b', status: 'paused' });
       await app.insert(alice, { id: 'c', status: 'killed' });
@@ -66,7 +66,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect(body.map((s: { end_at: string }) => s.end_at)).to.deep.equal(['2025-01-18T10:35:00.000Z', null, null]);
     });
 
-    it('reports a sandbox as killed from its end on, though no sweeper has run', async () => {
+    it('reports a sandbox as killed from its end on, before the sweeper runs', async () => {
       await app.insert(alice, { endAt: startTime + 1000 });
       app.clock.now = startTime + 999;
       expect((await list()).body[0]).to.include({ status: 'active', end_at: '2025-01-18T10:30:01.000Z' });
@@ -74,7 +74,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect((await list()).body[0]).to.include({ status: 'killed', end_at: null });
     });
 
-    it('returns 100 at most by default, up to 1000 when asked', async () => {
+    it('returns at most 100 by default, and up to 1000 on request', async () => {
       for (let n = 0; n < 103; n++) await app.insert(alice);
       expect((await list()).body).to.have.length(100);
       expect((await list({ limit: 1 })).body).to.have.length(1);
@@ -92,7 +92,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect(idsOf(await list({ metadata: '{"big":12345678901234567891}' }))).to.have.length(0);
     });
 
-    itHere('answers the same bytes whether responses are validated or not', async () => {
+    itHere('returns the same bytes with and without response validation', async () => {
       await app.insert(alice, {
         templateId: 'a "quoted" \\ snåp\u2028',
         metadata: { __proto__: null, '': [1, { é: null }] },
@@ -104,7 +104,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect(plain.headers['content-type']).to.equal(validated.headers['content-type']);
     });
 
-    it('asks who it is and what there is at every request, however often the same address is called', async () => {
+    it('checks the credential and reads the store at every request, even for the same URL', async () => {
       const bob = await app.addUser('bob');
       await app.insert(alice, { id: 'first', metadata: { a: 1 } });
       const address = `${path}?metadata={"a":1}&limit=2`;
@@ -121,7 +121,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       ]);
     });
 
-    it('refuses the same address again and again in the same words', async () => {
+    it('refuses the same URL in the same words each time', async () => {
       const answers = [];
       for (let n = 0; n < 3; n++) answers.push((await list({ limit: 0 })).text);
       expect(new Set(answers)).to.have.property('size', 1);
@@ -131,7 +131,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect((await list({ offset: 5, 'metadata[x]': 1, __proto__: 2 })).status).to.equal(200);
     });
 
-    it('takes the last of a repeated parameter, and integers as pydantic reads them', async () => {
+    it('uses the last of a repeated parameter, and reads integers as pydantic does', async () => {
       for (let n = 0; n < 3; n++) await app.insert(alice);
       for (const query of ['limit=abc&limit=2', 'limit=2.0', 'limit=+2', 'limit=%202%20', 'limit=0_2']) {
         const response = await app.http.get(`${path}?${query}`).set(apiKey(alice));
@@ -141,14 +141,14 @@ describe('GET /v1/sessions/sandboxes', () => {
   });
 
   describe('401', () => {
-    it('is answered without a credential', async () => {
+    it('is returned without a credential', async () => {
       const response = await app.http.get(path);
       expect(response.status).to.equal(401);
       expect(response.body).to.deep.equal({ detail: 'Not authenticated' });
       expect(response.headers['www-authenticate']).to.equal('Bearer');
     });
 
-    it('comes before any word on the parameters', async () => {
+    it('takes precedence over errors in the parameters', async () => {
       await app.http.get(`${path}?limit=0`).expect(401);
     });
   });
@@ -222,7 +222,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       expect((await refused(`metadata=${nested(65)}`))[0]).to.include({ type: 'json_invalid' });
     });
 
-    it('takes the longest filter there may be, every character of it escaped', async () => {
+    it('accepts the longest filter with every character escaped', async () => {
       const longest = JSON.stringify({ a: 'é'.repeat(8192 - '{"a":""}'.length) });
       const url = await app.server.start();
       const query = new URLSearchParams({ metadata: longest });
@@ -237,7 +237,7 @@ describe('GET /v1/sessions/sandboxes', () => {
       }
     });
 
-    it('reports every error of a request', async () => {
+    it('reports all errors of a request', async () => {
       const problems = await refused('limit=0&metadata=[]');
       expect(problems.map((p: { type: string }) => p.type)).to.deep.equal(['dict_type', 'greater_than_equal']);
     });

@@ -35,7 +35,7 @@ describe('openapi.yaml', () => {
     const operation = contract.paths[seed.path]?.[seed.method] as NonNullable<(typeof operations)[0]['operation']> &
       Record<string, unknown>;
 
-    it('stands unchanged: names, words and security', () => {
+    it('is unchanged: summary, description and security', () => {
       const { summary, description, security } = operation;
       expect({ summary, description, security }).to.deep.equal({
         summary: seed.summary,
@@ -62,7 +62,7 @@ describe('openapi.yaml', () => {
     });
 
     for (const [status, { description, schema }] of Object.entries(seed.responses)) {
-      it(`answers ${status} in the seed's schema, titles and all`, () => {
+      it(`declares ${status} with the seed's schema, titles included`, () => {
         const response = operation.responses[status] as {
           description: string;
           content: Record<string, { schema: Json }>;
@@ -82,12 +82,12 @@ describe('openapi.yaml', () => {
     expect(error).to.equal(undefined);
   });
 
-  it('carries the version of the package', () => {
+  it('has the version of the package', () => {
     const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(contract.info.version).to.equal(manifest.version);
   });
 
-  it('gives an integer query parameter the same type wherever its name stands', () => {
+  it('gives query parameters of the same name the same integer type', () => {
     const types = new Map<string, unknown>();
     for (const { operation } of operations) {
       for (const { name, in: place, schema } of parametersOf(contract, operation)) {
@@ -98,14 +98,14 @@ describe('openapi.yaml', () => {
     }
   });
 
-  itHere('is served as it is by a test server, as YAML and as JSON', async () => {
+  itHere('is served unchanged by a test server, as YAML and as JSON', async () => {
     const test = createTestMode(() => startTime, startTime);
     const served = await servedContract(await startApp({}, { test }));
     expect(served.yaml).to.equal(contractText);
     expect(served.json).to.deep.equal(parse(contractText));
   });
 
-  it('is served without the operations of test servers by any other', async () => {
+  it('is served without the test operations by an ordinary server', async () => {
     const { yaml, json } = await servedContract(await startApp());
     expect(yaml).not.to.match(/_test\/|name: test$/m);
     expect(parse(yaml)).to.deep.equal(json);
@@ -120,7 +120,7 @@ describe('openapi.yaml', () => {
 });
 
 describe('GET /docs', () => {
-  it('is a page whose every part comes from this server', async () => {
+  it('loads every part from this server', async () => {
     const { http } = await startApp();
     const page = await http.get('/docs');
     expect(page.headers['content-type']).to.match(/^text\/html/);
@@ -139,7 +139,7 @@ describe('GET /docs', () => {
     }
   });
 
-  it('is where a browser is led to from / and /docs/, by relative addresses', async () => {
+  it('is where / and /docs/ redirect to, by relative URLs', async () => {
     const { http } = await startApp();
     for (const [path, location] of [
       ['/', 'docs'],

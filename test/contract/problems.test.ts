@@ -4,7 +4,7 @@ import { apiKey, type Caller, shareApp } from '../helpers/server.ts';
 const many = (count: number, text: (index: number) => string) =>
   Array.from({ length: count }, (_, n) => text(n)).join();
 
-describe('the problems of a request', () => {
+describe('problems of a request', () => {
   const app = shareApp();
   let alice: Caller;
   before(async () => {
@@ -13,7 +13,7 @@ describe('the problems of a request', () => {
   const send = (path: string, body: string) => app().http.post(path).set(apiKey(alice)).type('json').send(body);
   const detail = async (path: string, body: string) => (await send(path, body)).body.detail;
 
-  it('are listed up to a hundred, the rest is counted', async () => {
+  it('lists the first hundred and counts the rest', async () => {
     for (const count of [100, 101, 102, 60_000]) {
       const problems = await detail('/v1/vms', `{"env":{${many(count, (n) => `"k${n}":0`)}}}`);
       expect(problems.length, String(count)).to.equal(Math.min(count, 101));
@@ -29,7 +29,7 @@ describe('the problems of a request', () => {
     expect(text).to.contain('body: 59900 more problems are not listed');
   });
 
-  it('show what was sent while there is room for it, and answer no multiple of a request', async () => {
+  it('repeats the input only while the response stays smaller than the request', async () => {
     const long = 'x'.repeat(30_000);
     const problems = await detail('/v1/webhooks/endpoints', `{"description":"${long}"}`);
     expect(problems.map((problem: object) => 'input' in problem)).to.deep.equal([true, false]);
@@ -39,7 +39,7 @@ describe('the problems of a request', () => {
     expect(JSON.parse(text).detail[0].loc[1]).to.equal(`0${name.slice(0, 999)}…`);
   });
 
-  it('stand in the order of the contract’s members, then of what was sent', async () => {
+  it('orders problems by the contract’s members, then by the request’s', async () => {
     const body = '{"x":1,"limit":0,"a/b":1,"metadata":[],"~1":2,"":3,"1":4,"0":5}';
     const problems = await detail('/v1/sandboxes/kill', body);
     expect(problems.map(({ loc, input }: { loc: string[]; input: unknown }) => [loc[1], input])).to.deep.equal([
@@ -58,12 +58,12 @@ describe('the problems of a request', () => {
     expect(env.map(({ loc }: { loc: string[] }) => loc[2])).to.deep.equal(['1', 'a', '0']);
   });
 
-  it('show no defaults that nobody sent, whoever finds the problem', async () => {
+  it('shows the input without defaults', async () => {
     expect((await detail('/v1/snapshots', '{"name":"n"}'))[0].input).to.deep.equal({ name: 'n' });
     expect((await detail('/v1/sandboxes/kill', '{"dry_run":true}'))[0].input).to.deep.equal({ dry_run: true });
   });
 
-  it('show numbers as Python prints them', async () => {
+  it('prints numbers as Python does', async () => {
     const numerals: Record<string, string> = {
       ...{ '1.0': '1.0', '-0': '0', '-0.0': '-0.0', '1e16': '1e+16', '1E15': '1000000000000000.0', '0.1': '0.1' },
       ...{ '0.00001': '1e-05', '0.0001': '0.0001', '123456.789e3': '123456789.0', '1.5e300': '1.5e+300' },
@@ -75,7 +75,7 @@ describe('the problems of a request', () => {
     }
   });
 
-  it('tell a number that no double holds from one with a fraction', async () => {
+  it('distinguishes an integer that exceeds a double from a fraction', async () => {
     const [problem] = await detail('/v1/vms', '{"vm_lifetime_seconds":1.5}');
     expect(problem.type).to.equal('int_from_float');
     for (const numeral of ['1e400', '-1e999']) {
@@ -85,7 +85,7 @@ describe('the problems of a request', () => {
     expect((await detail('/v1/vms', '{"vm_lifetime_seconds":9007199254740993}'))[0].type).to.equal('less_than_equal');
   });
 
-  it('count what a list in a query holds', async () => {
+  it('counts the items of a list in a query', async () => {
     const message = async (ids: string) =>
       (await app().http.get(`/sandboxes/metrics?sandbox_ids=${ids}`).set(apiKey(alice))).body.message;
     const length = 'validation error: query.sandbox_ids: List should have';
@@ -93,7 +93,7 @@ describe('the problems of a request', () => {
     expect(await message('')).to.equal(`${length} at least 1 item after validation, not 0`);
   });
 
-  it('find integers in a query where pydantic does', async () => {
+  it('accepts the integers in a query that pydantic accepts', async () => {
     const typeOf = async (limit: string) =>
       (await app().http.get(`/v1/sessions/sandboxes?limit=${limit}`).set(apiKey(alice))).body.detail?.[0].type;
     for (const limit of ['5', '%205%0a', '%c2%855', '%2B5', '5.0', '5.00', '1_0', '00012']) {
@@ -108,7 +108,7 @@ describe('the problems of a request', () => {
     expect(await typeOf('9'.repeat(4301))).to.equal('int_parsing_size');
   });
 
-  it('are told of every field of a form, and empty fields are not there', async () => {
+  it('reports every field of a form; an empty field counts as missing', async () => {
     const ask = (form: string) => app().http.post('/v1/auth/token').type('form').send(form);
     const missing = (name: string) => ({ type: 'missing', loc: ['body', name], msg: 'Field required', input: null });
     expect((await ask('')).body.detail).to.deep.equal([missing('username'), missing('password')]);

@@ -76,7 +76,7 @@ const shownBy: Record<string, string[]> = {
   'webhooks/deliveries.test.ts': ['NewWebhookEndpoint.description', 'WebhookEndpointChange.description'],
 };
 
-describe('what a request may hold', () => {
+describe('members of a request', () => {
   let client: TestClient;
   before(async () => {
     client = await startTestClient();
@@ -96,7 +96,7 @@ describe('what a request may hold', () => {
 
   for (const call of withBody) {
     const { method, path, operation } = call;
-    it(`${method} ${path} refuses unknown members wherever they are, and says where`, async () => {
+    it(`${method} ${path} refuses unknown members at any depth and names them`, async () => {
       const all = planted(bodyOf(operation)?.schema ?? {});
       expect(all).not.to.deep.equal([]);
       for (const { value, place } of all) {
@@ -114,7 +114,7 @@ describe('what a request may hold', () => {
     const { method, path, operation } = call;
     const marks = marksOf(contract, operation);
     if (marks.length === 0) continue;
-    it(`${method} ${path} answers 501 to what is known and not offered, names it, and takes it where it asks for nothing`, async () => {
+    it(`${method} ${path} returns 501 and names a member that is not offered, but accepts its default`, async () => {
       const isE2b = operation.tags.some((tag) => tag.startsWith('e2b-'));
       expect(operation.responses).to.have.property('501');
       const schema = resolve<Schema>(contract, bodyOf(operation)?.schema ?? {});
@@ -139,7 +139,7 @@ describe('what a request may hold', () => {
     });
   }
 
-  it('every member that is known and offered has a test that shows what it does', () => {
+  it('every offered member has a test that shows its effect', () => {
     const known = calls.flatMap(({ operation }) => {
       const { schema = {} } = bodyOf(operation) ?? {};
       const name = schema.$ref?.split('/').at(-1) ?? '';
@@ -160,7 +160,7 @@ describe('what a request may hold', () => {
     expect(unshown).to.deep.equal([]);
   });
 
-  it('every operation that declares 501 for what it is asked marks what that is', () => {
+  it('every operation that declares 501 marks the members that cause it', () => {
     for (const { operation } of calls) {
       const isOfMachine = operation.tags.includes('e2b-envd');
       if (isOfMachine) continue;
@@ -169,7 +169,7 @@ describe('what a request may hold', () => {
     }
   });
 
-  it('a query parameter that is taken is declared with a schema that says something, or marked', () => {
+  it('every query parameter has a schema with a constraint, or is marked as not offered', () => {
     for (const { operation } of calls) {
       for (const { name, in: place, schema, ...rest } of parametersOf(contract, operation)) {
         if (place !== 'query' || rest['x-not-offered']) continue;
@@ -195,7 +195,7 @@ describe('what a request may hold', () => {
       expect(statuses).to.deep.equal(['paused', 'paused', 'killed']);
     });
 
-    it('memory_mb changes the memory of a sandbox, is shown and recorded', async () => {
+    it('memory_mb changes the memory of a sandbox, and is returned and recorded', async () => {
       const { vm_id: id } = await vm('POST', '/v1/vms', { memory_mb: 512 });
       expect(await vm('PATCH', `/v1/vms/${id}`, { memory_mb: 1024 })).to.include({ memory_mb: 1024 });
       expect(await vm('GET', `/v1/vms/${id}`)).to.include({ memory_mb: 1024 });
@@ -205,7 +205,7 @@ describe('what a request may hold', () => {
       expect(events[0]?.details).to.deep.equal({ changed: ['memory_mb'] });
     });
 
-    it('an egress policy that allows nothing is refused: nothing would hold anything back', async () => {
+    it('refuses an egress policy that blocks everything, because nothing would enforce it', async () => {
       const denied = { allow_public_repos: false, allow_http: false, allow_https: false, allowed_domains: [] };
       const { status, text } = await client.call('POST', '/v1/vms', { egress_policy: denied });
       expect([status, text]).to.satisfy(
@@ -213,7 +213,7 @@ describe('what a request may hold', () => {
       );
     });
 
-    it('a snapshot of the system can be neither made nor is there one', async () => {
+    it('cannot create or list a system snapshot', async () => {
       const made = await client.call('POST', '/v1/snapshots', { oci_image: 'x', type: 'system' });
       expect([made.status, made.json()]).to.deep.equal([
         501,

@@ -6,12 +6,12 @@ import { parse } from 'yaml';
 import { cacheFolder, remembered } from '../../spec/cache.ts';
 import { contractText, loadContract } from '../../spec/load.ts';
 
-describe('what a start keeps for the next one', () => {
+describe('the start cache', () => {
   const text = `test ${process.pid} ${Date.now()}`;
   const file = join(cacheFolder(), `${createHash('sha256').update(text).digest('hex')}.json`);
   afterEach(() => rmSync(file, { force: true, recursive: true }));
 
-  it('is taken from the same text only, and made again where it is broken', () => {
+  it('is used for the same text only, and rebuilt if damaged', () => {
     let made = 0;
     const make = (from: string) => ({ from, made: ++made });
     expect(remembered(text, make)).to.deep.equal({ from: text, made: 1 });
@@ -21,7 +21,7 @@ describe('what a start keeps for the next one', () => {
     expect(remembered(text, make)).to.deep.equal({ from: text, made: 2 });
   });
 
-  it('is the contract as openapi.yaml has it', () => {
+  it('equals the parsed openapi.yaml', () => {
     expect(loadContract()).to.deep.equal(parse(contractText));
     expect(existsSync(join(cacheFolder(), `${createHash('sha256').update(contractText).digest('hex')}.json`))).to.equal(
       true,

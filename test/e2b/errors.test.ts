@@ -19,11 +19,11 @@ describe("errors of E2B's operations", () => {
     else expect(told, where).to.match(message);
   };
 
-  it('are tried of every operation that the contract has', () => {
+  it('covers every operation of the contract', () => {
     expect(controlOperations.map(({ id }) => id)).to.have.members(Object.keys(table));
   });
 
-  it('400: every member of a query or body that breaks the contract or makes no sense, and a bad id', async () => {
+  it('400: every invalid member of a query or body, and a bad id', async () => {
     const sandbox = await e2bOf(app, alice).create();
     for (const row of controlOperations) {
       for (const query of row.wrong?.query ?? []) {
@@ -51,7 +51,7 @@ describe("errors of E2B's operations", () => {
     expect((await app.http.get('/v2/sandboxes').set(apiKey(alice))).body).to.have.length(1);
   });
 
-  it('400: a body that is no JSON, no object, not there, or not what its encoding says', async () => {
+  it('400: a body that is not JSON, not an object, missing or wrongly encoded', async () => {
     const sandbox = await e2bOf(app, alice).create();
     for (const row of controlOperations.filter(({ takesBody }) => takesBody)) {
       const send = (text: string) => call(row, sandbox).type('json').send(text);
@@ -73,7 +73,7 @@ describe("errors of E2B's operations", () => {
     }
   });
 
-  it('401: who does not say who they are, and says so in one header more', async () => {
+  it('401: a request without a credential, with WWW-Authenticate', async () => {
     for (const row of controlOperations) {
       for (const [key, message] of [
         ['', 'Not authenticated'],
@@ -86,7 +86,7 @@ describe("errors of E2B's operations", () => {
     }
   });
 
-  it('404: a sandbox that is not there, another owner’s, killed or expired: no answer tells which', async () => {
+  it('404: the same for an unknown sandbox, another owner’s, a killed and an expired one', async () => {
     const [hers, his] = [e2bOf(app, alice), e2bOf(app, bob)];
     const [killed, expired] = [await hers.create(), await hers.create({ timeout: 1 })];
     await hers.remove(`/sandboxes/${killed}`);
@@ -103,7 +103,7 @@ describe("errors of E2B's operations", () => {
     expect(await hers.listed()).to.deep.equal([]);
   });
 
-  it('413, 415: a body that is too large, or of another type', async () => {
+  it('413, 415: a body that is too large or of another media type', async () => {
     const sandbox = await e2bOf(app, alice).create();
     for (const row of controlOperations.filter(({ takesBody }) => takesBody)) {
       const large = await call(row, sandbox).send({ ...row.body, more: 'x'.repeat(2 ** 20) });
@@ -116,7 +116,7 @@ describe("errors of E2B's operations", () => {
     }
   });
 
-  it('405: a known path with another method, and which there are', async () => {
+  it('405: a known path with another method; Allow lists the allowed ones', async () => {
     for (const path of new Set(e2bOperations.map((row) => row.path))) {
       const methods = e2bOperations.filter((row) => row.path === path).map(({ method }) => method.toUpperCase());
       const answer = await app.http.patch(path.replace(/\{\w+\}/g, anyId)).set(apiKey(alice));
@@ -125,7 +125,7 @@ describe("errors of E2B's operations", () => {
     }
   });
 
-  it('404: a path that there is not, with a key or without', async () => {
+  it('404: an unknown path, with or without a key', async () => {
     const known = [
       '/v2',
       '/v2/',
@@ -144,7 +144,7 @@ describe("errors of E2B's operations", () => {
     }
   });
 
-  it('500: an unforeseen failure is logged whole and says nothing of itself', async () => {
+  it('500: an unexpected failure is logged in full and reveals nothing', async () => {
     const own = await startApp();
     const user = await own.addUser('alice');
     const { sqlite } = own.server.context.store;
@@ -158,7 +158,7 @@ describe("errors of E2B's operations", () => {
     await own.logged(/no such table: (main\.)?snapshots/);
   });
 
-  it('503: every write while another process keeps the database to itself; reads go on', async () => {
+  it('503: every write while another process holds the write lock; reads continue', async () => {
     const hers = e2bOf(app, alice);
     const sandbox = await hers.create();
     const writes = controlOperations.filter(({ declares }) => declares(503));

@@ -5,7 +5,7 @@ import { clientOf, startTime } from '../helpers/server.ts';
 describe("filtering E2B's sandboxes", () => {
   const { app, alice, e2b } = useE2b();
 
-  it('200: metadata as E2B encodes it, exact and case-sensitive, all pairs', async () => {
+  it('200: matches all pairs of metadata encoded as E2B does, case-sensitively', async () => {
     const odd = { 'a b': 'c&d=é', 'k+%25': '+ %', '': '', '😀': '\u2028\n"\\' };
     const proto = JSON.parse('{"__proto__":"p","constructor":"c","toString":"t"}') as Record<string, string>;
     const [one, two] = [await e2b.create({ metadata: { ...odd, x: '1' } }), await e2b.create({ metadata: proto })];
@@ -20,7 +20,7 @@ describe("filtering E2B's sandboxes", () => {
     }
   });
 
-  it('200: metadata encoded less than that, a key given twice, and what no metadata can hold', async () => {
+  it('200: accepts metadata with less encoding and a repeated key, and matches nothing for impossible values', async () => {
     const ids: string[] = [];
     for (const a of ['1', '2', 'b c', '']) ids.push(await e2b.create({ metadata: { a } }));
     const [one, two, space, nothing] = ids;
@@ -45,7 +45,7 @@ describe("filtering E2B's sandboxes", () => {
     }
   });
 
-  it('200: metadata of the other dialect that is no string never matches', async () => {
+  it('200: never matches InstaVM metadata that is not a string', async () => {
     const native = clientOf(app, alice);
     await native.create({ metadata: { a: 1, b: null, c: ['x'], d: { e: 'x' }, f: true } });
     for (const pairs of [{ a: '1' }, { b: 'null' }, { c: 'x' }, { c: '["x"]' }, { d: '{"e":"x"}' }, { f: 'true' }]) {
@@ -54,7 +54,7 @@ describe("filtering E2B's sandboxes", () => {
     expect(await native.matching({ a: 1 })).to.equal(1);
   });
 
-  it('400: metadata that is no pairs', async () => {
+  it('400: metadata that is not pairs', async () => {
     const wrong = ['', '&', 'a', 'a=1&', '&a=1', 'a=1=2', 'a=1&b', 'a=%', 'a=%zz', 'a=%25', 'a=%ED%A0%80', 'a=%FF'];
     for (const text of wrong) {
       const query = `metadata=${encodeURIComponent(text)}`;
@@ -62,7 +62,7 @@ describe("filtering E2B's sandboxes", () => {
     }
   });
 
-  it('200: those that started at a time or later, its microseconds counting and its nanoseconds not', async () => {
+  it('200: sandboxes started at or after a time, to the microsecond', async () => {
     const id = await app.insert(alice, { startedAt: startTime + 123 });
     const time = '2025-01-18T10:30:00';
     for (const [text, isThere] of [
@@ -90,12 +90,12 @@ describe("filtering E2B's sandboxes", () => {
     }
   });
 
-  it('400: a day that no month has', async () => {
+  it('400: a day that does not exist', async () => {
     for (const day of ['2025-02-29', '2025-04-31'])
       await e2b.refused(`startedAfter=${day}T00:00:00Z`, /startedAfter|Invalid time/);
   });
 
-  it('200: those of a template, by its name with or without the namespace, whatever the tag', async () => {
+  it('200: sandboxes of a template, with or without its namespace, whatever the tag', async () => {
     const ids: string[] = [];
     for (const templateID of ['base', 'base:v1', 'bases', 'b_se', 'bob/base'])
       ids.push(await e2b.create({ templateID }));

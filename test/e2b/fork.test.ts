@@ -7,7 +7,7 @@ describe("forking E2B's sandboxes", () => {
 
   const fork = (id: string, body?: object) => e2b.post(`/sandboxes/${id}/fork`, body);
 
-  it('201: starts one like it for 15 seconds, with all that was set, the environment included', async () => {
+  it('201: starts a copy for 15 seconds with all its settings, the environment included', async () => {
     const given = {
       ...{ templateID: 'base:v1', metadata: { a: '1', ...JSON.parse('{"__proto__":"p"}') }, autoPause: true },
       ...{ envVars: { TOKEN: 'hush-hush' }, allow_internet_access: false, autoResume: { enabled: true } },
@@ -40,7 +40,7 @@ describe("forking E2B's sandboxes", () => {
     expect(await e2b.listed('metadata=__proto__%3Dp%26a%3D1')).to.have.length(3);
   });
 
-  it('201: starts a hundred of a sandbox of the other dialect, each findable', async () => {
+  it('201: starts a hundred copies of an InstaVM sandbox, each found by the filter', async () => {
     const native = clientOf(app, alice);
     const { vm_id } = (await native.create({ metadata: { deep: { a: [1] } }, memory_mb: 1024, vcpu_count: 4 })).body;
     const { status, body } = await fork(vm_id, { count: 100, timeout: 86_400 });
@@ -50,7 +50,7 @@ describe("forking E2B's sandboxes", () => {
     expect(await e2b.read(ids[99] as string)).to.include({ memoryMB: 1024, cpuCount: 4, endAt: timeAt(86_400) });
   });
 
-  it('400: none, too many, for no time or too long; 404: what has ended; 409: what is paused', async () => {
+  it('400: an invalid count or timeout; 404: an ended sandbox; 409: a paused one', async () => {
     const id = await e2b.create({ timeout: 20 });
     for (const body of [{ count: 0 }, { count: 101 }, { count: 1.5 }, { timeout: 86_401 }, { timeout: -1 }]) {
       expect((await fork(id, body)).status).to.equal(400);

@@ -3,7 +3,7 @@ import { sweep } from '../../app/jobs/tasks.ts';
 import { timeAt, unknown, useE2b } from '../helpers/clients/e2b-client.ts';
 import { clientOf } from '../helpers/server.ts';
 
-describe("the life of E2B's sandboxes", () => {
+describe("the lifetime of E2B's sandboxes", () => {
   const { app, alice, e2b } = useE2b();
 
   const pass = (seconds: number) => {
@@ -12,7 +12,7 @@ describe("the life of E2B's sandboxes", () => {
   const endOf = async (id: string) => (await e2b.read(id)).endAt;
 
   describe('creating', () => {
-    it('201: a sandbox for 15 seconds, by the newer path for 300, whose details are read back', async () => {
+    it('201: lives 15 seconds by default (300 on the newer path), and its details can be read', async () => {
       for (const [path, seconds] of [
         ['/sandboxes', 15],
         ['/v2/sandboxes', 300],
@@ -38,7 +38,7 @@ describe("the life of E2B's sandboxes", () => {
       }
     });
 
-    it('201: keeps what it is given and gives it back, but for the environment', async () => {
+    it('201: stores and returns all settings except the environment', async () => {
       const metadata = { a: '', 'é ü&=%+': '日本', emoji: '😀', ...JSON.parse('{"__proto__":"p"}') };
       const kept = {
         network: {
@@ -64,7 +64,7 @@ describe("the life of E2B's sandboxes", () => {
       expect(envs.all(alice.id)).to.deep.equal(Array(2).fill('{"TOKEN":"hush-hush"}'));
     });
 
-    it('201: takes any template, and returns its name as the alias', async () => {
+    it('201: accepts any template and returns its name as the alias', async () => {
       for (const [given, templateID, alias] of [
         ['Base', 'base', 'base'],
         ['base:default', 'base', 'base'],
@@ -77,7 +77,7 @@ describe("the life of E2B's sandboxes", () => {
       }
     });
 
-    it('400: what would be over at once or last more than a day, and memory that is dropped without a pause', async () => {
+    it('400: a timeout of 0 or above a day, and autoPauseMemory without autoPause', async () => {
       const create = (body: object) => e2b.post('/v2/sandboxes', { templateID: 'base', ...body });
       expect((await create({ timeout: 0 })).body).to.deep.equal({
         code: 400,
@@ -93,7 +93,7 @@ describe("the life of E2B's sandboxes", () => {
   });
 
   describe('reading', () => {
-    it('200: by the id that has a client id behind it as well', async () => {
+    it('200: accepts an id with a client id appended', async () => {
       const id = await e2b.create();
       expect(await e2b.read(`${id}-6532622b`)).to.deep.equal(await e2b.read(id));
       expect(await e2b.does(`${id}-6532622b`, 'pause')).to.equal(204);
@@ -102,7 +102,7 @@ describe("the life of E2B's sandboxes", () => {
       }
     });
 
-    it('200: one of the other dialect: its metadata as text, without a template, without an end', async () => {
+    it('200: an InstaVM sandbox: metadata as text, no template, no end', async () => {
       const native = clientOf(app, alice);
       const metadata = { text: 't', number: 1, list: [1, 'a'], deep: { a: null }, nothing: null, flag: true };
       const { vm_id } = (await native.create({ metadata, memory_mb: 1024, vcpu_count: 4 })).body;
@@ -119,7 +119,7 @@ describe("the life of E2B's sandboxes", () => {
       expect(await endOf(endless)).to.equal('9999-12-31T23:59:59.999Z');
     });
 
-    it('200: neither metrics nor logs, whether it runs or is paused', async () => {
+    it('200: empty metrics and logs for a running and a paused sandbox', async () => {
       const id = await e2b.create();
       for (const _ of ['running', 'paused']) {
         expect((await e2b.get(`/sandboxes/${id}/metrics?start=1&end=2`)).body).to.deep.equal([]);
@@ -133,8 +133,8 @@ describe("the life of E2B's sandboxes", () => {
     });
   });
 
-  describe('its time', () => {
-    it('204: a timeout counts from now, shorter or longer, a day at most', async () => {
+  describe('timeouts', () => {
+    it('204: a timeout counts from now, may shorten or extend, and is at most a day', async () => {
       const id = await e2b.create();
       pass(10);
       for (const [timeout, end] of [
@@ -150,14 +150,14 @@ describe("the life of E2B's sandboxes", () => {
       }
     });
 
-    it('204: a timeout of 0 ends it at once, or pauses it', async () => {
+    it('204: a timeout of 0 ends or pauses it at once', async () => {
       const [one, two] = [await e2b.create(), await e2b.create({ autoPause: true })];
       for (const id of [one, two]) expect(await e2b.does(id, 'timeout', { timeout: 0 })).to.equal(204);
       expect(await e2b.read(one)).to.deep.equal(unknown(one));
       expect(await e2b.read(two)).to.include({ state: 'paused', endAt: timeAt(0) });
     });
 
-    it('204: a refresh is for 15 seconds at least and never shortens', async () => {
+    it('204: a refresh extends by at least 15 seconds and never shortens', async () => {
       const id = await e2b.create({ timeout: 20 });
       for (const [body, end] of [
         [undefined, 20],
@@ -176,7 +176,7 @@ describe("the life of E2B's sandboxes", () => {
       }
     });
 
-    it('404: once it is up, and until a sweep as after it', async () => {
+    it('404: after the end, before and after a sweep', async () => {
       const id = await e2b.create({ timeout: 20 });
       app.clock.now += 19_999;
       expect((await e2b.read(id)).state).to.equal('running');

@@ -12,7 +12,7 @@ describe("listing E2B's sandboxes", () => {
 
   const tokenOf = (text: string) => encodeURIComponent(Buffer.from(text).toString('base64url'));
 
-  it('200: every member of a row, running and paused, newest first; the older path has the running ones', async () => {
+  it('200: lists running and paused sandboxes, newest first; the older path lists running ones only', async () => {
     const one = await e2b.create({ metadata: { a: '1' }, timeout: 60, envVars: { S: 'secret' } });
     app.clock.now += 1000;
     const two = await e2b.create({ templateID: 'other:v1', allow_internet_access: true });
@@ -31,7 +31,7 @@ describe("listing E2B's sandboxes", () => {
     expect([(await bobs.get('/v2/sandboxes')).body, (await bobs.get('/sandboxes')).body]).to.deep.equal([[], []]);
   });
 
-  it('200: tells how many run whatever the page, unless running ones are not asked for', async () => {
+  it('200: X-Total-Running counts all running sandboxes, unless the query excludes them', async () => {
     for (let n = 0; n < 3; n++) await e2b.create({ metadata: { n: `${n % 2}` } });
     await e2b.does(await e2b.create({ metadata: { n: '0' } }), 'pause');
     const totals = [];
@@ -41,7 +41,7 @@ describe("listing E2B's sandboxes", () => {
     expect(totals).to.deep.equal(['3', '3', '2', undefined, '0']);
   });
 
-  it('200: has a token exactly when there is more', async () => {
+  it('200: returns a token exactly when there are more rows', async () => {
     for (let n = 0; n < 4; n++) await e2b.create();
     for (const [limit, rows, hasToken] of [
       [1, 1, true],
@@ -55,7 +55,7 @@ describe("listing E2B's sandboxes", () => {
     }
   });
 
-  it('200: at most 100 unless told otherwise; the older path has them all', async () => {
+  it('200: at most 100 by default; the older path lists all', async () => {
     await e2b.post(`/sandboxes/${await e2b.create()}/fork`, { count: 100 });
     const { body, headers } = await e2b.list();
     expect([body.length, headers['x-total-running']]).to.deep.equal([100, '101']);
@@ -63,7 +63,7 @@ describe("listing E2B's sandboxes", () => {
     expect(await e2b.running('limit=1&state=paused')).to.have.length(101);
   });
 
-  it('200: takes a filter of more pairs than an expression of SQLite may have', async () => {
+  it('200: accepts a filter with more pairs than an SQLite expression allows', async () => {
     const many = Object.fromEntries(Array.from({ length: 1100 }, (_, n) => [`k${n}`, `${n % 10}`]));
     const match = await e2b.create({ metadata: many });
     await e2b.create({ metadata: { ...many, k1099: '0' } });
@@ -72,7 +72,7 @@ describe("listing E2B's sandboxes", () => {
     expect((await e2b.list(query)).headers).to.include({ 'x-total-running': '1' });
   });
 
-  it('400: a filter that is longer than 8,192 characters', async () => {
+  it('400: a filter longer than 8,192 characters', async () => {
     const value = 'x'.repeat(8190);
     const id = await e2b.create({ metadata: { a: value } });
     for (const list of [e2b.listed, e2b.running]) expect(await list(metadataQuery({ a: value }))).to.deep.equal([id]);
@@ -80,7 +80,7 @@ describe("listing E2B's sandboxes", () => {
       await e2b.refused(metadataQuery({ aa: value }), /metadata/, path);
   });
 
-  it('400: states, orders and limits that there are not', async () => {
+  it('400: unknown states and orders, and limits out of range', async () => {
     for (const text of ['', 'running,', 'killed', 'RUNNING', '%20running', 'active'])
       await e2b.refused(`state=${text}`, /query\.state/);
     for (const text of ['', 'ASC', 'newest']) await e2b.refused(`order=${text}`, /query\.order/);
@@ -88,7 +88,7 @@ describe("listing E2B's sandboxes", () => {
       await e2b.refused(`limit=${text}`, /query\.limit/);
   });
 
-  it('400: a parameter given more than once, in every operation; unknown ones are ignored', async () => {
+  it('400: a repeated parameter, in every operation; unknown ones are ignored', async () => {
     await e2b.refused('state=running&state=paused', /query\.state: .*given more than once: join its values by commas/);
     const paths = Object.entries(contract.paths).filter(([path, { get }]) => isE2b(path) && get);
     const parameters = paths.flatMap(([path, { get }]) =>
@@ -109,7 +109,7 @@ describe("listing E2B's sandboxes", () => {
     expect(await e2b.listed('state=running,paused&a=1&a=2')).to.deep.equal([]);
   });
 
-  it('400: a token of the other order, or of any wrong form', async () => {
+  it('400: a token of the other order, or a malformed one', async () => {
     for (let n = 0; n < 2; n++) await e2b.create();
     const [desc, asc] = [(await e2b.list('limit=1')).headers, (await e2b.list('limit=1&order=asc')).headers];
     const [down, up] = [desc['x-next-token'] as string, asc['x-next-token'] as string];
@@ -141,7 +141,7 @@ describe("listing E2B's sandboxes", () => {
     }
   });
 
-  it('400: a token with something before or behind it that is not base64url', async () => {
+  it('400: a token with characters around it that are not base64url', async () => {
     const token = tokenOf('2025-01-18T10:30:00.000Z__a');
     for (const text of [`${token}!`, `%20${token}`, `!${token}`]) await e2b.refused(`nextToken=${text}`, notAToken);
   });

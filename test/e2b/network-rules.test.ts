@@ -10,7 +10,7 @@ describe("the network rules of E2B's sandboxes", () => {
     return { network, allowInternetAccess };
   };
 
-  it('204: is replaced whole, but for what is set for good', async () => {
+  it('204: replaces all rules except those fixed at creation', async () => {
     const lasting = { allowPublicTraffic: false, maskRequestHost: 'example.com', httpsPorts: [443] };
     const replaced = { allowOut: ['1.1.1.1'], denyOut: ['0.0.0.0/0'], dnsServers: ['8.8.4.4'], rules: { a: [] } };
     const network = { ...lasting, ...replaced, egressProxy: { address: 'proxy.example.com:1080', username: 'u' } };
@@ -26,7 +26,7 @@ describe("the network rules of E2B's sandboxes", () => {
     expect((await e2b.read(id)).lifecycle.autoResume).to.equal(true);
   });
 
-  it('204: is set where there was none, and outlasts a pause', async () => {
+  it('204: sets rules on a sandbox without any; they survive a pause', async () => {
     const id = await e2b.create();
     const rules = { 'example.com': [{ transform: { headers: { 'X-Key': 'k' } } }] };
     await e2b.put(`/sandboxes/${id}/network`, { rules, egressProxy: null });
@@ -34,13 +34,13 @@ describe("the network rules of E2B's sandboxes", () => {
     expect((await networkOf(id)).network).to.deep.equal({ rules });
   });
 
-  it('400: rules that are a number, however long', async () => {
+  it('400: a rule that is a number, of any length', async () => {
     const text = '{"templateID":"base","network":{"rules":12345678901234567890}}';
     const answer = await app.http.post('/v2/sandboxes').set(apiKey(alice)).type('json').send(text);
     expect(answer.status).to.equal(400);
   });
 
-  it("never shows the egress proxy's password and CA certificate, and keeps both", async () => {
+  it("stores the egress proxy's password and CA certificate, and never returns them", async () => {
     const tls = { enabled: true, serverName: 'proxy', caCert: 'the-certificate' };
     const egressProxy = { address: 'proxy:1080', username: 'u', password: 'hush-hush', tls };
     const shown = { address: 'proxy:1080', username: 'u', tls: { enabled: true, serverName: 'proxy' } };
@@ -58,7 +58,7 @@ describe("the network rules of E2B's sandboxes", () => {
     expect(app.log()).not.to.match(/hush-hush|the-certificate/);
   });
 
-  it('400: what E2B has no such rules for, and names where it stands', async () => {
+  it('400: an invalid rule, and names its position', async () => {
     const id = await e2b.create();
     const wrong: [object, string][] = [
       [{ rules: { a: null } }, 'rules.a'],
@@ -87,7 +87,7 @@ describe("the network rules of E2B's sandboxes", () => {
     expect((await networkOf(id)).network).to.equal(undefined);
   });
 
-  it('shows of rules that an earlier version kept only what is known', async () => {
+  it('returns only the known members of rules stored by an earlier version', async () => {
     const junk = {
       ...{ foo: 1, allowOut: ['1.1.1.1'], egressProxy: {} },
       rules: { a: null, b: [{ action: 'x', transform: { headers: { c: 'd' }, e: 1 } }, { f: 1 }] },

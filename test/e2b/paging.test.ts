@@ -49,7 +49,7 @@ describe("paging through E2B's sandboxes", () => {
     return { ...rest, id, startedAt, state };
   };
 
-  it('shows what a filter and a sort of all sandboxes do, whatever is asked, by page and by either dialect', async () => {
+  it('returns the same as filtering and sorting all sandboxes, for any query, page size and dialect', async () => {
     const scenario = fc.tuple(fc.array(sandbox, { maxLength: 12 }), fc.array(query, { minLength: 1, maxLength: 4 }));
     await fc.assert(
       fc.asyncProperty(scenario, async ([sandboxes, queries]) => {
@@ -81,7 +81,7 @@ describe("paging through E2B's sandboxes", () => {
     );
   }).timeout(60_000);
 
-  it('shows what a sort of all shows of more sandboxes than are looked up one by one, most of them ended', async () => {
+  it('returns the same as sorting all, for many sandboxes most of which have ended', async () => {
     const many = fc.array(sandbox, { minLength: 100, maxLength: 200 });
     const wanted = query.filter(({ metadata: pairs }) => pairs !== undefined);
     await fc.assert(
@@ -108,7 +108,7 @@ describe("paging through E2B's sandboxes", () => {
     fc.record({ kind: fc.constant('pass' as const), milliseconds: fc.nat(1) }),
   );
 
-  it('repeats no sandbox and misses none that lives throughout, whatever begins and ends between two pages', async () => {
+  it('neither repeats nor misses a sandbox that lives throughout, whatever starts and ends between two pages', async () => {
     const scenario = fc.record({
       sandboxes: fc.array(sandbox, { minLength: 3, maxLength: 12 }),
       turns: fc.array(fc.array(event, { maxLength: 3 }), { minLength: 1, maxLength: 8 }),
@@ -147,7 +147,7 @@ describe("paging through E2B's sandboxes", () => {
     fc.record({ kind: fc.constant('pass' as const), milliseconds: fc.integer({ min: -2, max: 2 }) }),
   );
 
-  it('goes with the index after any mix of changes: resuming makes a sandbox the newest, by either dialect', async () => {
+  it('agrees with the index after any mix of changes; resuming makes a sandbox the newest in both dialects', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(change, { maxLength: 14 }), async (changes) => {
         const owner = await newOwner();

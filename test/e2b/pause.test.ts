@@ -18,7 +18,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
 
   describe('connecting', () => {
     for (const path of ['/sandboxes', '/v2/sandboxes']) {
-      it(`200: POST ${path}/{id}/connect lets a running one run longer, never shorter`, async () => {
+      it(`200: POST ${path}/{id}/connect extends a running sandbox and never shortens it`, async () => {
         const id = await e2b.create({ timeout: 100 });
         pass(10);
         for (const [timeout, end] of [
@@ -34,7 +34,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
         }
       });
 
-      it(`201: POST ${path}/{id}/connect resumes a paused one, whose run begins now`, async () => {
+      it(`201: POST ${path}/{id}/connect resumes a paused sandbox with a new start time`, async () => {
         const id = await paused({ timeout: 1000 });
         pass(2000);
         const { status, body } = await e2b.post(`${path}/${id}/connect`, { timeout: 20, memory: false });
@@ -43,14 +43,14 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
         expect(await e2b.read(id)).to.include({ startedAt: timeAt(2000), endAt: timeAt(2020), state: 'running' });
       });
 
-      it(`400: POST ${path}/{id}/connect does not resume a paused one for no time at all`, async () => {
+      it(`400: POST ${path}/{id}/connect refuses a timeout of 0 for a paused sandbox`, async () => {
         const id = await paused();
         expect((await e2b.post(`${path}/${id}/connect`, { timeout: 0 })).status).to.equal(400);
         expect((await e2b.read(id)).state).to.equal('paused');
       });
     }
 
-    it('200: for 300 seconds by the newer path, with or without a body; 400: for nothing by the older', async () => {
+    it('200: 300 seconds by default on the newer path; 400: no default on the older', async () => {
       const id = await e2b.create({ timeout: 1 });
       for (const body of [undefined, {}]) {
         expect((await e2b.post(`/v2/sandboxes/${id}/connect`, body)).status).to.equal(200);
@@ -59,7 +59,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       }
     });
 
-    itHere('404: one that ends while the call waits for another process', async () => {
+    itHere('404: a sandbox that ends while the call waits for another process', async () => {
       const id = await e2b.create({ timeout: 20 });
       const other = new Database(app.server.context.config.db);
       other.exec('begin immediate');
@@ -72,7 +72,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
   });
 
   describe('pausing and resuming', () => {
-    it('204: a paused one has an end, which is when it was paused, and does not expire', async () => {
+    it('204: the end of a paused sandbox is when it was paused, and it does not expire', async () => {
       const id = await e2b.create({ timeout: 100 });
       pass(50);
       const { status, text } = await e2b.post(`/sandboxes/${id}/pause`, { memory: false });
@@ -86,7 +86,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect(native).to.include({ status: 'paused', end_at: null });
     });
 
-    it('201: resumes for 15 seconds unless told otherwise, again and again, the run beginning now', async () => {
+    it('201: resumes for 15 seconds by default, any number of times, with a new start time', async () => {
       const id = await e2b.create();
       for (const [body, seconds] of [
         [undefined, 15],
@@ -107,7 +107,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       }
     });
 
-    it('409: pauses what is paused, resumes what runs', async () => {
+    it('409: pausing a paused sandbox, resuming a running one', async () => {
       const id = await e2b.create();
       const resumed = await e2b.post(`/sandboxes/${id}/resume`);
       expect(resumed.body).to.deep.equal({ code: 409, message: `Sandbox '${id}' is already running` });
@@ -117,7 +117,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect([resumed.status, status, body]).to.deep.equal([409, 409, { code: 409, message }]);
     });
 
-    it('400: resumes for no time, or more than a day', async () => {
+    it('400: resuming for 0 seconds or more than a day', async () => {
       const id = await paused();
       const { body } = await e2b.post(`/sandboxes/${id}/resume`, { timeout: 0 });
       expect(body).to.deep.equal({
@@ -128,7 +128,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect(await e2b.read(id)).to.include({ state: 'paused', endAt: timeAt(0) });
     });
 
-    it('404: what a paused one has to run for', async () => {
+    it('404: operations that need a running sandbox, on a paused one', async () => {
       const id = await paused();
       const answers = [
         await e2b.post(`/sandboxes/${id}/timeout`, { timeout: 60 }),
@@ -140,7 +140,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       for (const { status, body } of answers) expect([status, body]).to.deep.equal([404, expected]);
     });
 
-    it('autoPause pauses it at its end, at once as after a sweep, and it can be resumed', async () => {
+    it('autoPause pauses it at its end, before and after a sweep, and it can be resumed', async () => {
       const ids = [
         await e2b.create({ autoPause: true, timeout: 60 }),
         await e2b.create({ autoPause: true, timeout: 60 }),
@@ -161,7 +161,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect(await e2b.listed('state=paused')).to.have.members(ids);
     });
 
-    it('resuming with autoPause says what becomes of it at its next end', async () => {
+    it('resuming with autoPause sets what happens at its next end', async () => {
       const [kept, killed] = [await e2b.create(), await e2b.create({ autoPause: true })] as [string, string];
       for (const id of [kept, killed]) await e2b.does(id, 'pause');
       await e2b.does(kept, 'resume', { timeout: 60, autoPause: true });
@@ -172,7 +172,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
   });
 
   describe('killing', () => {
-    it('204: a running and a paused one, once; both are there for the other dialect', async () => {
+    it("204: kills a running and a paused sandbox once; InstaVM's dialect still lists both", async () => {
       for (const id of [await e2b.create(), await paused(), await e2b.create({ autoPause: true, timeout: 1 })]) {
         pass(1);
         const { status, text } = await e2b.remove(`/sandboxes/${id}`);
@@ -185,7 +185,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect(await e2b.listed()).to.deep.equal([]);
     });
 
-    it('404: one whose time is up', async () => {
+    it('404: an expired sandbox', async () => {
       const id = await e2b.create({ timeout: 1 });
       pass(1);
       expect((await e2b.remove(`/sandboxes/${id}`)).body).to.deep.equal(unknown(id));

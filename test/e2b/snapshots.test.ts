@@ -14,8 +14,8 @@ describe("E2B's snapshots", () => {
   const remove = (reference: string, caller = e2b) => caller.remove(`/templates/${encodeURIComponent(reference)}`);
   const unknownTemplate = (reference: string) => ({ code: 404, message: `template '${reference}' not found` });
 
-  describe('taking', () => {
-    it('201: one without a name, which its id names, each time another', async () => {
+  describe('creating', () => {
+    it('201: without a name, each call creates a snapshot named by its id', async () => {
       const id = await e2b.create();
       const taken: string[] = [];
       for (const body of [undefined, {}]) {
@@ -29,7 +29,7 @@ describe("E2B's snapshots", () => {
       expect(await snapshots()).to.deep.equal(taken);
     });
 
-    it('201: one with a name, in full, however it is written; another tag is another snapshot', async () => {
+    it('201: completes a partial name; another tag is another snapshot', async () => {
       const id = await e2b.create();
       for (const [name, withTag] of [
         ['n', 'n:default'],
@@ -45,7 +45,7 @@ describe("E2B's snapshots", () => {
       expect(await snapshots()).to.have.members([`${alice.name}/n:default`, `${alice.name}/n:v1.0`]);
     });
 
-    it('201: one whose name is there already replaces it, with the sandbox as it is now, and keeps its id', async () => {
+    it("201: an existing name replaces the snapshot's content and keeps its id", async () => {
       await take(await e2b.create(), { name: 'n' });
       const [before] = await templates();
       app.clock.now += 1000;
@@ -56,7 +56,7 @@ describe("E2B's snapshots", () => {
       expect(await snapshots(`sandboxID=${vm_id}`)).to.have.length(1);
     });
 
-    it('400: under a name that is none, or in a namespace that is not the caller’s', async () => {
+    it('400: an invalid name, or a namespace of another user', async () => {
       const id = await e2b.create();
       const { body } = await take(id, { name: `${bob.name}/n` });
       const message = `The namespace of a snapshot can only be '${alice.name}'`;
@@ -81,7 +81,7 @@ describe("E2B's snapshots", () => {
       expect(await snapshots()).to.deep.equal([]);
     });
 
-    it('201: a name is its owner’s: the same one of another owner is neither replaced nor started from', async () => {
+    it('201: names belong to their owner: another owner’s snapshot of that name is neither replaced nor used', async () => {
       const { vm_id } = (await clientOf(app, bob).create({ memory_mb: 2048 })).body;
       await bobs.post(`/sandboxes/${vm_id}/snapshots`, { name: 'n' });
       const his = await templates(bobs);
@@ -97,7 +97,7 @@ describe("E2B's snapshots", () => {
   });
 
   describe('listing', () => {
-    it('200: newest first, ties by id, by page; a token only when there is more', async () => {
+    it('200: pages, newest first, ties by id; a token only when there are more', async () => {
       const id = await e2b.create();
       for (let n = 0; n < 7; n++) {
         await take(id);
@@ -124,7 +124,7 @@ describe("E2B's snapshots", () => {
       }
     });
 
-    it('200: those of a sandbox, though it has ended; the one of a name or id, with or without its tag', async () => {
+    it('200: filters by sandbox (even an ended one), and by name or id, with or without a tag', async () => {
       const [one, two] = [await e2b.create(), await e2b.create()];
       const bare = (await take(one)).body.snapshotID as string;
       await take(two, { name: 'n' });
@@ -143,7 +143,7 @@ describe("E2B's snapshots", () => {
       expect(await snapshots('name=nope')).to.deep.equal([]);
     });
 
-    it('200: each by an id that is its own, whatever the other dialect named it', async () => {
+    it('200: lists InstaVM snapshots by their own id', async () => {
       const named = [null, 'n', 'n:v1', 'n:default', 'N', 'My Snap', 'x/n', `${alice.name}/n`];
       for (const name of named) {
         const made = await app.http.post('/v1/snapshots').set(apiKey(alice)).send({ oci_image: 'alpine', name });
@@ -156,7 +156,7 @@ describe("E2B's snapshots", () => {
   });
 
   describe('as templates', () => {
-    it('201: give a sandbox their size and are told of it, by id or name', async () => {
+    it('201: give a new sandbox their size and count it, by id or name', async () => {
       const { vm_id } = (await clientOf(app, alice).create({ memory_mb: 1024, vcpu_count: 4 })).body;
       const { snapshotID } = (await take(vm_id, { name: 'n' })).body;
       const [{ templateID }] = await templates();
@@ -175,7 +175,7 @@ describe("E2B's snapshots", () => {
       ]);
     });
 
-    it('204: are deleted by any of their names; sandboxes that were started from them stay', async () => {
+    it('204: are deleted by any of their names; sandboxes started from them remain', async () => {
       const id = await e2b.create();
       const started: string[] = [];
       for (const reference of ['n', 'N:default', `${alice.name}/n`, `${alice.name}/n:default`]) {
@@ -192,7 +192,7 @@ describe("E2B's snapshots", () => {
       expect(await e2b.listed()).to.include.members(started);
     });
 
-    it('404: are not deleted twice, by another owner, or under another tag; 400: by what is no name', async () => {
+    it('404: deleting twice, by another owner or by another tag; 400: an invalid name', async () => {
       const { snapshotID } = (await take(await e2b.create(), { name: 'n' })).body;
       const [{ templateID }] = await templates();
       for (const [reference, caller] of [

@@ -4,7 +4,7 @@ import { anyId, useE2b } from '../helpers/clients/e2b-client.ts';
 const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
 const services = ['/process.Process', '/filesystem.Filesystem'];
 
-describe("E2B's sandboxes themselves", () => {
+describe("E2B's calls to the inside of a sandbox", () => {
   const { app, e2b, bobs } = useE2b();
 
   const of = (id: string) => ({ 'E2b-Sandbox-Id': id, 'E2b-Sandbox-Port': '49983' });
@@ -23,7 +23,7 @@ describe("E2B's sandboxes themselves", () => {
     app.http.get('/files?path=a&username=user&signature=v1_x').set(headers),
   ];
 
-  it('GET /health 204: while it runs, whoever owns it; 502: paused, ended, expired or never there', async () => {
+  it('GET /health 204: a running sandbox of any owner; 502: a paused, ended, expired or unknown one', async () => {
     const [id, autoPaused] = [await e2b.create({ timeout: 20 }), await bobs.create({ autoPause: true, timeout: 20 })];
     for (const runs of [id, autoPaused]) {
       const { status, text, headers } = await health(runs);
@@ -44,7 +44,7 @@ describe("E2B's sandboxes themselves", () => {
     expect((await app.http.head('/health').set(of(anyId))).status).to.equal(502);
   });
 
-  it('GET /health 200: without the header it is the server’s own, before as after', async () => {
+  it('GET /health 200: without the header, the server’s own health', async () => {
     const id = await e2b.create();
     for (let n = 0; n < 2; n++) {
       expect((await app.http.get('/health')).body).to.deep.equal({ status: 'ok', version: '0.1.0' });
@@ -53,7 +53,7 @@ describe("E2B's sandboxes themselves", () => {
     }
   });
 
-  it('501: every call, without a look at its body or at who makes it', async () => {
+  it('501: every call, whatever its body and credential', async () => {
     const id = await e2b.create();
     for (const headers of [{}, of(id)]) {
       for (const [n, call] of calls(headers).entries()) {
@@ -63,7 +63,7 @@ describe("E2B's sandboxes themselves", () => {
     }
   });
 
-  it('502: every call to what does not run', async () => {
+  it('502: every call to a sandbox that is not running', async () => {
     const paused = await e2b.create();
     await e2b.does(paused, 'pause');
     for (const id of [paused, anyId]) {
@@ -80,7 +80,7 @@ describe("E2B's sandboxes themselves", () => {
     }
   });
 
-  it('200: a stream’s only message is its end, which says that there is no such call', async () => {
+  it('200: a stream’s only message is its end, with the code unimplemented', async () => {
     const id = await e2b.create();
     const request = Buffer.from([0, 0, 0, 0, 2, 123, 125]);
     const message = Buffer.from(JSON.stringify({ error: { code: 'unimplemented', message: unimplemented } }));
@@ -108,7 +108,7 @@ describe("E2B's sandboxes themselves", () => {
     }
   });
 
-  it('501: a call that is none of a stream’s types', async () => {
+  it('501: a call of another media type than a stream’s', async () => {
     for (const type of ['application/json', 'application/proto', 'text/plain', 'application/connectjson']) {
       const { status, body } = await app.http.post('/process.Process/List').type(type).send('{}');
       expect([status, body.code], type).to.deep.equal([501, 'unimplemented']);

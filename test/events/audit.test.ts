@@ -22,7 +22,7 @@ describe('GET /v1/audit/events', () => {
   const eventsOf = async (query: object = {}): Promise<Event[]> => (await list(query).expect(200)).body.events;
   const kindsOf = async (query: object = {}) => (await eventsOf(query)).map(({ kind }) => kind);
 
-  it('tells who did what, when, with which key and in which request', async () => {
+  it('records who did what, when, with which key and in which request', async () => {
     const { vm_id: id, end_at: endAt } = (await clientOf(app(), alice).create({ snapshot_id: 'base' })).body;
     app().clock.now += 1000;
     const { headers } = await clientOf(app(), alice).update(id, { metadata: { a: 1 }, vm_lifetime_seconds: 60 });
@@ -40,7 +40,7 @@ describe('GET /v1/audit/events', () => {
     expect(key?.actor).to.deep.equal({ via: 'cli', key_id: null, key_prefix: null });
   });
 
-  it('holds no metadata, environment, settings or secret', async () => {
+  it('contains no metadata, environment, settings or secrets', async () => {
     const { create, update } = clientOf(app(), alice);
     const { vm_id: id } = (await create({ metadata: { m: 'SECRET' }, env: { e: 'SECRET' } })).body;
     await update(id, { metadata: { n: 'SECRET' } });
@@ -83,7 +83,7 @@ describe('GET /v1/audit/events', () => {
     expect(await kindsOf({ status: 'failure' })).to.deep.equal([]);
   });
 
-  it('pages with a cursor in both orders, each event once, whatever comes meanwhile', async () => {
+  it('pages in both orders with a cursor, each event once, while events arrive', async () => {
     for (let n = 0; n < 7; n++) await clientOf(app(), alice).create();
     const whole = await eventsOf();
     for (const order of ['desc', 'asc']) {
@@ -102,7 +102,7 @@ describe('GET /v1/audit/events', () => {
     ).to.equal(null);
   });
 
-  it("finds what is rare behind many others, and is nobody else's", async () => {
+  it("finds a rare event among many, and never another owner's", async () => {
     const bob = await app().addUser(`bob-${users++}`);
     const { db } = app().server.context.store;
     await inTransaction(db, async (trx) => {
@@ -122,7 +122,7 @@ describe('GET /v1/audit/events', () => {
     expect(everyones.events.map(({ ownerId }) => ownerId)).to.include.members([alice.id, bob.id]);
   });
 
-  it('refuses a cursor, a time, a kind and a limit that are none', async () => {
+  it('refuses an invalid cursor, time, kind and limit', async () => {
     const refused = async (query: object) => (await list(query).expect(422)).body.detail;
     for (const cursor of ['x', 'evt_', 'evt_0', 'evt_-1', `evt_${'9'.repeat(30)}`, "evt_1'--", '']) {
       expect((await refused({ cursor }))[0].type, cursor).to.equal('string_pattern_mismatch');
@@ -136,7 +136,7 @@ describe('GET /v1/audit/events', () => {
     expect((await app().http.get('/v1/audit/events')).status).to.equal(401);
   });
 
-  it("shows an event by its id, but nobody else's", async () => {
+  it("returns an event by its id, but never another owner's", async () => {
     const bob = await app().addUser(`bob-${users++}`);
     const [event] = await eventsOf();
     const get = (id: string | undefined, caller?: Caller) => {
@@ -149,7 +149,7 @@ describe('GET /v1/audit/events', () => {
     expect((await get(event?.event_id)).status).to.equal(401);
   });
 
-  it('lists every kind with a description, as the contract does', async () => {
+  it("lists every kind with the contract's description", async () => {
     const { body } = await app().http.get('/v1/audit/catalog').set(apiKey(alice)).expect(200);
     const kinds = body.events.map(({ kind }: { kind: string }) => kind);
     expect(kinds).to.deep.equal(Object.keys(eventKinds));

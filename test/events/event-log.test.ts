@@ -43,7 +43,7 @@ describe('the event log', () => {
     (await listEvents(app.server.context.store.db, { ...allEvents, limit: 100_000 })).events;
   const detailsOf = ({ details }: Event) => JSON.parse(details);
 
-  it('tells the story of every sandbox: read from the beginning it gives what there is', async () => {
+  it('replays to the present state of every sandbox', async () => {
     const { store } = app.server.context;
     const { db } = store;
     let owners = 0;
@@ -115,7 +115,7 @@ describe('the event log', () => {
     return rows.sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
   }
 
-  itHere('has every kind of its catalogue, by whatever way it comes, and no other', async () => {
+  itHere('records every kind of the catalogue, whatever its cause, and no other', async () => {
     await app.close();
     // Only when it is told: what is imported below is to stay.
     app = await startApp({ retention: 1000, sweepSeconds: 3600 });
@@ -171,7 +171,7 @@ describe('the event log', () => {
     expect(code, stderr).to.equal(0);
   };
 
-  it('has nothing of what was refused or failed', async () => {
+  it('records nothing that was refused or failed', async () => {
     const alice = await app.addUser('alice');
     const { create, update, end } = clientOf(app, alice);
     const { vm_id: id } = (await create()).body;
@@ -197,7 +197,7 @@ describe('the event log', () => {
     expect(await everything()).to.deep.equal(before);
   });
 
-  itHere('and the change it tells of are both there, or neither', async () => {
+  itHere('stores an event and its change together or not at all', async () => {
     const alice = await app.addUser('alice');
     const { sqlite } = app.server.context.store;
     const { vm_id: id } = (await clientOf(app, alice).create()).body;
@@ -210,7 +210,7 @@ describe('the event log', () => {
     expect((await everything()).at(-1)).to.include({ kind: 'vm.created', subject: id });
   });
 
-  itHere('is kept as long as told, in steps, and never counts anew', async () => {
+  itHere('is pruned in steps by age, and never reuses a sequence number', async () => {
     await app.close();
     app = await startApp({ eventRetention: 3_600_000, sweepSeconds: 3600 });
     const { context } = app.server;
@@ -230,7 +230,7 @@ describe('the event log', () => {
     expect((await everything()).map(({ seq }) => seq)).to.deep.equal([604]);
   });
 
-  itHere('is kept no longer where the clock was ahead, and stays whole behind its beginning', async () => {
+  itHere('prunes events from a clock that was ahead, and leaves no gap after the first event kept', async () => {
     await app.close();
     app = await startApp({ eventRetention: 3_600_000, sweepSeconds: 3600 });
     const { context } = app.server;
@@ -255,7 +255,7 @@ describe('the event log', () => {
 
   const plain = { templateId: null, metadata: {}, env: null, lifetimeSeconds: 86_400 };
 
-  it('goes with its user', async () => {
+  it('is deleted with its user', async () => {
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
     await clientOf(app, alice).create();
     await command(['users', 'delete', 'alice', '--with-sandboxes']);
@@ -263,45 +263,48 @@ describe('the event log', () => {
     expect(owners).to.include(bob.id).and.not.include(alice.id);
   });
 
-  itHere('wakes who reads it after a commit, of any process, and not for what was undone or adds nothing', async () => {
-    const { store } = app.server.context;
-    const alice = await app.addUser('alice');
-    const feed = new EventFeed(store);
-    let rings = 0;
-    let heard = () => {};
-    const unsubscribe = feed.subscribe(null, () => {
-      rings++;
-      heard();
-    });
-    let ringsForAlice = 0;
-    const unsubscribeToo = feed.subscribe(alice.id, () => ringsForAlice++);
-    const create = () => inTransaction(store.db, (trx) => createSandbox(trx, 0, actor(alice), plain));
-    await create();
-    expect(rings).to.equal(1);
-    await inTransaction(store.db, async () => {});
-    const failure = inTransaction(store.db, async (trx) => {
-      await endDueSandboxes(trx, Number.MAX_SAFE_INTEGER, 1);
-      throw new Error('undone');
-    });
-    expect(await failure.catch(({ message }) => message)).to.equal('undone');
-    expect(rings).to.equal(1);
-    // Takes the place in the log that was undone.
-    await create();
-    expect([rings, ringsForAlice]).to.deep.equal([2, 2]);
-    await app.addUser('bob');
-    expect(rings).to.be.above(2);
-    expect(ringsForAlice, "for somebody else's events").to.equal(2);
-    rings = 2;
-    const other = openStore(app.server.context.config.db);
-    const ring = new Promise<void>((resolve) => {
-      heard = resolve;
-    });
-    await inTransaction(other.db, (trx) => createSandbox(trx, 0, actor(alice), plain));
-    await ring;
-    await other.close();
-    unsubscribe();
-    await create();
-    expect([rings, ringsForAlice], 'one by the other process, one without the first').to.deep.equal([3, 4]);
-    unsubscribeToo();
-  });
+  itHere(
+    'wakes listeners after a commit by any process, but not after a rollback or a commit without events',
+    async () => {
+      const { store } = app.server.context;
+      const alice = await app.addUser('alice');
+      const feed = new EventFeed(store);
+      let rings = 0;
+      let heard = () => {};
+      const unsubscribe = feed.subscribe(null, () => {
+        rings++;
+        heard();
+      });
+      let ringsForAlice = 0;
+      const unsubscribeToo = feed.subscribe(alice.id, () => ringsForAlice++);
+      const create = () => inTransaction(store.db, (trx) => createSandbox(trx, 0, actor(alice), plain));
+      await create();
+      expect(rings).to.equal(1);
+      await inTransaction(store.db, async () => {});
+      const failure = inTransaction(store.db, async (trx) => {
+        await endDueSandboxes(trx, Number.MAX_SAFE_INTEGER, 1);
+        throw new Error('undone');
+      });
+      expect(await failure.catch(({ message }) => message)).to.equal('undone');
+      expect(rings).to.equal(1);
+      // Takes the place in the log that was undone.
+      await create();
+      expect([rings, ringsForAlice]).to.deep.equal([2, 2]);
+      await app.addUser('bob');
+      expect(rings).to.be.above(2);
+      expect(ringsForAlice, "for somebody else's events").to.equal(2);
+      rings = 2;
+      const other = openStore(app.server.context.config.db);
+      const ring = new Promise<void>((resolve) => {
+        heard = resolve;
+      });
+      await inTransaction(other.db, (trx) => createSandbox(trx, 0, actor(alice), plain));
+      await ring;
+      await other.close();
+      unsubscribe();
+      await create();
+      expect([rings, ringsForAlice], 'one by the other process, one without the first').to.deep.equal([3, 4]);
+      unsubscribeToo();
+    },
+  );
 });

@@ -55,7 +55,7 @@ describe('GET /v1/events', () => {
       }
     });
 
-  itHere("sends the caller's own events as they are in the list, and nobody else's", async () => {
+  itHere("sends the caller's events as in the list, and no other's", async () => {
     const bob = await app.addUser('bob');
     const stream = await open();
     expect(stream.status).to.equal(200);
@@ -73,22 +73,19 @@ describe('GET /v1/events', () => {
     expect(await stream.next()).to.include({ event: 'vm.killed' });
   });
 
-  itHere(
-    'resumes behind Last-Event-ID with nothing left out or sent twice, the log being longer than a batch',
-    async () => {
-      await record(250);
-      const first = await open(alice, '', { 'Last-Event-ID': '0' });
-      const seen = [];
-      for (let n = 0; n < 120; n++) seen.push(Number((await first.next()).id));
-      first.close();
-      const second = await open(alice, `?last_event_id=${first.lastId()}`);
-      await record(1);
-      for (let n = 120; n < 253; n++) seen.push(Number((await second.next()).id));
-      expect(seen).to.deep.equal(Array.from({ length: 253 }, (_, n) => n + 1));
-    },
-  );
+  itHere('resumes after Last-Event-ID without gaps or repeats, over several batches', async () => {
+    await record(250);
+    const first = await open(alice, '', { 'Last-Event-ID': '0' });
+    const seen = [];
+    for (let n = 0; n < 120; n++) seen.push(Number((await first.next()).id));
+    first.close();
+    const second = await open(alice, `?last_event_id=${first.lastId()}`);
+    await record(1);
+    for (let n = 120; n < 253; n++) seen.push(Number((await second.next()).id));
+    expect(seen).to.deep.equal(Array.from({ length: 253 }, (_, n) => n + 1));
+  });
 
-  itHere('knows where to go on before the first event, and where nothing matches', async () => {
+  itHere('sends an id to resume from before the first event, and if nothing matches', async () => {
     const stream = await open();
     expect(await stream.nextAny()).to.deep.equal({ id: '2' });
     const filtered = await open(alice, '?kind=snapshot.*', { 'Last-Event-ID': '0' });
@@ -107,14 +104,14 @@ describe('GET /v1/events', () => {
     ]);
   });
 
-  itHere('begins now where the last id is empty, as of a client that has received none', async () => {
+  itHere('starts at the present if Last-Event-ID is empty', async () => {
     const headers = { 'Last-Event-ID': '' };
     expect(await (await open(alice, '', headers)).nextAny()).to.deep.equal({ id: '2' });
     expect(await (await open(alice, '?last_event_id=')).nextAny()).to.deep.equal({ id: '2' });
     expect((await (await open(alice, '?last_event_id=1', headers)).next()).id).to.equal('2');
   });
 
-  itHere('says when events were deleted, or the database is another', async () => {
+  itHere('reports deleted events and another database', async () => {
     await record(10);
     app.server.context.store.sqlite.exec('delete from events where seq <= 6');
     const pruned = await open(alice, '', { 'Last-Event-ID': '3' });
@@ -135,7 +132,7 @@ describe('GET /v1/events', () => {
     expect((await ahead.next()).id).to.equal('13');
   });
 
-  itHere('says every 15 seconds that it is there, and how far it is', async () => {
+  itHere('sends a heartbeat with its position every 15 seconds', async () => {
     mock.timers.enable({ apis: ['setInterval'] });
     const stream = await open(alice, '?kind=snapshot.*');
     await stream.nextAny();
@@ -150,7 +147,7 @@ describe('GET /v1/events', () => {
     expect(await stream.nextAny()).to.deep.equal({ comment: 'heartbeat', id: '16' });
   });
 
-  itHere('is logged as broken off when its client leaves, and not when the server ends it', async () => {
+  itHere('is logged as aborted when the client leaves, but not when the server ends it', async () => {
     const [left, ended] = [await open(), await open((await app.addUser('bob')) as Caller)];
     await left.nextAny();
     await ended.nextAny();
@@ -160,7 +157,7 @@ describe('GET /v1/events', () => {
     await app.logged(/"route":"\/v1\/events","status":200,.*"owner":"bob",(?!.*aborted).*"msg"/);
   });
 
-  itHere('ends when the key is revoked, which is not told any more', async () => {
+  itHere('ends when the key is revoked, without sending that event', async () => {
     const [revoked, kept] = [await open(), await open((await app.addUser('bob')) as Caller)];
     const [{ id }] = (await app.http.get('/v1/api-keys/').set(apiKey(alice))).body;
     await app.http.delete(`/v1/api-keys/${id}`).set(apiKey(alice)).expect(200);
@@ -168,7 +165,7 @@ describe('GET /v1/events', () => {
     expect(kept.status).to.equal(200);
   });
 
-  itHere('ends with its access token, by the next heartbeat', async () => {
+  itHere('ends at the next heartbeat after its access token expires', async () => {
     await app.addUser('carol', 'a long password');
     const { body } = await app.http.post('/v1/auth/token').type('form').send('username=carol&password=a long password');
     mock.timers.enable({ apis: ['setInterval'] });
@@ -180,7 +177,7 @@ describe('GET /v1/events', () => {
     expect(await stream.rest()).to.deep.equal([]);
   });
 
-  itHere('reads on only as fast as the client does', async () => {
+  itHere('reads only as fast as the client does', async () => {
     await record(20_000);
     const stream = await open(alice, '', { 'Last-Event-ID': '0' });
     const [response] = responses;
@@ -191,7 +188,7 @@ describe('GET /v1/events', () => {
     expect(last.id).to.equal('20002');
   });
 
-  itHere('refuses more streams than there may be, until one is closed', async () => {
+  itHere('refuses streams above the limit until one is closed', async () => {
     const many = await Promise.all(Array.from({ length: 32 }, () => open()));
     const { status, body, headers } = await app.http.get('/v1/events').set(apiKey(alice));
     expect(status).to.equal(429);
@@ -204,7 +201,7 @@ describe('GET /v1/events', () => {
     expect(again.status).to.equal(200);
   });
 
-  itHere('gives a client up that takes nothing for a minute', async () => {
+  itHere('closes a client that reads nothing for a minute', async () => {
     await record(20_000);
     mock.timers.enable({ apis: ['setTimeout'] });
     const stream = await open(alice, '', { 'Last-Event-ID': '0' });
@@ -217,7 +214,7 @@ describe('GET /v1/events', () => {
     expect((await stream.rest()).length).to.be.below(20_000);
   });
 
-  itHere('ends when the store fails, and is an error where it has not begun', async () => {
+  itHere('ends when the store fails; before it has begun, the response is an error', async () => {
     const { sqlite, db } = app.server.context.store;
     const stream = await open();
     await stream.nextAny();
@@ -230,7 +227,7 @@ describe('GET /v1/events', () => {
     await app.logged(/a stream of events failed/);
   });
 
-  it('refuses what is no place, no kind and nobody', async () => {
+  it('refuses an invalid position, an unknown kind and a missing credential', async () => {
     for (const place of ['x', '-1', '1.5', '9'.repeat(400), 'evt_', 'evt_x', 'EVT_1']) {
       const { status, body } = await app.http.get('/v1/events').set(apiKey(alice)).query({ last_event_id: place });
       expect(status, place).to.equal(422);
@@ -245,11 +242,11 @@ describe('GET /v1/events', () => {
   });
 });
 
-describe('a stream of events, across processes', () => {
+describe('the event stream across processes', () => {
   const key = `e2b_${'5'.repeat(40)}`;
   const headers = { 'X-API-Key': key };
 
-  it('ends at once when the server stops, and goes on behind a restart with nothing lost or doubled', async () => {
+  it('ends at once when the server stops, and resumes after a restart without gaps or repeats', async () => {
     const db = join(temporaryDirectory(), 'sandpit.db');
     const args = ['--db', db, '--api-key', key, '--shutdown-seconds', '600'];
     const create = async (url: string) => {

@@ -16,9 +16,9 @@ async function open(app: TestApp, count = 1): Promise<Socket[]> {
   return sockets;
 }
 
-describe('on a network', () => {
+describe('HTTP', () => {
   describe('headers', () => {
-    it("are helmet's, on answers of every kind; nothing names the program", async () => {
+    it("every response has helmet's headers, and none names the program", async () => {
       const { http } = await startApp();
       for (const path of ['/health', '/nope', list, '/docs/start.js']) {
         const { headers } = await http.get(path);
@@ -36,7 +36,7 @@ describe('on a network', () => {
   });
 
   describe('Cache-Control', () => {
-    it('keeps every answer out of every cache, except for the files of the reference page', async () => {
+    it('forbids caching of every response except the files of the reference page', async () => {
       const app = await startApp();
       const alice = await app.addUser('alice');
       const isPlain = ({ path }: { path: string }) => path !== '/v1/events' && !path.startsWith('/_test/');
@@ -57,13 +57,13 @@ describe('on a network', () => {
     });
   });
 
-  describe('other origins', () => {
+  describe('CORS', () => {
     const preflight = (app: TestApp, origin: string) =>
       app.http
         .options(list)
         .set({ Origin: origin, 'Access-Control-Request-Method': 'GET', 'Access-Control-Request-Headers': 'X-API-Key' });
 
-    it('are told nothing unless they are configured', async () => {
+    it('sends no CORS headers unless origins are configured', async () => {
       const app = await startApp();
       for (const response of [await preflight(app, 'https://a.example'), await app.http.get('/health')]) {
         expect(Object.keys(response.headers).join()).not.to.contain('access-control');
@@ -71,7 +71,7 @@ describe('on a network', () => {
       expect((await preflight(app, 'https://a.example')).status).to.equal(405);
     });
 
-    itHere('may read every header that an answer may have of its own', async () => {
+    itHere('exposes every response header of our own', async () => {
       const app = await startApp({ corsOrigins: ['*'] });
       const { headers } = await app.http.get('/health').set('Origin', 'https://a.example');
       const exposed = headers['access-control-expose-headers']?.split(',') ?? [];
@@ -81,7 +81,7 @@ describe('on a network', () => {
       expect(exposed).to.include.members(['X-Request-Id', 'X-Total-Running', 'Location', 'RateLimit-Remaining']);
     });
 
-    it('an answer declares no header that is not among the shared ones', () => {
+    it('declares only shared response headers in the contract', () => {
       const responses = operations.flatMap(({ operation }) => Object.values(operation.responses));
       const shared = Object.values((contract.components as unknown as { responses: object }).responses);
       for (const response of [...responses, ...shared] as { headers?: Record<string, object> }[]) {
@@ -91,7 +91,7 @@ describe('on a network', () => {
       }
     });
 
-    itHere('may call when they are listed, and no others', async () => {
+    itHere('allows listed origins and no others', async () => {
       const app = await startApp({ corsOrigins: ['https://a.example'] });
       const answer = await preflight(app, 'https://a.example');
       expect(answer.status).to.equal(204);
@@ -109,7 +109,7 @@ describe('on a network', () => {
   });
 
   describe('SANDPIT_RATE_LIMIT', () => {
-    itHere('429: past the rate of a key, until time has passed; not for another key', async () => {
+    itHere('429: above the rate of a key, until time has passed; other keys are unaffected', async () => {
       const app = await startApp({ rateLimit: { count: 3, milliseconds: 60_000 } });
       const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
       const ask = (caller = alice) => app.http.get(list).set(apiKey(caller));
@@ -125,7 +125,7 @@ describe('on a network', () => {
       expect([(await ask()).status, (await ask()).status]).to.deep.equal([200, 429]);
     });
 
-    itHere('every answer to a request that counts says what is left, whatever its status', async () => {
+    itHere('every counted response says what is left, whatever its status', async () => {
       const app = await startApp({ rateLimit: { count: 4, milliseconds: 60_000 } });
       const alice = await app.addUser('alice');
       const ask = async (path: string, credential: Record<string, string> = apiKey(alice)) => {
@@ -152,7 +152,7 @@ describe('on a network', () => {
       expect(await ask(list, { 'X-API-Key': 'wrong' })).to.match(/ 4 0 /);
     });
 
-    itHere("429: an address's rate where there is no valid key, and in E2B's shape on its paths", async () => {
+    itHere("429: without a valid key the rate is per address; in E2B's shape on its paths", async () => {
       const app = await startApp({ rateLimit: { count: 2, milliseconds: 1000 } });
       const alice = await app.addUser('alice');
       expect((await app.http.get(list).set('X-API-Key', 'wrong')).status).to.equal(401);
@@ -163,7 +163,7 @@ describe('on a network', () => {
       expect((await app.http.get(list).set(apiKey(alice))).status).to.equal(200);
     });
 
-    itHere('429: a session that is created with a key in the body counts for that key', async () => {
+    itHere('429: a session created with a key in the body counts for that key', async () => {
       const app = await startApp({ rateLimit: { count: 2, milliseconds: 1000 }, trustProxy: 1 });
       const { key } = await app.addUser('alice');
       const create = (address: string) =>
@@ -173,7 +173,7 @@ describe('on a network', () => {
       expect(statuses).to.deep.equal([200, 200, 429]);
     });
 
-    itHere('a stream counts once, whatever is written meanwhile and by whom, and takes no room', async () => {
+    itHere('a stream counts once, and occupies no slot', async () => {
       const app = await startApp({ port: 0, rateLimit: { count: 3, milliseconds: 1000 }, maxConcurrent: 1 });
       const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
       const url = await app.server.start();
@@ -188,7 +188,7 @@ describe('on a network', () => {
       stream.close();
     });
 
-    itHere('locks nobody out when the clock is set back', async () => {
+    itHere('does not lock callers out when the clock is set back', async () => {
       const app = await startApp({ rateLimit: { count: 1, milliseconds: 1000 } });
       await app.http.get('/openapi.json');
       app.clock.now -= 3_600_000;
@@ -202,21 +202,21 @@ describe('on a network', () => {
     const guess = (app: TestApp, from: string) =>
       app.http.post('/v1/auth/token').set('X-Forwarded-For', from).type('form').send(`username=${from}&password=wrong`);
 
-    it('is not believed without SANDPIT_TRUST_PROXY: the limit of failed logins holds', async () => {
+    it('is ignored without SANDPIT_TRUST_PROXY, so the limit of failed logins holds', async () => {
       const app = await startApp({ loginAttempts: 2 });
       const statuses = [];
       for (const from of ['1.1.1.1', '1.1.1.2', '1.1.1.3']) statuses.push((await guess(app, from)).status);
       expect(statuses).to.deep.equal([401, 401, 429]);
     });
 
-    it('tells clients apart behind a proxy that is trusted, whatever the client itself put there', async () => {
+    it('identifies clients behind a trusted proxy, whatever the client itself sends', async () => {
       const app = await startApp({ loginAttempts: 1, trustProxy: 1 });
       const statuses = [];
       for (const from of ['1.1.1.1', '1.1.1.2', '9.9.9.9, 1.1.1.1']) statuses.push((await guess(app, from)).status);
       expect(statuses).to.deep.equal([401, 401, 429]);
     });
 
-    it('may have a port, which tells nobody apart, and counts as the proxy where it is no address', async () => {
+    it("ignores a port, and falls back to the proxy's address if the value is not an address", async () => {
       const app = await startApp({ loginAttempts: 1, trustProxy: 1 });
       const same = [
         ['1.1.1.1:5000', '1.1.1.1:5001', '1.1.1.1'],
@@ -230,8 +230,8 @@ describe('on a network', () => {
     });
   });
 
-  describe('room', () => {
-    it('503: with Retry-After for one request too many, while the others are answered', async () => {
+  describe('admission', () => {
+    it('503: with Retry-After for a request above the limit, while the others are answered', async () => {
       const app = await startApp({ port: 0, maxConcurrent: 2 });
       const alice = await app.addUser('alice');
       const { sqlite } = app.server.context.store;
@@ -258,7 +258,7 @@ describe('on a network', () => {
       expect((await fetch(`${url}/health`)).status).to.equal(200);
     });
 
-    it('is made by cutting off the body that has been on its way for the longest', async () => {
+    it('closes the connection whose body has been arriving longest', async () => {
       const app = await startApp({ port: 0, maxConcurrent: 1 });
       const [slow] = (await open(app)) as [Socket];
       slow.write('POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nusername=');
@@ -270,7 +270,7 @@ describe('on a network', () => {
       await app.logged(/its body is slow and others wait/);
     });
 
-    it('is made for a connection by closing the one that has asked nothing for the longest', async () => {
+    it('closes the longest-idle connection to accept a new one', async () => {
       const app = await startApp({ port: 0, maxConnections: 3 });
       const [first] = (await open(app)) as [Socket];
       const port = first.remotePort as number;
@@ -282,10 +282,10 @@ describe('on a network', () => {
     });
   });
 
-  describe('requests that wait for the answer to the one before on their connection', () => {
+  describe('pipelined requests', () => {
     const asking = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
 
-    it('take no room for good when the connection is gone', async () => {
+    it('free their slots when the connection closes', async () => {
       const app = await startApp({ port: 0, maxConcurrent: 20 });
       const [first, second] = (await open(app, 2)) as [Socket, Socket];
       const url = `http://127.0.0.1:${first.remotePort}/health`;
@@ -300,7 +300,7 @@ describe('on a network', () => {
       expect((await fetch(url)).status).to.equal(200);
     });
 
-    itHere('503: a stream of events whose turn comes when the server stops', async () => {
+    itHere('503: an event stream whose turn comes while the server stops', async () => {
       const app = await startApp({ port: 0, shutdownSeconds: 5 });
       const { key } = await app.addUser('alice');
       const { default: Database } = await import('better-sqlite3');
@@ -319,7 +319,7 @@ describe('on a network', () => {
       await closed;
     });
 
-    it('are answered in their order, and are cut off when they are more than a hundred', async () => {
+    it('are answered in order; above a hundred the connection is closed', async () => {
       const app = await startApp({ port: 0, maxConcurrent: 1 });
       const [few, many] = (await open(app, 2)) as [Socket, Socket];
       const answers = async (socket: Socket, count: number) => {
@@ -331,7 +331,7 @@ describe('on a network', () => {
     });
   });
 
-  describe('a client that still sends when it is answered', () => {
+  describe('a client that is still sending when the response arrives', () => {
     const plenty = Buffer.alloc(2 ** 23, 'x');
     const chunk = Buffer.concat([Buffer.from(`${plenty.length.toString(16)}\r\n`), plenty]);
     const head = (line: string, ...headers: string[]) =>
@@ -346,7 +346,7 @@ describe('on a network', () => {
       return `${first.split(' ')[1]} ${JSON.parse(body).detail}`;
     };
 
-    it('reads the answer, whatever it is and however much is on its way: 400, 401, 404, 413, 429, 431, 505', async () => {
+    it('receives the response, however much it still sends: 400, 401, 404, 413, 429, 431, 505', async () => {
       const app = await startApp({ port: 0, rateLimit: { count: 20, milliseconds: 60_000 } });
       const alice = await app.addUser('alice');
       const port = Number(new URL(await app.server.start()).port);
@@ -373,7 +373,7 @@ describe('on a network', () => {
       expect(statuses.at(-1)).to.equal('429 Too many requests: try again later');
     });
 
-    it('is cut off after 64 MiB', async () => {
+    it('is disconnected after 64 MiB', async () => {
       const app = await startApp({ port: 0 });
       const [socket] = (await open(app)) as [Socket];
       socket.on('error', () => {});
@@ -383,14 +383,14 @@ describe('on a network', () => {
     });
   });
 
-  describe('a request target with a host in it', () => {
+  describe('an absolute request target', () => {
     const askAt = async (port: number, target: string, ...headers: string[]) => {
       const socket = connect(port, '127.0.0.1');
       socket.write([`GET ${target} HTTP/1.1`, ...headers, 'Connection: close', '', ''].join('\r\n'));
       return ((await readText(socket)).split(' ')[1] ?? 'closed') as string;
     };
 
-    it('is taken as its path, whatever the host, as long as Host names the same; 400 else', async () => {
+    it('is read as its path if Host names the same host; otherwise 400', async () => {
       const app = await startApp({ port: 0 });
       const { key } = await app.addUser('alice');
       const port = Number(new URL(await app.server.start()).port);
@@ -426,7 +426,7 @@ describe('on a network', () => {
   });
 
   describe('a slow client', () => {
-    it('408: headers or a body that take too long', async () => {
+    it('408: headers or a body that arrive too slowly', async () => {
       const app = await startApp({ port: 0, requestSeconds: 1 });
       const [silent, headers, body] = (await open(app, 3)) as [Socket, Socket, Socket];
       headers.write('GET /health HTTP/1.1\r\nHost: x\r\n');

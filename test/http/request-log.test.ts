@@ -8,7 +8,7 @@ import { prettyLines } from '../../app/log/pretty.ts';
 import { program, serve } from '../helpers/processes/process.ts';
 import { apiKey, clientOf, shareApp, temporaryDirectory } from '../helpers/server.ts';
 
-describe('the log', () => {
+describe('the request log', () => {
   const app = shareApp({ trustProxy: 1 });
   /** Returns the line of the request that was answered so. */
   const lineOf = async ({ headers }: { headers: Record<string, string> }) => {
@@ -21,7 +21,7 @@ describe('the log', () => {
     return JSON.parse(line as string);
   };
 
-  it('names the client as the trusted proxy does, and only by an address', async () => {
+  it("names the client's address as the trusted proxy reports it", async () => {
     const client = async (forwarded: string) =>
       (await lineOf(await app().http.get('/health').set('X-Forwarded-For', forwarded))).client;
     expect(await client('192.0.2.7')).to.equal('192.0.2.7');
@@ -31,7 +31,7 @@ describe('the log', () => {
     for (const odd of ['\u009b31m', 'unknown', 'x'.repeat(10_000)]) expect(await client(odd)).to.equal('127.0.0.1');
   });
 
-  it('names the sandbox that a request makes or names, in every dialect, and nothing that can be no id', async () => {
+  it('names the sandbox of a request in every dialect, and only if it can be an id', async () => {
     const alice = await app().addUser('alice');
     const { create, read } = clientOf(app(), alice);
     const made = await create();
@@ -49,7 +49,7 @@ describe('the log', () => {
     }
   });
 
-  it('is for people on a terminal: a line says what was asked and answered, whatever is in it', async () => {
+  it('prints one readable line a request on a terminal, with control characters escaped', async () => {
     const lines = new PassThrough();
     const log = createLog('info', lines);
     const shown = async (fields: object, message: string) => {
@@ -78,7 +78,7 @@ describe('the log', () => {
     expect(failure).not.to.contain('\u001b');
   });
 
-  it('has the format that SANDPIT_LOG_FORMAT names, in a process of its own', async () => {
+  it('uses the format of SANDPIT_LOG_FORMAT', async () => {
     const formats = {
       auto: /^\{"level":30,/,
       json: /^\{"level":30,/,

@@ -46,7 +46,7 @@ describe('TLS', () => {
       }, 10);
     });
 
-  it('answers node and curl over HTTPS, and tells browsers to stay with it', async () => {
+  it('answers node and curl over HTTPS, and sends Strict-Transport-Security', async () => {
     expect(server.url).to.match(/^https:/);
     const options = { ca: files.pem, headers: { 'X-API-Key': key } };
     const [response] = await once(get(`${server.url}/v1/sessions/sandboxes`, options), 'response');
@@ -57,7 +57,7 @@ describe('TLS', () => {
     expect(JSON.parse(await text(curl.stdout))).to.include({ status: 'ok' });
   });
 
-  it('takes TLS 1.2 and nothing older, and no plain HTTP', async () => {
+  it('accepts TLS 1.2 or newer, and no plain HTTP', async () => {
     (await handshake({ maxVersion: 'TLSv1.2' })).destroy();
     const old = connect({ port: Number(new URL(server.url).port), host: '127.0.0.1', maxVersion: 'TLSv1.1' });
     const [error] = await once(old, 'error');
@@ -67,7 +67,7 @@ describe('TLS', () => {
     expect(await text(plain)).not.to.contain('"status":"ok"');
   });
 
-  it('SIGHUP: takes a renewed certificate, and keeps the old one while the new one is no good', async () => {
+  it('SIGHUP loads a renewed certificate, and keeps the old one if the new one is invalid', async () => {
     const before = await shown();
     writeFileSync(files.cert, 'no certificate');
     server.signal('SIGHUP');
@@ -84,7 +84,7 @@ describe('TLS', () => {
     expect(await text(open)).to.contain('"status":"ok"');
   });
 
-  it('stops at once for a connection that asks nothing, as without TLS', async () => {
+  it('stops at once despite an idle connection, as without TLS', async () => {
     const [silent, raw] = [await handshake(), connectPlain(Number(new URL(server.url).port), '127.0.0.1')];
     await once(raw, 'connect');
     const closed = Promise.all([once(silent.resume(), 'close'), once(raw.resume(), 'close')]);
@@ -93,8 +93,8 @@ describe('TLS', () => {
   }).timeout(4000);
 });
 
-describe('serve with a certificate that is no good', () => {
-  it('does not start, names the file and leaves no database', async () => {
+describe('serve with an invalid certificate', () => {
+  it('refuses to start, names the file and creates no database', async () => {
     const { cert, key: keyFile } = await makeCertificate();
     const { key: otherKey } = await makeCertificate();
     const db = join(temporaryDirectory(), 'sandpit.db');
@@ -109,7 +109,7 @@ describe('serve with a certificate that is no good', () => {
 describe('serve without a certificate', () => {
   const start = (...flags: string[]) => serve(['--db', join(temporaryDirectory(), 'sandpit.db'), ...flags]);
 
-  it('warns once where the network can reach it, and not on loopback', async () => {
+  it('warns once if the network can reach it, but not on loopback', async () => {
     const open = await start('--host', '0.0.0.0');
     await open.stop();
     expect(open.output.stderr.match(/without TLS/g)).to.have.length(1);
@@ -122,7 +122,7 @@ describe('serve without a certificate', () => {
     expect(local.output.stderr).not.to.contain('TLS');
   });
 
-  it('goes on after SIGHUP when no terminal sent it', async () => {
+  it('continues after a SIGHUP that does not come from a terminal', async () => {
     const server = await start();
     server.signal('SIGHUP');
     expect((await fetch(`${server.url}/health`)).status).to.equal(200);

@@ -18,7 +18,7 @@ describe('import and export', () => {
 
   const { run, runs, fails } = commandsOn(() => db);
 
-  it('carry every sandbox over unchanged, env and settings only when asked', async () => {
+  it('transfer every sandbox unchanged, with env and settings only on request', async () => {
     const settings = { autoResume: true, network: { rules: { a: [{ transform: { headers: { token: 'hush' } } }] } } };
     const resumed = { on_timeout: 'pause', first_started_at: '2025-01-01T12:00:00.000Z', settings };
     const lines = [
@@ -58,7 +58,7 @@ describe('import and export', () => {
     expect(running).to.deep.include({ ...resumed, status: 'active', end_at: '2099-01-01T00:00:00.000Z' });
   });
 
-  it('export leaves out of network rules what an earlier version kept unread, so that an import takes them', async () => {
+  it('export omits unknown members of network rules from an earlier version, so that import accepts them', async () => {
     const rules = { a: [{ transform: { headers: { b: 'c' } } }] };
     const proxy = { address: 'proxy:1080', password: 'hush', tls: { enabled: true, caCert: 'pem' } };
     const line = importLine({ settings: { autoResume: true, network: { rules, egressProxy: proxy } } });
@@ -78,7 +78,7 @@ describe('import and export', () => {
     expect((await sandpit(['import', '-', '--db', back], { input: exported })).stderr).to.contain('Imported 1 sandbox');
   });
 
-  it('doctor finds the index right after an import of old sandboxes behind new ones', async () => {
+  it('doctor finds no error after an import of older sandboxes', async () => {
     const input = [3, 1, 2].map((n) =>
       importLine({ sandbox_id: `s${n}`, started_at: `2025-01-0${n}T00:00:00Z`, metadata: { n } }),
     );
@@ -86,7 +86,7 @@ describe('import and export', () => {
     expect(await runs('doctor')).to.contain('metadata index: ok, it matches all 3 sandboxes\n');
   });
 
-  it('import all lines or none, and name the line that is wrong', async () => {
+  it('import applies all lines or none, and names the bad line', async () => {
     const wrong: [string, string][] = [
       ['not json', 'Expecting value'],
       [importLine({ sandbox_id: 'A B' }), "sandbox_id: String should match pattern '^[a-z0-9-]{1,64}$'"],
@@ -119,7 +119,7 @@ describe('import and export', () => {
     expect(await fails('import', join(dir, 'missing.jsonl'))).to.contain('no such file');
   });
 
-  it('ends quietly when whoever reads its output has seen enough', async () => {
+  it('export ends quietly when its reader closes the pipe', async () => {
     const input = Array.from({ length: 3000 }, (_, n) => importLine({ sandbox_id: `s${n}` })).join('');
     await sandpit(['import', '-', '--db', db], { input });
     const main = new URL('../../app/main.ts', import.meta.url).pathname;

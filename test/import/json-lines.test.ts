@@ -77,7 +77,7 @@ describe('JSON lines', () => {
     ),
   }));
 
-  it('any metadata that can be imported comes back from an export, and that export gives itself back', async () => {
+  it('any metadata survives import and export, and an export survives a second round', async () => {
     const metadata = fc.array(fc.dictionary(key, value), { minLength: 1, maxLength: 30 });
     const property = fc.asyncProperty(metadata, async (all) => {
       const [first, second] = [await newDatabase(), await newDatabase()];
@@ -99,7 +99,7 @@ describe('JSON lines', () => {
     await fc.assert(property, { numRuns: 15 });
   });
 
-  it('are the same lines however the bytes arrive, whatever ends them', async () => {
+  it('are split the same way however the bytes arrive and whatever the line ending', async () => {
     const lines = fc.array(fc.string({ unit: character }).map((line) => line.replace(/[\r\n]/g, '')));
     const cuts = fc.array(fc.integer({ min: 0, max: 200 }));
     const property = fc.asyncProperty(
@@ -121,7 +121,7 @@ describe('JSON lines', () => {
     await fc.assert(property);
   });
 
-  it('may have CRLF, a byte order mark, empty lines and no end; a file may be empty', async () => {
+  it('may have CRLF, a byte order mark, empty lines and no final newline; a file may be empty', async () => {
     const record = (n: number) => importLine({ sandbox_id: `s${n}` }).trim();
     const input = bytes([0xef, 0xbb, 0xbf], `${record(1)}\r\n\r\n \t\n${record(2)}\n`, [0xef, 0xbb, 0xbf], record(3));
     expect((await run(['import', '-', '--db', db], [input])).stderr).to.equal('Imported 3 sandboxes.\n');
@@ -129,7 +129,7 @@ describe('JSON lines', () => {
       expect((await run(['import', '-', '--db', db], empty)).stderr).to.equal('Imported 0 sandboxes.\n');
   });
 
-  it('that are no records are refused in the words of the API, with the place and the property', async () => {
+  it("that are not records are refused in the API's words, with the line and the property", async () => {
     const wrong: [string, string][] = [
       [importLine({ sandbox_id: 'x', settings: { autoResume: 'yes', nope: 1 } }), 'settings.nope: Extra inputs'],
       [
@@ -158,7 +158,7 @@ describe('JSON lines', () => {
     }
   });
 
-  it('that are no UTF-8 are refused: the line is named, or the encoding of the file', async () => {
+  it('that are not UTF-8 are refused, naming the line or the encoding of the file', async () => {
     const good = importLine();
     const utf16 = (text: string) => Buffer.from(text, 'utf16le');
     const wrong: [Buffer, RegExp][] = [
@@ -183,7 +183,7 @@ describe('JSON lines', () => {
     expect((await run(['export', '--db', db])).stdout).to.equal('');
   });
 
-  it('may take 16 MiB each: no more of one than that is kept', async () => {
+  it('may have up to 16 MiB each; no more than that is buffered', async () => {
     const chunk = Buffer.alloc(2 ** 20, 'x');
     let given = 0;
     function* endless() {
@@ -200,7 +200,7 @@ describe('JSON lines', () => {
     expect(await failureOf(allLines([bytes('\n'), chunk, ...longest]))).to.match(/^line 2: it is longer/);
   });
 
-  it('come from a file that is there and can be read', async () => {
+  it('must come from a readable file', async () => {
     for (const [file, reason] of [
       [join(dir, 'missing'), 'there is no such file'],
       [dir, 'it is a folder'],
@@ -213,7 +213,7 @@ describe('JSON lines', () => {
   describe('export --output', () => {
     const exported = async (...args: string[]) => run(['export', '--db', db, '--output', ...args]);
 
-    it('writes the file that standard output would be, for this user alone', async () => {
+    it('writes what standard output would get, readable by this user only', async () => {
       await run(
         ['import', '-', '--db', db],
         [Buffer.from(importLine({ metadata: { line: '\u2028', word: 'Grüße' } }))],
@@ -225,7 +225,7 @@ describe('JSON lines', () => {
       expect(statSync(file).mode & 0o777).to.equal(0o600);
     });
 
-    it('replaces a file only when told to, and nothing else ever', async () => {
+    it('replaces a file only with --force, and never anything else', async () => {
       const file = join(dir, 'all.jsonl');
       writeFileSync(file, 'precious');
       expect(await failureOf(exported(file))).to.equal(`${file} exists already: --force replaces it`);
@@ -248,7 +248,7 @@ describe('JSON lines', () => {
       expect(readdirSync(dir).sort()).to.deep.equal(['all.jsonl', 'folder', 'link']);
     });
 
-    it('leaves nothing behind when it is stopped', async () => {
+    it('leaves no file behind when interrupted', async () => {
       await run(['import', '-', '--db', db], [Buffer.from(importLine())]);
       expect(
         await failureOf(run(['export', '--db', db, '--output', join(dir, 'all')], [], AbortSignal.abort())),

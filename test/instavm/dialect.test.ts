@@ -13,7 +13,7 @@ describe("InstaVM's dialect", () => {
   });
 
   describe('/v1/vms', () => {
-    it('GET lists the active ones, newest first; all of them when asked', async () => {
+    it('GET lists active sandboxes, newest first; all of them on request', async () => {
       const ids: string[] = [];
       for (let second = 0; second < 4; second++) {
         ids.push((await post('/v1/vms', { vm_lifetime_seconds: second === 0 ? 20 : 300 })).body.vm_id);
@@ -34,7 +34,7 @@ describe("InstaVM's dialect", () => {
       expect((await get('/v1/vms?limit=1001')).status).to.equal(422);
     });
 
-    it('suspend and resume: no expiry in between, a new run after', async () => {
+    it('suspend and resume: does not expire while suspended, and starts a new run', async () => {
       const { vm_id } = (await post('/v1/vms', { metadata: { n: 1.5 } })).body;
       expect((await post(`/v1/vms/${vm_id}/suspend`)).body).to.include({ status: 'paused', end_at: null });
       expect((await post(`/v1/vms/${vm_id}/suspend`)).status).to.equal(409);
@@ -52,7 +52,7 @@ describe("InstaVM's dialect", () => {
       expect((await get(`/v1/sessions/status/${session_id}`)).body.created_at).to.equal('2025-01-18T10:30:00.000Z');
     });
 
-    it('clone: another sandbox like it', async () => {
+    it('clone: starts another sandbox with the same settings', async () => {
       const body = { metadata: { a: { b: [1] } }, memory_mb: 256, vcpu_count: 1, snapshot_id: 'base', env: { S: 'x' } };
       const { vm_id } = (await post('/v1/vms', body)).body;
       const clone = await post(`/v1/vms/${vm_id}/clone`, { vm_lifetime_seconds: 20 });
@@ -71,7 +71,7 @@ describe("InstaVM's dialect", () => {
       expect((await post(`/v1/vms/${vm_id}/clone`)).status).to.equal(409);
     });
 
-    it('snapshot: a record that a sandbox can be started from, with its size', async () => {
+    it('snapshot: creates a record from which a sandbox of the same size can start', async () => {
       const { vm_id } = (await post('/v1/vms', { metadata: { a: 1 }, memory_mb: 2048, vcpu_count: 8 })).body;
       const taken = await post(`/v1/vms/${vm_id}/snapshot`, { name: 'Mine' });
       expect(taken.status).to.equal(201);
@@ -87,7 +87,7 @@ describe("InstaVM's dialect", () => {
     });
 
     for (const action of ['suspend', 'resume', 'clone', 'snapshot']) {
-      it(`POST ${action}: 404 for another owner, 409 for one that has ended`, async () => {
+      it(`POST ${action}: 404 for another owner's sandbox, 409 for an ended one`, async () => {
         const { vm_id } = (await post('/v1/vms')).body;
         const path = `/v1/vms/${vm_id}/${action}`;
         expect((await post(path, {}, bob)).status).to.equal(404);
@@ -100,7 +100,7 @@ describe("InstaVM's dialect", () => {
   describe('/v1/snapshots', () => {
     const image = { oci_image: 'docker.io/library/debian:12', name: 'deb', vcpu_count: 3, memory_mb: 128 };
 
-    it('makes one from an image, reads, lists and deletes it', async () => {
+    it('creates a snapshot from an image, reads, lists and deletes it', async () => {
       const made = await post('/v1/snapshots', { ...image, build_args: {} });
       expect(made.status).to.equal(201);
       expect(made.body).to.deep.include({
@@ -126,7 +126,7 @@ describe("InstaVM's dialect", () => {
       expect((await remove('/v1/snapshots/deb')).status).to.equal(404);
     });
 
-    it('409 for a name that is taken, 422 for what is out of bounds', async () => {
+    it('409 for a name that is taken, 422 for values out of bounds', async () => {
       await post('/v1/snapshots', image);
       expect((await post('/v1/snapshots', image)).body).to.deep.equal({
         detail: 'a snapshot named deb exists already',
@@ -147,7 +147,7 @@ describe("InstaVM's dialect", () => {
   });
 
   describe('/v1/api-keys/', () => {
-    it('makes a key, shows it once, describes and revokes it', async () => {
+    it('creates a key, shows it once, describes and revokes it', async () => {
       const made = await post('/v1/api-keys/', { description: 'laptop' });
       expect(made.status).to.equal(201);
       const { api_key: key, ...shown } = made.body;
@@ -166,7 +166,7 @@ describe("InstaVM's dialect", () => {
       expect((await get('/v1/api-keys/')).text).not.to.contain(key);
     });
 
-    it("404 for another owner's key and for what is none", async () => {
+    it("404 for another owner's key and for an unknown one", async () => {
       const { id } = (await post('/v1/api-keys/')).body;
       for (const [path, caller] of [
         [`/v1/api-keys/${id}`, bob],
@@ -182,7 +182,7 @@ describe("InstaVM's dialect", () => {
     });
   });
 
-  describe('whatever the operation', () => {
+  describe('every operation', () => {
     const tags = ['sessions', 'vms', 'snapshots', 'api-keys'];
     const changing = operations.filter(
       ({ operation }) => tags.includes(operation.tags[0] as string) && '503' in operation.responses,
@@ -192,7 +192,7 @@ describe("InstaVM's dialect", () => {
     const call = (method: string, path: string) =>
       app.http[method as 'post' | 'patch'](at(path)).set(apiKey(alice)).set('Content-Type', 'application/json');
 
-    it('413, 415, 422: bodies too large, of another type, or no JSON', async () => {
+    it('413, 415, 422: bodies that are too large, of another media type or not JSON', async () => {
       for (const { method, path } of taking) {
         expect((await call(method, path).send(JSON.stringify({ a: 'x'.repeat(2 ** 20) }))).status, path).to.equal(413);
         expect((await call(method, path).type('text').send('x')).status, path).to.equal(415);
@@ -200,7 +200,7 @@ describe("InstaVM's dialect", () => {
       }
     });
 
-    it('503: a write that another process keeps waiting', async () => {
+    it('503: a write while another process holds the write lock', async () => {
       const bodies: Record<string, object> = {
         create_session: { api_key: alice.key },
         kill: { session_id: sessionIdOf(newSandboxId()) },

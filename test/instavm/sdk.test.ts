@@ -35,7 +35,7 @@ describe(`InstaVM's Python SDK${hasPython ? '' : ' (skipped: there is no python3
   const sdk = async (operation: string, ...args: string[]) =>
     JSON.parse((await run('python3', [script, url, alice.key, operation, ...args])).stdout);
 
-  it('lists with its own query: metadata with spaces as plus signs, a limit only where one is asked for', async () => {
+  it('lists with its own query: spaces as plus signs in metadata, a limit only on request', async () => {
     const id = await app.insert(alice, { metadata: { userId: '123', env: 'dev', note: 'a b+c' } });
     await app.insert(alice, { metadata: { userId: '124' } });
     expect(await sdk('list_sandboxes')).to.have.length(2);
@@ -67,7 +67,7 @@ describe(`InstaVM's Python SDK${hasPython ? '' : ' (skipped: there is no python3
     expect(app.log()).not.to.contain(alice.key);
   });
 
-  it('is told of a wrong key by the status that it looks for', async () => {
+  it('receives the status for a wrong key that it checks for', async () => {
     const other = { ...alice, key: `e2b_${'0'.repeat(40)}` };
     alice = other;
     expect(await sdk('start_session', '{}')).to.equal(null);

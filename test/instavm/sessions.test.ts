@@ -16,7 +16,7 @@ describe("InstaVM's sessions", () => {
     (await app.http.post('/v1/sessions/session').send({ api_key: alice.key, ...body })).body.session_id as string;
   const vmOf = async (sessionId: string) => (await get(`/v1/sessions/status/${sessionId}`)).body.vm_id as string;
 
-  it('are sandboxes under another name, there and back', () => {
+  it('a session id and a sandbox id convert to each other', () => {
     fc.assert(
       fc.property(fc.stringMatching(/^i[a-z0-9]{20}$/), (id) => {
         const sessionId = sessionIdOf(id) as string;
@@ -30,7 +30,7 @@ describe("InstaVM's sessions", () => {
     expect(sandboxOfSession('nonsense')).to.equal(null);
   });
 
-  it('POST /v1/sessions/session 200: starts a sandbox with what it was given', async () => {
+  it('POST /v1/sessions/session 200: starts a sandbox with the given settings', async () => {
     const body = { vm_lifetime_seconds: 60, memory_mb: 1024, vcpu_count: 4, metadata: { a: [1] }, env: { S: 'x' } };
     const id = await start(body);
     const { body: session } = await get(`/v1/sessions/session/${id}`);
@@ -59,7 +59,7 @@ describe("InstaVM's sessions", () => {
     expect((await get('/v1/vms')).body).to.deep.equal([]);
   });
 
-  it('GET /v1/sessions/status: how long it has been there and will be', async () => {
+  it('GET /v1/sessions/status: returns the age and the time left', async () => {
     const id = await start({ vm_lifetime_seconds: 60 });
     app.clock.now += 15_500;
     const status = { session_id: id, exists: true, vm_assigned: true, created_at: '2025-01-18T10:30:00.000Z' };
@@ -73,7 +73,7 @@ describe("InstaVM's sessions", () => {
     });
   });
 
-  it('GET /v1/sessions/status: one that is unknown or of another owner does not exist', async () => {
+  it("GET /v1/sessions/status: an unknown session or another owner's does not exist", async () => {
     const id = await start();
     for (const [sessionId, caller] of [
       [unknownSession, alice],
@@ -86,7 +86,7 @@ describe("InstaVM's sessions", () => {
     }
   });
 
-  it("404 for another owner's session, and one that is not there", async () => {
+  it("404 for another owner's session and an unknown one", async () => {
     const id = await start();
     expect((await get(`/v1/sessions/session/${id}`, bob)).status).to.equal(404);
     expect((await post('/kill', { session_id: id }, bob)).status).to.equal(404);
@@ -98,7 +98,7 @@ describe("InstaVM's sessions", () => {
     expect((await get(`/v1/sessions/status/${id}`)).body.vm_alive).to.equal(true);
   });
 
-  it('GET /v1/sessions/usage counts the current run, to its end', async () => {
+  it('GET /v1/sessions/usage counts the current run up to its end', async () => {
     const id = await start({ vm_lifetime_seconds: 60 });
     const usage = async () => (await app.http.get(`/v1/sessions/usage/${id}`)).body;
     app.clock.now += 10_000;
@@ -107,7 +107,7 @@ describe("InstaVM's sessions", () => {
     expect(await usage()).to.include({ run_seconds: 60, vm_status: 'killed' });
   });
 
-  it('POST /kill 200 once, then 404; 400, 413, 415, 422 for what is no session', async () => {
+  it('POST /kill 200 once, then 404; 400, 413, 415, 422 for an invalid session', async () => {
     const id = await start();
     const killed = await post('/kill', { session_id: id });
     expect(killed.body).to.deep.equal({ message: 'Sandbox killed', vm_id: await vmOf(id) });

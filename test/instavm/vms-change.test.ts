@@ -9,7 +9,7 @@ describe('changing and ending sandboxes', () => {
   const { app, alice, create, read, update, end, matching } = useVms();
 
   describe('PATCH /v1/vms/{vm_id}', () => {
-    it('200: replaces the metadata whole, and the filter follows', async () => {
+    it('200: replaces all metadata, and the filter finds the new metadata', async () => {
       const { vm_id } = (await create({ metadata: { a: 1, b: [1, 2] } })).body;
       const response = await update(vm_id, { metadata: { c: { d: null } } });
       expect(response.status).to.equal(200);
@@ -19,14 +19,14 @@ describe('changing and ending sandboxes', () => {
       ]);
     });
 
-    it('200: sets the lifetime anew from now, shorter or longer', async () => {
+    it('200: sets the lifetime from now on, shorter or longer', async () => {
       const { vm_id } = (await create()).body;
       app.clock.now += 10_000;
       expect((await update(vm_id, { vm_lifetime_seconds: 20 })).body.end_at).to.equal('2025-01-18T10:30:30.000Z');
       expect((await update(vm_id, { vm_lifetime_seconds: 86400 })).body.end_at).to.equal('2025-01-19T10:30:10.000Z');
     });
 
-    it('200: changes nothing when asked for nothing', async () => {
+    it('200: changes nothing for an empty request', async () => {
       const { body } = await create({ metadata: { a: 1 } });
       expect((await update(body.vm_id, {})).body).to.deep.equal(body);
     });
@@ -36,7 +36,7 @@ describe('changing and ending sandboxes', () => {
       expect((await update('i123', {})).status).to.equal(404);
     });
 
-    it('409: a sandbox that has ended, by hand or by time, stays ended', async () => {
+    it('409: a killed or expired sandbox', async () => {
       const [one, two] = [(await create()).body.vm_id, (await create()).body.vm_id];
       await end(one);
       app.clock.now += 300_000;
@@ -60,7 +60,7 @@ describe('changing and ending sandboxes', () => {
       expect((await answer).status).to.equal(409);
     });
 
-    it('413, 415, 422: what creating refuses, and a null or missing body', async () => {
+    it('413, 415, 422: refuses what creating refuses, and a null or missing body', async () => {
       const { vm_id } = (await create({ metadata: { a: 1 } })).body;
       expect((await update(vm_id, { metadata: { a: 'x'.repeat(2 ** 20) } })).status).to.equal(413);
       expect((await app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice)).type('text').send('x')).status).to.equal(415);
@@ -77,7 +77,7 @@ describe('changing and ending sandboxes', () => {
   });
 
   describe('DELETE /v1/vms/{vm_id}', () => {
-    it('200: ends a sandbox, and again without a change', async () => {
+    it('200: kills a sandbox; a second call changes nothing', async () => {
       const { vm_id } = (await create({ metadata: { a: 1 } })).body;
       const first = await end(vm_id);
       expect(first.status).to.equal(200);
@@ -94,7 +94,7 @@ describe('changing and ending sandboxes', () => {
   });
 
   describe('the sweeper', () => {
-    it('marks as killed exactly what is due', async () => {
+    it('marks exactly the expired sandboxes as killed', async () => {
       await app.insert(alice, { id: 'due', endAt: startTime });
       await app.insert(alice, { id: 'later', endAt: startTime + 1 });
       await app.insert(alice, { id: 'never', endAt: null });

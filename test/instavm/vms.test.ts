@@ -7,7 +7,7 @@ describe('sandboxes under /v1/vms', () => {
   const { app, alice, create, createText, read, update, end, matching } = useVms();
 
   describe('POST /v1/vms', () => {
-    it('201: starts a sandbox with what it was given, and names its place', async () => {
+    it('201: starts a sandbox with the given settings, with its URL in Location', async () => {
       const metadata = { userId: '123', deep: { list: [1, null] } };
       const given = { vm_lifetime_seconds: 60, memory_mb: 1024, vcpu_count: 4, metadata, snapshot_id: 'snap2' };
       const response = await create({ ...given, env: { TOKEN: 'secret' } });
@@ -33,7 +33,7 @@ describe('sandboxes under /v1/vms', () => {
       );
     });
 
-    it('201: takes no body, an empty object and nulls for the defaults', async () => {
+    it('201: uses defaults for no body, an empty object and nulls', async () => {
       const nulls = {
         vm_lifetime_seconds: null,
         memory_mb: null,
@@ -56,18 +56,18 @@ describe('sandboxes under /v1/vms', () => {
       }
     });
 
-    it('201: gives every sandbox another id', async () => {
+    it('201: gives every sandbox a unique id', async () => {
       const ids = await Promise.all(Array.from({ length: 50 }, async () => (await create()).body.vm_id));
       expect(new Set(ids)).to.have.property('size', 50);
     });
 
-    it('201: never shows or logs env', async () => {
+    it('201: never returns or logs env', async () => {
       const { body } = await create({ env: { TOKEN: 'hush-hush' } });
       const answers = [body, (await read(body.vm_id)).body, (await end(body.vm_id)).body];
       expect(JSON.stringify(answers) + app.log()).not.to.match(/TOKEN|hush-hush/);
     });
 
-    it('201: keeps of a duplicated key the last value, and __proto__ as a key like any other', async () => {
+    it('201: keeps the last value of a duplicate key, and treats __proto__ as any other key', async () => {
       const response = await createText(
         '{"metadata":{"a":1,"a":{"b":2},"__proto__":{"admin":true},"constructor":null}}',
       );
@@ -77,20 +77,20 @@ describe('sandboxes under /v1/vms', () => {
       expect(await matching({ admin: true })).to.equal(0);
     });
 
-    it('201: takes a body that says nothing of its type for what it is', async () => {
+    it('201: accepts a JSON body without a Content-Type', async () => {
       const request = app.http.post('/v1/vms').set(apiKey(alice));
       request.write('{"metadata":{"a":1}}' as never);
       expect((await request).body.metadata).to.deep.equal({ a: 1 });
     });
 
-    it('201: takes numbers of any length in no time to speak of', async () => {
+    it('201: reads numbers of any length in linear time', async () => {
       const number = `1${'0'.repeat(131_000)}1`;
       const metadata = Array.from({ length: 6 }, (_, n) => `"n${n}":${number}`).join(',');
       expect((await createText(`{"metadata":{${metadata}}}`)).status).to.equal(422);
       expect((await createText(`{"metadata":{"n":1${'0'.repeat(60_000)}1}}`)).status).to.equal(201);
     });
 
-    it('201: takes a long key above many members, on its way in and out again', async () => {
+    it('201: accepts a long key above many members, and returns it', async () => {
       const members = Object.fromEntries(Array.from({ length: 4000 }, (_, n) => [n, 1]));
       const metadata = { ['k'.repeat(30_000)]: members };
       const { vm_id } = (await create({ metadata })).body;
@@ -102,19 +102,19 @@ describe('sandboxes under /v1/vms', () => {
       expect((await app.http.post('/v1/vms').send({})).status).to.equal(401);
     });
 
-    it('413: a body over a mebibyte', async () => {
+    it('413: a body above 1 MiB', async () => {
       const response = await create({ env: { A: 'x'.repeat(2 ** 20) } });
       expect(response.status).to.equal(413);
       expect(response.body).to.deep.equal({ detail: 'The request body is larger than 1048576 bytes' });
     });
 
-    it('415: a body that is not JSON, or not UTF-8, by its own account', async () => {
+    it('415: a body whose Content-Type is not JSON or not UTF-8', async () => {
       const typed = app.http.post('/v1/vms').set(apiKey(alice)).type('application/json; charset=utf-16');
       expect((await typed.send('{}')).status).to.equal(415);
       expect((await app.http.post('/v1/vms').set(apiKey(alice)).type('form').send('a=b')).status).to.equal(415);
     });
 
-    it('422: values outside their bounds, all of them', async () => {
+    it('422: reports all values out of bounds', async () => {
       const response = await create({
         vm_lifetime_seconds: 19,
         memory_mb: 8193,
@@ -132,7 +132,7 @@ describe('sandboxes under /v1/vms', () => {
       ]);
     });
 
-    it('422: wrong types, by where they stand', async () => {
+    it('422: wrong types, with their positions', async () => {
       const response = await create({
         vm_lifetime_seconds: '60',
         memory_mb: 128.5,
@@ -153,7 +153,7 @@ describe('sandboxes under /v1/vms', () => {
       ]);
     });
 
-    it('422: a body that is no object', async () => {
+    it('422: a body that is not an object', async () => {
       for (const text of ['[]', '"a"', '5', '12345678901234567890']) {
         const response = await createText(text);
         expect(response.status, text).to.equal(422);
@@ -161,13 +161,13 @@ describe('sandboxes under /v1/vms', () => {
       }
     });
 
-    it('422: malformed JSON, and where', async () => {
+    it('422: malformed JSON, with its position', async () => {
       const response = await createText('{"metadata":}');
       expect(response.body.detail[0]).to.include({ type: 'json_invalid', msg: 'JSON decode error' });
       expect((await createText('{"metadata":{}')).body.detail[0].loc).to.deep.equal(['body', 14]);
     });
 
-    it('422: metadata that jsonb refuses, is too large or nests too deep', async () => {
+    it('422: metadata that jsonb refuses, that is too large or that nests too deep', async () => {
       for (const metadata of ['{"a":"\\u0000"}', '{"\\udc00":1}', '{"a":1e131073}', `{"a":"${'x'.repeat(65_536)}"}`]) {
         const response = await createText(`{"metadata":${metadata}}`);
         expect(response.status).to.equal(422);
@@ -182,14 +182,14 @@ describe('sandboxes under /v1/vms', () => {
   });
 
   describe('GET /v1/vms/{vm_id}', () => {
-    it('200: reads a sandbox, killed once its time is up', async () => {
+    it('200: returns a sandbox, as killed once it has expired', async () => {
       const { body } = await create({ vm_lifetime_seconds: 20 });
       expect((await read(body.vm_id)).body).to.deep.equal(body);
       app.clock.now += 20_000;
       expect((await read(body.vm_id)).body).to.deep.equal({ ...body, status: 'killed', end_at: null });
     });
 
-    it('401: without a credential; 404: an id that is not there, whatever it looks like', async () => {
+    it('401: without a credential; 404: an unknown id of any form', async () => {
       expect((await app.http.get('/v1/vms/i123')).status).to.equal(401);
       for (const id of ['i123', '%', '%25', '_', "'%20or%201=1--", '%00', 'a'.repeat(5000), 'é', '..%2f..']) {
         const response = await read(id);

@@ -31,7 +31,7 @@ async function startWatched(config: Parameters<typeof startApp>[0] = {}) {
 }
 
 describe('metrics', () => {
-  itHere('count requests by the path in the contract, method and status, and never by what was asked', async () => {
+  itHere("count requests by the contract's path, method and status, never by the actual path", async () => {
     const { app, url, address, read } = await startWatched();
     const alice = await app.addUser('alice');
     const get = (path: string, init: RequestInit = {}) => fetch(url + path, { headers: apiKey(alice), ...init });
@@ -52,7 +52,7 @@ describe('metrics', () => {
     expect(await (await fetch(address)).text()).not.to.match(/sesame|alice|e2b_/);
   });
 
-  itHere('count as 499 what was not answered, the client being gone, and so does the log', async () => {
+  itHere('count a request whose client left as 499, as the log does', async () => {
     const { app, url, read } = await startWatched();
     const { key } = await app.addUser('alice');
     const other = new Database(app.server.context.store.sqlite.name);
@@ -75,7 +75,7 @@ describe('metrics', () => {
     expect(app.log()).not.to.match(/"method":"POST".*"status":20|aborted/);
   });
 
-  itHere('count sandboxes of all owners by what they read as at that moment', async () => {
+  itHere('count the sandboxes of all owners by their present status', async () => {
     const { app, read } = await startWatched();
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
     const { now } = app.clock;
@@ -95,7 +95,7 @@ describe('metrics', () => {
     expect(await statuses(), 'no sweep has run').to.deep.equal([1, 2, 2]);
   });
 
-  itHere('count what becomes of sandboxes, and not what is rolled back', async () => {
+  itHere('count changes of sandboxes, but not those rolled back', async () => {
     const { app, read } = await startWatched();
     const alice = await app.addUser('alice');
     const { create, end } = clientOf(app, alice);
@@ -119,7 +119,7 @@ describe('metrics', () => {
     expect(value('sandpit_sweeper_failures_total{task="sweep"}')).to.equal(0);
   });
 
-  itHere('count what became of webhooks, and those still to be sent', async () => {
+  itHere('count webhook attempts by result, and pending deliveries', async () => {
     const { app, read } = await startWatched(local);
     const alice = await app.addUser('alice');
     const receiver = new Receiver();
@@ -143,7 +143,7 @@ describe('metrics', () => {
     receiver.close();
   });
 
-  itHere('tell the size of the database, the lag of the event loop and what runs', async () => {
+  itHere('report the size of the database, the event loop lag and the version', async () => {
     const { app, address, read } = await startWatched();
     await app.addUser('alice');
     const value = await read();
@@ -166,7 +166,7 @@ describe('metrics', () => {
     );
   });
 
-  itHere('go on without the store, and say that it is down', async () => {
+  itHere('work without the store, and report it as down', async () => {
     const { app, read } = await startWatched();
     app.server.context.store.sqlite.close();
     const value = await read();
@@ -176,7 +176,7 @@ describe('metrics', () => {
     expect(value('process_resident_memory_bytes')).to.be.greaterThan(0);
   });
 
-  itHere('count by status as reading every row would', async () => {
+  itHere('count by status as a scan of all rows would', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const { db, sqlite } = app.server.context.store;
@@ -200,7 +200,7 @@ describe('metrics', () => {
     );
   });
 
-  describe('where they are', () => {
+  describe('the metrics listener', () => {
     const db = () => `${temporaryDirectory()}/sandpit.db`;
     const running: Serving[] = [];
     const run = async (...args: string[]) => {
@@ -213,7 +213,7 @@ describe('metrics', () => {
     });
     const metricsOf = (stderr: string) => /Metrics: (\S+?),? /.exec(`${stderr.replaceAll('\n', ' ')} `)?.[1] as string;
 
-    it('nowhere unless asked for, and never on the main listener', async () => {
+    it('is off by default, and never on the main listener', async () => {
       const plain = await run();
       expect(plain.output.stderr).not.to.contain('Metrics');
       const { url, output, stop } = await run('--metrics-port', '0');
@@ -228,7 +228,7 @@ describe('metrics', () => {
       expect(await fetch(address).catch(() => 'gone'), 'it closes with the server').to.equal('gone');
     });
 
-    it('beyond this machine only behind a token', async () => {
+    it('requires a token unless the address is loopback', async () => {
       const file = db();
       for (const host of ['0.0.0.0', '::', '192.0.2.1', '127.0.0.1.example']) {
         const { code, stderr } = await sandpit(['serve', '--db', file, '--metrics-port', '0', '--metrics-host', host]);
@@ -250,7 +250,7 @@ describe('metrics', () => {
       expect(output.stdout + output.stderr).not.to.contain(token);
     });
 
-    it('only under a name of this machine, or with a token, whatever name a page has led here', async () => {
+    it('without a token, accepts only a loopback Host (against DNS rebinding)', async () => {
       const { output } = await run('--metrics-port', '0');
       const secret = await run('--metrics-port', '0', '--metrics-token', token);
       const status = async (address: string, host: string, headers = {}) => {
@@ -273,7 +273,7 @@ describe('metrics', () => {
       expect(await status(metricsOf(secret.output.stderr), 'sandpit:9464')).to.equal(401);
     });
 
-    it('refuses a token that is too short, and a port that is taken', async () => {
+    it('refuses a short token and a port in use', async () => {
       const short = await sandpit(['serve', '--db', db()], { env: { SANDPIT_METRICS_TOKEN: 'short' } });
       expect(short.stderr).to.match(/^sandpit: SANDPIT_METRICS_TOKEN must be at least 16 /);
       const first = await run('--metrics-port', '0');

@@ -11,10 +11,10 @@ const json = { 'Content-Type': 'application/json' };
 /** Every byte there is. */
 const bytes = String.fromCharCode(...Array(256).keys());
 
-describe('the proxy passes on', () => {
+describe('the proxy forwards', () => {
   afterEach(closeAll);
 
-  it('a request as it is: line, headers in their order and spelling, and bytes', async () => {
+  it('a request unchanged: request line, headers in order and spelling, bytes', async () => {
     const target = await rawServer(bytes, 'HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n');
     const { url } = await watched(`${target.url}/prefix/`);
     const line = 'POST //a/../%2e%zz?x=%20+&&x=1;?|^#{"a":[]} HTTP/1.1\r\n';
@@ -25,7 +25,7 @@ describe('the proxy passes on', () => {
     expect(target.received()).to.equal(`${passed.replace(':  ', ': ')}Connection: keep-alive\r\n\r\n${bytes}`);
   });
 
-  it('an answer as it is: status, reason, headers in their order and spelling, and bytes', async () => {
+  it('a response unchanged: status, reason, headers in order and spelling, bytes', async () => {
     const kept = 'Set-Cookie: a=1\r\nset-cookie: b=2\r\nX-Odd: \xe9\r\nDate: never\r\nContent-Length: 256\r\n';
     const answer = `HTTP/1.1 299 Fine, \xe9\r\n${kept}`;
     const target = await rawServer('\r\n\r\n', `${answer}Connection: X-Hop\r\nX-Hop: 1\r\n\r\n${bytes}`);
@@ -36,7 +36,7 @@ describe('the proxy passes on', () => {
     expect(target.received()).to.match(/^GET \/x HTTP\/1\.1\r\nHost: \S+\r\nConnection: keep-alive\r\n\r\n$/);
   });
 
-  it('bodies of unknown length, trailers, and none where there is none', async () => {
+  it('bodies of unknown length, trailers, and no body if there is none', async () => {
     const chunked = (body: string) => `Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n@\r\n${body}`;
     const body = '3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n';
     const target = await rawServer(body, `HTTP/1.1 200 OK\r\n${chunked(body).replace('@', 'Connection: close\r\n')}`);
@@ -59,7 +59,7 @@ describe('the proxy passes on', () => {
     expect(bare.received()).not.to.match(/transfer-encoding|content-length/i);
   });
 
-  it('a body only once the target says to go on', async () => {
+  it("a body only after the target's 100 Continue", async () => {
     const target = await serverOf((_req, res) => void res.writeHead(417).end());
     const { url } = await watched(target);
     const head =
@@ -67,7 +67,7 @@ describe('the proxy passes on', () => {
     expect(await sayRaw(url, head)).to.match(/^HTTP\/1\.1 (100 Continue\r\n\r\nHTTP\/1\.1 )?417 /);
   });
 
-  it('the answer to a request that waited for 100, when it is stopped meanwhile', async () => {
+  it('the response to a request that waits for 100 Continue while the proxy stops', async () => {
     const asked = Promise.withResolvers<ServerResponse>();
     const { url, summary } = await watched(await serverOf((_req, res) => asked.resolve(res)));
     const head = 'POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1';
@@ -79,7 +79,7 @@ describe('the proxy passes on', () => {
     await stopped;
   });
 
-  it('events as they come', async () => {
+  it('events as they arrive', async () => {
     let finish = () => {};
     const target = await serverOf((_req, res) => {
       res.writeHead(200, { 'Content-Type': 'text/event-stream' }).flushHeaders();
@@ -95,7 +95,7 @@ describe('the proxy passes on', () => {
     expect((await summary()).unchecked).to.equal(1);
   });
 
-  it('large bodies both ways, unchecked where they are too large to keep', async () => {
+  it('large bodies in both directions, unchecked if they are too large to buffer', async () => {
     const large = JSON.stringify(Array(5_000_000).fill(1));
     const lengths: number[] = [];
     const target = await serverOf(async (req, res) => {
@@ -114,7 +114,7 @@ describe('the proxy passes on', () => {
     expect(lines()).to.include('#3 POST /v1/vms  request  The request body is larger than 1048576 bytes');
   });
 
-  it('more headers than Node takes by itself', async () => {
+  it("more headers than Node's default limit", async () => {
     const cookies = Array.from({ length: 30 }, (_, n) => `c${n}=${'x'.repeat(1000)}`);
     const target = await serverOf((_req, res) => void res.writeHead(200, { ...json, 'Set-Cookie': cookies }).end('[]'));
     const { url } = await watched(target);
@@ -125,7 +125,7 @@ describe('the proxy passes on', () => {
       .and.to.contain(`\r\nSet-Cookie: ${cookies[29]}\r\n`);
   });
 
-  it('an answer before the request is over, whose rest never comes', async () => {
+  it('a response to a request whose body never completes', async () => {
     const target = await serverOf((_req, res) => void res.writeHead(413, { ...json, Connection: 'close' }).end('{}'));
     const { url, summary } = await watched(target);
     const { port, hostname } = new URL(url);
@@ -138,7 +138,7 @@ describe('the proxy passes on', () => {
     expect(await summary()).to.include({ requests: 1, unreachable: 0, unanswered: 0 });
   });
 
-  it('that the client has gone, and that the target has gone', async () => {
+  it('a disconnect of the client and of the target', async () => {
     const asked = Promise.withResolvers<ServerResponse>();
     const target = await serverOf((req, res) => {
       if (req.url === '/health') return void res.writeHead(200, json).write('{', () => res.destroy());
@@ -159,7 +159,7 @@ describe('the proxy passes on', () => {
   });
 });
 
-it('says of a target that takes a request and hangs up that it gave no answer', async () => {
+it('reports a target that closes the connection without a response', async () => {
   const { url, summary } = await watched(await serverOf((req) => req.socket.destroy()));
   const answer = await fetch(url + list, { headers: { 'X-API-Key': 'k' } });
   expect(answer.status).to.equal(502);
@@ -167,7 +167,7 @@ it('says of a target that takes a request and hangs up that it gave no answer', 
   expect(await summary()).to.include({ unreachable: 0, unanswered: 1 });
 });
 
-it('answers 502 in the shape of the path when the target is down, and counts it apart', async () => {
+it("returns 502 in the path's dialect if the target is down, and counts it separately", async () => {
   const { url, summary, lines } = await watched('http://127.0.0.1:1');
   const headers = { 'X-API-Key': 'k', ...json };
   const down = await fetch(url + list, { headers });

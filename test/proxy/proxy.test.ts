@@ -13,7 +13,7 @@ type Refusal = { detail: { loc: string[]; msg: string }[] };
 describe('the proxy', () => {
   afterEach(closeAll);
 
-  describe('before Sandpit itself', () => {
+  describe('in front of Sandpit', () => {
     let app: TestApp;
     let alice: Caller;
     let passing: Watched;
@@ -23,7 +23,7 @@ describe('the proxy', () => {
       passing = await watched(await app.server.start());
     });
 
-    it('reports nothing of what keeps to the contract', async () => {
+    it('reports nothing if the contract is kept', async () => {
       const headers = { 'X-API-Key': alice.key, ...json };
       const body = '{"metadata":{"a":[1,{"b":null}]}}';
       const created = await fetch(`${passing.url}/v1/vms`, { method: 'POST', headers, body });
@@ -38,7 +38,7 @@ describe('the proxy', () => {
       expect(summary).to.include({ requests: 4, checkedRequests: 4, checkedResponses: 3, unchecked: 1, breaches: 0 });
     });
 
-    it("reports a request in the words of the server's own refusal", async () => {
+    it("reports a request in the words of the server's own error", async () => {
       const headers = { 'X-API-Key': alice.key, ...json };
       const post = (body: string, more = {}) => ({ method: 'POST', headers: { ...headers, ...more }, body });
       const asked: [string, RequestInit][] = [
@@ -68,7 +68,7 @@ describe('the proxy', () => {
       );
     });
 
-    it('reports no credential, a body of the wrong type or coding, and a path that cannot be decoded', async () => {
+    it('reports a missing credential, a wrong media type or encoding, and a path that cannot be decoded', async () => {
       const key = { 'X-API-Key': alice.key };
       const send = async (path: string, headers: Record<string, string>, body?: string) =>
         (await fetch(passing.url + path, { headers, ...(body && { method: 'POST', body }) })).status;
@@ -95,7 +95,7 @@ describe('the proxy', () => {
       expect(notDescribed).to.include({ 'GET /nope': 2, 'GET /v1/vms/x/y': 1, [`PUT ${list}`]: 1, others: 13 });
     });
 
-    it('never shows a credential or a body', async () => {
+    it('never prints a credential or a body', async () => {
       const secret = 'sesame-open';
       const headers = { 'X-API-Key': secret, Authorization: `Bearer ${secret}`, Cookie: secret, ...json };
       const body = JSON.stringify({ api_key: secret, metadata: secret, env: secret, memory_mb: secret });
@@ -121,7 +121,7 @@ describe('the proxy', () => {
     });
   });
 
-  describe('before a server that is wrong', () => {
+  describe('in front of a wrong server', () => {
     const sandbox = {
       ...{ sandbox_id: 'a', template_id: null, name: 'default', metadata: {}, status: 'active' },
       ...{ started_at: '2025-01-18T10:30:00', end_at: null },
@@ -196,7 +196,7 @@ describe('the proxy', () => {
     }
   });
 
-  it("takes a server's being busy in the dialect of the path", async () => {
+  it('accepts a 503 in the dialect of the path', async () => {
     const target = await serverOf((req, res) => {
       res.writeHead(429, { ...json, 'Retry-After': '1' });
       res.end(req.headers['x-api-key'] === 'e2b' ? '{"code":429,"message":"later"}' : '{"detail":"later"}');
@@ -209,12 +209,12 @@ describe('the proxy', () => {
     expect(lines()[0]).to.match(/^#2 GET \/v2\/sandboxes {2}response 429 {2}must have required property 'code'/);
   });
 
-  describe('as a command', () => {
+  describe('sandpit proxy', () => {
     const keyed = { headers: { 'X-API-Key': 'k' } };
     const wrong = () => serverOf((_req, res) => void res.writeHead(200, json).end('{}'));
     const right = () => serverOf((_req, res) => void res.writeHead(200, json).end('[]'));
 
-    it('prints breaches as they are seen and a summary when it is stopped', async () => {
+    it('prints breaches as they occur and a summary at the end', async () => {
       const { url, output, stop } = await proxy(['--target', await wrong()]);
       await (await fetch(url + list, keyed)).text();
       await fetch(`${url}/nope`);
@@ -228,7 +228,7 @@ describe('the proxy', () => {
         .and.to.match(/^GET \/nope +1$/m);
     });
 
-    it('--json prints a line of JSON for each breach and one for the summary', async () => {
+    it('--json prints one JSON line for each breach and one for the summary', async () => {
       const { url, output, stop } = await proxy(['--json', '--target', await wrong()]);
       await (await fetch(`${url}${list}?limit=0`, keyed)).text();
       await stop();
@@ -258,7 +258,7 @@ describe('the proxy', () => {
       });
     });
 
-    it('--strict exits with 1 after a breach, 0 without one, 1 when nothing was checked or nobody was there', async () => {
+    it('--strict exits with 0 without a breach, and with 1 after one, if nothing was checked or if the target was unreachable', async () => {
       const codeAfter = async (target: string, path?: string) => {
         const { url, stop } = await proxy(['--strict', '--target', target]);
         if (path) await (await fetch(url + path, keyed)).text();
@@ -272,7 +272,7 @@ describe('the proxy', () => {
       expect(await codeAfter(await serverOf((req) => req.socket.destroy()), list)).to.equal(1);
     });
 
-    it('refuses what it cannot use and says why', async () => {
+    it('refuses invalid arguments and says why', async () => {
       const refusals: [string[], RegExp][] = [
         [[], /required option '--target <url>' not specified/],
         [['--target', 'localhost:3000'], /must be an http or https URL/],

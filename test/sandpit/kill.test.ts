@@ -23,7 +23,7 @@ describe('POST /v1/sandboxes/kill', () => {
   const statusOf = async (id: string) => (await clientOf(app(), alice).read(id)).body.status;
   const insert = (sandbox: Parameters<ReturnType<typeof app>['insert']>[1]) => app().insert(alice, sandbox);
 
-  it('ends what matches everything that is given, says so in the log, and leaves the rest', async () => {
+  it('kills the sandboxes that match all conditions, logs it, and leaves the others', async () => {
     const old = { startedAt: startTime - 10 * minute, endAt: startTime + minute };
     const run = { run: '42', tags: [{ a: 1, b: 2 }] };
     const first = await insert({ ...old, metadata: run });
@@ -54,7 +54,7 @@ describe('POST /v1/sandboxes/kill', () => {
     expect((await kill(body)).body).to.deep.include({ ids: [], count: 0 });
   });
 
-  it('takes the oldest up to a limit, and says that there are more', async () => {
+  it('kills the oldest up to the limit, and reports that more remain', async () => {
     const ids = [];
     for (let n = 3; n > 0; n--) ids.push(await insert({ startedAt: startTime - n * minute, metadata: { n } }));
     const { body } = await kill({ all: true, limit: 2 });
@@ -62,14 +62,14 @@ describe('POST /v1/sandboxes/kill', () => {
     expect((await kill({ all: true, limit: 2 })).body).to.deep.include({ ids: ids.slice(2), has_more: false });
   });
 
-  it('notes that one was paused at its end before it was ended', async () => {
+  it('records that a sandbox was paused at its end before it was killed', async () => {
     const id = await insert({ onTimeout: 'pause', endAt: startTime - 1 });
     await kill({ status: 'paused' });
     const { events } = (await app().http.get('/v1/audit/events').set(apiKey(alice)).query({ sandbox_id: id })).body;
     expect(events.map(({ kind }: { kind: string }) => kind)).to.deep.equal(['vm.killed', 'vm.auto_suspended']);
   });
 
-  it('refuses what says nothing, what is misspelt and what is too large, and ends nothing', async () => {
+  it('refuses an empty, misspelt or oversized request, and kills nothing', async () => {
     const id = await insert({ metadata: { a: 1 } });
     const problemOf = async (body: object) => (await kill(body).expect(422)).body.detail[0];
     for (const body of [{}, { metadata: {} }, { metadata: null, status: null }, { limit: 5 }, { all: false }]) {
@@ -94,7 +94,7 @@ describe('POST /v1/sandboxes/kill', () => {
     expect(await statusOf(id)).to.equal('active');
   });
 
-  it('takes a filter of as many pairs as there is room for, and numbers exactly', async () => {
+  it('accepts a filter of the maximum size, and compares numbers exactly', async () => {
     const many = Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`k${n}`, n % 10]));
     const match = await insert({ metadata: many });
     const near = await insert({ metadata: { ...many, k899: 0 } });
@@ -108,7 +108,7 @@ describe('POST /v1/sandboxes/kill', () => {
     expect(ids).to.deep.equal([id]);
   });
 
-  it('waits for another process, and asks to come again when that takes too long', async () => {
+  it('waits for another process, and returns 503 with Retry-After after too long', async () => {
     await insert({});
     await withWriteLock(app(), async () => {
       const { status, headers } = await kill({ all: true });
@@ -118,7 +118,7 @@ describe('POST /v1/sandboxes/kill', () => {
     });
   });
 
-  itHere('ends more than one transaction does, oldest first, and lets others ask in between', async () => {
+  itHere('kills in several transactions, oldest first, and serves other requests in between', async () => {
     const { db, sqlite } = app().server.context.store;
     const ids = Array.from({ length: 600 }, (_, n) => `many-${String(n).padStart(3, '0')}`);
     await inTransaction(db, async (trx) => {
@@ -148,7 +148,7 @@ describe('POST /v1/sandboxes/kill', () => {
     expect(commits).to.include.members([256, 512, 550]);
   });
 
-  it('means by metadata what the list means', async () => {
+  it('matches metadata as the list does', async () => {
     const scalar = fc.constantFrom<unknown>(1, 'a', null, true);
     const document = fc.dictionary(
       fc.constantFrom('x', 'y'),
@@ -179,7 +179,7 @@ describe('POST /v1/sandboxes/kill', () => {
 });
 
 describe('sandpit kill', () => {
-  it('ends what matches, of everybody or of one user, in one go, and tells', async () => {
+  it('kills what matches, of all users or of one, and reports it', async () => {
     const app = await startApp();
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
     const hour = 3_600_000;
@@ -202,7 +202,7 @@ describe('sandpit kill', () => {
     expect(JSON.parse(left.stdout).ids).to.deep.equal([young]);
   });
 
-  it('says what is wrong with what it is given', async () => {
+  it('reports invalid arguments', async () => {
     const app = await startApp();
     await app.close();
     const { db } = app.server.context.config;

@@ -16,7 +16,7 @@ describe('GET /ready', () => {
     expect({ status, body }).to.deep.equal({ status: 200, body: { status: 'ready' } });
   });
 
-  it('200, 503: HEAD is answered as GET is, without the body, and so it is on /health', async () => {
+  it('200, 503: HEAD returns the same without the body, as on /health', async () => {
     const answers = async (path: string) => {
       const { headers, ...got } = await app.http.get(path);
       const head = await app.http.head(path);
@@ -29,7 +29,7 @@ describe('GET /ready', () => {
     expect([await answers('/health'), await answers('/ready')]).to.deep.equal([200, 503]);
   });
 
-  it('503: the schema is another version’s', async () => {
+  it('503: the schema is of another version', async () => {
     app.server.context.store.sqlite.exec("insert into migrations values (999, 'of-the-future', '')");
     const { status, body } = await app.http.get('/ready');
     const detail = 'The database has the schema of another version';
@@ -43,7 +43,7 @@ describe('GET /ready', () => {
     expect({ status, body }).to.deep.equal({ status: 503, body: { detail: 'The store does not answer' } });
   });
 
-  itHere('503: the server is stopping, as long as it still answers', async () => {
+  itHere('503: the server is stopping', async () => {
     const socket = connect(Number(new URL(await app.server.start()).port), '127.0.0.1');
     const key = `X-API-Key: ${alice.key}\r\nContent-Type: application/json`;
     const head = `POST /v1/vms HTTP/1.1\r\nHost: x\r\n${key}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n`;

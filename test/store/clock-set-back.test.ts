@@ -5,7 +5,7 @@ import { apiKey, clientOf, startTime } from '../helpers/server.ts';
 /** How far the clock goes back, in seconds. */
 const hour = 3600;
 
-describe('after the clock goes back', () => {
+describe('after the clock is set back', () => {
   const { app, alice, e2b } = useE2b();
 
   const back = () => {
@@ -49,7 +49,7 @@ describe('after the clock goes back', () => {
     }
   });
 
-  it('a paused sandbox and a killed one ended no earlier than they started, as their events say', async () => {
+  it('a paused and a killed sandbox end no earlier than they start, as their events say', async () => {
     const [paused, killed, bulk] = [await e2b.create(), await e2b.create(), await e2b.create()];
     back();
     await e2b.does(paused, 'pause');
@@ -64,7 +64,7 @@ describe('after the clock goes back', () => {
     }
   });
 
-  it('a timeout of 0 ends a sandbox at once, or pauses it', async () => {
+  it('a timeout of 0 ends or pauses a sandbox at once', async () => {
     const [killed, paused] = [await e2b.create(), await e2b.create({ autoPause: true })];
     back();
     for (const id of [killed, paused]) expect(await e2b.does(id, 'timeout', { timeout: 0 })).to.equal(204);

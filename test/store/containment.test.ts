@@ -153,7 +153,7 @@ describe('PostgreSQL as the judge of @>', () => {
     });
   }
 
-  it(`agrees with ours on ${pairCount} random documents and filters`, async () => {
+  it(`agrees with our containment on ${pairCount} random documents and filters`, async () => {
     let matches = 0;
     await fc.assert(
       fc.asyncProperty(pair, async ([document, filter]) => {
@@ -164,7 +164,7 @@ describe('PostgreSQL as the judge of @>', () => {
     expect(matches / pairCount).to.be.within(0.25, 0.75);
   }).timeout(60_000 + pairCount * 20);
 
-  it('agrees with ours on what a jsonb may hold', async () => {
+  it('agrees with our parser on which documents jsonb accepts', async () => {
     const takes = async (text: string) => {
       const verdict = await postgres.query('select $1::jsonb', [text]).then(
         () => true,

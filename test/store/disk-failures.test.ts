@@ -5,7 +5,7 @@ import { checkIndex } from '../../db/sqlite/index/reindex.ts';
 import { apiKey, type Caller, clientOf, shareApp } from '../helpers/server.ts';
 
 /** SQLite's own limits stand in for the disk here; test/torture/torture.test.ts fills and locks real ones. */
-describe('a disk that fails', () => {
+describe('a failing disk', () => {
   const app = shareApp();
   let alice: Caller;
   let store: Database.Database;
@@ -46,7 +46,7 @@ describe('a disk that fails', () => {
     });
   const whenReadOnly = (work: () => Promise<void>) => during('query_only = on', 'query_only = off', work);
 
-  it('507: a write to a full disk; it is logged once with its cause', async () => {
+  it('507: a write to a full disk, logged once with its cause', async () => {
     await whenFull(async () => {
       const logged = errorLines().length;
       const answer = await clientOf(app(), alice).create(large);
@@ -58,7 +58,7 @@ describe('a disk that fails', () => {
     });
   });
 
-  it('507: in the shape of E2B’s errors', async () => {
+  it('507: in E2B’s shape', async () => {
     await whenFull(async () => {
       const body = { templateID: 'base', metadata: { text: 'x'.repeat(60_000) } };
       const answer = await app().http.post('/sandboxes').set(apiKey(alice)).send(body);
@@ -70,7 +70,7 @@ describe('a disk that fails', () => {
     });
   });
 
-  it('503: a write to a read-only database, in both shapes', async () => {
+  it('503: a write to a read-only database, in both dialects', async () => {
     await whenReadOnly(async () => {
       const message = 'The database is read-only, or its disk fails';
       const answer = await clientOf(app(), alice).create();
@@ -82,7 +82,7 @@ describe('a disk that fails', () => {
     });
   });
 
-  it('the sweeper goes on: it says what failed, and makes up for it', async () => {
+  it('the sweeper logs the failure, continues and catches up', async () => {
     const { context } = app().server;
     const id = await app().insert(alice, { endAt: app().clock.now - 1 });
     await whenReadOnly(async () => {
@@ -93,7 +93,7 @@ describe('a disk that fails', () => {
     expect(store.prepare('select status from sandboxes where id = ?').pluck().get(id)).to.equal('killed');
   });
 
-  it('503: whoever asks, where even their credential can’t be read', async () => {
+  it('503: every request if credentials cannot be read', async () => {
     const { prepare } = store;
     const token = { Authorization: `Bearer spt_${'0'.repeat(64)}` };
     store.prepare = () => {

@@ -49,7 +49,7 @@ async function firstVersion(
 }
 
 describe('a database of the first version', () => {
-  it('is migrated when it is opened, and both dialects list and go on with what is in it', async () => {
+  it('is migrated on opening, and both dialects list and change its sandboxes', async () => {
     const file = join(temporaryDirectory(), 'old.db');
     const later = startTime + 60_000;
     const many = Array.from({ length: 2 * maxIndexedPairs }, (_, n) => n);

@@ -18,7 +18,7 @@ const offsets = fc.oneof(
 describe('a set of members', () => {
   const sorted = (set: Iterable<number>) => [...new Set(set)].sort((a, b) => b - a);
 
-  it('holds what was put in, highest first, whatever its size', () => {
+  it('contains what was added, highest first, at any size', () => {
     fc.assert(
       fc.property(offsets, (list) => {
         expect([...descending(membersOf(list))]).to.deep.equal(sorted(list));
@@ -29,7 +29,7 @@ describe('a set of members', () => {
     expect([...descending(membersOf(full))]).to.deep.equal(full.reverse());
   });
 
-  it('never takes more than a bitmap', () => {
+  it('is never larger than a bitmap', () => {
     fc.assert(
       fc.property(offsets, (list) => {
         expect(membersOf(list).length).to.be.at.most(chunkSize / 8);
@@ -37,7 +37,7 @@ describe('a set of members', () => {
     );
   });
 
-  it('unites, intersects, lacks and finds as sets do', () => {
+  it('has the union, intersection, difference and membership of sets', () => {
     fc.assert(
       fc.property(offsets, offsets, fc.nat(chunkSize - 1), (a, b, one) => {
         const [x, y] = [membersOf(a), membersOf(b)];

@@ -45,7 +45,7 @@ describe('the metadata index', () => {
     ...{ templateId: null, env: null, memoryMb: 128, vcpuCount: 1 },
   });
 
-  it('agrees with the documents, and lists in order, after any mix of changes', async () => {
+  it('agrees with the documents and keeps the order after any mix of changes', async () => {
     const { db } = app.server.context.store;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
@@ -105,7 +105,7 @@ describe('the metadata index', () => {
     );
   });
 
-  it('lists in order over many chunks, old sandboxes imported after new ones, before and after putting them in order', async () => {
+  it('lists in order over many chunks with old sandboxes imported late, before and after reordering', async () => {
     const { db } = app.server.context.store;
     const alice = await app.addUser('alice');
     const count = 10_000;
@@ -132,7 +132,7 @@ describe('the metadata index', () => {
     expect(await check()).to.deep.equal({ sandboxes: count, errors: [] });
   });
 
-  it('lists all there is while another process puts the sandboxes in order', async () => {
+  it('lists everything while another process reorders the index', async () => {
     const { db } = app.server.context.store;
     const alice = await app.addUser('alice');
     await inTransaction(db, async (trx) => {
@@ -149,7 +149,7 @@ describe('the metadata index', () => {
     expect(found).to.deep.equal(Array.from({ length: 500 }, (_, n) => `s${n * 10 + 5}`));
   });
 
-  it('lists all there is, and answers, while a sandbox is paused and resumed all the time', async () => {
+  it('lists everything, without delay, while a sandbox is paused and resumed continually', async () => {
     const { db } = app.server.context.store;
     const alice = await app.addUser('alice');
     await inTransaction(db, async (trx) => {
@@ -173,7 +173,7 @@ describe('the metadata index', () => {
     expect(new Set(found)).to.deep.equal(new Set(Array.from({ length: 600 }, (_, n) => `s${n * 10 + 5}`)));
   });
 
-  it('leaves nothing behind of a deleted user, and nothing undone in a failed import', async () => {
+  it('keeps no entries of a deleted user or a failed import', async () => {
     const { db, sqlite } = app.server.context.store;
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
     await app.insert(alice, { metadata: { a: 1 } });
@@ -191,7 +191,7 @@ describe('the metadata index', () => {
     expect(sqlite.prepare('select count(*) from sandbox_metadata').pluck().get()).to.equal(1);
   });
 
-  it('finds documents with too many pairs among the others, in order, whatever becomes of them', async () => {
+  it('finds documents with too many pairs to index, in order, after any change', async () => {
     const { db, sqlite } = app.server.context.store;
     const alice = await app.addUser('alice');
     const many = (kind: string): JsonObject => ({ kind, list: Array.from({ length: maxIndexedPairs }, (_, n) => n) });
@@ -222,7 +222,7 @@ describe('the metadata index', () => {
     expect((await check()).errors).to.deep.equal([]);
   });
 
-  it('writes what differs when metadata changes', async () => {
+  it('writes only the difference when metadata changes', async () => {
     const { db, sqlite } = app.server.context.store;
     const alice = await app.addUser('alice');
     const pairs = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`k${n}`, n]));
@@ -237,7 +237,7 @@ describe('the metadata index', () => {
     expect((await check()).errors).to.deep.equal([]);
   });
 
-  it('is found out when it disagrees', async () => {
+  it('the check finds an index that disagrees', async () => {
     const { sqlite } = app.server.context.store;
     const alice = await app.addUser('alice');
     await app.insert(alice, { metadata: { a: 1, b: 2 } });

@@ -18,7 +18,7 @@ const schemaOf = (sqlite: Database.Database) =>
     .map((sql) => `${sql.replace(/\s+/g, ' ')};\n`)
     .join('');
 
-describe('the store', () => {
+describe('opening the store', () => {
   const fileIn = (name = 'sandpit.db') => join(temporaryDirectory(), name);
 
   it('migrates a new file to the committed schema', async () => {
@@ -27,7 +27,7 @@ describe('the store', () => {
     await store.close();
   });
 
-  it('opens the same file again without a change', async () => {
+  it('reopens the file without changes', async () => {
     const file = fileIn();
     await openStore(file).close();
     const store = openStore(file);
@@ -43,7 +43,7 @@ describe('the store', () => {
     await close();
   });
 
-  it('keeps its files to itself', async () => {
+  it('creates files that only this user can read', async () => {
     const file = fileIn();
     const store = openStore(file);
     store.sqlite.exec("insert into users (name, created_at) values ('alice', 0)");
@@ -51,7 +51,7 @@ describe('the store', () => {
     await store.close();
   });
 
-  it('applies a migration wholly or not at all', () => {
+  it('applies a migration completely or not at all', () => {
     const sqlite = new Database(fileIn());
     const last = migrations.at(-1)?.id ?? 0;
     const sql = 'create table half (id integer); create table half (id integer);';
@@ -62,7 +62,7 @@ describe('the store', () => {
     sqlite.close();
   });
 
-  describe('before a migration that rewrites what there is', () => {
+  describe('before a migration that rewrites data', () => {
     const next = (migrations.at(-1)?.id ?? 0) + 1;
     const renaming = { id: next, name: 'renaming', sql: "update users set name = 'bob'", rewrites: true };
     const opened = (user: boolean, name?: string) => {
@@ -74,7 +74,7 @@ describe('the store', () => {
     };
     const namesIn = (file: string) => new Database(file).prepare('select name from users').pluck().all();
 
-    it('makes a copy of its own, once', () => {
+    it('makes one copy of the database', () => {
       const sqlite = opened(true);
       const copy = `${sqlite.name}.before-${next}`;
       expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([copy]);
@@ -83,18 +83,18 @@ describe('the store', () => {
       expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([]);
     });
 
-    it('leaves the copy of an earlier upgrade alone', () => {
+    it('keeps the copy of an earlier upgrade', () => {
       const sqlite = opened(true);
       mkdirSync(`${sqlite.name}.before-${next}`);
       expect(migrate(sqlite, [...migrations, renaming])).to.deep.equal([`${sqlite.name}.before-${next}-2`]);
     });
 
-    it('makes none where there is nothing to lose, or before one that only adds', () => {
+    it('makes no copy of an empty database, or before a migration that only adds', () => {
       expect(migrate(opened(false), [...migrations, renaming])).to.deep.equal([]);
       expect(migrate(opened(true), [...migrations, { ...renaming, rewrites: false }])).to.deep.equal([]);
     });
 
-    it('changes nothing where the copy cannot be made', () => {
+    it('changes nothing if the copy cannot be made', () => {
       // As long as a name may be, with room for -wal and none for the copy.
       const sqlite = opened(true, 'x'.repeat(240));
       expect(() => migrate(sqlite, [...migrations, renaming])).to.throw(StoreError, "can't make the backup");
@@ -103,7 +103,7 @@ describe('the store', () => {
     });
   });
 
-  describe('refuses, and leaves as it is,', () => {
+  describe('refuses without changing it', () => {
     const refused = (file: string) => {
       const before = existsSync(file) ? readFileSync(file) : null;
       let message = '';
@@ -137,14 +137,14 @@ describe('the store', () => {
       expect(refused(file)).to.contain('the file is not a SQLite database');
     });
 
-    it('a folder, and a path in a folder that is not there', () => {
+    it('a folder, and a path in a missing folder', () => {
       expect(refused(join(fileIn(), 'missing', 'sandpit.db'))).to.contain('its folder does not exist');
       const store = temporaryDirectory();
       expect(() => openStore(store)).to.throw(StoreError, "can't open the database");
     });
   });
 
-  it('waits with a write for another process to finish its own, and answers reads meanwhile', async () => {
+  it("a write waits for another process's write; reads continue", async () => {
     const app = await startApp();
     const { store, config } = app.server.context;
     const other = new Database(config.db);

@@ -10,7 +10,7 @@ const hour = 3_600_000;
 const killed = { status: 'killed' as const };
 
 describe('retention', () => {
-  it('deletes exactly what ended longer ago, whoever owns it, and keeps filters right', async () => {
+  it('deletes exactly the sandboxes that ended before the limit, of every owner, and keeps the index correct', async () => {
     const app = await startApp({ retention: hour, sweepSeconds: 3600 });
     const { context } = app.server;
     const [alice, bob] = [await app.addUser('alice'), await app.addUser('bob')];
@@ -39,7 +39,7 @@ describe('retention', () => {
     expect((await checkIndex(context.store.db)).errors).to.deep.equal([]);
   });
 
-  itHere('the sweeper, told to stop, marks one batch more however many are due', async () => {
+  itHere('a stopping sweeper finishes its present batch only', async () => {
     const app = await startApp({ sweepSeconds: 3600 });
     const alice = await app.addUser('alice');
     for (let n = 0; n < 600; n++) await app.insert(alice, { endAt: startTime - 1 });
@@ -52,7 +52,7 @@ describe('retention', () => {
     expect(active()).to.equal(0);
   });
 
-  it('keeps everything unless told', async () => {
+  it('keeps everything by default', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     await app.insert(alice, { ...killed, startedAt: 0, endAt: 0 });
@@ -60,7 +60,7 @@ describe('retention', () => {
     expect(await clientOf(app, alice).matching({})).to.equal(1);
   });
 
-  it('goes in steps, answers meanwhile, and the file shrinks', async () => {
+  it('deletes in steps, serves requests in between, and shrinks the file', async () => {
     const app = await startApp({ retention: hour, sweepSeconds: 3600 });
     const { context } = app.server;
     const alice = await app.addUser('alice');
@@ -89,7 +89,7 @@ describe('retention', () => {
     expect(app.log()).to.contain('"deleted":1000');
   });
 
-  it('keeps nothing that is due waiting', async () => {
+  it('does not delay expiry', async () => {
     const app = await startApp({ retention: hour, sweepSeconds: 0.01 });
     const { sqlite } = app.server.context.store;
     const alice = await app.addUser('alice');
@@ -104,7 +104,7 @@ describe('retention', () => {
     expect(left.get(startTime)).to.be.greaterThan(0);
   });
 
-  it('finds what is due without looking at the rest', async () => {
+  it('finds the due sandboxes through an index', async () => {
     const app = await startApp();
     const plan = app.server.context.store.sqlite
       .prepare<[], { detail: string }>(
@@ -115,7 +115,7 @@ describe('retention', () => {
     expect(plan.map(({ detail }) => detail)).to.deep.equal(['SEARCH sandboxes USING INDEX sandboxes_ended (<expr><?)']);
   });
 
-  it('leaves a database of an earlier version as large as it is', async () => {
+  it('does not shrink a database of an earlier version', async () => {
     const app = await startApp();
     const { context } = app.server;
     await app.close();

@@ -27,7 +27,7 @@ describe('the write-ahead log', () => {
     return sizeOf(app);
   }
 
-  itHere('shrinks with the next change once no other process reads an earlier state', async () => {
+  itHere("shrinks at the next write after other processes' old snapshots end", async () => {
     const app = await startApp({ sweepSeconds: 3600 });
     const alice = await app.addUser('alice');
     const close = reader(app);
@@ -38,7 +38,7 @@ describe('the write-ahead log', () => {
     expect(sizeOf(app)).to.be.at.most(maxIdleWalBytes).and.lessThan(grown);
   });
 
-  itHere('shrinks while nothing changes; a log that has to stay large is reported once', async () => {
+  itHere('shrinks while idle; a log that cannot shrink is reported once', async () => {
     const app = await startApp({ sweepSeconds: 3600 });
     const shrink = walShrinker(app.server.context);
     const close = reader(app);
@@ -52,7 +52,7 @@ describe('the write-ahead log', () => {
     expect(app.log()).not.to.contain('failed');
   });
 
-  itHere('does not grow because of an export whose reader stands still, and the export is whole', async () => {
+  itHere('does not grow while the reader of an export stalls, and the export is complete', async () => {
     const app = await startApp({ sweepSeconds: 3600 });
     const alice = await app.addUser('alice');
     const first = await Promise.all(Array.from({ length: 150 }, () => app.insert(alice, { metadata: large })));
@@ -73,7 +73,7 @@ describe('the write-ahead log', () => {
     expect(ids.toSorted()).to.deep.equal(first.toSorted());
   });
 
-  itHere('export: each sandbox once, as it is when it is read, in the order that there was', async () => {
+  itHere('an export has each sandbox once, in the original order, as it is when read', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const { now } = app.clock;

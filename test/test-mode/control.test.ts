@@ -5,7 +5,7 @@ import { operations } from '../helpers/contract.ts';
 const start = '2025-01-18T10:30:00.000Z';
 const record = { sandbox_id: 'a', owner: 'admin', metadata: {}, started_at: '2025-01-18T10:00:00Z', status: 'killed' };
 
-describe('steering a test server', () => {
+describe('controlling a test server', () => {
   let client: TestClient;
   let { call, steer, create, list } = {} as TestClient;
   before(async () => {
@@ -16,7 +16,7 @@ describe('steering a test server', () => {
   after(() => client.server.closeStdin());
 
   describe('the clock', () => {
-    it('stands still where it is put, and what is over by then is over at once', async () => {
+    it('stands still where it is set, and sandboxes expire at once', async () => {
       expect((await call('GET', '/_test/clock')).json()).to.deep.equal({ now: start, frozen: true });
       const id = await create({ vm_lifetime_seconds: 60 });
       expect(await steer('clock', { advance_seconds: 59.999 })).to.have.property('now', '2025-01-18T10:30:59.999Z');
@@ -25,7 +25,7 @@ describe('steering a test server', () => {
       expect(await list()).to.deep.equal([`${id} killed`]);
     });
 
-    it('sets, moves and starts in one', async () => {
+    it('can be set, advanced and started in one request', async () => {
       const change = { set: '2030-01-01T00:00:00+01:00', advance_seconds: 3600, freeze: true };
       expect(await steer('clock', change)).to.deep.equal({ now: '2030-01-01T00:00:00.000Z', frozen: true });
       const { now, frozen }: { now: string; frozen: boolean } = await steer('clock', { freeze: false });
@@ -35,7 +35,7 @@ describe('steering a test server', () => {
       expect(later.now >= now).to.equal(true);
     });
 
-    it('rules access tokens as well', async () => {
+    it('applies to access tokens, too', async () => {
       await steer('users', { name: 'alice', password: 'correct horse' });
       const { text } = await call('POST', '/v1/auth/token', 'username=alice&password=correct%20horse', {
         'Content-Type': 'application/x-www-form-urlencoded',
@@ -47,12 +47,12 @@ describe('steering a test server', () => {
       expect((await call('GET', listPath, undefined, token)).status).to.equal(401);
     });
 
-    it('is shown in the Date of every answer', async () => {
+    it('is the Date of every response', async () => {
       await steer('clock', { set: '2031-05-06T07:08:09Z' });
       expect((await call('GET', listPath)).headers.get('date')).to.equal('Tue, 06 May 2031 07:08:09 GMT');
     });
 
-    it('422: what is no time, or cannot be kept', async () => {
+    it('422: an invalid time, or one that cannot be stored', async () => {
       const wrong = [
         { set: 'noon' },
         { set: '2016-12-31T23:59:60Z' },
@@ -67,7 +67,7 @@ describe('steering a test server', () => {
   });
 
   describe('seeding', () => {
-    it('takes the import format, as an array or as lines, and makes the owners', async () => {
+    it('accepts the import format, as an array or as lines, and creates the owners', async () => {
       const rows = [record, { ...record, sandbox_id: 'b', owner: 'bob', metadata: { n: 1 } }];
       const seeded: { imported: number; api_keys: Record<string, string> } = await steer('seed', rows);
       expect(seeded.imported).to.equal(2);
@@ -82,7 +82,7 @@ describe('steering a test server', () => {
       expect((await call('GET', `${listPath}${query}`, undefined, bobs)).text).to.contain('{"n":12345678901234567890}');
     });
 
-    it('422 and 409: what is wrong, where, and nothing of it is kept', async () => {
+    it('422, 409: names the bad record and stores nothing', async () => {
       const twice = await call('POST', '/_test/seed', [record, record]);
       expect([twice.status, twice.text]).to.deep.equal([409, '{"detail":"a sandbox a exists already"}']);
       const { status, text } = await call('POST', '/_test/seed', [record, { ...record, sandbox_id: 'B' }]);
@@ -98,7 +98,7 @@ describe('steering a test server', () => {
       expect(await list()).to.deep.equal([]);
     });
 
-    it('gives a user as many keys as are asked for', async () => {
+    it('creates as many keys for a user as requested', async () => {
       const [one, two] = [await steer('users', { name: 'bob' }), await steer('users', { name: 'bob' })] as {
         api_key: string;
       }[];
@@ -110,13 +110,13 @@ describe('steering a test server', () => {
     });
   });
 
-  it('resets that come together are made one after another', async () => {
+  it('concurrent resets run one after another', async () => {
     const answers = await Promise.all([1, 2, 3].map(() => call('POST', '/_test/reset')));
     expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
     expect(await list()).to.deep.equal([]);
   });
 
-  it('a reset leaves nothing of what was done, and the first key valid', async () => {
+  it('a reset removes all changes and keeps the first key valid', async () => {
     await create();
     await steer('clock', { advance_seconds: 5, freeze: false });
     await steer('faults', { status: 500, times: 9 });
@@ -134,7 +134,7 @@ describe('steering a test server', () => {
     };
     const recorded = async () => ((await call('GET', '/_test/requests', undefined, {})).json() as Requests).requests;
 
-    it('are what was sent, whatever became of it', async () => {
+    it('have what was sent, whatever the response', async () => {
       await call('GET', `${listPath}?limit=0`, undefined, { 'X-API-Key': 'wrong', 'X-Mine': 'é' });
       await call('POST', '/v1/vms', '{"metadata":', { 'Content-Type': 'application/json' });
       await steer('faults', { connection: 'drop' });
@@ -147,7 +147,7 @@ describe('steering a test server', () => {
       expect([three?.body, three?.status]).to.deep.equal(['x'.repeat(65_536), null]);
     });
 
-    it('are there with their bodies while they are still to be answered', async () => {
+    it('are listed with their bodies before they are answered', async () => {
       await steer('faults', { delay_seconds: 60 });
       const waiting = call('POST', '/v1/vms', { metadata: { a: 1 } }).catch(() => {});
       let body = '';
@@ -157,7 +157,7 @@ describe('steering a test server', () => {
       await waiting;
     });
 
-    it('are the newest thousand, and none once they are cleared', async () => {
+    it('are the newest thousand, and none after clearing', async () => {
       for (let n = 0; n <= 1000; n++) await call('GET', `/health?n=${n}`);
       const requests = await recorded();
       expect([requests.length, requests[0]?.url]).to.deep.equal([1000, '/health?n=1']);
@@ -166,7 +166,7 @@ describe('steering a test server', () => {
     });
   });
 
-  it('413 and 415: bodies that are too large, or of another type', async () => {
+  it('413, 415: bodies that are too large or of another media type', async () => {
     const taking = operations.filter(({ path, operation }) => path.startsWith('/_test/') && operation.requestBody);
     for (const { path } of taking) {
       const large = { password: 'x'.repeat(2 ** 20) };

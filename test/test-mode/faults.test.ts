@@ -21,7 +21,7 @@ describe('the faults of a test server', () => {
     };
   };
 
-  it('answer a status as often as told, in the shape that errors have, and do nothing else', async () => {
+  it('return a status the given number of times, in the shape of errors, and do nothing else', async () => {
     for (const status of [401, 422, 429, 500, 503]) {
       await steer('faults', { status, method: 'POST', path: '/v1/vms', times: 2 });
       for (let n = 0; n < 2; n++) expect((await callSpoilt('POST', '/v1/vms', {})).status).to.equal(status);
@@ -30,7 +30,7 @@ describe('the faults of a test server', () => {
     expect((await call('POST', '/v1/vms', {})).status).to.equal(201);
   });
 
-  it('tell a client when to come back, and how to sign in', async () => {
+  it('send Retry-After and WWW-Authenticate', async () => {
     await steer('faults', { status: 429 });
     await steer('faults', { status: 503, retry_after: 7 });
     await steer('faults', { status: 401 });
@@ -40,7 +40,7 @@ describe('the faults of a test server', () => {
     expect(headers[2]?.get('www-authenticate')).to.equal('Bearer');
   });
 
-  it('match by method and path, the first that was added first', async () => {
+  it('match by method and path, in the order of their addition', async () => {
     await steer('faults', { status: 500, method: 'GET', path: '/v1/vms/{vm_id}' });
     await steer('faults', { status: 503, path: '/v1/sess*' });
     await steer('faults', { status: 500, path: listPath });
@@ -56,7 +56,7 @@ describe('the faults of a test server', () => {
     expect((await call('GET', '/v2/sandboxes')).json()).to.have.property('code', 503);
   });
 
-  it('keep a client waiting, drop its connection, or break off in the middle', async () => {
+  it('delay a response, drop the connection or truncate the response', async () => {
     await steer('faults', { delay_seconds: 0.01 });
     expect((await call('GET', listPath)).status).to.equal(200);
     await steer('faults', { connection: 'drop', method: 'POST' });
@@ -69,7 +69,7 @@ describe('the faults of a test server', () => {
     expect(await list()).to.have.length(1);
   });
 
-  it('are over with a reset, and with them the requests that they keep waiting', async () => {
+  it('end at a reset, together with the requests that they delay', async () => {
     await steer('faults', { delay_seconds: 60, times: 20 });
     const waiting = Promise.allSettled(Array.from({ length: 20 }, () => create()));
     const sent = async () => ((await call('GET', '/_test/requests')).json() as { requests: object[] }).requests;
@@ -79,7 +79,7 @@ describe('the faults of a test server', () => {
     expect(await list()).to.deep.equal([]);
   });
 
-  it('break an event stream off in its first event; it goes on from there without loss', async () => {
+  it('truncate an event stream in its first event; it resumes from there without loss', async () => {
     const events = async (after: string) => {
       const headers = { 'X-API-Key': client.server.apiKey, 'Last-Event-ID': after };
       return openStream(`${client.server.url}/v1/events?kind=vm.*`, headers);
@@ -94,7 +94,7 @@ describe('the faults of a test server', () => {
     whole.close();
   });
 
-  it('break the contract: every object lacks a member', async () => {
+  it('break the contract by omitting a member of every object', async () => {
     await create({ metadata: { big: 12345678901234567890n.toString() } });
     await create();
     await steer('faults', { omit: 'sandbox_id' });
@@ -104,7 +104,7 @@ describe('the faults of a test server', () => {
     expect((await list())[0]).to.match(/^i\w+ active$/);
   });
 
-  it('are listed with what is left of them, and cleared', async () => {
+  it('are listed with their remaining count, and can be cleared', async () => {
     const ask = await statuses({ status: 500, times: 3 }, { status: 503, path: '/health' });
     expect(await ask(1)).to.deep.equal([500]);
     const { faults }: { faults: { times: number }[] } = (await call('GET', '/_test/faults')).json();
@@ -113,7 +113,7 @@ describe('the faults of a test server', () => {
     expect(await ask(1)).to.deep.equal([200]);
   });
 
-  it('422: nothing that could go wrong', async () => {
+  it('422: a fault without an effect', async () => {
     const wrong = [
       {},
       { path: '/v1/vms' },
@@ -126,7 +126,7 @@ describe('the faults of a test server', () => {
     expect((await call('GET', '/_test/faults')).json()).to.deep.equal({ faults: [] });
   });
 
-  it('422: a path, method or member that nothing has, and where', async () => {
+  it('422: an unknown path, method or member, with its position', async () => {
     const refusal = async (fault: object) => {
       const answer = await call('POST', '/_test/faults', fault);
       if (answer.status === 201) return null;
@@ -155,7 +155,7 @@ describe('the faults of a test server', () => {
     }
   });
 
-  it('may be what stands before a server sends: a status, headers and a body of the test’s own', async () => {
+  it('may be a custom response, as of a gateway: status, headers and body', async () => {
     const page = '<html><head><title>502 Bad Gateway</title></head></html>';
     const headers = { 'Content-Type': 'text/html', Server: 'nginx', 'Retry-After': 'Wed, 21 Oct 2026 07:28:00 GMT' };
     await steer('faults', { status: 502, headers, body: page });
@@ -181,7 +181,7 @@ describe('the faults of a test server', () => {
     expect((await callSpoilt('GET', listPath)).headers.getSetCookie()).to.have.length(1);
   });
 
-  it('422: an answer that can not be sent', async () => {
+  it('422: a response that cannot be sent', async () => {
     const wrong = [
       { status: 200 },
       { status: 199, body: 'x' },
@@ -205,7 +205,7 @@ describe('the faults of a test server', () => {
     }
   });
 
-  it('can be read by a page of another origin, whose preflight takes none', async () => {
+  it('can be read by a page of another origin; a preflight request consumes none', async () => {
     const own = await startTestClient(['--cors-origins', 'https://a.example']);
     const origin = { Origin: 'https://a.example' };
     await own.steer('faults', { status: 503, method: '*' });
@@ -238,7 +238,7 @@ describe('users of one test server', () => {
 
   const status = async (headers = {}) => (await callSpoilt('GET', listPath, undefined, headers)).status;
 
-  it('have faults of their own, which hit and are cleared for nobody else', async () => {
+  it('have their own faults, which affect no other user', async () => {
     await steer('faults', { status: 503, times: 9 }, alice);
     await steer('faults', { status: 500, times: 9 }, bob);
     expect([await status(alice), await status(bob), await status()]).to.deep.equal([503, 500, 401]);
@@ -253,7 +253,7 @@ describe('users of one test server', () => {
     expect(await status(bob)).to.equal(200);
   });
 
-  it('see and forget their own requests; by method and path, too', async () => {
+  it('list and clear their own requests, also by method and path', async () => {
     await call('POST', '/v1/vms', {}, alice);
     await status(alice);
     await status(bob);
@@ -277,7 +277,7 @@ describe('users of one test server', () => {
     expect(await seen()).to.deep.equal([listing]);
   });
 
-  it('begin anew by themselves; the clock stays', async () => {
+  it('reset their own state; the clock is unaffected', async () => {
     const make = async (headers?: Record<string, string>) => call('POST', '/v1/vms', { metadata: { a: 1 } }, headers);
     for (const user of [alice, bob]) await make(user);
     await create();
@@ -297,7 +297,7 @@ describe('users of one test server', () => {
     expect((await call('GET', `${listPath}?metadata=${filter}`, undefined, alice)).json()).to.have.length(1);
   });
 
-  it('401: a credential that is not valid steers nothing; 422: a parameter that does not exist', async () => {
+  it('401: an invalid credential; 422: an unknown parameter', async () => {
     const wrong = { 'X-API-Key': 'e2b_wrong' };
     for (const [method, what] of [
       ['POST', 'reset'],

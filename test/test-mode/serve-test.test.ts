@@ -17,7 +17,7 @@ function seedFile(...lines: object[]): string {
 }
 
 describe('sandpit serve --test', () => {
-  it('says in one line of JSON where it is, and nothing else on standard output', async () => {
+  it('prints one line of JSON with its address, and nothing else on standard output', async () => {
     const { url, apiKey: key, pid, output, closeStdin } = await serveTest();
     expect(url).to.match(/^http:\/\/127\.0\.0\.1:\d+$/);
     expect((await fetch(`${url}${listPath}`, { headers: { 'X-API-Key': key } })).status).to.equal(200);
@@ -27,7 +27,7 @@ describe('sandpit serve --test', () => {
     expect(() => process.kill(pid, 0)).to.throw('ESRCH');
   });
 
-  it('stops when its standard input is closed or a signal comes, whatever is under way', async () => {
+  it('stops when its standard input closes or a signal arrives, whatever is under way', async () => {
     const { call, server } = await startTestClient();
     await call('POST', '/_test/faults', { delay_seconds: 60 });
     const waiting = call('GET', listPath).catch(() => 'cut off');
@@ -37,7 +37,7 @@ describe('sandpit serve --test', () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) expect(await (await serveTest()).stop(signal)).to.equal(0);
   });
 
-  it('does not start with a database, on an address that others reach, or with a seed that is wrong', async () => {
+  it('refuses a database, an address that is not loopback, and an invalid seed', async () => {
     const wrong = seedFile(record, { ...record, status: 'gone' });
     const refusals: [string[], RegExp, Record<string, string>?][] = [
       [['--test', '--db', join(temporaryDirectory(), 'real.db')], /--test keeps everything in memory: leave out --db/],
@@ -58,13 +58,13 @@ describe('sandpit serve --test', () => {
     }
   });
 
-  it('listens where others reach it with --allow-network', async () => {
+  it('listens on the network with --allow-network', async () => {
     const { url, closeStdin } = await serveTest(['--host', '0.0.0.0', '--allow-network']);
     expect((await fetch(`http://127.0.0.1:${new URL(url).port}/health`)).status).to.equal(200);
     await closeStdin();
   });
 
-  it('has the sandboxes of the seed again after a reset of their owner', async () => {
+  it("restores the seed's sandboxes after a reset of their owner", async () => {
     const { call, list, steer, server } = await startTestClient([
       '--seed',
       seedFile(record, { ...record, sandbox_id: 'b', owner: 'bob' }),
@@ -76,7 +76,7 @@ describe('sandpit serve --test', () => {
     await server.closeStdin();
   });
 
-  it('keeps to the contract, as the suite sees it', async () => {
+  it('passes conform', async () => {
     const { url, apiKey: key, closeStdin } = await serveTest();
     const suite = await sandpit(['conform', '--url', url, '--sandboxes', '101'], {
       env: { SANDPIT_CONFORM_API_KEY: key },
@@ -86,7 +86,7 @@ describe('sandpit serve --test', () => {
     await closeStdin();
   });
 
-  it('answers the same bytes at every start with --random-seed, and after a reset; others with another', async () => {
+  it('returns the same bytes after every start and reset with the same --random-seed, and others with another', async () => {
     const exchange = async ({ call, create }: TestClient) => {
       const id = await create({ metadata: { a: 1 } });
       const answers = [
@@ -115,10 +115,10 @@ describe('sandpit serve --test', () => {
   });
 });
 
-describe('a server that is none for tests', () => {
+describe('an ordinary server', () => {
   const app = shareApp();
 
-  it('has no /_test/, however it is asked', async () => {
+  it('has no /_test/ paths', async () => {
     const alice = await app().addUser('alice');
     for (const { method, path } of operations.filter((o) => o.path.startsWith('/_test/'))) {
       for (const url of [path, `${path}?test=true`, `//_test${path.slice(6)}`]) {
@@ -132,8 +132,8 @@ describe('a server that is none for tests', () => {
   });
 });
 
-describe('an answer that breaks the contract', () => {
-  itHere('is 500 on a server for tests, and names what is wrong with it and the schema', async () => {
+describe('a response that breaks the contract', () => {
+  itHere('is 500 on a test server, and names the error and the schema', async () => {
     const test = createTestMode(() => startTime, null);
     const app = await startApp({}, { test });
     const alice = await app.addUser('alice');
@@ -149,7 +149,7 @@ describe('an answer that breaks the contract', () => {
     expect((await client.read(id)).body.detail).to.contain('(#/components/schemas/VM');
   });
 
-  itHere('is 500 where it is an error, too', async () => {
+  itHere('is 500 if it is an error response, too', async () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const { keyUse } = app.server.context;

@@ -10,31 +10,31 @@ import { mountMemory, remountReadOnly } from './trials/mounts.ts';
 const cannotMount = 'this user may not mount a file system';
 
 /** A short run; `npm run torture` is the long one. */
-describe('what is acknowledged', function () {
+describe('an acknowledged write', function () {
   this.timeout(60_000);
   const seed = 1 + Math.floor(Math.random() * 1e6);
 
-  it(`survives kill -9 at any moment, and what isn't is wholly there or not at all (seed ${seed})`, async () => {
+  it(`survives kill -9 at any moment; an unacknowledged one is there completely or not at all (seed ${seed})`, async () => {
     const result = await torture({ file: join(temporaryDirectory(), 'sandpit.db'), kills: 5, seconds: 12, seed });
     expect(problemsOf(result)).to.deep.equal([]);
     expect(result.kills).to.be.greaterThan(0);
     expect(result.acknowledged).to.be.greaterThan(0);
   });
 
-  it(`survives a full disk; reads go on, and writes when there is room (seed ${seed})`, async function () {
+  it(`survives a full disk; reads continue, and writes resume when there is space (seed ${seed})`, async function () {
     const result = await tortureFull(temporaryDirectory(), seed);
     if (!result) return skip(this, cannotMount);
     hold(result, '507');
   });
 
-  it(`survives a disk that becomes read-only or breaks; reads go on (seed ${seed})`, async function () {
+  it(`survives a disk that becomes read-only or fails; reads continue (seed ${seed})`, async function () {
     const dir = temporaryDirectory();
     const result = await tortureReadOnly(dir, join(dir, 'disk.img'), seed);
     if (!result) return skip(this, cannotMount);
     hold(result, '503');
   });
 
-  it('a start on a read-only file system says so', async function () {
+  it('a start on a read-only file system reports it', async function () {
     const mount = mountMemory(1, temporaryDirectory());
     if (!mount) return skip(this, cannotMount);
     try {

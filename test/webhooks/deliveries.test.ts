@@ -14,7 +14,7 @@ const second = 1000;
 describe('webhooks', () => {
   const hooks = useHooks();
 
-  it('send each event once, signed as Standard Webhooks has it', async () => {
+  it('send each event once, signed as Standard Webhooks specifies', async () => {
     const { secret } = await hooks().hook({ event_patterns: ['vm.*'] });
     const id = await hooks().start();
     await hooks().ask('delete', `/v1/vms/${id}`);
@@ -37,14 +37,14 @@ describe('webhooks', () => {
     expect(all.every(({ attempts, response_status: status }) => attempts === 1 && status === 204)).to.equal(true);
   });
 
-  it("sign the example of the standard's specification as it does", () => {
+  it("produce the signature of the specification's example", () => {
     const body = '{"event_type":"ping","data":{"success":true}}';
     const secret = 'whsec_plJ3nmyCDGBKInavdOK15jsl';
     const headers = signedHeaders('msg_loFOjxBNrRLzqYUf', 1_731_705_121_000, body, [secret]);
     expect(headers['webhook-signature']).to.equal('v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=');
   });
 
-  it('send what matches a pattern, to each endpoint of the owner and nobody else', async () => {
+  it('send matching events to each endpoint of the owner and to no other', async () => {
     await hooks().hook({ event_patterns: ['vm.killed', 'snapshot.*'] });
     const other = await hooks().hook({ event_patterns: ['vm.created'] });
     const bob = await hooks().app.addUser('bob');
@@ -61,7 +61,7 @@ describe('webhooks', () => {
     );
   });
 
-  it('try again as the schedule says, with the same id, until it is taken', async () => {
+  it('are retried on schedule with the same id until accepted', async () => {
     await hooks().hook({ event_patterns: ['vm.created'] });
     hooks().receiver.answer = (res) => res.writeHead(hooks().receiver.messages.length < 3 ? 500 : 200).end();
     await hooks().start();
@@ -83,7 +83,7 @@ describe('webhooks', () => {
     expect(new Set(hooks().receiver.messages.map(({ body }) => body))).to.have.property('size', 1);
   });
 
-  it('give up after ten attempts in three days; wait as long as the receiver asks', () => {
+  it('are given up after ten attempts in three days; honour Retry-After', () => {
     let now = startTime;
     let attempts = 0;
     for (;;) {
@@ -104,7 +104,7 @@ describe('webhooks', () => {
     );
   });
 
-  it('follow no redirect, and stop where a receiver is gone for good', async () => {
+  it('follow no redirect, and stop after a 410', async () => {
     const { id } = await hooks().hook();
     hooks().receiver.answer = (res) => res.writeHead(307, { Location: '/elsewhere' }).end();
     await hooks().start();
@@ -120,7 +120,7 @@ describe('webhooks', () => {
     expect(log.events[0].actor.via).to.equal('webhooks');
   });
 
-  it('disable with a 410 what they were sent to, once, and nothing else', async () => {
+  it('a 410 disables the endpoint that returned it, once, and no other', async () => {
     const { id } = await hooks().hook({ event_patterns: ['vm.created'] });
     const waiting: (() => void)[] = [];
     hooks().receiver.answer = (res) => void waiting.push(() => res.writeHead(410).end());
@@ -142,7 +142,7 @@ describe('webhooks', () => {
     other.close();
   });
 
-  it('are sent again at once when that is asked for, though an attempt is under way', async () => {
+  it('are resent at once on request, even during an attempt', async () => {
     await hooks().hook({ event_patterns: ['vm.created'] });
     const waiting: (() => void)[] = [];
     hooks().receiver.answer = (res) => void waiting.push(() => res.writeHead(500).end());
@@ -155,7 +155,7 @@ describe('webhooks', () => {
     expect(two?.headers['webhook-id']).to.equal(one?.headers['webhook-id']);
   });
 
-  it('are not sent while they are disabled; enabled again they get what happens from then on', async () => {
+  it('are not sent while the endpoint is disabled; after re-enabling it receives new events only', async () => {
     const { id } = await hooks().hook({ event_patterns: ['vm.created'] });
     await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { enabled: false, description: 'paused' });
     await hooks().start();
@@ -167,7 +167,7 @@ describe('webhooks', () => {
     expect(await hooks().deliveries()).to.have.length(1);
   });
 
-  it('sign with the old secrets and the new for a day', async () => {
+  it('sign with the old and the new secret for a day', async () => {
     const { id, secret } = await hooks().hook({ event_patterns: ['snapshot.created'] });
     const rotate = async (): Promise<string> =>
       (await hooks().ask('post', `/v1/webhooks/endpoints/${id}/rotate-secret`)).body.secret;
@@ -193,7 +193,7 @@ describe('webhooks', () => {
     expect(hooks().app.log()).not.to.contain('whsec_');
   });
 
-  it('test an endpoint, and send a message again under its id', async () => {
+  it('can test an endpoint, and resend a message under its id', async () => {
     const { id } = await hooks().hook({ event_patterns: ['snapshot.deleted'] });
     const tested = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
     expect([tested.status, tested.body.kind, tested.body.event_id]).to.deep.equal([202, 'webhook.test', null]);
@@ -210,7 +210,7 @@ describe('webhooks', () => {
     });
   });
 
-  itHere('survive a restart: what was under way is sent again under its id, the rest once', async () => {
+  itHere('survive a restart: deliveries under way are resent under their id, the others are sent once', async () => {
     const { db } = hooks().app.server.context.config;
     await hooks().hook({ event_patterns: ['vm.created'] });
     // The first is never answered.
@@ -229,7 +229,7 @@ describe('webhooks', () => {
     expect(all.map(({ attempts }) => attempts)).to.deep.equal([1, 1]);
   });
 
-  itHere('are kept as long as events are, taken or not, and none for another', async () => {
+  itHere('deliveries are kept as long as events, accepted or not', async () => {
     const { app, receiver, hook, start, noted } = hooks();
     await hook({ event_patterns: ['vm.created'] });
     receiver.answer = (res) => res.writeHead(receiver.messages.length > 1 ? 500 : 204).end();
@@ -251,7 +251,7 @@ describe('webhooks', () => {
     expect(await hooks().deliveries()).to.deep.equal([]);
   });
 
-  it('a server that is killed sends what was under way again, under its id', async () => {
+  it('a killed server resends what was under way, under the same id', async () => {
     const key = `e2b_${'7'.repeat(40)}`;
     const args = ['--db', join(temporaryDirectory(), 'sandpit.db'), '--webhook-allow', '127.0.0.0/8'];
     const started = () => serve(args, { env: { SANDPIT_API_KEY: key } });

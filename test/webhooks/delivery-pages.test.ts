@@ -38,7 +38,7 @@ describe('pages of webhook deliveries', () => {
     ["to somebody else's endpoint", { endpointId: 'e50' }, 'false'],
   ];
   for (const [name, query, condition] of wanted) {
-    it(`are the owner's, newest first, and sort and scan nothing: ${name}`, async () => {
+    it(`list the owner's newest first, without a sort or a scan: ${name}`, async () => {
       const expected = sqlite
         .prepare(
           `select seq from webhook_deliveries where endpoint_id <> 'e50' and ${condition} order by seq desc limit 30`,
@@ -60,7 +60,7 @@ describe('pages of webhook deliveries', () => {
     });
   }
 
-  it('go with their endpoint, a few hundred in each transaction', async () => {
+  it('are deleted with their endpoint, a few hundred in each transaction', async () => {
     const count = sqlite
       .prepare<[string], number>('select count(*) from webhook_deliveries where endpoint_id = ?')
       .pluck();

@@ -6,10 +6,10 @@ import { type Delivery, useHooks } from '../helpers/clients/webhook-client.ts';
 import { operations } from '../helpers/contract.ts';
 import { apiKey, startApp } from '../helpers/server.ts';
 
-describe("webhooks' endpoints and deliveries", () => {
+describe('webhook endpoints and deliveries', () => {
   const hooks = useHooks();
 
-  it('lists what was sent by pages', async () => {
+  it('lists deliveries by page', async () => {
     const { id } = await hooks().hook({ event_patterns: ['snapshot.deleted'] });
     for (let n = 0; n < 3; n++) await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
     await hooks().receiver.received(3);
@@ -24,7 +24,7 @@ describe("webhooks' endpoints and deliveries", () => {
     }
   });
 
-  it('422: URLs that can not be sent to, and kinds that there are not', async () => {
+  it('422: invalid URLs and unknown event kinds', async () => {
     const wrong: object[] = [
       {},
       { url: 'ftp://example.com/' },
@@ -57,7 +57,7 @@ describe("webhooks' endpoints and deliveries", () => {
     );
   });
 
-  it('are refused what is not public by name as well, whatever the name leads to', async () => {
+  it('refuses local host names, whatever they resolve to', async () => {
     const { body } = await hooks().ask('post', '/v1/webhooks/endpoints', { url: 'http://localhost:9/' });
     expect(body, 'loopback is allowed here').to.have.property('id');
     const refused = await startApp();
@@ -69,7 +69,7 @@ describe("webhooks' endpoints and deliveries", () => {
     expect(made.status).to.equal(422);
   });
 
-  it('are no way to reach what is private: every special range is refused unless it is allowed', () => {
+  it('refuses every special address range unless it is allowed', () => {
     const refused = ['127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0'];
     const six = [
       '::1',
@@ -100,7 +100,7 @@ describe("webhooks' endpoints and deliveries", () => {
       expect(() => networks(text), text).to.throw();
   });
 
-  it('are refused what a name leads to when they are sent', async () => {
+  it('checks the address that a name resolves to at each sending', async () => {
     const asked = (allowed: Networks) =>
       new Promise((resolve) =>
         guardedLookup(allowed)('localhost', { all: true }, (error, found) => resolve(error ?? found)),
@@ -109,7 +109,7 @@ describe("webhooks' endpoints and deliveries", () => {
     expect(await asked(networks('127.0.0.0/8,::1'))).to.be.an('array');
   });
 
-  it('404: of another owner, or that are not there', async () => {
+  it("404: another owner's endpoint, or an unknown one", async () => {
     const { id } = await hooks().hook({ event_patterns: ['snapshot.created'] });
     const { body: delivery } = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
     const bob = await hooks().app.addUser('bob');
@@ -129,7 +129,7 @@ describe("webhooks' endpoints and deliveries", () => {
     await hooks().app.http.post('/v1/webhooks/endpoints').send({}).expect(401);
   });
 
-  it('409: more endpoints than there may be; 204: one less', async () => {
+  it('409: above the limit of endpoints; 204: deleting one', async () => {
     const made = [];
     for (let n = 0; n < 50; n++) made.push(await hooks().hook({ event_patterns: ['snapshot.created'] }));
     expect((await hooks().ask('post', '/v1/webhooks/endpoints', { url: hooks().receiver.url })).status).to.equal(409);
@@ -137,7 +137,7 @@ describe("webhooks' endpoints and deliveries", () => {
     expect((await hooks().ask('get', '/v1/webhooks/endpoints')).body).to.have.length(49);
   });
 
-  it('409: a test or a message sent again where nothing is sent', async () => {
+  it('409: a test or a resend for a disabled endpoint', async () => {
     const { id } = await hooks().hook({ event_patterns: ['snapshot.created'] });
     const { body: delivery } = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
     await hooks().ask('patch', `/v1/webhooks/endpoints/${id}`, { enabled: false });
@@ -147,7 +147,7 @@ describe("webhooks' endpoints and deliveries", () => {
     }
   });
 
-  it('413 and 415: bodies that are too large, or of another type', async () => {
+  it('413, 415: bodies that are too large or of another media type', async () => {
     const { id } = await hooks().hook();
     for (const [method, path] of [
       ['post', '/v1/webhooks/endpoints'],
@@ -159,7 +159,7 @@ describe("webhooks' endpoints and deliveries", () => {
     }
   });
 
-  it('503: a change while another process keeps the database to itself', async () => {
+  it('503: a write while another process holds the write lock', async () => {
     const { id } = await hooks().hook({ event_patterns: ['snapshot.created'] });
     const { body: delivery } = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
     await hooks().noted(([first]) => first?.status === 'succeeded');

@@ -13,7 +13,7 @@ describe('webhooks to endpoints that fail', () => {
   const read = async (id: string) => (await hooks().ask('get', `/v1/webhooks/endpoints/${id}`)).body;
   const disabled = async () => (await hooks().ask('get', '/v1/audit/events?kind=webhook.disabled')).body.events;
 
-  it('keep an owner with hanging endpoints from nothing but those', async () => {
+  it('hanging endpoints delay no other endpoint of the same owner', async () => {
     const { receiver, hook, start } = hooks();
     const hanging = new Receiver();
     await once(hanging.server, 'listening');
@@ -28,7 +28,7 @@ describe('webhooks to endpoints that fail', () => {
     expect(hanging.messages).to.have.length.within(49, 49 + 16);
   });
 
-  it('wait until the date that `Retry-After` gives, a day at most', async () => {
+  it('wait until the date in `Retry-After`, a day at most', async () => {
     const { receiver, hook, start, noted } = hooks();
     await hook({ event_patterns: ['vm.created'] });
     const asked = new Date(startTime + 3_600_000);
@@ -38,7 +38,7 @@ describe('webhooks to endpoints that fail', () => {
     expect(delivery).to.have.property('next_attempt_at', asked.toISOString());
   });
 
-  it('read each form of `Retry-After`, and take nothing else for one', () => {
+  it('accept each form of `Retry-After` and nothing else', () => {
     const waits = (retryAfter: string) =>
       Number(afterAttempt(Date.UTC(2030, 0, 1), 1, { status: 429, retryAfter }).nextAttemptAt) - Date.UTC(2030, 0, 1);
     const hour = 3_600_000;
@@ -51,7 +51,7 @@ describe('webhooks to endpoints that fail', () => {
     for (const text of none) expect(waits(text), text).to.equal(5000);
   });
 
-  it('are disabled after five days of nothing but failures, and begin afresh when they are enabled', async () => {
+  it('are disabled after five days of failures only, and start afresh when enabled', async () => {
     const { app, receiver, hook, start, noted, ask } = hooks();
     const { id } = await hook({ event_patterns: ['vm.created'] });
     const other = await hook({ event_patterns: ['webhook.disabled'] });
@@ -83,7 +83,7 @@ describe('webhooks to endpoints that fail', () => {
     expect(await read(id)).to.include({ enabled: true, failing_since: new Date(startTime + 5 * day).toISOString() });
   });
 
-  it('count no failures from before a success', async () => {
+  it('a success resets the count of failures', async () => {
     const { app, receiver, hook, start, noted } = hooks();
     const { id } = await hook({ event_patterns: ['vm.created'] });
     const attempt = async (status: number, days: number) => {
@@ -103,7 +103,7 @@ describe('webhooks to endpoints that fail', () => {
   });
 
   itHere(
-    'send one message at a time, with a growing backoff, while no answer comes, and at once again after one',
+    'receive one message at a time with a growing backoff while unresponsive, and at full speed after a response',
     async () => {
       const queue = new EndpointQueue('whe_1', 1);
       let now = startTime;
@@ -155,7 +155,7 @@ describe('webhooks that include metadata', () => {
   const hooks = useHooks();
   type Data = { metadata?: object | null; metadata_omitted?: boolean };
 
-  it('carry the metadata of the sandbox, if it is asked for and not too large', async () => {
+  it("contain the sandbox's metadata, if requested and not too large", async () => {
     const { receiver, hook, ask } = hooks();
     const plain = new Receiver();
     await once(plain.server, 'listening');

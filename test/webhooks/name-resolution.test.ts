@@ -25,7 +25,7 @@ function labelIn(query: Buffer): string {
   return query.toString('latin1', 13, 13 + query.readUInt8(12));
 }
 
-describe('names that webhooks are sent to', () => {
+describe('name resolution for webhooks', () => {
   const server = createSocket('udp4');
   const servers = new Resolver({ timeout: 60_000, tries: 1 });
   const asked: string[] = [];
@@ -51,19 +51,19 @@ describe('names that webhooks are sent to', () => {
       guardedLookup(allowed, servers)(name, { all: true }, (error, found) => resolve(error ?? found)),
     );
 
-  itHere('delay nobody else when their name servers never answer', async () => {
+  itHere('unresponsive name servers delay no other delivery', async () => {
     for (let n = 0; n < 100; n++) void lookUp('hangs.example.com');
     while (hanging < 100) await new Promise((resolve) => setImmediate(resolve));
     expect(await lookUp('answers.example.com')).to.deep.equal([{ address: '127.0.0.9', family: 4 }]);
     expect(await lookUp('localhost'), 'what only the machine knows').to.be.an('array');
   });
 
-  itHere('are refused by what they lead to', async () => {
+  itHere('refuses a name that resolves to a private address', async () => {
     expect(await lookUp('answers.example.com', [])).to.be.instanceOf(AddressRefused);
     expect(await lookUp('localhost', [])).to.be.instanceOf(AddressRefused);
   });
 
-  itHere('are asked of the machine when the name servers do not know them', async () => {
+  itHere('falls back to the system resolver for names that the name servers do not know', async () => {
     expect(await lookUp('unknown.localhost')).to.satisfy(
       (found: Error | unknown[]) => Array.isArray(found) || 'code' in found,
     );

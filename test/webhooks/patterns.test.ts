@@ -92,8 +92,8 @@ class Model {
   }
 }
 
-describe('what webhooks are wanted for', () => {
-  it('is asked as it was when an event happened, whenever somebody looks, restarts or not', async () => {
+describe('event patterns of webhooks', () => {
+  it('apply as they were when an event happened, with and without restarts', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 18 }), async (steps) => {
         const model = new Model();
@@ -109,10 +109,10 @@ describe('what webhooks are wanted for', () => {
   });
 });
 
-describe('webhooks, when what they are wanted for changes,', () => {
+describe('webhooks after a change of patterns', () => {
   const hooks = useHooks();
 
-  itHere('send nothing that happened before, after a restart either', async () => {
+  itHere('send no earlier events, even after a restart', async () => {
     const { db } = hooks().app.server.context.config;
     const { id } = await hooks().hook({ event_patterns: ['snapshot.*'] });
     for (let n = 0; n < 3; n++) await hooks().start();

@@ -6,10 +6,10 @@ import { startTestClient } from '../helpers/clients/test-client.ts';
 import { Receiver, useHooks } from '../helpers/clients/webhook-client.ts';
 import { actor, itHere } from '../helpers/server.ts';
 
-describe('webhooks, whatever their receivers do,', () => {
+describe('receivers of webhooks', () => {
   const hooks = useHooks();
 
-  it('read no more of an answer than an answer to a message takes', async () => {
+  it('only the first bytes of a response are read', async () => {
     await hooks().hook({ event_patterns: ['vm.created'] });
     let written = 0;
     hooks().receiver.answer = (res) => {
@@ -25,7 +25,7 @@ describe('webhooks, whatever their receivers do,', () => {
     expect(written).to.be.lessThan(2 ** 26);
   });
 
-  it('take an offer of another protocol for a failure, and go on', async () => {
+  it('an offer of another protocol counts as a failure', async () => {
     await hooks().hook({ event_patterns: ['vm.created'] });
     hooks().receiver.answer = (res) => res.writeHead(101, { Connection: 'Upgrade', Upgrade: 'x' }).end();
     for (let n = 0; n < 5; n++) await hooks().start();
@@ -33,7 +33,7 @@ describe('webhooks, whatever their receivers do,', () => {
     for (const delivery of all) expect(delivery).to.include({ status: 'pending', response_status: 101 });
   });
 
-  it('one owner keeps no other waiting, whatever becomes of theirs', async () => {
+  it("one owner's failures do not delay another owner", async () => {
     const others = new Receiver();
     await once(others.server, 'listening');
     hooks().receiver.answer = () => {};
@@ -49,7 +49,7 @@ describe('webhooks, whatever their receivers do,', () => {
     others.close();
   });
 
-  itHere('one owner to whom much happened keeps no other waiting', async () => {
+  itHere("one owner's many events do not delay another owner", async () => {
     const others = new Receiver();
     await once(others.server, 'listening');
     const { app, alice } = hooks();
@@ -68,7 +68,7 @@ describe('webhooks, whatever their receivers do,', () => {
     expect(made.pluck().get()).to.be.lessThan(3 * 4000);
   });
 
-  it('one slow receiver keeps nobody else waiting', async () => {
+  it('one slow receiver delays no other', async () => {
     const fast = new Receiver();
     await once(fast.server, 'listening');
     hooks().receiver.answer = () => {};
@@ -81,7 +81,7 @@ describe('webhooks, whatever their receivers do,', () => {
     fast.server.closeAllConnections();
   });
 
-  it('get nothing more of what was before a reset of a test server', async () => {
+  it('receive no earlier events after the reset of a test server', async () => {
     const { call, create, server, steer } = await startTestClient();
     const { receiver } = hooks();
     receiver.answer = () => {};

@@ -11,7 +11,7 @@ const before = 7;
 describe('a database of a version without an outbox', () => {
   const hooks = useHooks();
 
-  itHere('has what was to be sent sent, to those who wanted it when it happened', async () => {
+  itHere('sends the pending messages to the endpoints that matched when the event happened', async () => {
     const file = join(temporaryDirectory(), 'old.db');
     const sqlite = new Database(file);
     migrate(
