@@ -13,7 +13,7 @@ export class HttpError extends Error {
   }
 }
 
-/** An entry of FastAPI's 422 body, in pydantic 2's words (its documentation, "Validation Errors"). */
+/** An entry of FastAPI's 422 body, in the words of pydantic 2 ("Validation Errors" in its docs). */
 export type Problem = {
   type: string;
   loc: (string | number)[];
