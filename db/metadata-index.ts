@@ -1,6 +1,6 @@
 import type { JsonObject } from './json/json.ts';
 import type { Filter } from './metadata.ts';
-import type { Order } from './sandboxes/order.ts';
+import type { Order } from './sandboxes/lists/order.ts';
 import type { SandboxStatus } from './schema.ts';
 import type { Db, Trx } from './store.ts';
 import type { Turns } from './turns.ts';

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { getUser } from '../../db/accounts/users.ts';
 import { StoreError } from '../../db/errors.ts';
 import { cli } from '../../db/events/record.ts';
-import { type ExportedSandbox, exportSandboxes } from '../../db/sandboxes/export.ts';
+import { type ExportedSandbox, exportSandboxes } from '../../db/sandboxes/lists/export.ts';
 import { createPrivate, partialName, putInPlace, requireReplaceable } from '../../db/sqlite/copies/files.ts';
 import { reasonOf } from '../../db/sqlite/driver/failures.ts';
 import { type Db, inTransaction } from '../../db/store.ts';

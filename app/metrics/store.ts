@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
-import { countByStatus, countPendingDeliveries } from '../../db/sandboxes/counts.ts';
+import { countByStatus, countPendingDeliveries } from '../../db/sandboxes/lists/counts.ts';
 import type { Context } from '../context.ts';
 
 /**

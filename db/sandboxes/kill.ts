@@ -7,9 +7,9 @@ import type { SandboxStatus } from '../schema.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { endLive } from './expire.ts';
-import { type Cursor, everything, listPage, type SandboxQuery } from './pages.ts';
+import { type Cursor, everything, listPage, type SandboxQuery } from './lists/pages.ts';
+import { metadataOf, smallMetadata, type Unread } from './lists/texts.ts';
 import { type Sandbox, statusAt } from './read.ts';
-import { metadataOf, smallMetadata, type Unread } from './texts.ts';
 
 /** Selects sandboxes that have not ended and meet every condition. */
 export type KillCriteria = {

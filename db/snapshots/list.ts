@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { query } from '../prepared.ts';
-import type { Cursor } from '../sandboxes/pages.ts';
-import { smallText, type Unread } from '../sandboxes/texts.ts';
+import type { Cursor } from '../sandboxes/lists/pages.ts';
+import { smallText, type Unread } from '../sandboxes/lists/texts.ts';
 import type { Db } from '../store.ts';
 import { hasIdOrName, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
 

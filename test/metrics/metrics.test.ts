@@ -6,7 +6,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { sweep } from '../../app/jobs/tasks.ts';
-import { countByStatus } from '../../db/sandboxes/counts.ts';
+import { countByStatus } from '../../db/sandboxes/lists/counts.ts';
 import { local, Receiver } from '../helpers/clients/webhook-client.ts';
 import { type Serving, sandpit, serve } from '../helpers/processes/process.ts';
 import { apiKey, clientOf, itHere, startApp, temporaryDirectory } from '../helpers/server.ts';

@@ -5,7 +5,7 @@ import { createUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
 import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import { compileFilter, contains } from '../../db/metadata.ts';
-import { listSandboxes } from '../../db/sandboxes/list.ts';
+import { listSandboxes } from '../../db/sandboxes/lists/list.ts';
 import { openStore, type SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
 import { insertSandbox } from '../helpers/insert.ts';

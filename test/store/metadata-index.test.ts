@@ -6,7 +6,7 @@ import type { JsonObject } from '../../db/json/json.ts';
 import { compileFilter, maxIndexedPairs } from '../../db/metadata.ts';
 import { endSandbox, updateSandbox } from '../../db/sandboxes/change.ts';
 import { SandboxInserter } from '../../db/sandboxes/insert.ts';
-import { listSandboxes } from '../../db/sandboxes/list.ts';
+import { listSandboxes } from '../../db/sandboxes/lists/list.ts';
 import { pauseSandbox, resumeSandbox } from '../../db/sandboxes/runs.ts';
 import { disorderOf } from '../../db/sqlite/index/ordinals.ts';
 import { checkIndex, reorder } from '../../db/sqlite/index/reindex.ts';

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { walShrinker } from '../../app/jobs/tasks.ts';
-import { exportSandboxes } from '../../db/sandboxes/export.ts';
+import { exportSandboxes } from '../../db/sandboxes/lists/export.ts';
 import { maxIdleWalBytes } from '../../db/sqlite/driver/connection.ts';
 import { sandpit, start } from '../helpers/processes/process.ts';
 import { clientOf, itHere, startApp, type TestApp } from '../helpers/server.ts';

@@ -1,4 +1,4 @@
-import type { Cursor } from '../../../db/sandboxes/pages.ts';
+import type { Cursor } from '../../../db/sandboxes/lists/pages.ts';
 import { isoTime, readTime } from '../../../spec/time.ts';
 import { HttpError } from '../../errors.ts';
 

@@ -1,8 +1,14 @@
 import type { RequestHandler } from 'express';
 import { compileFilter } from '../../../db/metadata.ts';
-import { type Cursor, countRunning, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/pages.ts';
+import {
+  type Cursor,
+  countRunning,
+  everything,
+  listPage,
+  type SandboxQuery,
+} from '../../../db/sandboxes/lists/pages.ts';
+import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
-import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { Turns } from '../../../db/turns.ts';
 import { readTime, type Time, wholeMilliseconds } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';

@@ -1,7 +1,7 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import { forkSandbox } from '../../../db/sandboxes/create.ts';
-import type { Cursor } from '../../../db/sandboxes/pages.ts';
+import type { Cursor } from '../../../db/sandboxes/lists/pages.ts';
 import { type ListedSnapshot, listSnapshots } from '../../../db/snapshots/list.ts';
 import { deleteSnapshot, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';

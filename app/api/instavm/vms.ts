@@ -2,10 +2,10 @@ import { type Request, type RequestHandler, type Response, Router } from 'expres
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
-import { everything, listPage } from '../../../db/sandboxes/pages.ts';
+import { everything, listPage } from '../../../db/sandboxes/lists/pages.ts';
+import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
 import { pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
-import { wholeSandboxes } from '../../../db/sandboxes/texts.ts';
 import { snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';

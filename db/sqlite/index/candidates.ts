@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Search } from '../../metadata-index.ts';
 import { query } from '../../prepared.ts';
-import type { Order } from '../../sandboxes/order.ts';
+import type { Order } from '../../sandboxes/lists/order.ts';
 import type { Db } from '../../store.ts';
 import { allOf, matchingChunks, type Plan } from './chunks.ts';
 import { livingIn } from './living.ts';

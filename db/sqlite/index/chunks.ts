@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { query } from '../../prepared.ts';
-import type { Order } from '../../sandboxes/order.ts';
+import type { Order } from '../../sandboxes/lists/order.ts';
 import type { Db } from '../../store.ts';
 import type { Turns } from '../../turns.ts';
 import { intersection, type Members, union } from './members.ts';

@@ -3,7 +3,7 @@ import { parseJson } from '../../json/json.ts';
 import { contains } from '../../metadata.ts';
 import type { FoundRow, Reader, Search } from '../../metadata-index.ts';
 import { query } from '../../prepared.ts';
-import { inOrder, type Order } from '../../sandboxes/order.ts';
+import { inOrder, type Order } from '../../sandboxes/lists/order.ts';
 import type { Db } from '../../store.ts';
 import { candidates, maxCandidates } from './candidates.ts';
 import { type Plan, planOf } from './chunks.ts';

@@ -5,7 +5,7 @@ import { createUser } from '../../../db/accounts/users.ts';
 import { cli } from '../../../db/events/record.ts';
 import { compileFilter } from '../../../db/metadata.ts';
 import { type NewSandbox, SandboxInserter } from '../../../db/sandboxes/insert.ts';
-import { listSandboxes } from '../../../db/sandboxes/list.ts';
+import { listSandboxes } from '../../../db/sandboxes/lists/list.ts';
 import { openStore } from '../../../db/sqlite/open.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { type Dataset, ownersOf, type Row, rowAt } from '../data.ts';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { vm } from '../../../app/api/instavm/shapes.ts';
-import { exportSandboxes } from '../../../db/sandboxes/export.ts';
+import { exportSandboxes } from '../../../db/sandboxes/lists/export.ts';
 import { checkIndex } from '../../../db/sqlite/index/reindex.ts';
 import { openStore } from '../../../db/sqlite/open.ts';
 import { call } from './client.ts';

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
-import { query } from '../prepared.ts';
-import type { SandboxStatus } from '../schema.ts';
-import { type Db, inSnapshot } from '../store.ts';
-import { countQueued } from '../webhooks/outbox.ts';
+import { query } from '../../prepared.ts';
+import type { SandboxStatus } from '../../schema.ts';
+import { type Db, inSnapshot } from '../../store.ts';
+import { countQueued } from '../../webhooks/outbox.ts';
 
 /**
  * Counts all owners' sandboxes by status; those past their end count as paused or killed. It

@@ -1,9 +1,9 @@
-import { engineOf } from '../engine.ts';
-import { type Filter, noFilter } from '../metadata.ts';
-import type { Reader, Search } from '../metadata-index.ts';
-import type { SandboxStatus } from '../schema.ts';
-import { type Db, inSnapshot } from '../store.ts';
-import { Turns } from '../turns.ts';
+import { engineOf } from '../../engine.ts';
+import { type Filter, noFilter } from '../../metadata.ts';
+import type { Reader, Search } from '../../metadata-index.ts';
+import type { SandboxStatus } from '../../schema.ts';
+import { type Db, inSnapshot } from '../../store.ts';
+import { Turns } from '../../turns.ts';
 import { inOrder, type Order } from './order.ts';
 import { type Conditions, type ListedSandboxRow, selectAt, selectLivingSteps, selectSteps } from './page-rows.ts';
 import { metadataOf } from './texts.ts';

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import type { Db } from '../store.ts';
-import { furtherColumns, listedColumns, type Sandbox, textColumns } from './read.ts';
+import type { Db } from '../../store.ts';
+import { furtherColumns, listedColumns, type Sandbox, textColumns } from '../read.ts';
 
 /** The number of sandboxes that one step reads. */
 const pageSize = 100;

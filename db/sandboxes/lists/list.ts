@@ -1,9 +1,9 @@
-import { engineOf } from '../engine.ts';
-import type { Filter } from '../metadata.ts';
-import { query } from '../prepared.ts';
-import type { Db } from '../store.ts';
-import { Turns } from '../turns.ts';
-import { type ListedSandbox, listedColumns } from './read.ts';
+import { engineOf } from '../../engine.ts';
+import type { Filter } from '../../metadata.ts';
+import { query } from '../../prepared.ts';
+import type { Db } from '../../store.ts';
+import { Turns } from '../../turns.ts';
+import { type ListedSandbox, listedColumns } from '../read.ts';
 import { metadataOf, smallMetadata, type Unread } from './texts.ts';
 
 /** A row of the contract's list. */

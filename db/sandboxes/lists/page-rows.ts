@@ -1,8 +1,8 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
-import { query } from '../prepared.ts';
-import type { SandboxStatus } from '../schema.ts';
+import { query } from '../../prepared.ts';
+import type { SandboxStatus } from '../../schema.ts';
+import { furtherColumns, listedColumns, noTemplate, type Sandbox, statusAt } from '../read.ts';
 import type { Order } from './order.ts';
-import { furtherColumns, listedColumns, noTemplate, type Sandbox, statusAt } from './read.ts';
 import { smallMetadata, smallSettings, type Unread } from './texts.ts';
 
 /** A row of a page, with what responses show beyond the contract's list. */

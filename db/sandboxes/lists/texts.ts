@@ -1,6 +1,6 @@
 import { type AliasedRawBuilder, sql } from 'kysely';
-import { query } from '../prepared.ts';
-import type { Db } from '../store.ts';
+import { query } from '../../prepared.ts';
+import type { Db } from '../../store.ts';
 
 /**
  * In bytes. Metadata and settings may take 64 KiB each, and a list may have a thousand sandboxes:
