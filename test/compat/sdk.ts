@@ -18,7 +18,7 @@ export type Session = Serving & {
   as: (apiKey: string) => Sdk['Sandbox'];
 };
 
-/** Returns functions that declare the tests of a `describe`: one test for every version of the SDK. */
+/** Returns functions that declare tests: one test for every version of the SDK. */
 export function eachSdk() {
   const serving = sharedServer();
   return {

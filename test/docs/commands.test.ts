@@ -7,12 +7,12 @@ import { createProgram } from '../../app/program.ts';
 import type { Terminal } from '../../app/terminal/terminal.ts';
 import { pages, readPage } from './marked.ts';
 
-/** The commands that have commands of their own. */
+/** The commands that have subcommands. */
 const groups = ['users', 'keys'];
 
 type Command = { name: string; flags: string[] };
 
-/** Returns the commands of Sandpit that stand in the code of a page. */
+/** Returns Sandpit's commands in the code blocks and code spans of a page. */
 function commandsIn(page: string): Command[] {
   const code = [...readPage(page).matchAll(/```(?:sh|console|yaml)\n(.*?)```|`([^`\n]+)`/gs)];
   const lines = code.flatMap(([, block, inline]) => (block ?? inline ?? '').replaceAll('\\\n', ' ').split(/\n|&&|\|/));
@@ -25,7 +25,7 @@ function commandsIn(page: string): Command[] {
   });
 }
 
-/** Returns every command of the program, `users create` as one, and its flags. */
+/** Returns every command of the program with its flags; a subcommand is e.g. `users create`. */
 function commandsOf(program: Commander): Command[] {
   const all = program.commands.flatMap((command) => [command, ...command.commands]);
   return all.map((command) => ({
@@ -34,7 +34,7 @@ function commandsOf(program: Commander): Command[] {
   }));
 }
 
-/** Returns the code below a folder, as one text. */
+/** Returns the code of a folder as one text, white space collapsed. */
 function sourceOf(folder: string): string {
   const cwd = new URL(`../../${folder}/`, import.meta.url);
   const files = globSync('**/*.ts', { cwd }).map((file) => readFileSync(new URL(file, cwd), 'utf8'));

@@ -3,7 +3,7 @@ import { marksOf } from '../../app/contract/not-offered.ts';
 import { loadContract, operationsOf } from '../../spec/load.ts';
 import { type Part, tableOf } from './marked.ts';
 
-/** The parts of pages that are generated from the program: what to write there. */
+/** The generated parts of pages, with functions that generate their text from the program. */
 export const generated: { part: Part; text: () => string }[] = [
   { part: { page: 'OPERATING.md', name: 'settings' }, text: settingsTable },
   { part: { page: 'COMPATIBILITY.md', name: 'not offered' }, text: notOfferedTable },
@@ -19,7 +19,7 @@ function settingsTable(): string {
   return tableOf(['variable', 'flag of `serve`', 'default', 'meaning'], rows);
 }
 
-/** Members and parameters that Sandpit refuses with 501, each with its operations and the reason. */
+/** Members and parameters that get 501, each with its operations and the reason. */
 function notOfferedTable(): string {
   const contract = loadContract();
   const marks = operationsOf(contract).flatMap(({ method, path, operation }) =>

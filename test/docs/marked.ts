@@ -16,19 +16,19 @@ export function readPage(page: string): string {
   return readFileSync(urlOf(page), 'utf8');
 }
 
-/** Returns the part as the page has it, trimmed. Throws an Error if the page has no such part. */
+/** Returns the part's text in the page. Throws an Error if the page has no such part. */
 export function partOf({ page, name }: Part): string {
   const [, , part] = markedBy(name).exec(readPage(page)) ?? [];
   if (part === undefined) throw new Error(`${page} has no part between <!-- ${name}: ... --> and <!-- end -->`);
   return part.trim();
 }
 
-/** Throws an Error with the expected text if the page has another one. */
+/** Throws an Error with the expected text if the page has another text there. */
 export function requirePart(part: Part, expected: string): void {
   if (partOf(part) !== expected) throw new Error(`${part.page} must have this part "${part.name}":\n\n${expected}\n`);
 }
 
-/** Writes the part into the page. Returns whether the page had another one. */
+/** Writes the part into the page. Returns whether the page changed. */
 export function writePart(part: Part, text: string): boolean {
   if (partOf(part) === text) return false;
   const page = readPage(part.page).replace(
@@ -39,7 +39,7 @@ export function writePart(part: Part, text: string): boolean {
   return true;
 }
 
-/** Returns rows of cells as a table in Markdown, under these headings. */
+/** Returns a table in Markdown. */
 export function tableOf(headings: string[], rows: string[][]): string {
   return [headings, headings.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -26,7 +26,7 @@ function stepsIn(page: string): Step[] {
   );
 }
 
-/** Returns the text with every id, secret, time and port replaced by its kind; JSON in one form. */
+/** Returns the text with every id, secret, time and port replaced, and JSON in one form. */
 function normal(text: string): string {
   const kinds: [RegExp, string][] = [
     [/\be2b_[0-9a-f]{12}\b/g, 'PREFIX'],

@@ -12,7 +12,7 @@ export type Call = {
   headers: Record<string, string>;
   /** the keys of the account that is tested, and of another */
   keys: { own: string; other: string };
-  /** Returns the correct server's answer to this request, or to one with another query or headers. */
+  /** Returns the correct server's answer, to this request or with another query or headers. */
   ask: (query?: URLSearchParams, headers?: Record<string, string>) => Promise<Answer>;
 };
 
@@ -49,7 +49,7 @@ export async function serveMutant(
   return { url: `http://127.0.0.1:${await listen(server)}`, close: () => closeNow(server) };
 }
 
-/** Answers 599, which no mutant does, so that an error in a mutant is not mistaken for its defect. */
+/** Answers 599, which no mutant does: an error in a mutant must not look like its defect. */
 function fail(res: ServerResponse, error: Error): void {
   console.error(error);
   res.writeHead(599).end(error.stack);
@@ -124,7 +124,7 @@ export function limitOf({ query }: Call): number {
   return Number(query.get('limit') ?? 100);
 }
 
-/** Returns the sandboxes of a list. Numbers keep their digits: losing some would be a defect of its own. */
+/** Returns the sandboxes of a list. Numbers keep their digits; losing some would be a defect. */
 export function itemsIn({ body }: Answer): Item[] {
   return parseJson(body, 100) as Item[];
 }
