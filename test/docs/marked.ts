@@ -2,8 +2,8 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs';
 
 const root = new URL('../../', import.meta.url);
 
-/** The names of the pages at the top of the repository. */
-export const pages: string[] = globSync('*.md', { cwd: root }).sort();
+/** The pages, by their paths in the repository. */
+export const pages: string[] = globSync('{.,app/**}/*.md', { cwd: root }).sort();
 
 /**
  * The generated part of a page: the text between `<!-- name: command -->` and `<!-- end -->`. The
@@ -11,7 +11,7 @@ export const pages: string[] = globSync('*.md', { cwd: root }).sort();
  */
 export type Part = { page: string; name: string };
 
-/** Returns the text of a page at the top of the repository, e.g. `README.md`. */
+/** Returns the text of a page, e.g. `README.md`. */
 export function readPage(page: string): string {
   return readFileSync(urlOf(page), 'utf8');
 }
