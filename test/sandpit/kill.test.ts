@@ -212,7 +212,7 @@ describe('sandpit kill', () => {
       expect(stdout).to.equal('');
       return stderr;
     };
-    expect(await refused()).to.match(/--metadata, --status or --older-than, or that it is --all/);
+    expect(await refused()).to.match(/--metadata, --status or --older-than, or use --all/);
     expect(await refused('--metadata', '{}')).to.match(/--all/);
     expect(await refused('--metadata', '[1]')).to.match(/--metadata.*must be a JSON object/);
     expect(await refused('--metadata', '{"a"')).to.match(/--metadata/);
