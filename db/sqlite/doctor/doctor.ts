@@ -54,13 +54,13 @@ const checks = {
   ordinals: async ({ db }: SqliteStore) => {
     const { rows } = await selectDisorders(db);
     const misplaced = rows.filter((row) => row.misplaced > 0);
-    const wrong = rows.filter(({ actual, noted }) => actual > noted);
-    const late = rows.filter(({ noted }) => noted > 0).length;
+    const wrong = rows.filter(({ actual, recorded }) => actual > recorded);
+    const late = rows.filter(({ recorded }) => recorded > 0).length;
     return {
       problems: [
         ...misplaced.map((row) => `${row.misplaced} sandboxes of user ${row.id} have another user's position`),
         ...wrong.map(
-          (row) => `sandboxes of user ${row.id} are ${row.actual} ms out of order, recorded are ${row.noted}`,
+          (row) => `sandboxes of user ${row.id} are ${row.actual} ms out of order, but ${row.recorded} are recorded`,
         ),
       ],
       note: late > 0 ? `the sandboxes of ${late} users are out of order, as recorded` : 'all sandboxes are in order',
@@ -80,7 +80,7 @@ const checks = {
         ...(beyond > 0 ? [`${beyond} are after the recorded end of the log`] : []),
         ...(wrong > 0 ? [`${wrong} have an unknown kind, or details that are not a JSON object`] : []),
       ],
-      note: `the log has ${events}, in order`,
+      note: `the log has ${events} events, in order`,
     };
   },
   space: ({ sqlite }: SqliteStore) => {
@@ -151,11 +151,11 @@ function schemaOf(sqlite: Database.Database): Map<string, string> {
   return new Map(rows.map(([name, text]) => [name, text.replace(/\s+/g, ' ')]));
 }
 
-type Disorder = { id: number; misplaced: number; actual: number; noted: number };
+type Disorder = { id: number; misplaced: number; actual: number; recorded: number };
 
 function selectDisorders(db: Db) {
   return sql<Disorder>`
-    select users.id, disorder_milliseconds as noted, coalesce(max(lag), 0) as actual,
+    select users.id, disorder_milliseconds as recorded, coalesce(max(lag), 0) as actual,
       count(*) filter (where position / ${sql.lit(ordinalsPerOwner)} <> users.id) as misplaced
     from users left join (
       select position, owner_id, max(started_at) over (partition by owner_id order by position) - started_at as lag

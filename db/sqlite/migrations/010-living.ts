@@ -46,11 +46,11 @@ function indexLargeDocuments(sqlite: Database): void {
 type Change = (key: string, chunk: number, change: (members: Members) => Members) => void;
 
 function changer(sqlite: Database): Change {
-  const place = 'pair = unhex(?) and chunk = ?';
+  const condition = 'pair = unhex(?) and chunk = ?';
   const select = sqlite
-    .prepare<[string, number], Members>(`select members from sandbox_metadata where ${place}`)
+    .prepare<[string, number], Members>(`select members from sandbox_metadata where ${condition}`)
     .pluck();
-  const remove = sqlite.prepare(`delete from sandbox_metadata where ${place}`);
+  const remove = sqlite.prepare(`delete from sandbox_metadata where ${condition}`);
   const put = sqlite.prepare('insert or replace into sandbox_metadata (pair, chunk, members) values (unhex(?), ?, ?)');
   return (key, chunk, change) => {
     const members = change(select.get(key, chunk) ?? new Uint8Array(0));
