@@ -34,7 +34,7 @@ describe('abuse: credentials', () => {
     );
   const changed = (secret: string, at: number) =>
     target().secret(secret.slice(0, at) + (secret[at] === '0' ? '1' : '0') + secret.slice(at + 1));
-  /** Named, with the headers that it makes once a test runs. */
+  /** The name of a kind of credential, and a function that returns its headers during a test. */
   const forms: [string, () => string, string][] = [
     ['none', () => 'X-None: 1', '401'],
     ['an empty key', () => 'X-API-Key:', '401'],
@@ -102,7 +102,7 @@ describe('abuse: credentials', () => {
       };
       const times: Times = { near: [], far: [], unknown: [] };
       for (let round = 0; round < 5000; round++) {
-        // In turns, so that whatever else the machine does falls on all alike.
+        // Take turns, so that other load on the machine affects all alike.
         for (const name of round % 2 ? names : names.toReversed()) {
           const headers = { 'X-API-Key': kinds[name]() };
           const start = performance.now();

@@ -18,7 +18,7 @@ describe('abuse: floods', () => {
   const flood = (sent: string, expected: string, attack: () => Promise<string>) =>
     abuse('flood', sent, expected, () => withBystander(sent, target(), key, attack));
 
-  /** Opens connections a few at a time, so that none is refused for want of room in the queue of the listener. */
+  /** Opens connections a few at a time, so that the listener's backlog never overflows. */
   const connections = async (count: number): Promise<Client[]> => {
     const opened: Client[] = [];
     while (opened.length < count) {
@@ -46,7 +46,7 @@ describe('abuse: floods', () => {
   flood(`${halfOpen} connections that say nothing, ${maxConnections} being the most`, 'all closed', async () => {
     const clients = await connections(halfOpen);
     const said = await Promise.all(clients.map(({ answer }) => answer));
-    // Pushed out by the next, or told when the time for headers was over.
+    // Either evicted by a later connection or answered 408 at the deadline for headers.
     return said.every((status) => status === 'closed' || status === '408') ? 'all closed' : counted(said);
   });
 
@@ -94,14 +94,14 @@ describe('abuse: floods', () => {
     await target().ask('GET', '/health');
     const grown = residentMebibytes(target().serving.pid) - before;
     for (const { socket } of clients) socket.destroy();
-    // Whole answers would take 300 MB.
+    // Complete responses would be 300 MB.
     return grown < 150 ? 'held in pieces' : `${grown} MiB more`;
   });
 });
 
 type Client = { socket: Socket; isOpen: Promise<unknown>; answer: Promise<string> };
 
-/** `answer` is what came before the connection was closed. */
+/** `answer` is what arrived before the connection was closed. */
 function clientOf(port: number): Client {
   const socket = connect(port, '127.0.0.1');
   let said = '';
@@ -113,7 +113,7 @@ function clientOf(port: number): Client {
   return { socket, isOpen: Promise.race([once(socket, 'connect'), answer]).catch(() => {}), answer };
 }
 
-/** Writes the head, then the rest again and again for as long as it may. */
+/** Writes the head, then the rest repeatedly until the connection closes. */
 function dribble(socket: Socket, head: string, rest: string): void {
   socket.write(head);
   const timer = setInterval(() => socket.write(rest), 100);

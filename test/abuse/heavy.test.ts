@@ -4,7 +4,9 @@ import { owned } from './helpers/scale.ts';
 import { useTarget } from './helpers/target.ts';
 import { abuse, counted } from './runner/record.ts';
 
-/** What one owner may ask, at its heaviest, with the most that they may have. Nobody else is to notice it. */
+/**
+ * The heaviest requests of an owner with the most data allowed. No other caller may notice them.
+ */
 describe(`abuse: heavy requests of an owner of ${owned.sandboxes} sandboxes`, () => {
   const target = useTarget();
   let key: string;
@@ -18,7 +20,10 @@ describe(`abuse: heavy requests of an owner of ${owned.sandboxes} sandboxes`, ()
     large = JSON.parse((await sent('POST', '/v1/vms', { metadata: largeMetadata('a') })).text).vm_id;
   });
 
-  /** Reads the answer to its end. Arrays are not held against the contract here: that would take longer than all the rest. */
+  /**
+   * Reads the whole response. Arrays are not checked against the contract, because that would
+   * dominate the measured time.
+   */
   const sent = async (method: string, path: string, body?: object) => {
     const type = body && { 'Content-Type': 'application/json' };
     const init = { method, headers: { 'X-API-Key': key, ...type }, ...(body && { body: JSON.stringify(body) }) };
@@ -73,7 +78,7 @@ describe(`abuse: heavy requests of an owner of ${owned.sandboxes} sandboxes`, ()
   heavy('ending 10000', '200', async () => `${(await sent('POST', '/v1/sandboxes/kill', { all: true })).status}`);
 });
 
-/** Reads the whole list and keeps nothing of it; returns the status. */
+/** Reads the whole list without buffering it. Returns the status. */
 async function drained(url: string, key: string): Promise<number> {
   const { status, body } = await fetch(`${url}/sandboxes`, { headers: { 'X-API-Key': key } });
   for await (const _ of body ?? []);

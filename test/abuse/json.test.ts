@@ -45,7 +45,7 @@ const bodies: [string, string | Buffer, string][] = [
   ['nothing but spaces', ' '.repeat(100_000), '422'],
 ];
 
-/** Bodies of about 1 MiB in which everything is wrong. */
+/** Bodies of about 1 MiB in which every member is invalid. */
 const wrongEverywhere: [string, string, string][] = [
   ['/v1/sessions/session', `{"api_key":"x","env":{${many(100_000, (n) => `"${n}":0`)}}}`, '422'],
   ['/v1/vms', `{"env":{${many(75_000, (n) => `"k${n}":1.5`)}}}`, '422'],

@@ -2,7 +2,10 @@ import { bodyOf, calls, encoded, filled, sampleOf, uuid } from './helpers/sample
 import { idsOf, type Target, useTarget } from './helpers/target.ts';
 import { abuse } from './runner/record.ts';
 
-/** What is open to whoever knows the id, as the contract says; and what answers 200 and says that nothing is there. */
+/**
+ * Operations that the contract opens to any caller who knows the id, and operations that return
+ * 200 and report that nothing is there.
+ */
 const open = new Set(['get_session_usage', 'envd_process', 'envd_filesystem']);
 const equivalents: Record<string, string> = { get_session_status: '200', kill: '404' };
 
@@ -45,7 +48,7 @@ describe('abuse: one owner against every route of another', () => {
       if (foreign.status !== missing.status || masked(foreign.text, ids) !== masked(missing.text, nobodys)) {
         return `told apart from nobody's: ${foreign.status} ${foreign.text} and ${missing.status} ${missing.text}`;
       }
-      // Else the request itself might be at fault.
+      // Otherwise the request itself could be invalid.
       const own = await call(alice, ids);
       if (own.text === foreign.text || (own.status === 404 && expected === '404')) return `as for alice: ${own.text}`;
       return `${foreign.status}, and nothing changed`;
@@ -67,7 +70,7 @@ describe('abuse: one owner against every route of another', () => {
   });
 });
 
-/** What changes by itself, whoever asks: a key's last use, and whether a webhook's receiver answers. */
+/** Members that change by themselves: a key's last use, and the health of a webhook endpoint. */
 const unasked = { last_used_at: null, failing_since: null };
 
 function contents({ store }: Target): string {

@@ -1,7 +1,10 @@
 import { statusesIn, useTarget } from './helpers/target.ts';
 import { abuse } from './runner/record.ts';
 
-/** None of them is another way to write a path: each is somebody's guess at what a proxy and a server read differently. */
+/**
+ * Paths that a proxy and a server might read differently. None is another spelling of a valid
+ * path.
+ */
 const paths: [string, string][] = [
   ['/v1/vms/../vms', '404'],
   ['/v1/vms/..', '404'],

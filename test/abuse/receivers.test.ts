@@ -5,7 +5,7 @@ import { isMeasured } from './helpers/scale.ts';
 import { useTarget } from './helpers/target.ts';
 import { abuse, figures } from './runner/record.ts';
 
-/** More attempts than there are places for in all, where that is measured. */
+/** In a measured run, more attempts than there are slots in total. */
 const owners = isMeasured ? 40 : 4;
 const endpoints = isMeasured ? 20 : 10;
 const events = isMeasured ? 50 : 10;
@@ -27,7 +27,10 @@ describe('abuse: receivers that never answer', () => {
   const hook = (key: string, { url }: Receiver) =>
     post(key, '/v1/webhooks/endpoints', { url, event_patterns: ['vm.created'] });
 
-  /** Creates sandboxes, one after the other; returns how long each took to be told, in milliseconds. */
+  /**
+   * Creates sandboxes one after another. Returns how long each took to reach the receiver, in
+   * milliseconds.
+   */
   const told = async (key: string): Promise<number[]> => {
     const times: number[] = [];
     for (let n = 0; n < events; n++) {

@@ -1,7 +1,10 @@
 import { statusesIn, useTarget } from './helpers/target.ts';
 import { abuse } from './runner/record.ts';
 
-/** What is taken for a second request where two parties disagree about where the first ends. */
+/**
+ * A hidden request: it is read as a second request if a proxy and the server disagree about where
+ * the first one ends.
+ */
 const smuggled = 'GET /v1/vms/smuggled HTTP/1.1\r\nHost: x\r\n\r\n';
 const post = 'POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n';
 const get = 'GET /health HTTP/1.1\r\nHost: x\r\n';
@@ -9,7 +12,10 @@ const chunked = `${post}Transfer-Encoding: chunked\r\n`;
 const end = '\r\n\r\n';
 const last = `${get}Connection: close${end}`;
 
-/** Each with the statuses of all its answers: a second one would mean that what was hidden was taken for a request. */
+/**
+ * Each case with the statuses of all its responses. A second response would mean that the hidden
+ * request was executed.
+ */
 const shapes: [string, string, string][] = [
   ['Content-Length and Transfer-Encoding', `${chunked}Content-Length: 4\r\n\r\n0${end}${smuggled}`, '400'],
   [

@@ -74,7 +74,10 @@ describe('abuse: SQL in every string of every operation', () => {
 
 type Place = (payload: string, key: string) => [path: string, asked: Asked];
 
-/** Returns what makes the request that has a payload in one of the operation's strings, for each of them. */
+/**
+ * Returns, for each string of an operation, a function that builds the request with the payload
+ * in its place.
+ */
 function placesOf({ path, operation }: Call, ids: Record<string, string>): Place[] {
   const body = bodyOf(operation);
   const type = body?.type ?? '';
@@ -96,7 +99,7 @@ function placesOf({ path, operation }: Call, ids: Record<string, string>): Place
   return [...parameters, ...members];
 }
 
-/** Everything that isn't the attacker's. */
+/** All rows that do not belong to the attacker. */
 function contents({ store }: Target): string {
   const tables = ['users', 'api_keys', 'sandboxes', 'snapshots', 'access_tokens'];
   return JSON.stringify(

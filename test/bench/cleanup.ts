@@ -6,20 +6,22 @@ type Undo = () => unknown;
 
 const undos: Undo[] = [];
 
-/** Has `undo` called when the program ends, Ctrl-C included; the latest first. */
+/**
+ * Registers a function to call when the program ends, also by Ctrl-C. The latest is called first.
+ */
 export function atEnd(undo: Undo): void {
   undos.push(undo);
 }
 
 let cleaning: Promise<void> | undefined;
 
-/** Undoes everything, once: processes end, temporary files go. */
+/** Calls every registered function once: stops processes and deletes temporary files. */
 export function cleanUp(): Promise<void> {
   cleaning ??= undoAll();
   return cleaning;
 }
 
-/** Whether the program is ending: work that is under way fails then. */
+/** Returns whether the program is ending, so that failures of work under way can be ignored. */
 export function isEnding(): boolean {
   return cleaning !== undefined;
 }
@@ -38,14 +40,14 @@ export function cleanUpOnSignals(): void {
   }
 }
 
-/** Returns a new directory that goes at the end. */
+/** Returns a new directory, which is deleted when the program ends. */
 export function temporaryDirectory(parent: string): string {
   const dir = mkdtempSync(join(parent, 'sandpit-bench-'));
   atEnd(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
 
-/** Ends the process and waits until it has ended; kills it when it takes longer than ten seconds. */
+/** Stops a process and waits for its end. Kills it after ten seconds. */
 export async function stopProcess(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const closed = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -55,15 +57,17 @@ export async function stopProcess(child: ChildProcess, signal: NodeJS.Signals = 
   clearTimeout(timer);
 }
 
-/** Returns the command line that runs `command` on one processor core, or as it is where there is no taskset. */
+/**
+ * Returns the command line that runs `command` on one core, or `command` itself without taskset.
+ */
 export function pinned(core: number, command: string[]): string[] {
   return canPin ? ['taskset', '-c', String(core), ...command] : command;
 }
 
-/** Whether processes can be bound to a core here. */
+/** Whether processes can be pinned to a core on this machine. */
 export const canPin = succeeds('taskset', ['-c', '1', 'true']);
 
-/** Returns whether the program can be run and ends well. */
+/** Returns whether the program exists and exits with 0. */
 export function succeeds(file: string, args: string[]): boolean {
   try {
     execFileSync(file, args, { stdio: 'ignore' });

@@ -1,4 +1,7 @@
-/** How the sandboxes of a benchmark are spread: one owner has all, or thirty share them, the first having the most. */
+/**
+ * How a benchmark's sandboxes are distributed: one owner has all, or thirty owners share them,
+ * the first with the most.
+ */
 export type Distribution = 'one' | 'thirty';
 
 export type Dataset = { size: number; distribution: Distribution };
@@ -45,7 +48,10 @@ export function ownersOf({ distribution }: Dataset): number {
   return distribution === 'one' ? 1 : 30;
 }
 
-/** Returns sandbox number `index`: always the same one, so that filters can take their values from rows that exist. */
+/**
+ * Returns sandbox number `index`. It is deterministic, so that filters can use values of existing
+ * rows.
+ */
 export function rowAt(index: number, dataset: Dataset): Row {
   const random = randomFrom(Math.imul(index + 1, 0x9e3779b1));
   const owner = ownerFor(random(), dataset);
@@ -64,7 +70,7 @@ export function rowAt(index: number, dataset: Dataset): Row {
   };
 }
 
-/** Returns `count` of the owner's sandboxes, picked at random but always the same ones; some come more than once. */
+/** Returns `count` of the owner's sandboxes, drawn with replacement from a fixed seed. */
 export function sampleRows(dataset: Dataset, owner: number, count: number): Row[] {
   const random = randomFrom(dataset.size + owner);
   const rows: Row[] = [];
@@ -77,8 +83,8 @@ export function sampleRows(dataset: Dataset, owner: number, count: number): Row[
 }
 
 /**
- * Some common pairs never meet: env=prod is never in eu-9, and env=dev is never on branch main.
- * A user has about ten sandboxes.
+ * Some common pairs never occur together: env=prod with eu-9, and env=dev with branch main. A
+ * user has about ten sandboxes.
  */
 function metadataOf(random: () => number, owner: number, dataset: Dataset): Metadata {
   const users = Math.max(1, Math.round((dataset.size * shareOf(owner, dataset)) / 10));

@@ -3,13 +3,16 @@ import type { Metadata } from './data.ts';
 export type NamedFilter = {
   name: string;
   limit: number;
-  /** Returns the filter, its rare values taken from a sandbox that exists; `call` counts the calls. */
+  /**
+   * Returns the filter. Its rare values come from an existing sandbox; `call` is the number of
+   * the call.
+   */
   make: (metadata: Metadata, call: number) => object;
 };
 
 const prodInRegion = () => ({ env: 'prod', region: 'us-1' });
 
-/** The filters that are measured; the number after a name is the limit where that isn't 100. */
+/** The measured filters. The number after a name is the limit, if it is not 100. */
 export const filters: NamedFilter[] = [
   { name: 'none_1', limit: 1, make: () => ({}) },
   { name: 'none_100', limit: 100, make: () => ({}) },
@@ -34,7 +37,7 @@ export const filters: NamedFilter[] = [
   { name: 'empty_env_branch', limit: 100, make: () => ({ env: 'dev', git: { branch: 'main' } }) },
 ];
 
-/** Returns the filter of that name. Throws an Error where there is none. */
+/** Returns the filter of that name. Throws an Error if it is unknown. */
 export function filterNamed(name: string): NamedFilter {
   const found = filters.find((filter) => filter.name === name);
   if (!found) throw new Error(`there is no filter ${name}`);

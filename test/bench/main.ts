@@ -34,7 +34,7 @@ async function main(args: string[]): Promise<boolean> {
   return true;
 }
 
-/** Finds and starts what this run compares with, and says what is missing. */
+/** Finds and starts the servers to compare with, and reports missing ones. */
 async function prepare(options: Options, versions: Record<string, string>): Promise<Bench> {
   const dir = temporaryDirectory(options.dir);
   const bench: Bench = { options, dir, postgres: null, python: null };

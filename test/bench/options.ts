@@ -16,13 +16,15 @@ export type Options = {
   plot: string | undefined;
 };
 
-/** What every part of a run needs: options, a directory for its files, and the optional rivals. */
+/**
+ * The context of a run: options, a directory for files, and the optional servers to compare with.
+ */
 export type Bench = {
   options: Options;
   dir: string;
   /** The directory of PostgreSQL's socket. */
   postgres: string | null;
-  /** The Python that has FastAPI. */
+  /** The path of the Python with FastAPI. */
   python: string | null;
 };
 
@@ -38,7 +40,7 @@ export const usage = `npm run bench -- [options]
   --plot FILE       draw time against size, as SVG
 `;
 
-/** Returns the options. Throws UsageError, or what parseArgs throws. */
+/** Returns the options. Throws UsageError or an error of parseArgs. */
 export function readOptions(args: string[]): Options & { help: boolean } {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
@@ -69,7 +71,7 @@ export function readOptions(args: string[]): Options & { help: boolean } {
   };
 }
 
-/** Returns whether clients and servers can have a core each. */
+/** Returns whether the client and the server can each have a core. */
 export function hasTwoCores(): boolean {
   return availableParallelism() > 1;
 }

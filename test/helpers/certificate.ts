@@ -5,7 +5,10 @@ import { temporaryDirectory } from './server.ts';
 
 export type CertificateFiles = { cert: string; key: string; pem: string };
 
-/** Writes a certificate for localhost and 127.0.0.1 that signs itself, and its key. `pem` is what its client trusts. */
+/**
+ * Writes a self-signed certificate for localhost and 127.0.0.1, and its key. A client must trust
+ * `pem`.
+ */
 export async function makeCertificate(dir = temporaryDirectory()): Promise<CertificateFiles> {
   const names = [
     { type: 2 as const, value: 'localhost' },

@@ -5,7 +5,7 @@ import { operationFinder, responseChecker, schemaChecker } from '../../spec/resp
 export const contract = loadContract();
 export const operations = operationsOf(contract);
 
-/** What this process has seen the server answer: `operationId status`. */
+/** The responses seen by this process: `operationId status`. */
 const answered = new Set<string>();
 const breaches: string[] = [];
 
@@ -13,7 +13,7 @@ const find = operationFinder(contract);
 const breachIn = responseChecker(contract);
 const misfitOf = schemaChecker(contract);
 
-/** Holds a response against the contract, and remembers that the operation answered with this status. */
+/** Checks a response against the contract, and records that the operation returned this status. */
 export function checkResponse(method: string, url: string, status: number, contentType: string, body: string): void {
   const [path = ''] = url.split('?');
   const operation = find(method, path)?.operation;
@@ -21,7 +21,8 @@ export function checkResponse(method: string, url: string, status: number, conte
   const isAsset = !operation && status < 400;
   const isOfTestServer = path.startsWith('/_test/') && status === 404;
   if (isAsset || isOfTestServer) return;
-  // The contract's description says that anything may be answered these; all else an operation has to declare.
+  // The contract's description allows these for any operation; an operation must declare every
+  // other status.
   const isCommon = method !== 'HEAD' && (!operation || [417, 429, 500, 503, 507].includes(status));
   const shape = isE2b(path) ? 'E2BError' : 'Error';
   const breach = isCommon
@@ -30,7 +31,7 @@ export function checkResponse(method: string, url: string, status: number, conte
   if (breach) breaches.push(`${method} ${url} answered ${status}: ${breach}`);
 }
 
-/** Throws an Error with every breach of the contract since the last call. */
+/** Throws an Error that lists every breach of the contract since the last call. */
 export function throwBreaches(): void {
   const found = breaches.splice(0);
   if (found.length > 0) throw new Error(`the contract was broken:\n${found.join('\n')}`);

@@ -7,7 +7,7 @@ import { closeNow, listen } from './listen.ts';
 
 export type Listed = JsonObject & { sandbox_id: string; metadata: JsonObject; status: string; end_at: string | null };
 
-/** A server of another make: what of the contract these tests need, and whatever oddity they add. */
+/** A minimal server of another implementation, with an oddity of its own. */
 export type Other = {
   url: string;
   /** newest first */
@@ -16,10 +16,13 @@ export type Other = {
   close: () => void;
 };
 
-/** Called before each request is answered; returning true it has answered by itself, or never will. */
+/** Called before each response. Returns true if it has responded itself, or never will. */
 export type Oddity = (req: IncomingMessage, res: ServerResponse, other: Other) => boolean | Promise<boolean>;
 
-/** Starts one. The API key `second` is of an account that has nothing, every other credential of one that has all. */
+/**
+ * Starts the server. The API key `second` belongs to an account without sandboxes, every other
+ * credential to the one that owns them.
+ */
 export async function otherServer(oddity: Oddity = () => false, metadata: JsonObject[] = []): Promise<Other> {
   const server = createServer(async (req, res) => {
     if (!(await oddity(req, res, other))) await answer(req, res, other);

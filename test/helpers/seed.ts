@@ -1,4 +1,7 @@
-/** The documented operation, transcribed from its public page: what `openapi.yaml` may not drift from. */
+/**
+ * The documented operation, transcribed from its public page. `openapi.yaml` must not drift from
+ * it.
+ */
 export const seed = {
   method: 'get',
   path: '/v1/sessions/sandboxes',

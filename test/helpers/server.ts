@@ -22,14 +22,14 @@ import { insertSandbox } from './insert.ts';
 import { executable } from './processes/process.ts';
 import { startRemote } from './processes/remote.ts';
 
-/** The moment at which every test's clock starts: the seed's own example. */
+/** The start of every test's clock: the time in the seed's example. */
 export const startTime = Date.parse('2025-01-18T10:30:00Z');
 
 const patienceMilliseconds = 10_000;
 
 export type Caller = { name: string; id: number; key: string };
 
-/** The server, with its store's database in reach. */
+/** The server, with access to its database. */
 export type TestServer = SandpitServer & { context: Context & { store: SqliteStore } };
 
 export type TestApp = {
@@ -37,9 +37,9 @@ export type TestApp = {
   clock: { now: number };
   /** Every log line so far. */
   log: () => string;
-  /** Waits until a line is logged: another process may answer before its line is there. */
+  /** Waits until a line is logged, because another process may respond before its line arrives. */
   logged: (pattern: RegExp) => Promise<void>;
-  /** The application behind a recorder that holds each response against the contract. */
+  /** The application behind a recorder that checks each response against the contract. */
   http: ReturnType<typeof request>;
   listener: RequestListener;
   dir: string;
@@ -51,7 +51,10 @@ export type TestApp = {
 
 const opened = new Set<TestApp>();
 
-/** Boots the real application on a temporary directory, responses validated, its clock standing still. */
+/**
+ * Starts the real application in a temporary directory, with response validation and a stopped
+ * clock.
+ */
 export async function startApp(config: Partial<Config> = {}, { test }: { test?: TestMode } = {}): Promise<TestApp> {
   const dir = temporaryDirectory();
   const clock = { now: startTime };
@@ -108,14 +111,18 @@ async function startHere(config: Partial<Config>, clock: { now: number }, test: 
   return { server, log: () => lines.join('') };
 }
 
-/** For tests that reach into the application: the executable is a process of its own. */
+/**
+ * Declares a test that accesses the application's internals. It is skipped for the executable,
+ * which is a process of its own.
+ */
 export function itHere(title: string, body: () => Promise<void>): void {
   (executable === undefined ? it : it.skip)(title, body);
 }
 
 /**
- * Boots one application for all tests of a `describe`, since compiling the contract takes a while, and returns what
- * returns it. Its clock is set back before each test; every test has callers of its own.
+ * Starts one application for all tests of a `describe`, because compiling the contract is slow.
+ * Returns a function that returns it. Its clock is reset before each test; each test adds its own
+ * callers.
  */
 export function shareApp(config: Partial<Config> = {}): () => TestApp {
   let app: TestApp;
@@ -152,12 +159,12 @@ export function apiKey({ key }: Caller): { 'X-API-Key': string } {
   return { 'X-API-Key': key };
 }
 
-/** Returns the caller as who does something without a request. */
+/** Returns the caller as the actor of a change made without a request. */
 export function actor({ id }: Caller): Actor {
   return { ...cli, ownerId: id };
 }
 
-/** Returns the calls that a caller makes to sandboxes. */
+/** Returns a client for a caller's sandboxes. */
 export function clientOf(app: TestApp, caller: Caller) {
   // Read at each call: useVms puts other callers in the same object.
   const key = () => apiKey(caller);
@@ -167,7 +174,7 @@ export function clientOf(app: TestApp, caller: Caller) {
     read: (id: string) => app.http.get(`/v1/vms/${id}`).set(key()),
     update: (id: string, body: object) => app.http.patch(`/v1/vms/${id}`).set(key()).send(body),
     end: (id: string) => app.http.delete(`/v1/vms/${id}`).set(key()),
-    /** How many sandboxes match a filter. */
+    /** Returns how many sandboxes match a filter. */
     matching: async (filter: object): Promise<number> => {
       const query = { metadata: JSON.stringify(filter) };
       return (await app.http.get('/v1/sessions/sandboxes').set(key()).query(query)).body.length;
@@ -192,7 +199,7 @@ function plainSandbox(owner: Caller, now: number): NewSandbox {
 
 function recorded(app: RequestListener): RequestListener {
   return (req: IncomingMessage, res: ServerResponse) => {
-    // As they came: a router changes the URL for what is mounted on it.
+    // Read now, because a router changes the URL of mounted handlers.
     const { method = '', url = '' } = req;
     const chunks: Buffer[] = [];
     const end = res.end.bind(res);

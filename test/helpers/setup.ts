@@ -5,7 +5,7 @@ import { seenStatuses, throwBreaches, untestedStatuses } from './contract.ts';
 import { killRunning } from './processes/process.ts';
 import { closeApps, removeDirectories } from './server.ts';
 
-/** `npm test` names all files and nothing else; a part of the tests need not see every status. */
+/** Whether this is `npm test`, which names all files; a partial run need not see every status. */
 const isWholeSuite = process.argv.slice(2).join(' ') === 'test/**/*.test.ts';
 
 /**

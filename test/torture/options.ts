@@ -14,7 +14,7 @@ export const usage = `npm run torture -- [options]
 TEST_EXECUTABLE=FILE runs that file as the server. The trials of disks mount some: they need root.
 `;
 
-/** Returns the options. Throws UsageError, or what parseArgs throws. */
+/** Returns the options. Throws UsageError or an error of parseArgs. */
 export function readOptions(args: string[]): Options & { help: boolean } {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({

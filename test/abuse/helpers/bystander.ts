@@ -11,8 +11,9 @@ const rounds = 5;
 const path = '/v1/sessions/sandboxes?limit=1';
 
 /**
- * Runs a flood while somebody else goes on asking; returns what the flood says, or how the other one fared where they were
- * not answered. Measured, the other is a process of its own, the flood comes five times, and the figures go to the report.
+ * Runs a flood while a bystander keeps sending requests. Returns the flood's result, or the
+ * bystander's failures if there were any. In a measured run, the bystander is a separate process,
+ * the flood runs five times, and the figures are added to the report.
  */
 export async function withBystander(
   name: string,
@@ -79,7 +80,7 @@ function shown({ p50, p99 }: { p50: number; p99: number }): string {
   return `p50 ${p50.toFixed(2)} p99 ${p99.toFixed(2)} ms`;
 }
 
-/** Returns the memory that the process has, by Linux's account; 0 elsewhere. */
+/** Returns the resident memory of a process in bytes, read from /proc; 0 on other systems. */
 export function residentMebibytes(pid: number): number {
   try {
     return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024);

@@ -4,7 +4,7 @@ import { SandboxInserter } from '../../../db/sandboxes/insert.ts';
 import type { SqliteStore } from '../../../db/sqlite/open.ts';
 import { inTransaction } from '../../../db/store.ts';
 
-/** How much an owner has in the database of the cases of one owner's heavy requests. */
+/** How much data the owner of the heavy requests has. */
 export type Amount = { sandboxes: number; large: number; snapshots: number; events: number; deliveries: number };
 
 const batchSize = 5000;
@@ -17,7 +17,10 @@ export function largeMetadata(prefix: string): JsonObject {
   return Object.fromEntries(Array.from({ length: 6000 }, (_, n) => [`${prefix}${n}`.padEnd(5, '_'), 1]));
 }
 
-/** Gives an owner running sandboxes, the newest with large metadata, snapshots with large metadata, and events. */
+/**
+ * Adds running sandboxes (the newest with large metadata), snapshots with large metadata and
+ * events for an owner.
+ */
 export async function seedHeavy({ db, sqlite }: SqliteStore, ownerId: number, amount: Amount): Promise<void> {
   const now = Date.now();
   const { sandboxes, large } = amount;

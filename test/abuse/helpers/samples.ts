@@ -6,12 +6,12 @@ type Described = Schema & { const?: unknown; format?: string; allOf?: Schema[]; 
 export const uuid = '00000000-0000-4000-8000-000000000000';
 
 export type Call = { method: string; path: string; operation: Operation };
-/** Of every server's operations: what a test server has as well is not there. */
+/** The operations of an ordinary server, without those of a test server. */
 export const calls: Call[] = operations
   .filter(({ path }) => !path.startsWith('/_test/'))
   .map((call) => ({ ...call, method: call.method.toUpperCase() }));
 
-/** Returns a value that fits the schema: no more members than it requires. */
+/** Returns a value that matches the schema, with the required members only. */
 export function sampleOf(given: Schema): unknown {
   const schema = resolve<Described>(contract, given as Described);
   if (schema.const !== undefined) return schema.const;
@@ -27,7 +27,10 @@ export function sampleOf(given: Schema): unknown {
   return Object.fromEntries(required.map((name) => [name, sampleOf(schema.properties?.[name] ?? { type: 'string' })]));
 }
 
-/** Returns values of the schema in which one string, each in its turn, is the payload: map keys as well. */
+/**
+ * Returns one value of the schema for each string in it, map keys included, with the payload in
+ * that string's place.
+ */
 export function poisoned(given: Schema, payload: string, depth = 5): unknown[] {
   const schema = resolve<Described>(contract, given as Described);
   if (depth === 0) return [];
@@ -44,7 +47,7 @@ export function poisoned(given: Schema, payload: string, depth = 5): unknown[] {
   return schema.properties ? members : [{ [payload]: payload }];
 }
 
-/** Returns the schema of the operation's body and its media type, or null where it takes none. */
+/** Returns the schema and media type of the operation's body, or null if it has no body. */
 export function bodyOf(operation: Operation): { type: string; schema: Schema } | null {
   const [entry] = Object.entries(operation.requestBody?.content ?? {});
   return entry ? { type: entry[0], schema: entry[1].schema } : null;
@@ -56,7 +59,7 @@ export function encoded(type: string, value: unknown): string {
   return type === 'application/x-www-form-urlencoded' ? String(new URLSearchParams(value as never)) : String(value);
 }
 
-/** Returns the names of the operation's parameters that are text, with where they stand. */
+/** Returns the names and locations of the operation's string parameters. */
 export function textParameters(operation: Operation): { name: string; place: string }[] {
   return parametersOf(contract, operation).map(({ name, in: place }) => ({ name, place }));
 }

@@ -1,14 +1,17 @@
-/** `npm run abuse` measures and takes its time; among the other tests the same is done with fewer, and nothing measured. */
+/**
+ * Whether this is `npm run abuse`, which measures at full scale. As part of `npm test`, the same
+ * cases run at a smaller scale without measurements.
+ */
 export const isMeasured = process.argv[1]?.endsWith('abuse/runner/main.ts') ?? false;
 
-/** With `--full`, as many half-open connections as a server may meet. */
+/** The number of half-open connections; `--full` uses as many as a real attack might. */
 const isFull = process.argv.includes('--full');
 
 export const halfOpen = isFull ? 10_000 : isMeasured ? 3000 : 400;
 export const slowClients = isMeasured ? 500 : 40;
 export const repeats = isMeasured ? 200 : 20;
 
-/** What the owner has whose heavy requests are tried. */
+/** How much data the owner of the heavy requests has. */
 export const owned = isFull
   ? { sandboxes: 100_000, large: 1000, snapshots: 20_000, events: 100_000, deliveries: 200_000, atOnce: 64 }
   : isMeasured

@@ -16,24 +16,25 @@ import { temporaryDirectory } from '../../helpers/server.ts';
 export type Answer = { status: number; headers: IncomingHttpHeaders; text: string };
 export type Asked = { headers?: Record<string, string>; body?: string | Buffer | undefined };
 
-/** A server that is a process of its own, as an attacker meets it, and its database from behind. */
+/** A server in a process of its own, and direct access to its database. */
 export type Target = {
   serving: Serving;
   port: number;
   store: SqliteStore;
   /** Returns the key of a new user. */
   addUser: (name: string, password?: string) => Promise<string>;
-  /** Notes what must never be in the log, and returns it. */
+  /** Registers a secret that must never appear in the log. Returns the secret. */
   secret: (text: string) => string;
-  /** Asks and holds the answer against the contract. The path is sent as it is. */
+  /** Sends a request, with the path unchanged, and checks the response against the contract. */
   ask: (method: string, path: string, asked?: Asked) => Promise<Answer>;
-  /** Sends bytes on a connection of their own and returns all that comes back until the server closes it. */
+  /** Sends bytes on a new connection. Returns everything received until the server closes it. */
   say: (bytes: string | Buffer) => Promise<string>;
 };
 
 /**
- * Starts a server for the tests of a `describe`, and returns what gives it once a test runs. When they are over, it is
- * stopped and its output searched for every secret that they used.
+ * Starts one server for all tests of a `describe`. Returns a function that returns it during a
+ * test. After the tests, the server is stopped and its output is searched for every secret that
+ * they used.
  */
 export function useTarget(...flags: string[]): () => Target {
   let target: Target;
@@ -84,7 +85,7 @@ function attack(serving: Serving, store: SqliteStore, secrets: Set<string>, agen
     },
     say: (bytes) => {
       const socket = connect(port, '127.0.0.1');
-      // What is cut off has been answered as well.
+      // A request whose connection was closed counts as answered.
       socket.on('error', () => {});
       socket.write(bytes);
       return readText(socket).catch(() => '');
@@ -104,7 +105,7 @@ function send(agent: Agent, port: number, method: string, path: string, { header
   });
 }
 
-/** Returns the body, of a stream that doesn't end its beginning. */
+/** Returns the body, or the beginning of an endless stream. */
 async function bodyOf(res: IncomingMessage): Promise<string> {
   if (!res.headers['content-type']?.startsWith('text/event-stream')) return readText(res);
   const [first] = await once(res, 'data');
@@ -112,13 +113,16 @@ async function bodyOf(res: IncomingMessage): Promise<string> {
   return String(first);
 }
 
-/** Returns the statuses of the answers in what came back, `closed` where there is none. */
+/** Returns the statuses of the received responses, or `closed` if there are none. */
 export function statusesIn(said: string): string {
   const statuses = [...said.matchAll(/HTTP\/1\.[01] (\d{3}) /g)].map(([, status]) => status);
   return statuses.join(', ') || 'closed';
 }
 
-/** Makes one of each thing that has an id for whoever has the key, and returns the ids by the names of path parameters. */
+/**
+ * Creates one of each thing that has an id, as the owner of the key. Returns the ids by path
+ * parameter.
+ */
 export async function idsOf({ ask, secret }: Target, key: string): Promise<Record<string, string>> {
   const post = async (path: string, body: object) =>
     JSON.parse((await ask('POST', path, { headers: { 'X-API-Key': key }, body: JSON.stringify(body) })).text);
@@ -126,7 +130,7 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
   const { snapshot_id } = await post(`/v1/vms/${vm_id}/snapshot`, {});
   const made = await post('/v1/api-keys/', {});
   secret(made.api_key);
-  // There may be so many.
+  // The limit of endpoints for each owner.
   const headers = { 'X-API-Key': key };
   for (const { id } of JSON.parse((await ask('GET', '/v1/webhooks/endpoints', { headers })).text)) {
     await ask('DELETE', `/v1/webhooks/endpoints/${id}`, { headers });

@@ -2,15 +2,16 @@ import { expect } from 'chai';
 
 export type Row = { attack: string; sent: string; answer: string; expected: string };
 
-/** What the suite found, in the order in which it was tried. */
+/** The results, in the order of the cases. */
 export const rows: Row[] = [];
 
-/** Figures for the reader, which no test asserts. */
+/** Figures for the report that no test asserts. */
 export const figures: string[] = [];
 
 /**
- * Declares a test of an attack: it sends something and returns the answer in words, which are to be these, or one of
- * these with `or` between them. `sent` says what for the table.
+ * Declares a test of an attack. `run` sends the attack and returns a description of the response,
+ * which must equal `expected` or one of its alternatives, separated by `or`. `sent` describes the
+ * attack in the table.
  */
 export function abuse(attack: string, sent: string, expected: string, send: () => Promise<string>): void {
   it(`${attack}: ${sent} -> ${expected}`, async () => {
@@ -20,7 +21,7 @@ export function abuse(attack: string, sent: string, expected: string, send: () =
   });
 }
 
-/** Returns statuses in words, each with how often it came: `200 x 3, 503`. */
+/** Returns statuses as text, each with its count: `200 x 3, 503`. */
 export function counted(statuses: (string | number)[]): string {
   const counts = Map.groupBy(statuses, String);
   const words = [...counts].sort().map(([status, { length }]) => (length > 1 ? `${status} x ${length}` : status));

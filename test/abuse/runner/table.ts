@@ -3,7 +3,7 @@ import { report } from './record.ts';
 
 const { EVENT_RUN_END, EVENT_SUITE_BEGIN } = Mocha.Runner.constants;
 
-/** A reporter for mocha: says what it is at, then prints the table, and the failures where there are any. */
+/** A mocha reporter that shows progress, then prints the table and any failures. */
 export default class AbuseTable extends Mocha.reporters.Base {
   constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
     super(runner, options);

@@ -4,7 +4,7 @@ import { type Methods, serveMethods } from '../worker.ts';
 
 export type Load = {
   port: number;
-  /** Asked for in turn. */
+  /** The paths to request, in turn. */
   paths: string[];
   key: string;
   connections: number;
@@ -15,7 +15,7 @@ export type LoadResult = { milliseconds: number[]; seconds: number; failures: nu
 const headEnd = Buffer.from('\r\n\r\n');
 
 const methods = {
-  /** Asks, one request at a time on each connection, until the time is over. */
+  /** Sends one request at a time on each connection until the time is over. */
   load: async ({ port, paths, key, connections, milliseconds }: Load): Promise<LoadResult> => {
     const requests = paths.map((path) => requestText(path, key));
     const result: LoadResult = { milliseconds: [], seconds: 0, failures: 0 };
@@ -35,7 +35,10 @@ function requestText(path: string, key: string): Buffer {
   return Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: ${key}\r\n\r\n`);
 }
 
-/** Light on purpose, so that it is the server that is measured: a socket, and just enough HTTP. */
+/**
+ * A minimal HTTP client on a socket, so that the benchmark measures the server and not the
+ * client.
+ */
 function converse(port: number, next: () => Buffer, end: number, result: LoadResult): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
@@ -57,7 +60,7 @@ function converse(port: number, next: () => Buffer, end: number, result: LoadRes
   });
 }
 
-/** Calls back with the status of every response, once it is whole. */
+/** Calls back with the status of every complete response. */
 function onResponses(socket: Socket, done: (status: string) => void): void {
   let status = '';
   let remaining = 0;
@@ -79,7 +82,7 @@ function onResponses(socket: Socket, done: (status: string) => void): void {
   });
 }
 
-/** Times of many loads as one. */
+/** Returns percentiles over the times of many loads. */
 export function joined(results: LoadResult[]): ReturnType<typeof summarize> {
   return summarize(results.flatMap(({ milliseconds }) => milliseconds));
 }

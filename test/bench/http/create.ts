@@ -14,7 +14,7 @@ import { openSides } from '../sides/store.ts';
 
 const roundMilliseconds = 1500;
 
-/** Measures creating one sandbox after the other, each committed to disk, in stores that hold 100,000 or fewer. */
+/** Measures sequential creates, each committed to disk, in stores of up to 100,000 sandboxes. */
 export async function measureCreates(bench: Bench): Promise<CreateRow[]> {
   const size = Math.max(...bench.options.sizes.filter((each) => each <= 100_000), 1000);
   const dataset: Dataset = { size, distribution: 'one' };
@@ -61,7 +61,7 @@ function* linesOf(dataset: Dataset): Generator<string> {
   for (let index = 0; index < dataset.size; index++) yield `${recordLine(rowAt(index, dataset))}\n`;
 }
 
-/** Throws an Error when `sandpit` ends badly. */
+/** Throws an Error if `sandpit` fails. */
 async function run(...args: string[]): Promise<void> {
   const [program = '', ...rest] = sandpitCommand(...args);
   const child = spawn(program, rest, { stdio: ['ignore', 'ignore', 'pipe'] });

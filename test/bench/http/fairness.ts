@@ -8,7 +8,10 @@ import { startSandpit } from './servers.ts';
 
 const roundMilliseconds = 1500;
 
-/** Measures requests with limit 1 on one connection, alone and while another client asks for 1000 in a loop. */
+/**
+ * Measures requests with limit 1 on one connection, alone and while another client requests 1000
+ * rows in a loop.
+ */
 export async function measureFairness(bench: Bench): Promise<FairnessRow[]> {
   const { file, key } = await prepareStage({ ...bench, postgres: null });
   const { name, port } = await startSandpit(bench, 'sandpit', file, 'silent');

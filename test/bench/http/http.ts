@@ -19,7 +19,7 @@ const roundMilliseconds = 1000;
 const warmUpMilliseconds = 500;
 const connections = 16;
 
-/** Measures requests a second of every server, case by case, the servers taking turns. */
+/** Measures requests a second of every server. The servers take turns in each case. */
 export async function measureHttp(bench: Bench): Promise<HttpRow[]> {
   const stage = await prepareStage(bench);
   const servers = await startServers(bench, stage);
@@ -44,7 +44,10 @@ export async function measureHttp(bench: Bench): Promise<HttpRow[]> {
   return rows;
 }
 
-/** Loads the largest store of up to 100,000 sandboxes, on both sides, and makes one API key valid on both. */
+/**
+ * Loads the largest store of up to 100,000 sandboxes on both sides, with one API key that is
+ * valid on both.
+ */
 export async function prepareStage(bench: Bench): Promise<Stage> {
   const size = Math.max(...bench.options.sizes.filter((each) => each <= 100_000), 1000);
   const dataset: Dataset = { size, distribution: 'one' };
@@ -74,7 +77,7 @@ async function loadPostgres(socketDirectory: string, dataset: Dataset, key: stri
   await client.end();
 }
 
-/** Throws an Error when two servers answer with different sandboxes. */
+/** Throws an Error if two servers return different sandboxes. */
 async function agree(servers: Server[], path: string, key: string): Promise<void> {
   const answers = servers.map(async ({ port }) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { 'X-API-Key': key } });
@@ -108,7 +111,7 @@ function casesOf(dataset: Dataset): Case[] {
   );
 }
 
-/** Returns the address that lists sandboxes. */
+/** Returns the path and query that lists sandboxes. */
 export function pathOf(filter: object | null, limit: number): string {
   const query = filter ? `metadata=${encodeURIComponent(JSON.stringify(filter))}&` : '';
   return `/v1/sessions/sandboxes?${query}limit=${limit}`;

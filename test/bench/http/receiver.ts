@@ -16,9 +16,9 @@ const server = createServer((req, res) => {
 const methods = {
   /** Listens; returns the port. */
   listen: () => listen(server),
-  /** How many messages have come. */
+  /** The number of messages received. */
   count: (): number => count,
-  /** Posts messages of about an event's size, as fast as a bare loop can; returns how many a second. */
+  /** Posts messages of about an event's size in a bare loop. Returns the rate a second. */
   post: async (port: number, messages: number): Promise<number> => {
     const agent = new Agent({ keepAlive: true });
     const body = 'x'.repeat(450);

@@ -37,8 +37,8 @@ export function startSandpit(
 }
 
 /**
- * Starts FastAPI on the database behind the PostgreSQL socket, twice: PostgreSQL has every core in the one, and is on
- * FastAPI's own core in the other, as Sandpit's store is on Sandpit's.
+ * Starts two FastAPI servers on the PostgreSQL database. For the first, PostgreSQL may use every
+ * core; for the second, it shares FastAPI's core, as Sandpit's store shares Sandpit's.
  */
 export async function startFastApis(bench: Bench, python: string, socketDirectory: string): Promise<Server[]> {
   const wide = await startFastApi(bench, 'fastapi, PostgreSQL on every core', python, socketDirectory);
@@ -48,7 +48,7 @@ export async function startFastApis(bench: Bench, python: string, socketDirector
   return [narrow, wide];
 }
 
-/** Its pool opens all connections before it answers. */
+/** The pool opens all connections before the server answers. */
 function startFastApi(bench: Bench, name: string, python: string, socketDirectory: string): Promise<Server> {
   const fast = hasModules(python, fastLoop) ? ['--loop', 'uvloop', '--http', 'httptools'] : [];
   const app = ['fastapi_app:app', '--app-dir', folder, '--no-access-log', '--log-level', 'warning', ...fast];
@@ -56,7 +56,7 @@ function startFastApi(bench: Bench, name: string, python: string, socketDirector
   return start(bench, name, command, { PGHOST: socketDirectory, PYTHONDONTWRITEBYTECODE: '1' });
 }
 
-/** Returns the Python that has FastAPI and what it has, or null. */
+/** Returns the Python with FastAPI and the versions of its packages, or null. */
 export function findPython(): { program: string; versions: string } | null {
   const program = ['/usr/bin/python3', 'python3'].find((each) => hasModules(each, pythonModules));
   if (!program) return null;
@@ -74,7 +74,7 @@ function hasModules(python: string, names: string[]): boolean {
   }
 }
 
-/** On the first core, what it prints going to a file: a log costs what it costs. */
+/** Runs on the first core and logs to a file, so that the cost of logging is included. */
 async function start(
   bench: Bench,
   name: string,

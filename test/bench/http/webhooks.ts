@@ -9,7 +9,10 @@ import { startSandpit } from './servers.ts';
 
 const messages = 10_000;
 
-/** Measures how fast a receiver that answers at once is told of a bulk kill, against a bare loop of posts before and after. */
+/**
+ * Measures the rate of webhooks after a bulk kill to a receiver that responds at once, against a
+ * bare loop of posts before and after.
+ */
 export async function measureWebhooks(bench: Bench): Promise<WebhookRow[]> {
   const { file, key } = await prepareStage({ ...bench, postgres: null, options: { ...bench.options, sizes: [1000] } });
   const receiver = startWorker<ReceiverMethods>('http/receiver.ts', [], 1);

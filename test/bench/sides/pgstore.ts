@@ -3,9 +3,11 @@ import { type Dataset, type Row, rowAt } from '../data.ts';
 import { reportProgress } from '../worker.ts';
 import type { Side } from './side.ts';
 
-/** The operator classes a GIN index over jsonb can have: a table each. */
+/** The operator classes of a GIN index over jsonb; each has its own table. */
 const operatorClasses = ['jsonb_path_ops', 'jsonb_ops'];
-/** A prepared statement's plan: PostgreSQL's choice, or made for its values each time. */
+/**
+ * Plan modes of a prepared statement: PostgreSQL's choice, or a new plan for each set of values.
+ */
 const planModes = ['auto', 'force_custom_plan'];
 const rowsPerTransaction = 10_000;
 
@@ -67,7 +69,7 @@ async function loadAll(client: pg.Client, dataset: Dataset): Promise<void> {
   await client.query('insert into jsonb_ops select * from jsonb_path_ops');
 }
 
-/** Indexes are built once the rows are in, as a restore does it. */
+/** Indexes are built after loading, as pg_restore does. */
 async function finishTable(client: pg.Client, name: string): Promise<void> {
   reportProgress(`indexing PostgreSQL, ${name}`);
   await client.query(`create index on ${name} (owner_id, started_at desc, id)`);

@@ -6,7 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { atEnd, canPin, stopProcess, succeeds } from '../cleanup.ts';
 
-/** Returns the directory of the newest PostgreSQL programs, `''` where the PATH has them, null where there are none. */
+/**
+ * Returns the directory of the newest PostgreSQL programs, `''` if they are on the PATH, or null
+ * if PostgreSQL is not installed.
+ */
 export function findPostgres(): string | null {
   const debian = '/usr/lib/postgresql';
   const versions = readdirOr(debian).sort((a, b) => Number(b) - Number(a));
@@ -14,14 +17,15 @@ export function findPostgres(): string | null {
   return [...found, ''].find((bin) => succeeds(join(bin, 'initdb'), ['--version'])) ?? null;
 }
 
-/** Returns what `postgres --version` says. */
+/** Returns the output of `postgres --version`. */
 export function postgresVersion(bin: string): string {
   return execFileSync(join(bin, 'postgres'), ['--version'], { encoding: 'utf8' }).trim();
 }
 
 /**
- * Starts a PostgreSQL server of its own in `dir`, which must not exist, and returns the directory of its socket, the only way to it.
- * It ends with the program. Throws an Error when it doesn't start.
+ * Starts a PostgreSQL server in `dir`, which must not exist. It listens on a Unix socket only and
+ * stops with the program. Returns the directory of the socket. Throws an Error if the server does
+ * not start.
  */
 export async function startPostgres(bin: string, dir: string): Promise<string> {
   const data = join(dir, 'data');
@@ -39,13 +43,13 @@ export async function startPostgres(bin: string, dir: string): Promise<string> {
   return dir;
 }
 
-/** Has the connections that a server in `dir` takes from now on run on these cores. */
+/** Pins future connections of the server in `dir` to these cores. */
 export function pinPostgres(dir: string, cores: string): void {
   const [pid = ''] = readFileSync(join(dir, 'data', 'postmaster.pid'), 'utf8').split('\n');
   if (canPin) execFileSync('taskset', ['-cp', cores, pid], { stdio: 'ignore' });
 }
 
-/** Everything in memory, everything durable: what one would set for this on one machine. */
+/** Sensible settings for one machine: all data in memory, every commit durable. */
 function settings(dir: string): string {
   const sharedMb = Math.min(2048, Math.floor(totalmem() / 2 ** 20 / 4));
   return `

@@ -52,7 +52,7 @@ const methods = {
 
 export type SideMethods = typeof methods;
 
-/** The same queries on both sides; every round takes other values. */
+/** Returns the same queries for both sides, with different values each round. */
 function queriesOf({ dataset, owner, filter, variant, round }: Trial, count: number): Query[] {
   const { limit, make } = filterNamed(filter);
   const sample = samplesOf(dataset, owner);

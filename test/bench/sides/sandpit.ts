@@ -19,11 +19,11 @@ const rowsPerTransaction = 10_000;
 const program = fileURLToPath(new URL('../../../app/main.ts', import.meta.url));
 
 export type Sandpit = Side & {
-  /** Makes an API key for an owner, counted from 0, and returns it. */
+  /** Creates an API key for owner number `owner`, counted from 0. Returns the key. */
   addKey: (owner: number) => Promise<string>;
 };
 
-/** Opens a store in `file`, which is made if missing. */
+/** Opens a store in `file`, which is created if missing. */
 export function openSandpit(file: string): Sandpit {
   const store = openStore(file);
   const userIds: number[] = [];
@@ -63,7 +63,7 @@ export function sandpitCommand(...args: string[]): string[] {
   return [process.execPath, program, ...args];
 }
 
-/** Returns the line of an import file that stands for the row. */
+/** Returns the row as a line of an import file. */
 export function recordLine({ id, owner, templateId, metadata, memoryMb, vcpuCount, startedAt, endAt, status }: Row) {
   return JSON.stringify({
     sandbox_id: id,
@@ -78,10 +78,7 @@ export function recordLine({ id, owner, templateId, metadata, memoryMb, vcpuCoun
   });
 }
 
-/**
- * What the bare servers ask of the same file: id, template, metadata, start, end and status of a user's newest
- * sandboxes, by user name and limit.
- */
+/** The query of the bare servers: a user's newest sandboxes, by user name and limit. */
 export const newestSandboxes = `
   select id, template_id, metadata, started_at, end_at, status from sandboxes
   where owner_id = (select id from users where name = ?)

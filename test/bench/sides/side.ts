@@ -2,7 +2,7 @@ import type { Dataset, Row } from '../data.ts';
 
 /** One of the two stores that are compared. Each runs in a process of its own, program.ts. */
 export type Side = {
-  /** Ways to answer a query, of which the better one counts. */
+  /** Ways to run a query; the fastest one counts. */
   variants: string[];
   load: (dataset: Dataset) => Promise<{ bytes: number }>;
   list: (query: Query) => Promise<{ id: string }[]>;

@@ -15,7 +15,10 @@ type Running = { name: 'sandpit' | 'postgres'; worker: Worker<SideMethods>; vari
 const roundBounds: Bounds = { calls: 400, milliseconds: 1500 };
 const warmUpBounds: Bounds = { calls: 60, milliseconds: 400 };
 
-/** Measures store calls at every size, for one owner who has all and for the largest and the smallest of thirty. */
+/**
+ * Measures store calls at every size, for one owner of everything and for the largest and
+ * smallest of thirty owners.
+ */
 export async function measureStore(bench: Bench): Promise<{ loads: LoadRow[]; rows: StoreRow[] }> {
   const results = { loads: [] as LoadRow[], rows: [] as StoreRow[] };
   for (const size of bench.options.sizes) {
@@ -76,7 +79,7 @@ async function measureFilter(bench: Bench, sides: Running[], plain: Trial): Prom
   return row;
 }
 
-/** Runs each variant twice, the first time to warm it up, and returns the one with the best median. */
+/** Runs each variant twice (the first as a warm-up) and returns the one with the best median. */
 async function bestVariant({ worker, variants }: Running, plain: Trial): Promise<string> {
   let best = { variant: '', p50: Number.POSITIVE_INFINITY };
   for (const variant of [...variants, ...variants]) {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { apiKey, type Caller, shareApp, startTime, type TestApp } from '../server.ts';
 
-/** Returns the calls that one of E2B's clients makes for a caller. */
+/** Returns a client that makes E2B's calls for a caller. */
 export function e2bOf(app: TestApp, caller: Caller) {
   // Read at each call: useE2b puts other callers in the same object.
   const key = () => apiKey(caller);
@@ -12,16 +12,16 @@ export function e2bOf(app: TestApp, caller: Caller) {
     post,
     put: (path: string, body?: object) => app.http.put(path).set(key()).send(body),
     remove: (path: string) => app.http.delete(path).set(key()),
-    /** Returns the id of a new sandbox that lives for 300 seconds unless told otherwise. */
+    /** Creates a sandbox that lives for 300 seconds by default. Returns its id. */
     create: async (body: object = {}): Promise<string> =>
       (await post('/v2/sandboxes', { templateID: 'base', ...body })).body.sandboxID,
     read: async (id: string) => (await get(`/sandboxes/${id}`)).body,
-    /** Returns the status of an answer. */
+    /** Performs an action. Returns the status of the response. */
     does: async (id: string, action: string, body?: object) => (await post(`/sandboxes/${id}/${action}`, body)).status,
     list: (query = '') => get(`/v2/sandboxes?${query}`),
-    /** Returns what the older path lists. */
+    /** Returns the ids that the older path lists. */
     running: async (query = ''): Promise<string[]> => idsOf((await get(`/sandboxes?${query}`)).body),
-    /** Holds the answer to a query against what a refusal is: 400 and this message. */
+    /** Asserts that a query is refused with 400 and this message. */
     refused: async (query: string, message: string | RegExp, path = '/v2/sandboxes'): Promise<void> => {
       const { status, body } = await get(`${path}?${query}`);
       expect([status, body.code], query).to.deep.equal([400, 400]);
@@ -57,14 +57,14 @@ export function idsOf(sandboxes: { sandboxID: string }[]): string[] {
   return sandboxes.map(({ sandboxID }) => sandboxID);
 }
 
-/** What is said of a sandbox that the caller doesn't have. */
+/** The body of a 404 for a sandbox that the caller does not own. */
 export function unknown(id: string) {
   return { code: 404, message: `Sandbox "${id}" doesn't exist or you don't have access to it` };
 }
 
 export const anyId = `i${'0'.repeat(20)}`;
 
-/** Returns the time so many seconds after the clock's start. */
+/** Returns the time `seconds` after the clock's start. */
 export function timeAt(seconds: number): string {
   return new Date(startTime + seconds * 1000).toISOString();
 }

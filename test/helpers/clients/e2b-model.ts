@@ -5,7 +5,7 @@ import { metadataQuery } from './e2b-client.ts';
 
 export type Metadata = Record<string, string>;
 
-/** A sandbox as a naive list has it. */
+/** A sandbox in the reference model. */
 export type Row = {
   id: string;
   metadata: Metadata;
@@ -29,7 +29,7 @@ export const sandbox = fc.record({
   templateId: template,
   started: tick,
   status: fc.constantFrom<SandboxStatus[]>('active', 'active', 'paused', 'killed'),
-  /** when it ends, from now */
+  /** end, in milliseconds from now */
   ends: fc.constantFrom(-1, 0, 1, null),
   onTimeout: fc.constantFrom('kill' as const, 'pause' as const),
 });
@@ -45,7 +45,7 @@ export const query = fc.record({
   limit: fc.integer({ min: 1, max: 5 }),
 });
 
-/** Returns the rows that a list is to have, in order. */
+/** Returns the rows that a list must return, in order. */
 export function expected(rows: Row[], { state, metadata: pairs = {}, since, template: name, order }: Query): Row[] {
   const states = (state ?? 'running,paused').split(',');
   const found = rows
@@ -63,7 +63,7 @@ export function expected(rows: Row[], { state, metadata: pairs = {}, since, temp
 export type Query = typeof query extends fc.Arbitrary<infer Q> ? Q : never;
 export type Drawn = typeof sandbox extends fc.Arbitrary<infer S> ? S : never;
 
-/** Returns the address of a query. */
+/** Returns the path and query of a list request. */
 export function urlOf({ state, metadata: pairs, since, template: name, order, limit }: Query): string {
   const time = since && new Date(startTime + since[0]).toISOString().replace('Z', `00${since[1]}Z`);
   const given = { state, startedAfter: time, template: name, order, limit };

@@ -12,7 +12,7 @@ const creating = [
 ].map((given) => ({ templateID: 'base', ...given }));
 const range = ['limit=0', 'limit=101', 'limit=a', 'nextToken=a'];
 
-/** Of every operation, what it takes, and what it refuses with 400. */
+/** For every operation: a valid request, and requests that it refuses with 400. */
 export const table: Record<string, { body?: object; wrong?: Wrong }> = {
   e2b_list_running: { wrong: { query: ['metadata=a'] } },
   e2b_create: { body: { templateID: 'base' }, wrong: { body: [{}, { timeout: 5 }, ...creating, ...based(tooLong)] } },
@@ -50,7 +50,7 @@ function based(bodies: object[]): object[] {
 export const e2bOperations = operations.filter(({ operation }) =>
   tagsOf(operation).some((tag) => tag.startsWith('e2b-')),
 );
-/** Those that a caller must be known for, and what the table has of them. */
+/** The operations that require a credential, with their entry of the table. */
 export const controlOperations = e2bOperations
   .filter(({ operation }) => !tagsOf(operation).includes('e2b-envd'))
   .map(({ method, path, operation }) => ({

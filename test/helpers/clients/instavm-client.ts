@@ -1,6 +1,9 @@
 import { apiKey, type Caller, startApp } from '../server.ts';
 
-/** Boots an application with two callers and returns the calls of one of InstaVM's clients: alice's unless told otherwise. */
+/**
+ * Starts an application with two callers. Returns both and a client for InstaVM's calls, alice's
+ * by default.
+ */
 export async function startInstavm() {
   const app = await startApp();
   const alice = await app.addUser('alice');

@@ -2,17 +2,20 @@ import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 
-/** What a stream of server-sent events says: `event` is empty for what sets the id only, `comment` for what is none. */
+/**
+ * A message of a stream of server-sent events. `event` is empty if the message only sets the id;
+ * `comment` is set if it is a comment.
+ */
 export type Message = { id?: string; event?: string; data?: string; comment?: string };
 
 export type Stream = {
   status: number;
   headers: IncomingMessage['headers'];
-  /** Returns the next message that is an event; throws an Error when the stream has ended. */
+  /** Returns the next event. Throws an Error if the stream has ended. */
   next: () => Promise<Message>;
-  /** As `next`, whatever the message is. */
+  /** Returns the next message of any kind. */
   nextAny: () => Promise<Message>;
-  /** Returns the events that are left once the stream has ended. */
+  /** Waits for the end of the stream. Returns the remaining events. */
   rest: () => Promise<Message[]>;
   /** The id that a client would resume with. */
   lastId: () => string | undefined;
@@ -22,7 +25,7 @@ export type Stream = {
 /** Opens a stream of server-sent events. */
 export async function openStream(url: string, headers: Record<string, string>): Promise<Stream> {
   const request = get(url, { headers, agent: new Agent({ keepAlive: false }) });
-  // As it is when the server is killed.
+  // The connection is reset when the server is killed.
   request.on('error', () => undefined);
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   response.on('error', () => undefined);
@@ -56,7 +59,10 @@ export async function openStream(url: string, headers: Record<string, string>): 
   };
 }
 
-/** WHATWG HTML, 9.2.6, as far as the server makes use of it. A connection that is cut is an end as any other. */
+/**
+ * Parses the part of WHATWG HTML, 9.2.6, that the server uses. A closed connection ends the
+ * stream.
+ */
 async function* messagesOf(response: IncomingMessage): AsyncGenerator<Message> {
   let message: Message = {};
   try {

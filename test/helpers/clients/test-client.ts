@@ -3,18 +3,18 @@ import { serveTest, type TestServer } from '../processes/process.ts';
 
 export type Answer = { status: number; headers: Headers; text: string; json: () => never };
 
-/** A test server, and calls to it whose answers are held against the contract. */
+/** A test server and a client whose responses are checked against the contract. */
 export type TestClient = {
   server: TestServer;
-  /** Calls it as the first user unless told; what is no text goes as JSON. */
+  /** Sends a request, as the first user by default. A body that is not a string is sent as JSON. */
   call: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
-  /** As `call`, for an answer that breaks the contract on purpose. */
+  /** Sends a request without checking the response against the contract. */
   callSpoilt: TestClient['call'];
-  /** Without a credential, for everybody, unless headers are given. */
+  /** Sends a control request. Without headers it has no credential and applies to all users. */
   steer: (what: string, body?: unknown, headers?: Record<string, string>) => Promise<never>;
   /** Starts a sandbox; returns its id. */
   create: (body?: object) => Promise<string>;
-  /** Returns the ids and statuses that the list shows. */
+  /** Returns the ids and statuses of the list. */
   list: (headers?: Record<string, string>) => Promise<string[]>;
 };
 

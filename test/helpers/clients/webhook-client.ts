@@ -13,7 +13,7 @@ export type Message = {
 };
 type Answer = (res: ServerResponse, message: Message) => void;
 
-/** A receiver of webhooks: keeps what comes and answers as told. */
+/** A webhook receiver that records messages and responds as configured. */
 export class Receiver {
   readonly server: Server;
   readonly messages: Message[] = [];
@@ -28,7 +28,7 @@ export class Receiver {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/hook`;
   }
 
-  /** Resolves once so many have come. */
+  /** Waits until `count` messages have arrived. */
   async received(count: number): Promise<Message[]> {
     while (this.messages.length < count) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     return this.messages;
@@ -48,7 +48,7 @@ export class Receiver {
   }
 }
 
-/** Loopback is not public. */
+/** Allows webhooks to loopback, which is refused by default. */
 export const local = { webhookAllow: networks('127.0.0.0/8') };
 
 export type Delivery = {
@@ -60,10 +60,13 @@ export type Delivery = {
   error: string | null;
 };
 
-/** An application, a user of it and a receiver for what it sends, and the calls that the user makes. */
+/** An application, a user, a webhook receiver, and the user's calls. */
 export type Hooks = ReturnType<typeof hooksOf>;
 
-/** Boots an application with a receiver on loopback for each test, and returns what returns them. */
+/**
+ * Starts an application and a receiver on loopback for each test. Returns a function that returns
+ * them.
+ */
 export function useHooks(): () => Hooks {
   let hooks: Hooks;
   beforeEach(async () => {
@@ -98,7 +101,10 @@ function hooksOf(app: TestApp, alice: Caller, receiver: Receiver) {
     start: async () => (await hooks.ask('post', '/v1/vms', {})).body.vm_id as string,
     deliveries: async (query = ''): Promise<Delivery[]> =>
       (await hooks.ask('get', `/v1/webhooks/deliveries?${query}`)).body.deliveries,
-    /** Asks until the deliveries are as wanted: they are noted after the receiver has answered. */
+    /**
+     * Polls until the deliveries are as wanted, because results are stored after the receiver
+     * responds.
+     */
     noted: async (isWanted: (all: Delivery[]) => boolean): Promise<Delivery[]> => {
       for (;;) {
         const all = await hooks.deliveries();

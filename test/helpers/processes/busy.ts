@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import type { TestApp } from '../server.ts';
 
-/** Runs `work` while another connection keeps the app's database to itself. */
+/** Runs `work` while another connection holds the write lock of the app's database. */
 export async function withWriteLock(app: TestApp, work: () => Promise<void>): Promise<void> {
   const other = new Database(app.server.context.config.db);
   try {

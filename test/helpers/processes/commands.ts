@@ -1,18 +1,18 @@
 import { expect } from 'chai';
 import { type Result, sandpit } from './process.ts';
 
-/** Returns what runs commands on a database. */
+/** Returns functions that run commands on a database. */
 export function commandsOn(db: () => string) {
   const run = (...args: string[]): Promise<Result> => sandpit([...args, '--db', db()]);
   return {
     run,
-    /** Returns what a command prints that has to end well. */
+    /** Runs a command that must succeed. Returns its output. */
     runs: async (...args: string[]): Promise<string> => {
       const { code, stdout, stderr } = await run(...args);
       expect(code, stderr).to.equal(0);
       return stdout;
     },
-    /** Returns the one line that a command says which has to fail. */
+    /** Runs a command that must fail. Returns its one-line error. */
     fails: async (...args: string[]): Promise<string> => {
       const { code, stderr } = await run(...args);
       expect(code).to.equal(1);

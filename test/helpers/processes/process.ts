@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** With this set, what runs as a process of its own, and every application that a test starts, is this file. */
+/**
+ * The executable to test. If set, every process and application that a test starts is this file.
+ */
 export const executable = process.env.TEST_EXECUTABLE;
 
 const main = fileURLToPath(new URL('../../../app/main.ts', import.meta.url));
@@ -38,12 +40,18 @@ export type Serving = {
   setClock: (time: number) => Promise<void>;
 };
 
-/** Starts `sandpit serve` on a free port and returns once it answers. Throws an Error when it ends first. */
+/**
+ * Starts `sandpit serve` on a free port and waits until it answers. Throws an Error if it exits
+ * first.
+ */
 export function serve(args: string[], options: Options = {}): Promise<Serving> {
   return listening('serve', args, options);
 }
 
-/** Starts `sandpit proxy` on a free port and returns once it answers. Throws an Error when it ends first. */
+/**
+ * Starts `sandpit proxy` on a free port and waits until it answers. Throws an Error if it exits
+ * first.
+ */
 export function proxy(args: string[], options: Options = {}): Promise<Serving> {
   return listening('proxy', args, options);
 }
@@ -85,7 +93,10 @@ export type TestServer = {
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
 };
 
-/** Starts `sandpit serve --test` and returns once it has said where it is. Throws an Error when it ends first. */
+/**
+ * Starts `sandpit serve --test` and waits for its line of JSON. Throws an Error if it exits
+ * first.
+ */
 export async function serveTest(args: string[] = []): Promise<TestServer> {
   const child = start(['serve', '--test', ...args], { env: {}, cwd: '/' });
   const output = collect(child);
@@ -112,9 +123,9 @@ type Options = {
   env?: Record<string, string>;
   input?: string;
   cwd?: string;
-  /** Gives the process a clock that its `setClock` sets. */
+  /** Gives the process a clock that `setClock` sets. */
   withClock?: boolean;
-  /** An open file instead of a pipe that is read; 'unread' is a pipe that nobody reads. */
+  /** An open file instead of a pipe; 'unread' is a pipe without a reader. */
   stdout?: number | 'pipe' | 'unread';
 };
 type Start = Required<Pick<Options, 'env' | 'cwd'>> & Pick<Options, 'withClock' | 'stdout'>;
@@ -140,11 +151,14 @@ export function start(args: string[], { env, cwd, withClock, stdout = 'pipe' }: 
 
 const running = new Set<ChildProcess>();
 
-/** What one process has compiled the next ones need not. */
+/** Later processes reuse the compile cache of the first. */
 const compiled = mkdtempSync(join(tmpdir(), 'sandpit-compiled-'));
 process.once('exit', () => rmSync(compiled, { recursive: true, force: true }));
 
-/** Called after the last test: what a test that failed has left running would keep mocha from ending. */
+/**
+ * Called after the last test, because a process left by a failed test would keep mocha from
+ * ending.
+ */
 export function killRunning(): void {
   for (const child of running) child.kill('SIGKILL');
 }

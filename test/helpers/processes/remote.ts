@@ -9,8 +9,8 @@ import { loadContract } from '../../../spec/load.ts';
 import { type Serving, serve } from './process.ts';
 
 /**
- * Starts the executable as a server and returns it in the shape of one in this process: its store is opened here as
- * well, and requests are passed on to it once its clock shows what the test's shows.
+ * Starts the executable as a server and returns it with the interface of one in this process. Its
+ * store is opened here, too. Before each request its clock is set to the test's.
  */
 export async function startRemote(config: Partial<Config>, clock: { now: number }): Promise<Remote> {
   const serving = await serve(flagsOf(config), { withClock: true });
@@ -44,7 +44,7 @@ function flagsOf(config: Partial<Config>): string[] {
   return Object.entries(config).flatMap(([name, value]) => [`--${settings[name as keyof Config].flag}`, textOf(value)]);
 }
 
-/** Networks are an address and the length of a prefix each; a rate is a count per second or minute. */
+/** Formats settings as text: networks as address/prefix, rates as a count per second or minute. */
 function textOf(value: unknown): string {
   if (Array.isArray(value)) return value.map((item) => (Array.isArray(item) ? item.join('/') : item)).join(',');
   if (!isRate(value)) return String(value);
@@ -70,7 +70,7 @@ function forward(serving: Serving, clock: { now: number }, agent: Agent): Reques
       res.statusCode = answer.statusCode ?? 500;
       res.end(await buffer(answer));
     });
-    // It answers some requests before it has all of them.
+    // The server responds to some requests before it has read them completely.
     passed.on('error', () => res.destroy());
     req.pipe(passed);
   };

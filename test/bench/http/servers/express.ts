@@ -1,7 +1,7 @@
 import express from 'express';
 import { limitOf, openRows } from './rows.ts';
 
-/** Express doing what the floor does. Takes a file, a user and a port. */
+/** The floor's work done with Express. Arguments: a file, a user and a port. */
 const [file = '', user = '', port] = process.argv.slice(2);
 const list = openRows(file, user);
 

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { limitOf, openRows } from './rows.ts';
 
-/** The least there can be: node:http and a prepared statement. Takes a file, a user and a port. */
+/** The minimal server: node:http and a prepared statement. Arguments: a file, a user and a port. */
 const [file = '', user = '', port] = process.argv.slice(2);
 const list = openRows(file, user);
 

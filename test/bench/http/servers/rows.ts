@@ -3,13 +3,16 @@ import { newestSandboxes } from '../../sides/sandpit.ts';
 
 type Cells = [string, string | null, string, number, number | null, string];
 
-/** Opens a database file, read-only, and returns what gives a user's newest sandboxes as JSON text, nothing parsed. */
+/**
+ * Opens a database file read-only. Returns a function that returns a user's newest sandboxes as
+ * JSON text, without parsing metadata.
+ */
 export function openRows(file: string, user: string): (limit: number) => string {
   const select = new Database(file, { readonly: true }).prepare(newestSandboxes).raw();
   return (limit) => `[${(select.all(user, limit) as Cells[]).map(textOf).join(',')}]`;
 }
 
-/** Returns the limit that a request's address asks for. */
+/** Returns the limit in a request's URL. */
 export function limitOf(url: string): number {
   return Number(/[?&]limit=(\d+)/.exec(url)?.[1] ?? 100);
 }
@@ -27,7 +30,7 @@ function textOf([id, template, metadata, startedAt, endAt, stored]: Cells): stri
 const days = new Map<number, string>();
 const dayLength = 86_400_000;
 
-/** Only the day of a time takes long to print. */
+/** Caches the formatted day, because formatting it is the expensive part. */
 function isoTime(milliseconds: number): string {
   const day = Math.floor(milliseconds / dayLength);
   const date = days.get(day) ?? new Date(milliseconds).toISOString().slice(0, 11);
