@@ -18,9 +18,15 @@ describe('abuse: one owner against every route of another', () => {
   });
   const as = (key: string) => ({ 'X-API-Key': key });
   const nobodys: Record<string, string> = {
-    ...{ vm_id: `i${'0'.repeat(20)}`, sandboxID: `i${'0'.repeat(20)}`, session_id: uuid, item_id: '999999' },
-    ...{ snapshot_id: 'snap-nobodys', templateID: 'snap-nobodys', event_id: 'evt_999999' },
-    ...{ endpoint_id: 'whe_nobodys', delivery_id: 'msg_nobodys' },
+    vm_id: `i${'0'.repeat(20)}`,
+    sandboxID: `i${'0'.repeat(20)}`,
+    session_id: uuid,
+    item_id: '999999',
+    snapshot_id: 'snap-nobodys',
+    templateID: 'snap-nobodys',
+    event_id: 'evt_999999',
+    endpoint_id: 'whe_nobodys',
+    delivery_id: 'msg_nobodys',
   };
 
   for (const { method, path, operation } of calls) {

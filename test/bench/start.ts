@@ -8,8 +8,8 @@ import { hostPlatform } from '../../app/package/platforms.ts';
 import { freePort } from '../helpers/listen.ts';
 
 /**
- * Prints how long a checkout and the executable take from the start of the process to the first 200, making a database or,
- * for tests, none: `npm run bench:start`.
+ * `npm run bench:start` prints how long a checkout and the executable take from the start of the
+ * process to the first 200, with a new database and as a test server.
  */
 
 const rounds = 15;

@@ -13,7 +13,10 @@ export type Worker<M extends Methods> = {
   [K in keyof M]: (...args: Parameters<M[K]>) => Promise<Awaited<ReturnType<M[K]>>>;
 } & { stop: () => Promise<void> };
 
-/** Starts a file of this folder as a process of its own; calling a method of what is returned calls it over there. */
+/**
+ * Starts a file of test/bench/ as a process of its own. Returns an object whose methods run in
+ * that process.
+ */
 export function startWorker<M extends Methods>(file: string, args: string[] = [], core?: number): Worker<M> {
   const path = fileURLToPath(new URL(file, import.meta.url));
   const command = [process.execPath, path, ...args];
@@ -47,7 +50,7 @@ function callerOf(child: ChildProcess): (method: string, args: unknown[]) => Pro
     });
 }
 
-/** In a worker: answers calls of these methods until the starter stops it or ends. */
+/** In a worker: serves calls of these methods until the parent stops it or ends. */
 export function serveMethods(methods: Methods): void {
   process.on('message', async ({ id, method, args }: Request) => {
     try {
@@ -62,7 +65,7 @@ export function serveMethods(methods: Methods): void {
   process.on('SIGINT', () => {});
 }
 
-/** In a worker: shows what it is doing on the starter's progress line. */
+/** In a worker: shows progress on the parent's progress line. */
 export function reportProgress(text: string): void {
   process.send?.({ progress: text } satisfies Reply);
 }

@@ -70,7 +70,7 @@ describe('backup and restore', () => {
 
   const userNames = async () =>
     JSON.parse(await runs('users', 'list', '--json')).map(({ name }: { name: string }) => name);
-  /** Makes a database with this user and so many MiB. */
+  /** Creates a database of this size in MiB, with one user. */
   const make = async (user: string, size = 0, file = db) => {
     const store = openStore(file);
     const { lastInsertRowid: id } = store.sqlite
@@ -251,7 +251,7 @@ function exec(file: string, sql: string): void {
   new Database(file).exec(sql).close();
 }
 
-/** Writes over a page in the middle. */
+/** Overwrites a page in the middle of the file. */
 function damage(file: string): void {
   const content = readFileSync(file);
   writeFileSync(file, content.fill(0xff, 3 * 4096, 4 * 4096));

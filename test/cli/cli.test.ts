@@ -92,7 +92,7 @@ describe('sandpit', () => {
 
     it('exits at once on a second signal', async () => {
       const server = await serve(['--db', db, '--shutdown-seconds', '3600'], { env: { SANDPIT_API_KEY: givenKey } });
-      // Half a request: the server waits for the rest.
+      // An incomplete request: the server waits for the rest.
       const slow = connect(Number(new URL(server.url).port), '127.0.0.1');
       slow.on('error', () => {});
       slow.write(`POST /v1/vms HTTP/1.1\r\nHost: x\r\nX-API-Key: ${givenKey}\r\nContent-Length: 2\r\n\r\n`);
@@ -331,7 +331,10 @@ describe('sandpit', () => {
   });
 });
 
-/** Runs a program on a terminal of its own and answers its first question; prints what it said and its exit status. */
+/**
+ * Runs a program on a pseudo-terminal and answers its first question. Prints its output and exit
+ * status.
+ */
 const answering = `
 import os, pty, sys
 pid, master = pty.fork()

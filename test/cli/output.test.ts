@@ -26,12 +26,15 @@ describe('standard output that cannot be written', function () {
 
   describe('of a server', () => {
     const running: Serving[] = [];
-    /** Starts a server and returns it with what reads how many lines of its log were lost. */
+    /** Starts a server. Returns it and a function that reads how many log lines were lost. */
     const start = async (stdout: number | 'unread') => {
       const server = await serve(['--db', db, '--metrics-port', '0'], { env, stdout });
       running.push(server);
       const [, metrics = ''] = /Metrics: (\S+)/.exec(server.output.stderr) ?? [];
-      /** Returns how many lines were lost once as many are: a line is written a moment after its answer. */
+      /**
+       * Waits until `expected` lines are lost, because a line is written just after its response.
+       * Returns the number.
+       */
       const lost = async (expected: number) => {
         for (;;) {
           const [, count] = /^sandpit_log_lines_lost_total (\d+)$/m.exec(await (await fetch(metrics)).text()) ?? [];
@@ -125,7 +128,11 @@ describe('standard output that cannot be written', function () {
       ...['keys list', 'keys create --user alice', 'export', 'kill --all --dry-run'].map(
         (command) => `${command} --db ${db}`,
       ),
-      ...['openapi --json', 'service', 'conform --list-rules', '--help', '--version'],
+      'openapi --json',
+      'service',
+      'conform --list-rules',
+      '--help',
+      '--version',
     ];
     const full = openSync('/dev/full', 'w');
     for (const command of commands) {
@@ -175,7 +182,7 @@ describe('standard output that cannot be written', function () {
   });
 });
 
-/** Returns what a pipe holds; nothing where it is empty. */
+/** Returns the content of a pipe, or '' if it is empty. */
 function textIn(pipe: number): string {
   const bytes = Buffer.alloc(10_000);
   try {
@@ -186,7 +193,10 @@ function textIn(pipe: number): string {
   }
 }
 
-/** Starts a program on a terminal of its own, stops the terminal as Ctrl-S does, asks three times and ends the program. */
+/**
+ * Starts a program on a pseudo-terminal, stops the terminal's output as Ctrl-S does, sends three
+ * requests and stops the program.
+ */
 const stoppedTerminal = `
 import os, pty, re, signal, subprocess, sys, termios, urllib.request
 master, slave = pty.openpty()

@@ -5,7 +5,7 @@ import { type Caller, shareApp, type TestApp } from '../helpers/server.ts';
 export type Serving = {
   app: TestApp;
   url: string;
-  /** Adds a user that no other test has. */
+  /** Adds a user for this test only. */
   addUser: () => Promise<Caller>;
 };
 

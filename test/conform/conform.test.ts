@@ -29,7 +29,7 @@ describe('sandpit conform', () => {
   const env = { SANDPIT_CONFORM_API_KEY: apiKey };
   const conform = async (url: string, ...args: string[]) => {
     const result = await sandpit(['conform', '--url', url, ...args], { env });
-    // It depends on the machine whether that takes longer than a moment.
+    // Whether the message appears depends on the speed of the machine.
     return { ...result, stderr: result.stderr.replace(/^ending \d+ sandboxes, .*\n/, '') };
   };
   const ask = async (method: string, where: string, body?: object) => {
@@ -40,7 +40,10 @@ describe('sandpit conform', () => {
   };
   const running = async () => ((await ask('GET', '/v1/vms')) as { vm_id: string }[]).map(({ vm_id }) => vm_id);
 
-  /** Runs `work` with the URL of a server that passes all on, or answers as the mutant does. */
+  /**
+   * Runs `work` with the URL of a server that forwards everything, or that answers as the mutant
+   * does.
+   */
   async function between<T>(
     work: (url: string) => Promise<T>,
     onRequest = (_method: string, _path: string) => {},
@@ -129,9 +132,12 @@ describe('sandpit conform', () => {
     expect(report).to.include({ passed: true, seed: 42, error: null, url: server.url });
     expect(report.results.map(({ id }) => id)).to.deep.equal(rules.map(({ id }) => id));
     const skipped = report.results.filter(({ outcome }) => outcome === 'skip');
-    // Whether there are enough for `limit-default` depends on what the account had.
+    // Whether `limit-default` has enough sandboxes depends on the account's history.
     expect(skipped.map(({ id }) => id).filter((id) => id !== 'limit-default')).to.deep.equal([
-      ...['limit-above-default', 'bearer', 'isolation-list', 'isolation-filter'],
+      'limit-above-default',
+      'bearer',
+      'isolation-list',
+      'isolation-filter',
     ]);
     for (const { why } of skipped) expect(why).to.be.a('string').and.not.equal('');
     const xml = readFileSync(junit, 'utf8');
@@ -216,7 +222,7 @@ describe('sandpit conform', () => {
     const { code, stdout } = await conform(server.url, '--max-requests', '30', '--json');
     const { results, requests } = JSON.parse(stdout) as Report;
     expect(code).to.equal(0);
-    // Ending what was made comes on top.
+    // Killing the created sandboxes does not count.
     expect(requests).to.equal(30 + 12);
     expect(results.at(-1)).to.include({ outcome: 'skip', why: 'the 30 requests of --max-requests are used up' });
     expect(await running()).to.deep.equal([]);

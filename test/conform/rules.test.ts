@@ -56,7 +56,11 @@ describe("conform's JUnit report", () => {
     const nasty = 'a\u0000b\u001b[31m<&>"\'\ud800 \uffff\u{1f642}';
     const failure = { request: null, expected: nasty, got: nasty };
     const xml = junitXml({
-      ...{ url: 'http://x/?a&b', seed: 1, requests: 1, seconds: 1, error: nasty },
+      url: 'http://x/?a&b',
+      seed: 1,
+      requests: 1,
+      seconds: 1,
+      error: nasty,
       results: [{ id: 'x', title: nasty, outcome: 'fail', source: nasty, seconds: 0, failure }],
       sandboxes: { made: 0, refused: [], left: [] },
     });

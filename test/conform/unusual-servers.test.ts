@@ -52,7 +52,9 @@ describe('sandpit conform against an unusual server', () => {
     const rules = ['limit-default', 'limit-above-default', 'order-repeatable'];
     const result = await conform('--sandboxes', '101', '--json', '--rule', ...rules);
     expect(outcomesOf(result)).to.deep.equal({
-      ...{ 'limit-default': 'pass', 'limit-above-default': 'fail', 'order-repeatable': 'pass' },
+      'limit-default': 'pass',
+      'limit-above-default': 'fail',
+      'order-repeatable': 'pass',
     });
     expect(other.active()).to.equal(0);
   });
@@ -74,8 +76,16 @@ describe('sandpit conform against an unusual server', () => {
     const broken = rule('broken', () => Promise.reject(new TypeError('not a list')));
     const { results, error } = await runSuite(
       {
-        ...{ url: other.url, apiKey: 'k', isExisting: true, sandboxes: 0, seed: 1, generated: 1 },
-        ...{ maxRequests: 100, maxSeconds: 60, requestSeconds: 10, settleSeconds: 0 },
+        url: other.url,
+        apiKey: 'k',
+        isExisting: true,
+        sandboxes: 0,
+        seed: 1,
+        generated: 1,
+        maxRequests: 100,
+        maxSeconds: 60,
+        requestSeconds: 10,
+        settleSeconds: 0,
       },
       [broken, rule('whole', async () => {})],
       () => {},
@@ -123,7 +133,7 @@ describe('sandpit conform against an unusual server', () => {
       let looks = 0;
       const late: Oddity = (req) => {
         if (req.method === 'GET' && other.sandboxes.length > 0) return false;
-        // The first list is of the beginning.
+        // The first list is the one at the start of the run.
         if (req.method === 'GET' && ++looks === 3) add(other, made);
         if (req.method !== 'POST') return false;
         text(req).then((body) => {

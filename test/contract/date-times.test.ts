@@ -10,17 +10,39 @@ import { importLine } from '../helpers/processes/commands.ts';
 import { sandpit } from '../helpers/processes/process.ts';
 import { apiKey, shareApp, temporaryDirectory } from '../helpers/server.ts';
 
-/** Texts that name no moment which can be stored and written back. */
+/** Texts that are not a moment that can be stored and written back. */
 const noTimes = [
-  ...['9999-12-31T23:59:59-00:01', '0001-01-01T00:00:00+00:01', '0000-01-01T00:00:00+12:00', '0000-12-31T23:59:59Z'],
-  ...['2025-01-18T24:00:00Z', '2025-01-18T24:00:00.000+01:00', '2025-01-18T10:60:00Z', '2016-12-31T23:59:60Z'],
-  ...['2025-02-30T00:00:00Z', '2025-02-29T00:00:00Z', '1900-02-29T00:00:00Z', '2025-04-31T00:00:00Z'],
-  ...['2025-00-01T00:00:00Z', '2025-13-01T00:00:00Z', '2025-01-00T00:00:00Z', '2025-01-32T00:00:00Z'],
-  ...['2025-01-18T10:30:00+24:00', '2025-01-18T10:30:00+01:60', '2025-01-18T10:30:00+01', '+010000-01-01T00:00:00Z'],
-  ...['2025-01-18T10:30:00.Z', '2025-01-18T1:30:00Z', '2025-01-18T10:30:00Z ', '2025-01-18\n10:30:00Z', 'now'],
+  '9999-12-31T23:59:59-00:01',
+  '0001-01-01T00:00:00+00:01',
+  '0000-01-01T00:00:00+12:00',
+  '0000-12-31T23:59:59Z',
+  '2025-01-18T24:00:00Z',
+  '2025-01-18T24:00:00.000+01:00',
+  '2025-01-18T10:60:00Z',
+  '2016-12-31T23:59:60Z',
+  '2025-02-30T00:00:00Z',
+  '2025-02-29T00:00:00Z',
+  '1900-02-29T00:00:00Z',
+  '2025-04-31T00:00:00Z',
+  '2025-00-01T00:00:00Z',
+  '2025-13-01T00:00:00Z',
+  '2025-01-00T00:00:00Z',
+  '2025-01-32T00:00:00Z',
+  '2025-01-18T10:30:00+24:00',
+  '2025-01-18T10:30:00+01:60',
+  '2025-01-18T10:30:00+01',
+  '+010000-01-01T00:00:00Z',
+  '2025-01-18T10:30:00.Z',
+  '2025-01-18T1:30:00Z',
+  '2025-01-18T10:30:00Z ',
+  '2025-01-18\n10:30:00Z',
+  'now',
 ];
 
-/** What the contract's own parameters and bodies refuse as well: in a query of the native API, UTC is assumed. */
+/**
+ * Texts without a time zone. The contract's times refuse them; a query of the native API assumes
+ * UTC.
+ */
 const unzoned = ['2025-01-18T10:30:00', '2025-01-18'];
 
 const edges = [
@@ -31,7 +53,7 @@ const edges = [
   ['2025-01-18T00:30:00+23:59', '2025-01-17T00:31:00.000Z'],
 ] as const;
 
-/** What pydantic 2.10 says of these. */
+/** Pydantic 2.10's errors for these texts. */
 const refusedDatetimes: [string, string][] = [
   ['', 'input is too short'],
   ['1e5', 'input is too short'],
@@ -56,7 +78,7 @@ const refusedDatetimes: [string, string][] = [
   ['9999-12-31T23:59-00:01', 'year 10000 is out of range'],
 ];
 
-/** What pydantic 2.10 reads in these, in UTC. */
+/** The times that pydantic 2.10 reads in these texts, in UTC. */
 const readDatetimes: [string, string, number?][] = [
   ['2025', '1970-01-01T00:33:45.000Z'],
   ['1737196200', '2025-01-18T10:30:00.000Z'],

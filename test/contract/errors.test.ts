@@ -102,7 +102,7 @@ describe('errors', () => {
       const { status } = await ask('nothing');
       for (const id of ['%ED%A0%80', 'a%C3', '%zz']) {
         const answer = await ask(id);
-        // E2B's ids have a shape of their own, and what breaks it is 400.
+        // E2B's ids have a format; an id that breaks it is 400.
         if (answer.status !== 400 || !isE2b(path)) expect(answer.status, `${method} ${path} ${id}`).to.equal(status);
       }
     }
@@ -239,7 +239,7 @@ describe('errors', () => {
     const [alice, mallory] = [await app.addUser('alice'), await app.addUser('mallory')];
     const id = await app.insert(alice, { metadata: { secret: 'only-alices' } });
     const before = await app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
-    // A stream doesn't end; its own tests look at what is in it.
+    // A stream does not end; its own tests check its events.
     for (const { method, path } of operations.filter((each) => each.path !== '/v1/events')) {
       const call = (vmId: string, query: object = {}) =>
         app.http[method as 'get'](path.replace('{vm_id}', vmId)).query(query).set(apiKey(mallory));

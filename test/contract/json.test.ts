@@ -133,7 +133,7 @@ describe('isoTime', () => {
   });
 });
 
-/** Returns why a text is refused; nothing of it where it is taken. */
+/** Returns the error for a text, or undefined if it is accepted. */
 function failureOf(text: string): Partial<JsonError> {
   try {
     parseJson(text);

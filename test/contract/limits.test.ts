@@ -14,7 +14,7 @@ import { loadContract, resolve } from '../../spec/load.ts';
 
 describe('limits that stand in openapi.yaml and in code', () => {
   const contract = loadContract();
-  /** Returns what a JSON pointer leads to. */
+  /** Returns the value at a JSON pointer. */
   const at = (pointer: string) => resolve<Record<string, unknown>>(contract, { $ref: pointer });
   const property = (schema: string, name: string) => at(`#/components/schemas/${schema}/properties/${name}`);
   const operation = (method: string, path: string) => at(`#/paths/${path.replaceAll('/', '~1')}/${method}`);

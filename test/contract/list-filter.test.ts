@@ -25,7 +25,7 @@ const { object } = fc.letrec<{ object: JsonObject; value: Json }>((tie) => ({
     .map((entries) => Object.fromEntries(entries) as JsonObject),
 }));
 
-/** A filter that has a fair chance to match: some document, with parts left out. */
+/** A filter with a fair chance to match: a document with parts removed. */
 const thinned = (value: Json): fc.Arbitrary<Json> => {
   if (Array.isArray(value)) return fc.subarray(value).chain((part) => fc.tuple(...part.map(thinned)));
   if (value === null || typeof value !== 'object') return fc.constant(value);

@@ -11,7 +11,7 @@ import { itHere, startApp, startTime, type TestApp } from '../helpers/server.ts'
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** The schema with every reference replaced by what it names: the form that the seed prints. */
+/** Returns a schema with every reference resolved, which is the form that the seed prints. */
 function inlined(value: Json): Json {
   if (Array.isArray(value)) return value.map(inlined);
   if (value === null || typeof value !== 'object') return value;
@@ -75,7 +75,8 @@ describe('openapi.yaml', () => {
   });
 
   it('is a valid OpenAPI 3.1 document', async () => {
-    // The validator's copy of the schema wants an absolute URL here; FastAPI's documents and ours have a relative one.
+    // The validator's copy of the schema requires an absolute URL here. FastAPI's documents and
+    // ours have a relative one.
     const text = contractText.replace('tokenUrl: /v1', 'tokenUrl: http://localhost/v1');
     const [first] = middleware({ apiSpec: parse(text), validateApiSpec: true });
     const error = await new Promise((resolve) => first?.({ app: { param: () => {} } } as never, {} as never, resolve));
@@ -124,7 +125,7 @@ describe('GET /docs', () => {
     const { http } = await startApp();
     const page = await http.get('/docs');
     expect(page.headers['content-type']).to.match(/^text\/html/);
-    // Relative ones only: a proxy may put a path before it.
+    // Relative URLs only, because a proxy may add a path prefix.
     expect(page.text).not.to.match(/https?:|\/\/|(src|href)="\//);
     const parts = [...page.text.matchAll(/(?:src|href)="(docs[^"]+)"/g)].map(([, url]) => `/${url}`);
     expect(parts).to.have.length(3);

@@ -8,7 +8,7 @@ import { contract, operations } from '../helpers/contract.ts';
 
 const unknown = 'nobody_knows_this';
 
-/** RFC 6749, 3.2: an authorization server ignores parameters that it doesn't know. */
+/** RFC 6749, 3.2: an authorization server ignores unknown parameters. */
 const mayIgnore = ['create_access_token'];
 
 const calls: Call[] = operations.map((call) => ({ ...call, method: call.method.toUpperCase() }));
@@ -16,7 +16,10 @@ const withBody = calls.filter(({ operation }) => bodyOf(operation) && !mayIgnore
 
 type Planted = { value: unknown; place: (string | number)[] };
 
-/** Returns values of the schema that hold one unknown member, one for each object with known members, and where it is. */
+/**
+ * For each object of the schema, returns a value with one unknown member in that object, and the
+ * position of that member.
+ */
 function planted(given: Schema): Planted[] {
   const schema = resolve<Schema>(contract, given);
   const { properties, additionalProperties: rest, items } = schema;
@@ -32,7 +35,7 @@ function planted(given: Schema): Planted[] {
   return [{ value: { ...whole, [unknown]: 1 }, place: [unknown] }, ...members];
 }
 
-/** Where a test shows what a member does: every member that is known and not marked as not offered has to be here. */
+/** The test file that shows the effect of each member. Every offered member must be listed. */
 const shownBy: Record<string, string[]> = {
   'contract/request-members.test.ts': ['UpdateVM.auto_suspend', 'UpdateVM.memory_mb', 'CreateVM.auto_suspend'],
   'accounts/api-keys.test.ts': ['ApiKeyRequest.*'],
@@ -49,12 +52,18 @@ const shownBy: Record<string, string[]> = {
   ],
   'e2b/network-rules.test.ts': ['SandboxNetworkUpdate.*'],
   'e2b/pause.test.ts': [
-    ...['ConnectSandbox.*', 'ConnectSandboxV2.*', 'ResumedSandbox.*', 'SandboxPauseRequest.memory'],
+    'ConnectSandbox.*',
+    'ConnectSandboxV2.*',
+    'ResumedSandbox.*',
+    'SandboxPauseRequest.memory',
     'SandboxTimeoutRequest.timeout',
   ],
   'e2b/snapshots.test.ts': ['SandboxSnapshotRequest.*'],
   'instavm/dialect.test.ts': [
-    ...['Lifetime.*', 'CloneVM.vm_lifetime_seconds', 'SnapshotRequest.name', 'ApiKeyDescription.description'],
+    'Lifetime.*',
+    'CloneVM.vm_lifetime_seconds',
+    'SnapshotRequest.name',
+    'ApiKeyDescription.description',
     ...['oci_image', 'name', 'vcpu_count', 'memory_mb', 'type'].map((n) => `CreateSnapshot.${n}`),
   ],
   'instavm/sessions.test.ts': ['CreateSession.*', 'Kill.session_id'],
@@ -118,7 +127,7 @@ describe('members of a request', () => {
       const isE2b = operation.tags.some((tag) => tag.startsWith('e2b-'));
       expect(operation.responses).to.have.property('501');
       const schema = resolve<Schema>(contract, bodyOf(operation)?.schema ?? {});
-      // Never reached: only a public address may be a receiver.
+      // Never used: only a public address may be a receiver.
       const url = schema.properties?.url && { url: 'http://127.0.0.1/' };
       const ask = (place: 'body' | 'query', name: string, value: unknown) =>
         place === 'query'
@@ -223,7 +232,7 @@ describe('members of a request', () => {
   });
 });
 
-/** Returns what a 422 says of the planted member. */
+/** Returns the entry of a 422 about the planted member. */
 function extraAt(place: Planted['place']) {
   return { type: 'extra_forbidden', loc: ['body', ...place], msg: 'Extra inputs are not permitted', input: 1 };
 }

@@ -9,9 +9,14 @@ describe("forking E2B's sandboxes", () => {
 
   it('201: starts a copy for 15 seconds with all its settings, the environment included', async () => {
     const given = {
-      ...{ templateID: 'base:v1', metadata: { a: '1', ...JSON.parse('{"__proto__":"p"}') }, autoPause: true },
-      ...{ envVars: { TOKEN: 'hush-hush' }, allow_internet_access: false, autoResume: { enabled: true } },
-      ...{ network: { denyOut: ['0.0.0.0/0'] }, volumeMounts: [] },
+      templateID: 'base:v1',
+      metadata: { a: '1', ...JSON.parse('{"__proto__":"p"}') },
+      autoPause: true,
+      envVars: { TOKEN: 'hush-hush' },
+      allow_internet_access: false,
+      autoResume: { enabled: true },
+      network: { denyOut: ['0.0.0.0/0'] },
+      volumeMounts: [],
     };
     const id = await e2b.create(given);
     app.clock.now += 10_000;

@@ -32,7 +32,10 @@ describe("the lifetime of E2B's sandboxes", () => {
             state: 'running',
             metadata: {},
           },
-          ...{ cpuCount: 2, memoryMB: 512, diskSizeMB: 0, allowInternetAccess: null },
+          cpuCount: 2,
+          memoryMB: 512,
+          diskSizeMB: 0,
+          allowInternetAccess: null,
           lifecycle: { autoResume: false, onTimeout: 'kill' },
         });
       }
@@ -49,9 +52,18 @@ describe("the lifetime of E2B's sandboxes", () => {
       };
       for (const path of ['/sandboxes', '/v2/sandboxes']) {
         const { body } = await e2b.post(path, {
-          ...{ templateID: 'base', timeout: 86_400, autoPause: true, autoPauseMemory: true, secure: true, mcp: null },
-          ...{ autoResume: { enabled: true }, allow_internet_access: false, envVars: { TOKEN: 'hush-hush' }, iam: {} },
-          ...{ ...kept, metadata },
+          templateID: 'base',
+          timeout: 86_400,
+          autoPause: true,
+          autoPauseMemory: true,
+          secure: true,
+          mcp: null,
+          autoResume: { enabled: true },
+          allow_internet_access: false,
+          envVars: { TOKEN: 'hush-hush' },
+          iam: {},
+          ...kept,
+          metadata,
         });
         const detail = await e2b.read(body.sandboxID);
         expect(detail).to.deep.include({ ...kept, metadata, endAt: timeAt(86_400), allowInternetAccess: false });
@@ -109,7 +121,12 @@ describe("the lifetime of E2B's sandboxes", () => {
       const detail = await e2b.read(vm_id);
       expect(detail).to.include({ templateID: 'default', alias: 'default', memoryMB: 1024, cpuCount: 4 });
       expect(detail.metadata).to.deep.equal({
-        ...{ text: 't', number: '1', list: '[1,"a"]', deep: '{"a":null}', nothing: 'null', flag: 'true' },
+        text: 't',
+        number: '1',
+        list: '[1,"a"]',
+        deep: '{"a":null}',
+        nothing: 'null',
+        flag: 'true',
       });
       const { body } = await native.createText('{"metadata":{"n":12345678901234567890}}');
       expect((await e2b.read(body.vm_id)).metadata).to.deep.equal({ n: '12345678901234567890' });

@@ -4,7 +4,7 @@ import { type Operation, parametersOf } from '../../spec/load.ts';
 import { metadataQuery, timeAt, useE2b } from '../helpers/clients/e2b-client.ts';
 import { contract } from '../helpers/contract.ts';
 
-/** In the handler's words or, where the text can't be a token at all, in the contract's. */
+/** The handler's message or, for a text that cannot be a token at all, the contract's. */
 const notAToken = /^(Invalid next token$|validation error: query.nextToken: String should match pattern)/;
 
 describe("listing E2B's sandboxes", () => {

@@ -89,7 +89,9 @@ describe("the network rules of E2B's sandboxes", () => {
 
   it('returns only the known members of rules stored by an earlier version', async () => {
     const junk = {
-      ...{ foo: 1, allowOut: ['1.1.1.1'], egressProxy: {} },
+      foo: 1,
+      allowOut: ['1.1.1.1'],
+      egressProxy: {},
       rules: { a: null, b: [{ action: 'x', transform: { headers: { c: 'd' }, e: 1 } }, { f: 1 }] },
     };
     const id = await app.insert(alice, { settings: { network: junk } as never });

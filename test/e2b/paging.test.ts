@@ -25,7 +25,7 @@ describe("paging through E2B's sandboxes", () => {
     return app.addUser(`pager-${++owners}`);
   };
 
-  /** Returns what all pages have, one after another, and how many rows each. */
+  /** Returns the ids of each page, and each page's X-Total-Running. */
   const allPages = async (e2b: E2b, url: string, between: () => Promise<void> = async () => {}) => {
     const pages: string[][] = [];
     const totals: (string | undefined)[] = [];

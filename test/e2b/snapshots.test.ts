@@ -167,10 +167,22 @@ describe("E2B's snapshots", () => {
       }
       expect(await templates()).to.deep.equal([
         {
-          ...{ templateID, buildID: '00000000-0000-0000-0000-000000000000', buildStatus: 'ready', buildCount: 1 },
-          ...{ public: false, cpuCount: 4, memoryMB: 1024, diskSizeMB: 0, envdVersion: '0.6.4', createdBy: null },
-          ...{ aliases: ['n'], names: [`${alice.name}/n`], createdAt: timeAt(0), updatedAt: timeAt(0) },
-          ...{ lastSpawnedAt: timeAt(5), spawnCount: 4 },
+          templateID,
+          buildID: '00000000-0000-0000-0000-000000000000',
+          buildStatus: 'ready',
+          buildCount: 1,
+          public: false,
+          cpuCount: 4,
+          memoryMB: 1024,
+          diskSizeMB: 0,
+          envdVersion: '0.6.4',
+          createdBy: null,
+          aliases: ['n'],
+          names: [`${alice.name}/n`],
+          createdAt: timeAt(0),
+          updatedAt: timeAt(0),
+          lastSpawnedAt: timeAt(5),
+          spawnCount: 4,
         },
       ]);
     });

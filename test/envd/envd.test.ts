@@ -10,7 +10,7 @@ describe("E2B's calls to the inside of a sandbox", () => {
   const of = (id: string) => ({ 'E2b-Sandbox-Id': id, 'E2b-Sandbox-Port': '49983' });
   const notRunning = (id: string) => ({ sandboxId: id, message: 'The sandbox was not found', code: 502 });
   const health = (id: string) => app.http.get('/health').set(of(id));
-  /** Calls that nobody's credential goes with, each with a body that no operation takes. */
+  /** Calls without a credential, each with an invalid body. */
   const calls = (headers: Record<string, string>) => [
     ...services.map((service) => app.http.post(`${service}/Any`).set(headers).type('json').send('{"a":')),
     app.http.post('/execute').set(headers).type('json').send('{"a":'),

@@ -56,7 +56,7 @@ describe('the event log', () => {
         const ids: string[] = [];
         for (const each of operations) {
           const id = ids['which' in each ? each.which % Math.max(1, ids.length) : 0] ?? 'none';
-          // Many are refused, by the state of the sandbox: then nothing has happened.
+          // The state of the sandbox makes many requests invalid; those record no event.
           const attempt = async (work: Promise<unknown>) => void (await work.catch(() => undefined));
           if (each.kind === 'create') {
             ids.push(
@@ -100,7 +100,10 @@ describe('the event log', () => {
     );
   });
 
-  /** Returns what the events say there is, id, status and end; each must begin where the one before it ended. */
+  /**
+   * Replays the events to the id, status and end of each sandbox. Each event must start from the
+   * state that the previous one left.
+   */
   async function replayed(ownerId: number): Promise<unknown[]> {
     const { events } = await listEvents(app.server.context.store.db, { ...allEvents, ownerId, limit: 100_000 });
     const known = new Map<string, { status: string; endAt: string | null }>();
@@ -117,7 +120,7 @@ describe('the event log', () => {
 
   itHere('records every kind of the catalogue, whatever its cause, and no other', async () => {
     await app.close();
-    // Only when it is told: what is imported below is to stay.
+    // Off until needed, because the records imported below must stay.
     app = await startApp({ retention: 1000, sweepSeconds: 3600 });
     const { context } = app.server;
     const alice = await app.addUser('alice', 'correct horse');
@@ -160,7 +163,7 @@ describe('the event log', () => {
       of('vm.expired')
         .concat(of('vm.auto_suspended'), of('vm.deleted'))
         .map(({ via }) => via),
-    ).to.deep.equal([...['sweeper', 'sweeper', 'sweeper', 'sweeper']]);
+    ).to.deep.equal(['sweeper', 'sweeper', 'sweeper', 'sweeper']);
     expect(new Set(events.filter(({ via }) => via === 'api').map(({ requestId }) => requestId === null))).to.deep.equal(
       new Set([false]),
     );
@@ -287,7 +290,7 @@ describe('the event log', () => {
       });
       expect(await failure.catch(({ message }) => message)).to.equal('undone');
       expect(rings).to.equal(1);
-      // Takes the place in the log that was undone.
+      // Reuses the sequence number that was rolled back.
       await create();
       expect([rings, ringsForAlice]).to.deep.equal([2, 2]);
       await app.addUser('bob');

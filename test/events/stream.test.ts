@@ -121,7 +121,7 @@ describe('GET /v1/events', () => {
     expect((await pruned.next()).id).to.equal('7');
     const whole = await open(alice, '', { 'Last-Event-ID': '6' });
     expect(await whole.next()).to.include({ event: 'vm.updated', id: '7' });
-    // An event's own id will do as well.
+    // An event's own id is accepted, too.
     const own = await open(alice, '', { 'Last-Event-ID': 'evt_6' });
     expect(await own.next()).to.include({ event: 'vm.updated', id: '7' });
     const inQuery = await open(alice, '?last_event_id=evt_7');
@@ -136,7 +136,7 @@ describe('GET /v1/events', () => {
     mock.timers.enable({ apis: ['setInterval'] });
     const stream = await open(alice, '?kind=snapshot.*');
     await stream.nextAny();
-    // What it doesn't ask for is no sign of life.
+    // Events that do not match send nothing, not even an earlier heartbeat.
     for (let second = 1; second < 15; second++) {
       await record(1);
       mock.timers.tick(1000);
@@ -221,7 +221,7 @@ describe('GET /v1/events', () => {
     sqlite.exec('alter table events rename to lost');
     const { status, body } = await app.http.get('/v1/events').set(apiKey(alice));
     expect([status, body]).to.deep.equal([500, { detail: 'Internal Server Error' }]);
-    // Any commit will do: the place where the log's end is noted has another name now.
+    // Any commit triggers the failure, because the table that holds the log's end is renamed.
     await inTransaction(db, async () => {});
     expect(await stream.rest()).to.deep.equal([]);
     await app.logged(/a stream of events failed/);
@@ -260,14 +260,14 @@ describe('the event stream across processes', () => {
     seen.push(await first.next(), await first.next(), await first.next());
     const rest = first.rest();
     await create(server.url);
-    // It would wait ten minutes for an open request.
+    // Otherwise the server would wait ten minutes for an open request.
     expect(await server.stop()).to.equal(0);
     seen.push(...(await rest));
     expect((await sandpit(['kill', '--all', '--db', db])).stderr).to.equal('Ended 6 sandboxes.\n');
     server = await serve(args);
     const second = await openStream(`${server.url}/v1/events`, { ...headers, 'Last-Event-ID': first.lastId() ?? '' });
     await create(server.url);
-    // By another process, while the stream is open.
+    // Written by another process while the stream is open.
     expect((await sandpit(['kill', '--all', '--db', db])).code).to.equal(0);
     const total = 2 + 6 + 6 + 1 + 1;
     while (seen.length < total) seen.push(await second.next());

@@ -15,7 +15,7 @@ const has = (command: string) => spawnSync(command, ['--version']).status === 0;
 describe('the examples of testing a client', () => {
   let env: NodeJS.ProcessEnv;
   before(() => {
-    // Stands for the program that a user has on the PATH.
+    // Replaces the program that a user has on the PATH.
     const sandpit = join(temporaryDirectory(), 'sandpit');
     writeFileSync(sandpit, `#!/bin/sh\nexec ${program.map((word) => `'${word}'`).join(' ')} "$@"\n`, { mode: 0o755 });
     env = { PATH: process.env.PATH, SANDPIT: sandpit };

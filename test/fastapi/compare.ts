@@ -5,12 +5,12 @@ import type { Asked } from './requests.ts';
 
 export type Answer = { status: number; headers: Record<string, string>; text: string; json: Sent | undefined };
 
-/** Headers that say nothing of the answer, or follow from it. */
+/** Headers that do not depend on the response, or that follow from it. */
 const unrelated = new Set(['date', 'server', 'content-length', 'connection', 'keep-alive', 'transfer-encoding']);
 
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
 
-/** Asks a server on this machine; once more where it has closed the connection in between. */
+/** Sends a request to a local server. Retries once if the server has closed the idle connection. */
 export async function ask(port: number, asked: Asked): Promise<Answer> {
   return await askOnce(port, asked).catch(() => askOnce(port, asked));
 }
@@ -31,7 +31,7 @@ function askOnce(port: number, { method, path, headers, body }: Asked): Promise<
   });
 }
 
-/** Closes what the requests have left open. */
+/** Closes the connections that requests left open. */
 export function hangUp(): void {
   agent.destroy();
 }
@@ -45,8 +45,9 @@ function jsonOf(text: string): Sent | undefined {
 }
 
 /**
- * Returns in what two answers differ. Every header of FastAPI's counts, those that Sandpit adds do not. Of a success that
- * makes something only the status and the headers count: the application behind FastAPI makes nothing.
+ * Returns the differences between two responses. All of FastAPI's headers are compared; headers
+ * that only Sandpit sends are not. For a successful create only the status and the headers are
+ * compared, because the FastAPI application creates nothing.
  */
 export function differences(fastapi: Answer, sandpit: Answer): string[] {
   const found: string[] = [];
@@ -61,7 +62,10 @@ function canonical({ json, text }: Answer): string {
   return json === undefined ? text : canonicalText(json);
 }
 
-/** Returns JSON in one spelling. The order of an object's members says nothing; each numeral does. */
+/**
+ * Returns JSON in a canonical form: the members of objects are sorted, the spelling of numbers is
+ * kept.
+ */
 export function canonicalText(value: Sent): string {
   if (value instanceof SentNumber) return value.text;
   if (Array.isArray(value)) return `[${value.map(canonicalText)}]`;

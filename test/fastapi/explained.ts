@@ -2,14 +2,14 @@ import { type Sent, SentNumber, type SentObject } from '../../db/json/reader.ts'
 import { type Answer, canonicalText, differences } from './compare.ts';
 import type { Asked } from './requests.ts';
 
-/** Two answers to one request. */
+/** Two responses to one request. */
 export type Pair = { asked: Asked; fastapi: Answer; sandpit: Answer };
 
 type OfAnswer = { reason: string; holds: (pair: Pair) => boolean };
-/** About one entry of a 422's `detail`, of either server. */
+/** One entry of a 422's `detail`, from either server. */
 type OfProblem = { reason: string; isMeant: (problem: SentObject, pair: Pair) => boolean };
 
-/** Differences that are meant, between whole answers. CONTRACT-TESTING.md has this list for readers. */
+/** Intended differences between whole responses. CONTRACT-TESTING.md has this list for readers. */
 const ofAnswers: OfAnswer[] = [
   {
     reason: 'blanks: Sandpit takes several between Bearer and the token, as newer FastAPI does',
@@ -43,7 +43,7 @@ const ofAnswers: OfAnswer[] = [
   },
 ];
 
-/** Differences that are meant, between single problems. */
+/** Intended differences between single problems. */
 const ofProblems: OfProblem[] = [
   {
     reason: 'floats: Sandpit takes 300.0 as an integer, as JSON Schema does, and says why it takes 1.5 for none',
@@ -73,13 +73,13 @@ const ofProblems: OfProblem[] = [
 
 export const reasons = [...ofAnswers, ...ofProblems].map(({ reason }) => reason);
 
-/** Returns why two answers are meant to differ; null when nothing says so. */
+/** Returns why two responses are intended to differ, or null if no reason is listed. */
 export function reasonOf(pair: Pair): string | null {
   const found = ofAnswers.find(({ holds }) => holds(pair));
   return found ? found.reason : reasonInProblems(pair);
 }
 
-/** Without the problems that are meant to differ, the answers must be alike. */
+/** Without the intended differences, the responses must be equal. */
 function reasonInProblems(pair: Pair): string | null {
   const met = new Set<string>();
   const rest = (answer: Answer) =>
@@ -93,7 +93,10 @@ function reasonInProblems(pair: Pair): string | null {
   return [...met][0] ?? null;
 }
 
-/** Whether something else than what is refused differs: each answer is a 422 or a success. */
+/**
+ * Returns whether the responses differ in more than the refused values: each must be a 422 or a
+ * success.
+ */
 function isElsewhere({ fastapi, sandpit }: Pair): boolean {
   const isExpected = ({ status }: Answer) => status === 422 || status < 300 || status === 404 || status === 401;
   return !isExpected(fastapi) || !isExpected(sandpit) || (fastapi.status !== 422 && sandpit.status !== 422);

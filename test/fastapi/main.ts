@@ -12,7 +12,10 @@ const maxShown = 40;
 
 type Found = Pair & { parts: string[]; reason: string | null };
 
-/** Asks Sandpit and a FastAPI application the same, and says where they differ without a reason. */
+/**
+ * Sends the same requests to Sandpit and to a FastAPI application, and reports unexplained
+ * differences.
+ */
 async function judge(): Promise<number> {
   preparePython();
   const directory = mkdtempSync(join(tmpdir(), 'sandpit-fastapi-'));

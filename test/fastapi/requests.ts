@@ -1,4 +1,4 @@
-/** What both servers are asked. */
+/** A request that is sent to both servers. */
 export type Asked = {
   method: string;
   path: string;
@@ -6,7 +6,10 @@ export type Asked = {
   body?: string;
 };
 
-/** Returns the same requests at every call: odd ones picked by hand, and random ones from a seed. `key` is valid. */
+/**
+ * Returns the same requests at every call: hand-picked edge cases, and random ones from a fixed
+ * seed. `key` is a valid API key.
+ */
 export function requestsFrom(seed: number, key: string): Asked[] {
   const random = generator(seed);
   const auth = { 'X-API-Key': key };
@@ -33,10 +36,12 @@ export function requestsFrom(seed: number, key: string): Asked[] {
     ...paths.map((path) => get(path, auth)),
     ...paths.flatMap((path) => methods.map((method) => ({ method, path, headers: auth }))),
     ...forms(random).map((body) => ({
-      ...{ method: 'POST', path: '/v1/auth/token', body },
+      method: 'POST',
+      path: '/v1/auth/token',
+      body,
       headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
     })),
-    // What makes sandboxes comes last: lists are empty to FastAPI.
+    // Creates come last, because FastAPI's lists are always empty.
     ...bodies(random).flatMap((body) => posts(random, body, auth)),
   ];
 }
@@ -365,7 +370,9 @@ function damaged(random: () => number, text: string): string {
 
 function posts(random: () => number, body: string, auth: Asked['headers']): Asked[] {
   const to = (method: string, path: string) => ({
-    ...{ method, path, body },
+    method,
+    path,
+    body,
     headers: { ...auth, 'Content-Type': 'application/json' },
   });
   const all = [

@@ -9,7 +9,7 @@ const requirements = join(here, 'requirements.txt');
 const venv = join(here, '../../dist/fastapi');
 const python = join(venv, 'bin/python');
 
-/** Makes the virtual environment with the pinned packages, unless it is there and has them. */
+/** Creates the virtual environment with the pinned packages, unless it exists and is up to date. */
 export function preparePython(): void {
   const mark = join(venv, 'requirements.txt');
   if (existsSync(mark) && readFileSync(mark, 'utf8') === readFileSync(requirements, 'utf8')) return;
@@ -19,7 +19,7 @@ export function preparePython(): void {
   execFileSync('cp', [requirements, mark]);
 }
 
-/** Starts the FastAPI application on a free port; returns its port and what stops it. */
+/** Starts the FastAPI application on a free port. Returns the port and a function that stops it. */
 export async function startFastApi(key: string): Promise<{ port: number; stop: () => void }> {
   const port = await freePort();
   const args = ['-m', 'uvicorn', 'app:app', '--port', String(port), '--log-level', 'critical', '--http', 'h11'];

@@ -43,8 +43,13 @@ export function add({ sandboxes }: Other, metadata: JsonObject): string {
   const sandbox_id = randomUUID();
   const startedAt = Date.UTC(2025, 0, 18) + sandboxes.length;
   sandboxes.unshift({
-    ...{ sandbox_id, template_id: null, name: 'default', metadata, status: 'active' },
-    ...{ started_at: new Date(startedAt).toISOString(), end_at: new Date(startedAt + 3e5).toISOString() },
+    sandbox_id,
+    template_id: null,
+    name: 'default',
+    metadata,
+    status: 'active',
+    started_at: new Date(startedAt).toISOString(),
+    end_at: new Date(startedAt + 3e5).toISOString(),
   });
   return sandbox_id;
 }

@@ -19,7 +19,9 @@ export function mochaGlobalSetup(): void {
   process.env[folderVariable] = mkdtempSync(join(tmpdir(), 'sandpit-run-'));
 }
 
-/** Runs once, in the main process, after the last test. Throws an Error that lists untested statuses. */
+/**
+ * Runs once, in the main process, after the last test. Throws an Error if statuses are untested.
+ */
 export function mochaGlobalTeardown(): void {
   const folder = process.env[folderVariable] ?? '';
   const seen = readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'));

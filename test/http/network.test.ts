@@ -8,7 +8,7 @@ import { apiKey, itHere, startApp, type TestApp } from '../helpers/server.ts';
 
 const list = '/v1/sessions/sandboxes';
 
-/** Returns so many connections to the server, which starts. */
+/** Starts the server. Returns `count` connections to it. */
 async function open(app: TestApp, count = 1): Promise<Socket[]> {
   const port = Number(new URL(await app.server.start()).port);
   const sockets = Array.from({ length: count }, () => connect(port, '127.0.0.1'));
@@ -245,7 +245,7 @@ describe('HTTP', () => {
       // They may take a moment to arrive.
       let answer = await fetch(`${url}/openapi.yaml`);
       while (answer.status !== 503) answer = await fetch(`${url}/openapi.yaml`);
-      // Or whoever asks would end a server that is busy.
+      // Health probes bypass the limit; otherwise an orchestrator would kill a busy server.
       for (const probe of ['health', 'ready']) expect((await fetch(`${url}/${probe}`)).status).to.equal(200);
       expect(answer.headers.get('retry-after')).to.equal('1');
       expect(await answer.json()).to.deep.equal({
@@ -292,7 +292,7 @@ describe('HTTP', () => {
       const form = 'username=a&password=b';
       const login = `POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Length: ${form.length}\r\n\r\n${form}`;
       for (const socket of [first, second]) socket.write(login + asking.repeat(30));
-      // By then they have arrived, and wait for the password to be tried.
+      // The requests have arrived by then, and wait for the password check.
       await fetch(url);
       first.resetAndDestroy();
       second.resetAndDestroy();
@@ -338,7 +338,7 @@ describe('HTTP', () => {
       [`${line} HTTP/1.1`, 'Host: x', ...headers, '', ''].join('\r\n');
     const sized = `Content-Length: ${plenty.length}`;
 
-    /** Sends all of it before it reads anything; returns the status and the body. */
+    /** Sends everything before it reads. Returns the status and the body. */
     const say = async (port: number, ...parts: (string | Buffer)[]) => {
       const socket = connect(port, '127.0.0.1').pause();
       for (const part of parts) await new Promise((resolve) => socket.write(part, resolve));

@@ -10,7 +10,7 @@ import { apiKey, clientOf, shareApp, temporaryDirectory } from '../helpers/serve
 
 describe('the request log', () => {
   const app = shareApp({ trustProxy: 1 });
-  /** Returns the line of the request that was answered so. */
+  /** Returns the log line of the request with this response. */
   const lineOf = async ({ headers }: { headers: Record<string, string> }) => {
     const id = headers['x-request-id'] as string;
     await app().logged(new RegExp(id));

@@ -24,7 +24,7 @@ async function newDatabase(): Promise<string> {
   return file;
 }
 
-/** Runs `import` or `export` in this process. Returns what it prints; throws what it throws. */
+/** Runs `import` or `export` in this process. Returns its output; throws its error. */
 async function run(args: string[], input: Iterable<Buffer> = [], stop = new AbortController().signal) {
   const [stdin, stdout, stderr] = [Readable.from(input), new PassThrough(), new PassThrough()];
   const printed = Promise.all([text(stdout), text(stderr)]);

@@ -45,7 +45,9 @@ describe("InstaVM's dialect", () => {
       );
       const resumed = await post(`/v1/vms/${vm_id}/resume`, { vm_lifetime_seconds: 60 });
       expect(resumed.body).to.include({
-        ...{ status: 'active', started_at: '2025-01-18T11:30:00.000Z', end_at: '2025-01-18T11:31:00.000Z' },
+        status: 'active',
+        started_at: '2025-01-18T11:30:00.000Z',
+        end_at: '2025-01-18T11:31:00.000Z',
       });
       expect((await post(`/v1/vms/${vm_id}/resume`)).status).to.equal(409);
       const { session_id } = resumed.body;

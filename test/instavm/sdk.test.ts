@@ -83,7 +83,7 @@ function note(req: IncomingMessage, sent: Sent[]): void {
   };
   sent.push(request);
   const push = req.push.bind(req);
-  // The application reads the body; this only looks on.
+  // Only observes the body; the application reads it.
   req.push = (chunk: Buffer | null) => {
     request.body += chunk ?? '';
     return push(chunk);

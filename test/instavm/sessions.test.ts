@@ -65,11 +65,21 @@ describe("InstaVM's sessions", () => {
     const status = { session_id: id, exists: true, vm_assigned: true, created_at: '2025-01-18T10:30:00.000Z' };
     const vm_id = await vmOf(id);
     expect((await get(`/v1/sessions/status/${id}`)).body).to.deep.equal({
-      ...{ ...status, vm_id, vm_status: 'active', vm_alive: true, uptime_seconds: 15.5, expires_in_seconds: 44.5 },
+      ...status,
+      vm_id,
+      vm_status: 'active',
+      vm_alive: true,
+      uptime_seconds: 15.5,
+      expires_in_seconds: 44.5,
     });
     app.clock.now += 44_500;
     expect((await get(`/v1/sessions/status/${id}`)).body).to.deep.equal({
-      ...{ ...status, vm_id, vm_status: 'killed', vm_alive: false, uptime_seconds: null, expires_in_seconds: 0 },
+      ...status,
+      vm_id,
+      vm_status: 'killed',
+      vm_alive: false,
+      uptime_seconds: null,
+      expires_in_seconds: 0,
     });
   });
 

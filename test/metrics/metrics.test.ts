@@ -14,12 +14,12 @@ import { apiKey, clientOf, itHere, startApp, temporaryDirectory } from '../helpe
 const givenKey = `e2b_${'5'.repeat(40)}`;
 const token = 'scrape-me-if-you-can';
 
-/** Starts the application with metrics and returns it with what reads them. */
+/** Starts the application with metrics. Returns it and functions that read them. */
 async function startWatched(config: Parameters<typeof startApp>[0] = {}) {
   const app = await startApp({ port: 0, metricsPort: 0, ...config });
   const url = await app.server.start();
   const address = app.server.metricsUrl() as string;
-  /** The value of a series, written as Prometheus does; undefined where there is none. */
+  /** Returns the value of a series in Prometheus notation, or undefined if it does not exist. */
   const read = async () => {
     const lines = (await (await fetch(address)).text()).split('\n');
     return (series: string) => {
@@ -62,7 +62,8 @@ describe('metrics', () => {
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
     socket.write(create + `${head('GET /v1/vms')}\r\n`.repeat(2));
     await once(socket, 'connect');
-    // By then they have arrived: the first waits for the other process, the others for their turn.
+    // The requests have arrived by then: the first waits for the other process, the others for a
+    // slot.
     await fetch(`${url}/health`);
     socket.resetAndDestroy();
     await app.logged(/(.*"status":499.*\s+){3}/);
@@ -126,7 +127,7 @@ describe('metrics', () => {
     await once(receiver.server, 'listening');
     const post = (path: string, body: object) => app.http.post(path).set(apiKey(alice)).send(body);
     await post('/v1/webhooks/endpoints', { url: receiver.url, event_patterns: ['vm.created'] });
-    /** Has a message answered so, and returns the counts once one is in them. */
+    /** Makes the receiver respond with this status. Returns the counts once one is counted. */
     const sent = async (status: number, outcome: string) => {
       receiver.answer = (res) => res.writeHead(status).end();
       await post('/v1/vms', {});

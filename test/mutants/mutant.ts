@@ -30,8 +30,8 @@ export type Mutant = {
 type Running = { url: string; close: () => void };
 
 /**
- * Starts a server before the right one, at `url`, that answers as the mutant does, or without one passes all on.
- * `onRequest` is called first.
+ * Starts a server in front of the correct one at `url`. It answers as the mutant does, or
+ * forwards everything without a mutant. Calls `onRequest` first.
  */
 export async function serveMutant(
   url: string,

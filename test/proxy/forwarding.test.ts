@@ -8,7 +8,7 @@ import { closeAll, rawServer, sayRaw, serverOf, watched } from './helpers.ts';
 
 const list = '/v1/sessions/sandboxes';
 const json = { 'Content-Type': 'application/json' };
-/** Every byte there is. */
+/** All 256 bytes. */
 const bytes = String.fromCharCode(...Array(256).keys());
 
 describe('the proxy forwards', () => {
@@ -118,7 +118,7 @@ describe('the proxy forwards', () => {
     const cookies = Array.from({ length: 30 }, (_, n) => `c${n}=${'x'.repeat(1000)}`);
     const target = await serverOf((_req, res) => void res.writeHead(200, { ...json, 'Set-Cookie': cookies }).end('[]'));
     const { url } = await watched(target);
-    // Nor does fetch take as many.
+    // fetch does not accept as many, either.
     const answer = await sayRaw(url, `GET ${list} HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\nConnection: close\r\n\r\n`);
     expect(answer)
       .to.match(/^HTTP\/1\.1 200 /)

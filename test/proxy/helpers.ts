@@ -6,7 +6,10 @@ import { listen } from '../helpers/listen.ts';
 
 export type Watched = {
   url: string;
-  /** What the report said so far, a line for each breach, by request: it tells each as soon as it is judged. */
+  /**
+   * Returns the lines reported so far, one for each breach, sorted by request; breaches are
+   * reported in the order in which they are found.
+   */
   lines: () => string[];
   /** Stops the proxy and returns its summary. */
   summary: () => Promise<Summary>;
@@ -19,7 +22,7 @@ export async function closeAll(): Promise<void> {
   for (const close of open.splice(0).reverse()) await close();
 }
 
-/** Starts a proxy before a server. */
+/** Starts a proxy in front of a server. */
 export async function watched(target: string): Promise<Watched> {
   let output = '';
   const sink = { write: (text: string) => (output += text) };
@@ -48,12 +51,15 @@ function requestOf(line: string): number {
   return Number(/^#(\d+) /.exec(line)?.[1]);
 }
 
-/** Starts a server that answers as told; returns its URL. */
+/** Starts a server with this listener. Returns its URL. */
 export function serverOf(listener: RequestListener): Promise<string> {
   return listening(createServer(listener));
 }
 
-/** Starts a server that notes what it is sent until that ends in `end`, and then answers these very bytes. */
+/**
+ * Starts a server that records received bytes until they end in `end`, and then sends `answer`
+ * unchanged.
+ */
 export async function rawServer(end: string, answer: string): Promise<{ url: string; received: () => string }> {
   let received = '';
   const server = createTcpServer((socket) => {
@@ -66,7 +72,7 @@ export async function rawServer(end: string, answer: string): Promise<{ url: str
   return { url: await listening(server), received: () => received };
 }
 
-/** Sends these bytes and returns what comes back until the connection is closed. */
+/** Sends these bytes. Returns everything received until the connection closes. */
 export function sayRaw(url: string, text: string): Promise<string> {
   const { port, hostname } = new URL(url);
   return new Promise((resolve, reject) => {

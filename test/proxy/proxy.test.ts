@@ -123,8 +123,13 @@ describe('the proxy', () => {
 
   describe('in front of a wrong server', () => {
     const sandbox = {
-      ...{ sandbox_id: 'a', template_id: null, name: 'default', metadata: {}, status: 'active' },
-      ...{ started_at: '2025-01-18T10:30:00', end_at: null },
+      sandbox_id: 'a',
+      template_id: null,
+      name: 'default',
+      metadata: {},
+      status: 'active',
+      started_at: '2025-01-18T10:30:00',
+      end_at: null,
     };
     const answers: [string, number, Record<string, string>, string | Buffer, string | null][] = [
       ['a right answer', 200, json, JSON.stringify([sandbox]), null],
@@ -247,7 +252,12 @@ describe('the proxy', () => {
         { ...asked, ...response },
       ]);
       expect(summary).to.deep.equal({
-        ...{ kind: 'summary', requests: 1, checkedRequests: 1, checkedResponses: 1, unchecked: 0, unreachable: 0 },
+        kind: 'summary',
+        requests: 1,
+        checkedRequests: 1,
+        checkedResponses: 1,
+        unchecked: 0,
+        unreachable: 0,
         ...{
           unanswered: 0,
           incomplete: 0,

@@ -76,7 +76,9 @@ describe('POST /v1/sandboxes/kill', () => {
       expect((await problemOf(body)).msg, JSON.stringify(body)).to.match(/"all": true/);
     }
     expect(await problemOf({ all: true, metdata: { a: 2 } })).to.deep.include({
-      ...{ type: 'extra_forbidden', loc: ['body', 'metdata'], msg: 'Extra inputs are not permitted' },
+      type: 'extra_forbidden',
+      loc: ['body', 'metdata'],
+      msg: 'Extra inputs are not permitted',
     });
     expect((await problemOf({ status: 'killed' })).type).to.equal('literal_error');
     expect((await problemOf({ metadata: '{}' })).type).to.equal('dict_type');

@@ -7,7 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { killRunning, serve, serveTest } from '../helpers/processes/process.ts';
 import { readReport, type Tally } from './report.ts';
 
-/** `npm run judge:schemathesis`: Schemathesis asks running servers what their contract declares, and much that it doesn't. */
+/**
+ * `npm run judge:schemathesis`: Schemathesis sends running servers valid and invalid requests
+ * generated from their contract.
+ */
 const here = fileURLToPath(new URL('.', import.meta.url));
 const venv = fileURLToPath(new URL('../../dist/schemathesis', import.meta.url));
 const requirements = join(here, 'requirements.txt');
@@ -23,7 +26,7 @@ async function run(file: string, args: string[], env: NodeJS.ProcessEnv = {}): P
   return code ?? 1;
 }
 
-/** Makes the Python environment, unless the one that is there has the same requirements. */
+/** Creates the Python environment, unless it exists with the same requirements. */
 async function install(): Promise<string> {
   const python = join(venv, 'bin', 'python');
   const installed = join(venv, 'requirements.txt');
@@ -38,12 +41,13 @@ async function install(): Promise<string> {
   return python;
 }
 
-/** How often a run is begun again in which Schemathesis itself failed. */
+/** How often a run is repeated if Schemathesis itself fails. */
 const maxRepeats = 2;
 
 /**
- * Asks a server every operation whose path matches, and returns what came of it. Now and then Hypothesis fails by itself
- * (`Flaky`), which says nothing about the server: then everything is asked again. A finding is never asked again.
+ * Runs Schemathesis on every operation whose path matches. Returns the result. Hypothesis
+ * occasionally fails by itself (`Flaky`), which says nothing about the server: then the run is
+ * repeated. A run with a finding is never repeated.
  */
 async function judge(...[python, title, url, paths, key]: Parameters<typeof judgeOnce>): Promise<Tally> {
   for (let repeats = 0; ; repeats++) {

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 
-/** What came of a run of Schemathesis. */
+/** The result of a run of Schemathesis. */
 export type Tally = {
   operations: number;
-  /** Operations with a finding that nothing explains. */
+  /** Operations with an unexplained finding. */
   failed: number;
-  /** Whether Schemathesis itself failed, so that not everything was asked. */
+  /** Whether Schemathesis itself failed, so that the run is incomplete. */
   isBroken: boolean;
   cases: number;
-  /** Findings that are explained, by the reason. */
+  /** Explained findings, by reason. */
   explained: Record<string, number>;
 };
 
@@ -16,7 +16,7 @@ type Check = { status: string };
 type Recorder = { label: string; interactions?: Record<string, unknown>; checks?: Record<string, Check[]> };
 type Scenario = { status: string; recorder: Recorder };
 
-/** Reads the events that Schemathesis writes, one JSON document a line. `code` is the run's exit code. */
+/** Reads the events of Schemathesis, one JSON document a line. `code` is the run's exit code. */
 export function readReport(report: string, explained: string, code: number): Tally {
   const scenarios = readFileSync(report, 'utf8')
     .split('\n')

@@ -4,7 +4,10 @@ import { sweep } from '../../app/jobs/tasks.ts';
 import { checkIndex } from '../../db/sqlite/index/reindex.ts';
 import { apiKey, type Caller, clientOf, shareApp } from '../helpers/server.ts';
 
-/** SQLite's own limits stand in for the disk here; test/torture/torture.test.ts fills and locks real ones. */
+/**
+ * Uses SQLite's own limits instead of a real disk; test/torture/torture.test.ts fills and locks
+ * real ones.
+ */
 describe('a failing disk', () => {
   const app = shareApp();
   let alice: Caller;
@@ -21,7 +24,7 @@ describe('a failing disk', () => {
       .filter((line) => line.includes('"level":50'))
       .map((line) => JSON.parse(line));
 
-  /** Runs `work` with a pragma that makes writes fail, and holds everything to be well afterwards. */
+  /** Runs `work` with a pragma that makes writes fail. Asserts that everything works afterwards. */
   async function during(pragma: string, undo: string, work: () => Promise<void>): Promise<void> {
     const { create, read, matching } = clientOf(app(), alice);
     const { body } = await create({ metadata: { kept: true } });
@@ -99,7 +102,7 @@ describe('a failing disk', () => {
     store.prepare = () => {
       throw new Database.SqliteError('disk I/O error', 'SQLITE_IOERR_READ');
     };
-    // Not prepared yet, since no token was asked about so far.
+    // This statement is not prepared yet, because no token has been checked so far.
     const answer = await app().http.get('/v1/sessions/sandboxes').set(token);
     store.prepare = prepare;
     expect([answer.status, answer.headers['retry-after']]).to.deep.equal([503, '1']);

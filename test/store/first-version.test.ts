@@ -15,7 +15,10 @@ import { inTransaction } from '../../db/store.ts';
 import { e2bOf } from '../helpers/clients/e2b-client.ts';
 import { apiKey, startApp, startTime, temporaryDirectory } from '../helpers/server.ts';
 
-/** Makes a database as the first version left it, with a user `alice`, whose id is 1, and these sandboxes. */
+/**
+ * Creates a database of the first version with a user `alice`, whose id is 1, and these
+ * sandboxes.
+ */
 async function firstVersion(
   file: string,
   sandboxes: { id: string; metadata: object; status: string; endAt: number | null }[],
@@ -84,7 +87,9 @@ describe('a database of the first version', () => {
     expect(await e2b.listed()).to.deep.equal(['paused', 'running']);
     expect(await e2b.listed('metadata=a%3D1&state=running&template=default')).to.deep.equal(['running']);
     expect(await e2b.read('running')).to.deep.include({
-      ...{ endAt: new Date(later).toISOString(), metadata: { a: '1' }, allowInternetAccess: null },
+      endAt: new Date(later).toISOString(),
+      metadata: { a: '1' },
+      allowInternetAccess: null,
       lifecycle: { autoResume: false, onTimeout: 'kill' },
     });
     expect(await e2b.read('paused')).to.deep.include({ templateID: 'base', metadata: { a: '1', deep: '[1]' } });

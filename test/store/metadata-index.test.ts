@@ -41,8 +41,16 @@ describe('the metadata index', () => {
 
   const check = () => checkIndex(app.server.context.store.db);
   const row = (owner: Caller, id: string, document: JsonObject, startedAt: number) => ({
-    ...{ id, ownerId: owner.id, metadata: document, startedAt, endAt: null, status: 'active' as const },
-    ...{ templateId: null, env: null, memoryMb: 128, vcpuCount: 1 },
+    id,
+    ownerId: owner.id,
+    metadata: document,
+    startedAt,
+    endAt: null,
+    status: 'active' as const,
+    templateId: null,
+    env: null,
+    memoryMb: 128,
+    vcpuCount: 1,
   });
 
   it('agrees with the documents and keeps the order after any mix of changes', async () => {
@@ -109,7 +117,7 @@ describe('the metadata index', () => {
     const { db } = app.server.context.store;
     const alice = await app.addUser('alice');
     const count = 10_000;
-    // 7,919 is prime to the count: every start occurs once, in no order.
+    // 7,919 is coprime to the count, so every start occurs once, out of order.
     const startOf = (n: number) => (n < count / 2 ? n : (n * 7919) % count) + (n < count / 2 ? count : 0);
     await inTransaction(db, async (trx) => {
       const inserter = new SandboxInserter(trx);
@@ -166,7 +174,7 @@ describe('the metadata index', () => {
     while (!found) {
       await inTransaction(db, (trx) => pauseSandbox(trx, clock(), actor(alice), 's5'));
       await inTransaction(db, (trx) => resumeSandbox(trx, clock(), actor(alice), 's5', 60));
-      // As between two requests.
+      // The event loop runs between two requests.
       await nextTurn();
     }
     await listing;
@@ -212,7 +220,7 @@ describe('the metadata index', () => {
     expect(await found({ kind: 'a' })).to.deep.equal(newestFirst(() => true));
     expect(await found({ list: [7, 255] })).to.deep.equal(newestFirst(isLarge));
     expect(await found({ kind: 'a', list: [maxIndexedPairs] })).to.deep.equal([]);
-    // In one chunk, one for the kind of the small ones and one for all that are large.
+    // In one chunk: one list for the kind of the small documents, and one for all large ones.
     const entries = () => sqlite.prepare('select count(*) from sandbox_metadata').pluck().get();
     expect(entries()).to.equal(2);
     await inTransaction(db, (trx) => updateSandbox(trx, 400, actor(alice), 's0', { metadata: { kind: 'b' } }));
@@ -232,7 +240,7 @@ describe('the metadata index', () => {
     await inTransaction(db, (trx) =>
       updateSandbox(trx, app.clock.now, actor(alice), id, { metadata: { ...pairs, k7: 'other' } }),
     );
-    // One pair goes, one comes; the row and the event.
+    // One pair removed, one added, the row and the event.
     expect(changes() - before).to.be.below(10);
     expect((await check()).errors).to.deep.equal([]);
   });

@@ -95,7 +95,7 @@ describe('opening the store', () => {
     });
 
     it('changes nothing if the copy cannot be made', () => {
-      // As long as a name may be, with room for -wal and none for the copy.
+      // The longest possible name: room for the suffix -wal, but not for the copy's.
       const sqlite = opened(true, 'x'.repeat(240));
       expect(() => migrate(sqlite, [...migrations, renaming])).to.throw(StoreError, "can't make the backup");
       expect(namesIn(sqlite.name)).to.deep.equal(['alice']);

@@ -12,7 +12,7 @@ describe('the write-ahead log', () => {
   const sizeOf = (app: TestApp) => statSync(`${app.server.context.config.db}-wal`).size;
   const large = { text: 'x'.repeat(60_000) };
 
-  /** Opens a connection that reads one state, and returns how to end that. */
+  /** Opens a connection with a read transaction. Returns a function that ends it. */
   function reader(app: TestApp): () => void {
     const other = new Database(app.server.context.config.db);
     other.exec('begin');
@@ -20,7 +20,7 @@ describe('the write-ahead log', () => {
     return () => other.close();
   }
 
-  /** Lets the log grow past what it is kept at, and returns how large it is. */
+  /** Lets the log grow beyond its limit. Returns its size. */
   async function grow(app: TestApp): Promise<number> {
     const alice = await app.addUser(`alice${sizeOf(app)}`);
     while (sizeOf(app) <= maxIdleWalBytes) await app.insert(alice, { metadata: large });
@@ -33,7 +33,7 @@ describe('the write-ahead log', () => {
     const close = reader(app);
     const grown = await grow(app);
     close();
-    // The first writes it all to the database, the second begins the log anew.
+    // The first checkpoint copies everything to the database; the second restarts the log.
     for (let n = 0; n < 2; n++) expect((await clientOf(app, alice).create()).status).to.equal(201);
     expect(sizeOf(app)).to.be.at.most(maxIdleWalBytes).and.lessThan(grown);
   });
@@ -83,7 +83,7 @@ describe('the write-ahead log', () => {
     for await (const { id, status } of exportSandboxes(db, () => now)) {
       seen.push([id, status]);
       if (seen.length > 1) continue;
-      // One that was read, one that will be, one that goes and one that comes.
+      // A sandbox already read, one still to be read, one deleted and one created.
       sqlite.exec(`update sandboxes set status = 'active', started_at = ${now + 999} where id in ('s0', 's200')`);
       sqlite.exec("delete from sandboxes where id = 's201'");
       await app.insert(alice, { id: 'late', startedAt: now - 1 });

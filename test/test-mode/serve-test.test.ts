@@ -104,7 +104,7 @@ describe('sandpit serve --test', () => {
     const seeded = (seed: string) => startTestClient(['--random-seed', seed]);
     const [one, same, other] = [await seeded('7'), await seeded('7'), await seeded('8')];
     const first = await exchange(one);
-    // What is asked beside it changes request ids only.
+    // Concurrent requests change request ids only.
     for (let n = 0; n < 3; n++) await same.list();
     expect(withoutRequestIds(await exchange(same))).to.deep.equal(withoutRequestIds(first));
     expect(same.server.apiKey).to.equal(one.server.apiKey);
@@ -155,7 +155,7 @@ describe('a response that breaks the contract', () => {
     const { keyUse } = app.server.context;
     Object.defineProperty(app.clock, 'now', {
       get: () => {
-        // From when the caller is known.
+        // From the time of authentication.
         if (keyUse.size > 0) throw new HttpError(418);
         return startTime;
       },

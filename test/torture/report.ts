@@ -3,19 +3,19 @@ import type { Findings } from './model/verify.ts';
 import type { DiskResult } from './trials/disks.ts';
 import type { KillResult } from './trials/kills.ts';
 
-/** Returns whether nothing was found wrong. */
+/** Returns whether no error was found. */
 export function isClean(result: Findings & Pick<Tally, 'lies'>): boolean {
   return problemsOf(result).length === 0;
 }
 
-/** Returns everything that was found wrong. */
+/** Returns all errors found. */
 export function problemsOf({ lost, half, index, integrity, lies }: Findings & Pick<Tally, 'lies'>): string[] {
   return [...lost, ...half, ...index, ...integrity, ...lies];
 }
 
 const maxProblems = 10;
 
-/** Returns what the kills came to, as lines. */
+/** Returns the results of the kills as lines of text. */
 export function summary(result: KillResult): string {
   const lines = [
     ['seed', result.seed],
@@ -27,7 +27,7 @@ export function summary(result: KillResult): string {
   return `${table(lines)}${listing(problemsOf(result))}`;
 }
 
-/** Returns what a trial of a disk came to, as lines. */
+/** Returns the result of a disk trial as lines of text. */
 export function diskSummary(name: string, result: DiskResult | null): string {
   if (result === null) return `\n${name}: skipped, this user can't mount a file system\n`;
   const refused = Object.entries(result.refused).map(([status, count]) => `${count} with ${status}`);

@@ -21,7 +21,7 @@ describe('webhooks', () => {
     const messages = await hooks().receiver.received(2);
     for (const { headers, body } of messages) {
       expect(headers['content-type']).to.equal('application/json');
-      // The judge's own clock is the machine's: the time of the message is the test's.
+      // The verifying library uses the system clock, but the message has the test's time.
       const timestamp = new Date(Number(headers['webhook-timestamp']) * 1000);
       const signature = new Webhook(secret).sign(headers['webhook-id'] as string, timestamp, body);
       expect(headers['webhook-signature']).to.equal(signature);
@@ -70,7 +70,7 @@ describe('webhooks', () => {
     expect(first).to.include({ status: 'pending', response_status: 500, error: null });
     expect(first).to.have.property('next_attempt_at', new Date(startTime + 5 * second).toISOString());
     hooks().app.clock.now = startTime + 5 * second;
-    // A process of its own learns of the time with the next request.
+    // A separate process receives the new time with the next request.
     await hooks().deliveries();
     await hooks().receiver.received(2);
     const [next] = await hooks().noted(([delivery]) => delivery?.attempts === 2);
@@ -213,7 +213,7 @@ describe('webhooks', () => {
   itHere('survive a restart: deliveries under way are resent under their id, the others are sent once', async () => {
     const { db } = hooks().app.server.context.config;
     await hooks().hook({ event_patterns: ['vm.created'] });
-    // The first is never answered.
+    // The first attempt never gets a response.
     hooks().receiver.answer = (res) => void (hooks().receiver.messages.length > 1 && res.writeHead(200).end());
     const first = await hooks().start();
     await hooks().receiver.received(1);

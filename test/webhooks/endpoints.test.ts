@@ -45,8 +45,9 @@ describe('webhook endpoints and deliveries', () => {
     }
     const many = { url: 'https://example.com/', event_patterns: Array(51).fill('vm.*') };
     expect((await hooks().ask('post', '/v1/webhooks/endpoints', many)).body.detail[0]).to.deep.include({
-      ...{ type: 'too_long', loc: ['body', 'event_patterns'] },
-      ...{ msg: 'List should have at most 50 items after validation, not 51' },
+      type: 'too_long',
+      loc: ['body', 'event_patterns'],
+      msg: 'List should have at most 50 items after validation, not 51',
       ctx: { field_type: 'List', max_length: 50, actual_length: 51 },
     });
     const { id } = await hooks().hook();

@@ -6,7 +6,7 @@ import { networks } from '../../app/config/network-readers.ts';
 import { AddressRefused, guardedLookup } from '../../app/webhooks/request/address.ts';
 import { itHere } from '../helpers/server.ts';
 
-/** Returns the answer to a query (RFC 1035, 4.1): this IPv4 address, or that there is no such name. */
+/** Returns the response to a DNS query (RFC 1035, 4.1): this IPv4 address, or NXDOMAIN. */
 function answerTo(query: Buffer, address: string | null): Buffer {
   const endOfName = query.indexOf(0, 12);
   const isForIpv4 = query.readUInt16BE(endOfName + 1) === 1;
@@ -20,7 +20,7 @@ function answerTo(query: Buffer, address: string | null): Buffer {
   return Buffer.concat([head, question, record]);
 }
 
-/** Returns the first part of the name that is asked for. */
+/** Returns the first label of the queried name. */
 function labelIn(query: Buffer): string {
   return query.toString('latin1', 13, 13 + query.readUInt8(12));
 }

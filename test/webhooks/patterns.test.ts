@@ -22,7 +22,7 @@ const eventPatterns = fc.constantFrom(
   ['vm.killed', 'webhook.updated'],
 );
 const step = fc.oneof(
-  // More than are looked at in one step, now and then.
+  // Sometimes more events than one step reads.
   { weight: 5, arbitrary: fc.record({ does: fc.constant('happen'), kind, times: fc.constantFrom(1, 2, 3, 250) }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('change'), change: fc.record({ eventPatterns }) }) },
   fc.record({ does: fc.constant('change'), change: fc.record({ isEnabled: fc.boolean() }) }),
@@ -34,7 +34,10 @@ const step = fc.oneof(
   change: Partial<Wants>;
 }>;
 
-/** An endpoint, and what should be sent to it: what it wanted when it happened. */
+/**
+ * An endpoint and the events that must be sent to it: those that matched its patterns at the
+ * time.
+ */
 class Model {
   readonly store = openStore(':memory:');
   readonly expected: string[] = [];

@@ -39,7 +39,7 @@ describe('receivers of webhooks', () => {
     hooks().receiver.answer = () => {};
     for (let n = 0; n < 12; n++) await hooks().hook({ event_patterns: ['vm.created'] });
     for (let n = 0; n < 5; n++) await hooks().start();
-    // One to each, and 16 more: none of them has answered yet.
+    // One for each endpoint and 16 more; none has responded yet.
     await hooks().receiver.received(12 + 16);
     const bob = await hooks().app.addUser('bob');
     await hooks().ask('post', '/v1/webhooks/endpoints', { url: others.url, event_patterns: ['vm.created'] }, bob);

@@ -140,7 +140,14 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
   const delivery = await post(`/v1/webhooks/endpoints/${endpoint.id}/test`, {});
   const { events } = JSON.parse((await ask('GET', '/v1/audit/events?limit=1', { headers })).text);
   return {
-    ...{ vm_id, sandboxID: vm_id, session_id, snapshot_id, templateID: snapshot_id, item_id: String(made.id) },
-    ...{ endpoint_id: endpoint.id, delivery_id: delivery.id, event_id: events[0].event_id },
+    vm_id,
+    sandboxID: vm_id,
+    session_id,
+    snapshot_id,
+    templateID: snapshot_id,
+    item_id: String(made.id),
+    endpoint_id: endpoint.id,
+    delivery_id: delivery.id,
+    event_id: events[0].event_id,
   };
 }

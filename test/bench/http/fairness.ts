@@ -18,8 +18,11 @@ export async function measureFairness(bench: Bench): Promise<FairnessRow[]> {
   const quick = startWorker<ClientMethods>('http/client.ts', [], 1);
   const heavy = startWorker<ClientMethods>('http/client.ts', [], 1);
   const load = (limit: number) => ({
-    ...{ port, key, connections: 1 },
-    ...{ paths: [pathOf(null, limit)], milliseconds: roundMilliseconds },
+    port,
+    key,
+    connections: 1,
+    paths: [pathOf(null, limit)],
+    milliseconds: roundMilliseconds,
   });
   const alone: LoadResult[] = [];
   const beside: LoadResult[] = [];

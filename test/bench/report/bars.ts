@@ -3,7 +3,10 @@ import type { Bar, HttpRow, Results, StoreRow, WebhookRow } from './results.ts';
 
 type Measured = Omit<Results, 'machine' | 'bars'>;
 
-/** How many times faster than PostgreSQL the median of each filter must be, and from which size on. */
+/**
+ * The minimum ratio of each filter's median to PostgreSQL's, and the smallest size to which it
+ * applies.
+ */
 const fasterBars: { what: string; filters: string[]; atLeast: number; from?: number }[] = [
   { what: 'none, limit 1', filters: ['none_1'], atLeast: 5 },
   { what: 'none, limit 100', filters: ['none_100'], atLeast: 2.5 },

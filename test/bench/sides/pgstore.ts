@@ -85,7 +85,13 @@ async function sizeOf(client: pg.Client): Promise<number> {
 function recordOf({ id, owner, templateId, metadata, memoryMb, vcpuCount, startedAt, endAt, status }: Row) {
   const sizes = { memory_mb: memoryMb, vcpu_count: vcpuCount };
   return {
-    ...{ id, owner_id: owner, template_id: templateId, metadata },
-    ...{ ...sizes, started_at: startedAt, end_at: endAt, status },
+    id,
+    owner_id: owner,
+    template_id: templateId,
+    metadata,
+    ...sizes,
+    started_at: startedAt,
+    end_at: endAt,
+    status,
   };
 }

@@ -54,7 +54,10 @@ export const e2bOperations = operations.filter(({ operation }) =>
 export const controlOperations = e2bOperations
   .filter(({ operation }) => !tagsOf(operation).includes('e2b-envd'))
   .map(({ method, path, operation }) => ({
-    ...{ method: method as 'post', path, id: operation.operationId, ...table[operation.operationId] },
+    method: method as 'post',
+    path,
+    id: operation.operationId,
+    ...table[operation.operationId],
     takesBody: operation.requestBody !== undefined,
     needsBody: operation.requestBody?.required === true,
     isOfSandbox: path.includes('{sandboxID}'),

@@ -9,7 +9,9 @@ export async function startInstavm() {
   const alice = await app.addUser('alice');
   const bob = await app.addUser('bob');
   return {
-    ...{ app, alice, bob },
+    app,
+    alice,
+    bob,
     get: (path: string, caller: Caller = alice) => app.http.get(path).set(apiKey(caller)),
     post: (path: string, body?: object, caller: Caller = alice) => app.http.post(path).set(apiKey(caller)).send(body),
     remove: (path: string, caller: Caller = alice) => app.http.delete(path).set(apiKey(caller)),

@@ -54,7 +54,10 @@ export async function openStream(url: string, headers: Record<string, string>): 
   return {
     status: response.statusCode ?? 0,
     headers: response.headers,
-    ...{ next, nextAny, rest, lastId: () => lastId },
+    next,
+    nextAny,
+    rest,
+    lastId: () => lastId,
     close: () => void request.destroy(),
   };
 }

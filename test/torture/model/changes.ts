@@ -11,7 +11,12 @@ export function creation(random: Random): Ask {
   const [metadata, lifetime] = [document(random), lifetimeOf(random)];
   const body = { metadata, vm_lifetime_seconds: lifetime, snapshot_id: 'torture' };
   const sets = {
-    ...{ metadata, template_id: 'torture', name: 'torture', status: 'active', memory_mb: 512, vcpu_count: 2 },
+    metadata,
+    template_id: 'torture',
+    name: 'torture',
+    status: 'active',
+    memory_mb: 512,
+    vcpu_count: 2,
   };
   return { method: 'POST', path: '/v1/vms', id: null, body, change: { sets, moves: run(lifetime) } };
 }
@@ -39,7 +44,7 @@ function resumption({ id, path }: At, random: Random): Ask {
   return { id, method: 'POST', path: `${path}/resume`, body: { vm_lifetime_seconds: lifetime }, change };
 }
 
-/** Metadata, the lifetime of a sandbox that runs, or both, which must not come apart. */
+/** Changes metadata, the lifetime of a running sandbox, or both atomically. */
 function patch(at: At, random: Random, isRunning: boolean): Ask {
   const dice = random();
   const metadata = dice < 0.75 || !isRunning ? { metadata: document(random) } : {};
@@ -49,7 +54,10 @@ function patch(at: At, random: Random, isRunning: boolean): Ask {
   return { ...at, method: 'PATCH', body, change: { sets: metadata, moves } };
 }
 
-/** A document whose parts tell whether they belong together: pairs of its own, shared ones, and some that fill pages. */
+/**
+ * Metadata whose pairs show whether they belong together: unique pairs, shared ones, and large
+ * ones that fill pages.
+ */
 function document(random: Random): Vm['metadata'] & Record<string, unknown> {
   const key = randomUUID();
   const filler = 'x'.repeat(Math.floor(random() ** 8 * 6000));
@@ -57,7 +65,7 @@ function document(random: Random): Vm['metadata'] & Record<string, unknown> {
   return { key, common: true, tenth: Math.floor(random() * 10), nested: { key, parts }, filler };
 }
 
-/** An hour to a day: nothing expires by itself meanwhile. */
+/** An hour to a day, so that nothing expires during the run. */
 function lifetimeOf(random: Random): number {
   return 3600 + Math.floor(random() * 80_000);
 }

@@ -5,7 +5,7 @@ import { isAfter, type Model, type Vm } from './model.ts';
 
 export const apiKey = `e2b_${'7'.repeat(40)}`;
 
-/** How many refusals of each status there were, among those that are honest: 507 and 503. */
+/** The number of refusals with each allowed status, 507 and 503. */
 export type Tally = { acknowledged: number; refused: Record<number, number>; lies: string[] };
 
 const connections = 6;
@@ -13,14 +13,17 @@ const answerMilliseconds = 10_000;
 
 export type Writing = { url: string; model: Model; tally: Tally; seed: number; signal: AbortSignal; pause?: number };
 
-/** Writes over several connections until told to stop or the server is gone. */
+/** Writes over several connections until stopped or until the server is gone. */
 export async function writeOn(writing: Writing): Promise<void> {
   await Promise.all(
     Array.from({ length: connections }, (_, n) => writer(writing, randomFrom(writing.seed * 31 + n), n)),
   );
 }
 
-/** Asks for one change after the other; a sandbox belongs to one writer, so that one change of it is in doubt at a time. */
+/**
+ * Sends one change after another. Each sandbox belongs to one writer, so that at most one of its
+ * changes is in doubt.
+ */
 async function writer(writing: Writing, random: () => number, n: number): Promise<void> {
   const { model, signal, pause } = writing;
   const own = [...model.entries.values()]
@@ -40,7 +43,10 @@ async function writer(writing: Writing, random: () => number, n: number): Promis
   }
 }
 
-/** Returns the sandbox as the server acknowledged it, null when it refused, `gone` when it didn't answer. */
+/**
+ * Returns the sandbox as acknowledged by the server, null if it refused, or `gone` if it did not
+ * respond.
+ */
 async function attempt({ url, model, tally }: Writing, ask: Ask): Promise<Vm | null | 'gone'> {
   const { id, change } = ask;
   const doubt = { change, sentAt: Date.now(), until: Number.POSITIVE_INFINITY };
@@ -65,7 +71,7 @@ async function attempt({ url, model, tally }: Writing, ask: Ask): Promise<Vm | n
   return vm;
 }
 
-/** Returns the answer, or null when there is none. */
+/** Returns the response, or null if there is none. */
 export async function call(
   url: string,
   method: string,
@@ -75,7 +81,9 @@ export async function call(
   const headers = { 'X-API-Key': apiKey, 'Content-Type': 'application/json' };
   try {
     const response = await fetch(url + path, {
-      ...{ method, headers, signal: AbortSignal.timeout(answerMilliseconds) },
+      method,
+      headers,
+      signal: AbortSignal.timeout(answerMilliseconds),
       ...(body && { body: JSON.stringify(body) }),
     });
     return { status: response.status, body: await response.json() };

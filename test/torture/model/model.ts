@@ -3,23 +3,29 @@ import { isDeepStrictEqual } from 'node:util';
 /** A sandbox as `VM` of the contract. */
 export type Vm = Record<string, unknown> & { vm_id: string; metadata: { key: string } };
 
-/** What a request makes of a sandbox: members that become a value, and times that become "then" plus milliseconds. */
+/**
+ * The effect of a request on a sandbox: members with new values, and times given as milliseconds
+ * after the request.
+ */
 export type Change = { sets: Record<string, unknown>; moves: Record<string, number> };
 
-/** A change that was asked for and not answered: it happened wholly or not at all. */
+/** A change without a response: it must have happened completely or not at all. */
 export type Doubt = { change: Change; sentAt: number; until: number };
 
 type Entry = { state: Vm; doubt: Doubt | null; staleKeys: string[] };
 
-/** What every sandbox must be by what the server has acknowledged, and what it may be by what it has not answered. */
+/**
+ * The state that every sandbox must have after the acknowledged changes, and the states that it
+ * may have after changes without a response.
+ */
 export class Model {
   readonly entries = new Map<string, Entry>();
-  /** What was created without an answer, by the key in its metadata. */
+  /** Sandboxes created without a response, by the key in their metadata. */
   readonly creations = new Map<string, Doubt>();
-  /** The sandboxes that anything was asked of since the last `forgetTouched`, the latest last. */
+  /** The sandboxes that requests addressed since the last `forgetTouched`, the latest last. */
   readonly touched = new Set<string>();
 
-  /** Takes down what the server acknowledged, or was found to have done. */
+  /** Records a change that the server acknowledged, or was found to have made. */
   settle(state: Vm): void {
     const known = this.entries.get(state.vm_id);
     const stale = known && known.state.metadata.key !== state.metadata.key ? [known.state.metadata.key] : [];
@@ -27,7 +33,7 @@ export class Model {
     this.touch(state.vm_id);
   }
 
-  /** Takes down that the server owes an answer, about a sandbox or, being null, about one that is new. */
+  /** Records a request without a response, for a sandbox or (if null) for a new one. */
   doubt(id: string | null, doubt: Doubt): void {
     if (id === null) return void this.creations.set((doubt.change.sets.metadata as Vm['metadata']).key, doubt);
     const entry = this.entries.get(id);
@@ -46,10 +52,13 @@ export class Model {
   }
 }
 
-/** What a verdict found: `lost` was acknowledged and is not there, `half` is neither what was before nor after. */
+/**
+ * A verdict: `lost` was acknowledged and is missing, `half` is neither the state before nor after
+ * a change.
+ */
 export type Verdict = { lost: string[]; half: string[] };
 
-/** Holds every sandbox that was found against the model, and settles what was in doubt. */
+/** Compares every sandbox found with the model, and settles changes in doubt. */
 export function judge(model: Model, found: Map<string, Vm>): Verdict {
   const verdict: Verdict = { lost: [], half: [] };
   for (const [id, entry] of model.entries) {
@@ -71,14 +80,17 @@ function judgeCreation(model: Model, now: Vm, verdict: Verdict): void {
   else verdict.half.push(`${now.vm_id} is there and was ${doubt ? 'asked for otherwise' : 'refused'}`);
 }
 
-/** Returns whether `found` is what `before` was with the whole change, made between its sending and the end of the wait. */
+/**
+ * Returns whether `found` is `before` with the complete change, made between sending and the end
+ * of the wait.
+ */
 export function isAfter(before: Partial<Vm>, { change, sentAt, until }: Doubt, found: Vm): boolean {
   const expected: Record<string, unknown> = { ...idsOf(found), ...before, ...change.sets };
   const thens = Object.entries(change.moves).map(([name, offset]) => {
     expected[name] = found[name];
     return Date.parse(String(found[name])) - offset;
   });
-  // All its times come from one reading of the clock.
+  // All times of a change come from one reading of the clock.
   return (
     new Set(thens).size <= 1 &&
     thens.every((then) => then >= sentAt && then <= until) &&

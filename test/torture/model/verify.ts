@@ -6,22 +6,28 @@ import { openStore } from '../../../db/sqlite/open.ts';
 import { call } from './client.ts';
 import { judge, type Model, type Vm } from './model.ts';
 
-/** How many sandboxes, the last that were touched, are asked for over HTTP as well: a server that has just started is slow. */
+/**
+ * The number of sandboxes (the latest addressed) that are also read over HTTP; a server that has
+ * just started is slow.
+ */
 const maxAsked = 25;
 
-/** Everything that was found wrong, by kind. */
+/** All errors found, by kind. */
 export type Findings = {
   lost: string[];
   half: string[];
-  /** the index and the documents disagree, or a filter doesn't find what is there */
+  /** the index disagrees with the documents, or a filter misses a sandbox */
   index: string[];
-  /** what SQLite finds wrong with the file */
+  /** errors of SQLite's integrity check */
   integrity: string[];
 };
 
 export const noFindings = (): Findings => ({ lost: [], half: [], index: [], integrity: [] });
 
-/** Holds the database, beside the server that has it open, and the server's own answers against the model. */
+/**
+ * Compares the database, opened beside the running server, and the server's responses with the
+ * model.
+ */
 export async function verify(
   file: string,
   url: string,
@@ -50,7 +56,10 @@ function integrityErrors(sqlite: ReturnType<typeof openStore>['sqlite']): string
   return lines.filter((line) => line !== 'ok');
 }
 
-/** Over HTTP: the sandbox itself, by the key in its metadata alone, and no longer by those it had. */
+/**
+ * Over HTTP: reads the sandbox, finds it by its present key, and does not find it by earlier
+ * ones.
+ */
 async function verifyOver(url: string, model: Model, id: string, findings: Findings): Promise<void> {
   const entry = model.entries.get(id);
   if (!entry) return;

@@ -8,18 +8,22 @@ import { type Findings, noFindings, verify } from '../model/verify.ts';
 import { serveOn } from './kills.ts';
 import { breakDown, fillUp, lock, type Mount, mountImage, mountMemory } from './mounts.ts';
 
-/** `reads` went on during the failure; `recovered` counts what was acknowledged after it, without a restart. */
+/**
+ * `reads` counts reads during the failure; `recovered` counts writes acknowledged after it
+ * without a restart.
+ */
 export type DiskResult = Findings & Tally & { reads: number; recovered: number };
 
 type Trial = { mount: Mount; server: Serving; model: Model; result: DiskResult };
 
-/** How many answers of a kind each part of a trial waits for. */
+/** The number of responses of a kind that each part of a trial waits for. */
 const enough = 20;
 const waitMilliseconds = 20_000;
 
 /**
- * Fills the file system under a server that is written to, and makes room again: reads go on, writes are refused and
- * work again without a restart, and everything acknowledged is there, also after a kill. Null where it can't mount.
+ * Fills the file system under a server during writes, and then frees space. Reads must continue,
+ * writes must be refused and then work again without a restart, and every acknowledged write must
+ * survive, also after a kill. Returns null if this user cannot mount.
  */
 export async function tortureFull(parent: string, seed: number): Promise<DiskResult | null> {
   const mount = mountMemory(8, parent);
@@ -37,8 +41,8 @@ export async function tortureFull(parent: string, seed: number): Promise<DiskRes
 }
 
 /**
- * Makes the database's files immutable under a server that is written to and undoes it, then has the file system give
- * up, as it does when its disk breaks, and mounts it anew. Null where it can't mount.
+ * Makes the database's files immutable during writes and reverts that; then makes the file system
+ * fail, as with a broken disk, and remounts it. Returns null if this user cannot mount.
  */
 export async function tortureReadOnly(parent: string, image: string, seed: number): Promise<DiskResult | null> {
   const mount = mountImage(image, parent);
@@ -75,7 +79,7 @@ async function begin(mount: Mount): Promise<Trial> {
   }
 }
 
-/** `fail` returns what undoes it. */
+/** `fail` returns a function that reverts the failure. */
 async function failAndRecover(trial: Trial, seed: number, fail: () => () => void): Promise<void> {
   const { result, mount, server, model } = trial;
   await whileWriting(trial, seed, async () => {
@@ -95,7 +99,7 @@ async function failAndRecover(trial: Trial, seed: number, fail: () => () => void
 
 async function whileWriting({ server, model, result }: Trial, seed: number, work: () => Promise<void>): Promise<void> {
   const stop = new AbortController();
-  // Slowly: the client alone would fill the disk.
+  // Slowly, because otherwise the client alone would fill the disk.
   const writing = writeOn({ url: server.url, model, tally: result, seed, signal: stop.signal, pause: 20 });
   try {
     await work();
@@ -105,7 +109,7 @@ async function whileWriting({ server, model, result }: Trial, seed: number, work
   }
 }
 
-/** Waits for refusals, and reads meanwhile what must be there. */
+/** Waits for refusals, and meanwhile reads sandboxes that must exist. */
 async function failing({ server, model, result }: Trial): Promise<void> {
   const before = refusals(result);
   await until('refusals', async () => {
@@ -117,7 +121,7 @@ async function failing({ server, model, result }: Trial): Promise<void> {
   });
 }
 
-/** Then there is nothing more to wait for. */
+/** Nothing is left to wait for. */
 function hasLied({ lies }: Tally): boolean {
   return lies.length > 0;
 }
@@ -126,7 +130,7 @@ function refusals({ refused }: Tally): number {
   return Object.values(refused).reduce((sum, count) => sum + count, 0);
 }
 
-/** Starts the server anew and holds everything against the model. */
+/** Restarts the server and compares everything with the model. */
 async function verifyAgain(trial: Trial): Promise<void> {
   const { mount, model, result } = trial;
   trial.server = await serveOn(fileOn(mount));
@@ -134,7 +138,7 @@ async function verifyAgain(trial: Trial): Promise<void> {
   await verify(fileOn(mount), trial.server.url, model, result, true);
 }
 
-/** Throws an Error when it takes too long. */
+/** Throws an Error after the deadline. */
 async function until(what: string, isDone: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + waitMilliseconds;
   while (!(await isDone())) {

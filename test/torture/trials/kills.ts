@@ -20,16 +20,26 @@ export type KillResult = Findings &
 
 const thoroughEvery = 10;
 
-/** Kills the server at random moments while it is written to, and holds what is there after each restart against the model. */
+/**
+ * Kills the server at random moments during writes, and compares the data with the model after
+ * each restart.
+ */
 export async function torture({ file, kills, seconds, seed, report }: KillOptions): Promise<KillResult> {
   const random = randomFrom(seed);
   const model = new Model();
   const deadline = performance.now() + seconds * 1000;
   const result: KillResult = {
     ...noFindings(),
-    ...{ acknowledged: 0, refused: {}, lies: [], seed, kills: 0, atStart: 0, sandboxes: 0, checks: 0 },
+    acknowledged: 0,
+    refused: {},
+    lies: [],
+    seed,
+    kills: 0,
+    atStart: 0,
+    sandboxes: 0,
+    checks: 0,
   };
-  // So that it starts in two thirds of the time; only a process that ends by itself leaves it behind.
+  // A compile cache cuts the start to two thirds; only a process that exits normally writes it.
   const env = { NODE_COMPILE_CACHE: join(dirname(file), 'compiled') };
   await sandpit(['--version'], { env });
   let server = await serveOn(file, env);
@@ -37,7 +47,7 @@ export async function torture({ file, kills, seconds, seed, report }: KillOption
     while (result.kills < kills && performance.now() < deadline) {
       await killWhileWriting(server, 10 + random() * 500, { model, tally: result, seed: seed + result.kills });
       result.kills++;
-      // The recovery is interrupted as well, now and then.
+      // Sometimes the recovery is interrupted, too.
       if (random() < 0.15 && result.kills < kills) {
         await killWhileStarting(file, env, 100 + random() * 900);
         result.kills++;

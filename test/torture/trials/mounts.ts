@@ -6,12 +6,15 @@ import { atEnd, succeeds, temporaryDirectory } from '../../bench/cleanup.ts';
 /** A file system of our own. */
 export type Mount = { dir: string; unmount: () => void };
 
-/** Returns a file system in memory of so many MiB, or null where this user may not mount. */
+/** Returns an in-memory file system of this size in MiB, or null if this user cannot mount. */
 export function mountMemory(mebibytes: number, parent: string): Mount | null {
   return mounted(parent, (dir) => ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', dir]);
 }
 
-/** Returns an ext4 file system in the file, made if it isn't there, or null where this user may not mount. */
+/**
+ * Returns an ext4 file system in a file, which is created if missing, or null if this user cannot
+ * mount.
+ */
 export function mountImage(image: string, parent: string): Mount | null {
   if (!succeeds('test', ['-e', image])) {
     if (!succeeds('truncate', ['-s', '64M', image]) || !succeeds('mkfs.ext4', ['-q', image])) return null;
@@ -31,7 +34,7 @@ function mounted(parent: string, argsFor: (dir: string) => string[]): Mount | nu
   return { dir, unmount };
 }
 
-/** Fills the file system up to its last byte; returns what makes room again. */
+/** Fills the file system to its last byte. Returns a function that frees the space. */
 export function fillUp({ dir }: Mount): () => void {
   const ballast = join(dir, 'ballast');
   const file = openSync(ballast, 'w');
@@ -56,16 +59,19 @@ export function remountReadOnly({ dir }: Mount): void {
   run('mount', '-o', 'remount,ro', dir);
 }
 
-/** Makes the database and its log immutable, also for who has them open; returns what undoes it. Works on ext4. */
+/**
+ * Makes the database and its log immutable, even for processes that have them open (ext4 only).
+ * Returns a function that reverts it.
+ */
 export function lock(file: string): () => void {
-  // Not the -shm, which SQLite maps: ext4 ends a process (SIGBUS) that writes to an immutable file through its memory.
-  // A file system that becomes read-only does not; see `breakDown`.
+  // Not the -shm file, which SQLite maps: on ext4, a write to an immutable mapped file kills the
+  // process (SIGBUS). A read-only file system does not do that; see `breakDown`.
   const files = [file, `${file}-wal`];
   run('chattr', '+i', ...files);
   return () => run('chattr', '-i', ...files);
 }
 
-/** Has an ext4 file system give up, as at a broken disk: it is read-only until it is mounted anew. */
+/** Makes an ext4 file system fail as with a broken disk: it is read-only until remounted. */
 export function breakDown({ dir }: Mount): void {
   run('mount', '-o', 'remount,abort', dir);
 }
