@@ -310,7 +310,7 @@ describe('sandpit', () => {
   it('reports a name that is taken or unknown, a short password and a user that still has sandboxes', async () => {
     await runs('users', 'create', 'alice');
     expect(await fails('users', 'create', 'alice')).to.contain('exists already');
-    expect(await fails('users', 'create', 'a b')).to.contain('a user name is');
+    expect(await fails('users', 'create', 'a b')).to.contain('a user name has');
     expect(await fails('keys', 'create', '--user', 'bob')).to.contain('there is no user named bob');
     const key = (await runs('keys', 'create', '--user', 'alice')).trim();
     expect(await fails('keys', 'revoke', `${key.slice(0, 20)}${'0'.repeat(24)}`)).to.contain(
