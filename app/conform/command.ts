@@ -34,7 +34,8 @@ export async function conform(flags: Flags, { stdout, stderr, stop }: Terminal):
   const onResult = (result: Result) => {
     if (!flags.json) stdout.write(resultText(redact(result), width, paint));
   };
-  const onSlowEnd = (count: number) => void stderr.write(`ending ${count} sandboxes; this takes at most a minute...\n`);
+  const onSlowEnd = (count: number) =>
+    void stderr.write(`Ending ${count} sandboxes that the suite created. This takes at most a minute.\n`);
   const report = redact(await runSuite(options, chosen, onResult, onSlowEnd));
   stdout.write(flags.json ? jsonLine({ passed: isPassed(report), ...report }) : summaryText(report, paint));
   if (flags.junit !== undefined) await writeFile(flags.junit, junitXml(report));

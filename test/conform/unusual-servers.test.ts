@@ -182,7 +182,7 @@ describe('sandpit conform against an unusual server', () => {
       });
       const { code, stderr } = await conform('--rule', 'limit-exact');
       expect(code).to.equal(0);
-      expect(stderr).to.equal('ending 12 sandboxes; this takes at most a minute...\n');
+      expect(stderr).to.equal('Ending 12 sandboxes that the suite created. This takes at most a minute.\n');
       expect(other.active()).to.equal(0);
     });
   });
