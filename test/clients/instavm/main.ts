@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { killRunning, sandpit, serve } from '../../helpers/process.ts';
+import { preparePython } from '../venv.ts';
+
+/**
+ * `npm run judge:instavm`: calls every method and command of InstaVM's published Python package against a running
+ * server. `--write` writes the table to COMPATIBILITY.md; without it, a table that differs is a failure.
+ */
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+async function judge(): Promise<number> {
+  const python = preparePython('instavm', join(here, 'requirements.txt'));
+  const directory = mkdtempSync(join(tmpdir(), 'sandpit-instavm-'));
+  const db = join(directory, 'sandpit.db');
+  try {
+    const key = await createKey(db);
+    const server = await serve(['--db', db, '--webhook-allow', '127.0.0.0/8', '--log-level', 'error']);
+    const env = { SANDPIT_URL: server.url, SANDPIT_KEY: key, JUDGE_DIRECTORY: directory, HOME: directory };
+    const code = await run(python, ['judge.py', ...process.argv.slice(2)], env);
+    await server.stop();
+    return code;
+  } finally {
+    killRunning();
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Returns a key of a user, because `get_current_user` has nobody to name for a key from the settings. */
+async function createKey(db: string): Promise<string> {
+  await sandpit(['users', 'create', 'alice', '--db', db]);
+  const { code, stdout, stderr } = await sandpit(['keys', 'create', '--user', 'alice', '--db', db]);
+  if (code !== 0) throw new Error(`The key could not be made: ${stderr}`);
+  return stdout.trim();
+}
+
+async function run(file: string, args: string[], env: Record<string, string>): Promise<number> {
+  const child = spawn(file, args, {
+    cwd: here,
+    env: { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: '1', ...env },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const [code] = await once(child, 'close');
+  return code ?? 1;
+}
+
+process.exitCode = await judge();

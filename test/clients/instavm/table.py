@@ -1,0 +1,65 @@
+"""The table that COMPATIBILITY.md carries between its markers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calls import LOCAL, RECORDS, REFUSED, WORKS, Call
+
+PAGE = Path(__file__).parents[3] / 'COMPATIBILITY.md'
+BEGIN, END = '<!-- instavm: npm run judge:instavm -- --write -->', '<!-- end instavm -->'
+TITLES = {'method': 'SDK', 'command': 'command line', 'agents': 'OpenAI Agents provider', 'helper': 'helpers'}
+OUTCOMES = (WORKS, RECORDS, REFUSED, LOCAL)
+
+
+def sums(calls: list[Call]) -> str:
+    counts = {outcome: sum(call.outcome == outcome for call in calls) for outcome in OUTCOMES}
+    return ', '.join(f'{count} {outcome}' for outcome, count in counts.items())
+
+
+def rendered(calls: list[Call]) -> str:
+    rows = ['| call | ' + ' | '.join(OUTCOMES[:3]) + ' | local: asks no server |', '| --- |' + ' --- |' * 4]
+    for kind, title in TITLES.items():
+        of_kind = [call for call in calls if call.kind == kind]
+        rows.append(f'| **{title}** ({len(of_kind)}) | ' + ' | '.join(_count(of_kind, each) for each in OUTCOMES) + ' |')
+        for group in sorted({_group(call) for call in of_kind}):
+            of_group = [call for call in of_kind if _group(call) == group]
+            rows.append(f'| {group} | ' + ' | '.join(_names(of_group, each) for each in OUTCOMES) + ' |')
+    return '\n'.join(rows)
+
+
+def keep(calls: list[Call], write: bool) -> list[str]:
+    """Writes the table, or returns what to do because the page has another one."""
+    page = PAGE.read_text() if PAGE.exists() else f'{BEGIN}\n{END}\n'
+    if BEGIN not in page or END not in page:
+        return [f'COMPATIBILITY.md has no markers: {BEGIN} and {END}']
+    before, rest = page.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    wanted = f'{before}{BEGIN}\n\n{rendered(calls)}\n\n{END}{after}'
+    if write:
+        PAGE.write_text(wanted)
+    elif page != wanted:
+        return ['COMPATIBILITY.md has another table: npm run judge:instavm -- --write']
+    return []
+
+
+def _group(call: Call) -> str:
+    if call.kind == 'command':
+        words = call.name.split(' ')
+        return words[0] if len(words) > 1 else 'commands of one word'
+    return call.name.rsplit('.', 1)[0] if '.' in call.name else 'client'
+
+
+def _count(calls: list[Call], outcome: str) -> str:
+    return str(sum(call.outcome == outcome for call in calls))
+
+
+def _names(calls: list[Call], outcome: str) -> str:
+    names = [f'`{_short(call)}`' for call in calls if call.outcome == outcome]
+    return ', '.join(names)
+
+
+def _short(call: Call) -> str:
+    if call.kind == 'command':
+        return call.name.split(' ', 1)[-1]
+    return call.name.rsplit('.', 1)[-1]

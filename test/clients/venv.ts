@@ -1,0 +1,20 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Makes the virtual environment `dist/NAME` with the packages of a requirements file, unless it has them already.
+ * Returns the path of its Python. Throws when Python, its venv or PyPI is missing.
+ */
+export function preparePython(name: string, requirements: string): string {
+  const venv = fileURLToPath(new URL(`../../dist/${name}`, import.meta.url));
+  const python = join(venv, 'bin/python');
+  const installed = join(venv, 'requirements.txt');
+  if (existsSync(installed) && readFileSync(installed, 'utf8') === readFileSync(requirements, 'utf8')) return python;
+  execFileSync('python3', ['-m', 'venv', '--clear', venv], { stdio: 'inherit' });
+  const options = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:'];
+  execFileSync(python, ['-m', 'pip', 'install', ...options, '--requirement', requirements], { stdio: 'inherit' });
+  copyFileSync(requirements, installed);
+  return python;
+}
