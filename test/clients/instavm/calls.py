@@ -146,6 +146,14 @@ def holds(condition: Any, what: str) -> None:
         raise Unmet(what)
 
 
+def until(condition: Callable[[], Any], what: str, seconds: float = 4) -> None:
+    """Waits for what happens a moment later."""
+    end = time.monotonic() + seconds
+    while not condition():
+        holds(time.monotonic() < end, f'{what} after {seconds} seconds')
+        time.sleep(0.02)
+
+
 def has(record: Any, *names: str) -> None:
     """A record the client reads must have these members, and none of them null."""
     if not isinstance(record, dict):

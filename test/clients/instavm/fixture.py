@@ -41,7 +41,8 @@ class Fixture:
         return self.client.vms.create(**fields)['vm_id']
 
     def new_endpoint(self, **fields) -> dict:
-        return self.client.webhooks.create_endpoint(self.receiver.url, **fields)
+        # A kind that hardly happens, so that an endpoint's deliveries are a test's own.
+        return self.client.webhooks.create_endpoint(self.receiver.url, **{'event_patterns': ['snapshot.deleted'], **fields})
 
     def new_snapshot(self) -> str:
         return self.client.vms.snapshot(self.vm)['snapshot_id']

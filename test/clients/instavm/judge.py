@@ -15,7 +15,7 @@ from calls import LOCAL, RECORDS, WORKS, Call, calls, judge
 from fixture import Fixture
 from tables import load
 
-#: How many must work at least, by kind.
+#: How many must work at least, by kind; those that ask no server count.
 FLOORS = {'method': 60, 'command': 55}
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from calls import Unmet
+from calls import until
 
 
 class Receiver:
@@ -33,13 +30,9 @@ class Receiver:
     def wait_for(self, text: str, count: int = 1, seconds: float = 4) -> list[tuple[dict[str, str], bytes]]:
         """Returns the messages whose body contains the text, once there are so many."""
         found = lambda: [(headers, body) for headers, body in list(self.received) if text in body.decode()]
-        self.until(lambda: len(found()) >= count, f'{count} messages with {text}', seconds)
+        until(lambda: len(found()) >= count, f'the receiver has not {count} messages with {text}', seconds)
         return found()
 
-    def until(self, has_come: Callable[[], bool], what: str, seconds: float = 4) -> None:
-        end = time.monotonic() + seconds
-        while not has_come():
-            if time.monotonic() > end:
-                types = [json.loads(body).get('type') for _, body in self.received]
-                raise Unmet(f'the receiver did not get {what}, the last are {types[-5:]}')
-            time.sleep(0.02)
+    def with_id(self, delivery: str) -> list[tuple[dict[str, str], bytes]]:
+        """Returns the messages of a delivery: its id is in a header."""
+        return [message for message in list(self.received) if delivery in message[0].values()]

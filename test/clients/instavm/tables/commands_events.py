@@ -6,7 +6,7 @@ from requests import HTTPError
 
 from instavm import webhooks as signatures
 
-from calls import holds, local, raises, same, works
+from calls import holds, local, raises, same, until, works
 
 
 @works('command', 'events tail')
@@ -22,7 +22,8 @@ def _(f):
 @works('command', 'events get')
 def _(f):
     event = f.client.audit.get_event(f.event)
-    f.cli('events get {f.event}').prints(event.get('event_type') or 'event_type', 'Payload:')
+    wanted = ['Payload:'] if event.get('event_payload') else []
+    f.cli('events get {f.event}').prints('success', event.get('event_type') or 'event_type', *wanted)
 
 
 @works('command', 'events catalog')
@@ -60,7 +61,7 @@ def _(f):
 
 @works('command', 'webhooks verify')
 def _(f):
-    f.cli('webhooks verify {f.endpoint}').prints(f'Endpoint {f.endpoint}: active')
+    f.cli('webhooks verify {f.endpoint}').prints(f'Endpoint {f.endpoint}: ')
 
 
 @works('command', 'webhooks rotate-secret')
@@ -71,9 +72,9 @@ def _(f):
 
 @works('command', 'webhooks test')
 def _(f):
-    endpoint = f.new_endpoint(event_patterns=['snapshot.deleted'])['id']
+    endpoint = f.new_endpoint()['id']
     delivery = f.cli(f'webhooks test {endpoint} --json').json()['id']
-    f.receiver.until(lambda: any(delivery in str(each[0]) for each in f.receiver.received), 'the test message')
+    until(lambda: f.receiver.with_id(delivery), 'the test message has not come')
 
 
 @works('command', 'webhooks deliveries')

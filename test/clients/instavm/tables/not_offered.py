@@ -1,5 +1,6 @@
 """Methods that need a machine or a service that Sandpit does not have: each must be refused in words."""
 
+from instavm import NetworkError
 from instavm.sandbox_client import BrowserSession, ToolCallRecorder
 
 from calls import refused
@@ -122,7 +123,17 @@ no('computer_use.put', DESKTOP, '{f.session}', 'state', json_data={})
 no('computer_use.patch', DESKTOP, '{f.session}', 'state', json_data={})
 no('computer_use.delete', DESKTOP, '{f.session}', 'state')
 no('computer_use.options', DESKTOP, '{f.session}', 'state')
-no('computer_use.head', DESKTOP, '{f.session}', 'state')
+
+
+def head(f):
+    """The answer to a HEAD has no body: the status is all the words that can arrive."""
+    try:
+        return f.client.computer_use.head(f.session, 'state')
+    except NetworkError as error:
+        raise Failed(f'desktop not offered: {error}') if '501' in str(error) else error
+
+
+refused('method', 'computer_use.head', DESKTOP, head)
 for name, args in {
     'list': (), 'get': ('recording',), 'get_download_url': ('recording',),
     'download': ('recording', '{f.directory}/recording.mp4'), 'delete': ('recording',),

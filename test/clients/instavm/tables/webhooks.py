@@ -2,7 +2,7 @@
 
 from requests import HTTPError
 
-from calls import has, holds, raises, same, works
+from calls import has, holds, raises, same, until, works
 
 
 @works('method', 'webhooks.create_endpoint')
@@ -60,9 +60,10 @@ def _(f):
 
 @works('method', 'webhooks.verify_endpoint')
 def _(f):
-    endpoint = f.new_endpoint(event_patterns=['snapshot.*'])['id']
+    endpoint = f.new_endpoint()['id']
     before = len(f.receiver.received)
-    same(f.client.webhooks.verify_endpoint(endpoint)['status'], 'active', 'the status of an endpoint that answers')
+    status = f.client.webhooks.verify_endpoint(endpoint)['status']
+    holds(status in ('active', 'verified'), f'the status of an endpoint that answers is {status}')
     holds(len(f.receiver.received) > before, 'the endpoint was not asked')
 
 
@@ -80,9 +81,8 @@ def _(f):
 
 @works('method', 'webhooks.replay_delivery')
 def _(f):
-    endpoint = f.new_endpoint(event_patterns=['snapshot.deleted'])['id']
+    endpoint = f.new_endpoint()['id']
     delivery = f.client.webhooks.send_test_event(endpoint)['id']
     f.receiver.wait_for('webhook.test')
-    arrived = lambda: [each for each in f.receiver.received if delivery in str(each[0])]
     f.client.webhooks.replay_delivery(delivery)
-    f.receiver.until(lambda: len(arrived()) >= 2, 'the message a second time')
+    until(lambda: len(f.receiver.with_id(delivery)) >= 2, 'the message has not come a second time')
