@@ -19,7 +19,7 @@ OUR_WORDS = re.compile(r'not offer|runs no machines', re.IGNORECASE)
 
 
 class Unmet(Exception):
-    """The call came to something else than it must."""
+    """The result of a call is not the declared one."""
 
 
 class TooLong(BaseException):
@@ -32,11 +32,11 @@ class Call:
     kind: str
     name: str
     outcome: str
-    #: Makes the call; raises `Unmet` when something else than wanted came of it.
+    #: Makes the call and checks its result; raises `Unmet` when the check fails.
     run: Callable[[Any], Any]
     #: What the refusal must name, as a regular expression.
     words: str = ''
-    #: Returns what `run` needs beyond the fixture; its time does not count.
+    #: Makes what `run` takes, if that is not the fixture. Its time does not count.
     prepare: Callable[[Any], Any] = field(default=lambda f: f)
 
 
@@ -72,7 +72,7 @@ def refused(kind: str, name: str, words: str, run, prepare=None) -> None:
 
 
 def judge(call: Call, fixture) -> str | None:
-    """Makes a call; returns what is wrong with what came of it, or None."""
+    """Makes a call; returns why its result is wrong, or None."""
     try:
         with limited(LIMIT_SECONDS * 2):
             prepared = call.prepare(fixture)

@@ -4,12 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { killRunning, sandpit, serve } from '../../helpers/process.ts';
+import { killRunning, sandpit, serve } from '../../helpers/processes/process.ts';
 import { preparePython } from '../venv.ts';
 
 /**
- * `npm run judge:instavm`: calls every method and command of InstaVM's published Python package against a running
- * server. `--write` writes the table to COMPATIBILITY.md; without it, a table that differs is a failure.
+ * `npm run judge:instavm` calls every method and command of InstaVM's published Python package
+ * against a running server. `--write` writes the table to COMPATIBILITY.md; without it, a table
+ * that differs is a failure. A text makes only the calls whose kind and name contain it.
  */
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -30,7 +31,7 @@ async function judge(): Promise<number> {
   }
 }
 
-/** Returns a key of a user, because `get_current_user` has nobody to name for a key from the settings. */
+/** Creates a user and returns an API key of theirs: `get_current_user` needs a user. */
 async function createKey(db: string): Promise<string> {
   await sandpit(['users', 'create', 'alice', '--db', db]);
   const { code, stdout, stderr } = await sandpit(['keys', 'create', '--user', 'alice', '--db', db]);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import requests
 
 _send = requests.Session.send
@@ -23,7 +25,7 @@ def _shown(body, limit: int) -> str:
     if body is None or body == '':
         return ''
     text = body.decode(errors='replace') if isinstance(body, bytes) else str(body)
-    text = ' '.join(text.split())
+    text = ' '.join(text.split()).replace(os.environ.get('SANDPIT_KEY', 'no key'), '(key)')
     return f' {text[:limit]}…' if len(text) > limit else f' {text}'
 
 

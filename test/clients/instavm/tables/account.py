@@ -17,7 +17,7 @@ def _(f):
 def _(f):
     text, fingerprint = f.public_key(1)
     key = f.client.add_ssh_key(text)
-    # `instavm ssh-key remove` takes nothing but integers.
+    # `instavm ssh-key remove` accepts only integers.
     same(type(key['id']), int, "the id's type")
     same((key['fingerprint'], key['comment']), (fingerprint, 'judge@example'), 'fingerprint and comment')
 
@@ -33,7 +33,7 @@ def _(f):
 @works('method', 'delete_ssh_key')
 def _(f):
     added = f.client.add_ssh_key(f.public_key(3)[0])
-    # The client reads the answer as JSON: an empty one is an error to it.
+    # The client parses the answer as JSON and fails on an empty one.
     f.client.delete_ssh_key(added['id'])
     same([key for key in f.client.list_ssh_keys() if key['id'] == added['id']], [], 'the key afterwards')
 

@@ -120,7 +120,7 @@ def _(f):
 
 @records('agents', 'session.persist_workspace')
 def _(f):
-    # A sandbox without a machine has no files. What is kept is its record, and that is what comes back.
+    # A sandbox without a machine has no files: its record is all that is saved and restored.
     sandbox = Sandbox(f, memory_mb=2048)
     kept = sandbox.call('persist_workspace')
     before = sandbox.state.instavm_session_id

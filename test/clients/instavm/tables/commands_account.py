@@ -11,7 +11,7 @@ def _(f):
 
 @works('command', 'login')
 def _(f):
-    # With a key there is nothing to log in to; without one it is refused, see the options.
+    # With a key the command says who is logged in; options_refusals.py has it without one.
     f.cli('login').prints('Already logged in')
 
 

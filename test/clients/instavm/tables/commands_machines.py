@@ -145,7 +145,7 @@ def _(f):
 
 @records('command', 'desktop status')
 def _(f):
-    # It shows the sandbox; a viewer that is refused it leaves out.
+    # The command shows the sandbox and leaves out a viewer that the server refuses.
     f.cli('desktop status {f.vm}').prints(f'Session: {f.session}', f'VM: {f.vm}', 'Status: active')
     holds('Viewer' not in f.cli('desktop status {f.vm}').stdout, 'it shows a viewer')
 
@@ -159,6 +159,6 @@ def _(f):
 
 @local('command', 'connect')
 def _(f):
-    # The command makes up its host from the address of the API, and asks nobody whether there is SSH.
+    # The command derives the SSH host from the API's address and does not ask the server.
     command = f.cli('connect --json {f.vm}').json()['command']
     holds(f'{f.vm}@127.0.0.1' in command, f'the command is {command}')

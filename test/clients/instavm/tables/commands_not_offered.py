@@ -69,7 +69,8 @@ no(BROWSER, 'browser scroll', '--session browser --y 100')
 no(BROWSER, 'browser wait', 'load --session browser')
 no(BROWSER, 'browser extract', '--session browser')
 
-# Of a sandbox that runs, the command says by itself that its desktop runs; one that has ended it asks the server for.
+# For a live sandbox the command reports a running desktop without asking for one.
+# For a sandbox that has ended it asks the server to start one.
 no('image_variant|desktop', 'desktop start', '{f.ended}')
 no('desktop', 'desktop viewer', '{f.vm}')
 no('recording', 'desktop recordings ls')
@@ -91,6 +92,7 @@ no(VOLUME, 'volume files upload', 'volume {f.file} --path /file.txt')
 no(VOLUME, 'volume files download', 'volume /file.txt --out {f.directory}/copy.txt')
 no(VOLUME, 'volume files rm', 'volume /file.txt')
 
-# Both bind an egress policy, which is refused before anything starts; without one they would wait for SSH.
+# The manifest has an egress policy, so the server refuses before a sandbox starts.
+# Without one, both commands wait 90 seconds for SSH.
 no('egress', 'deploy', '{f.service} --yes --no-vault')
 no('egress', 'cookbook deploy', 'service --no-vault')

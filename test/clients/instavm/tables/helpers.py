@@ -47,7 +47,7 @@ def _(f):
 
 
 def use_tools(f):
-    """A tool never raises: its answer must carry the words. Both kinds of tools are tried."""
+    """A tool never raises, so its answer must say why. Tries a tool of each kind."""
     said = []
     for name, arguments in (('execute_python_code', {'code': '1'}), ('create_browser_session', {})):
         function = SimpleNamespace(name=name, arguments=json.dumps(arguments))

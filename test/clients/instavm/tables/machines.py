@@ -44,7 +44,7 @@ def _(f):
     vm = f.client.vms.get(f.vm)
     same((vm['vm_id'], vm['session_id'], vm['status']), (f.vm, f.session, 'active'), 'the machine')
     has(vm, 'created_at', 'expires_at')
-    # The client derives an SSH host from the address of the API where none is given: there must be none to show.
+    # `instavm ls` shows it as the address to connect to, and there is no SSH.
     same(vm.get('ssh_host'), None, 'ssh_host where there is no SSH')
     raises(HTTPError, lambda: f.client.vms.get(f.nobody), 'an id that nobody has')
 

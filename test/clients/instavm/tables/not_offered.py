@@ -97,14 +97,15 @@ no('custom_domains.list', DOMAIN)
 no('custom_domains.health', DOMAIN, 1)
 no('custom_domains.verify', DOMAIN, 1)
 no('custom_domains.delete', DOMAIN, 1)
-# It waits out every error, for ten minutes. Only a record whose status is `failed` ends it, with its `last_error`.
+# The method retries after every error, for ten minutes. Only a record with the status `failed`
+# ends it, and `last_error` is what the user sees.
 no('custom_domains.wait_until_issued', DOMAIN, 1)
 no('custom_domains.verify_and_wait', DOMAIN, 1)
 no('custom_domains.resume', DOMAIN, 1)
 
 
 def get_domain(f):
-    """Therefore that record is what reading a domain answers; its words are in `last_error`."""
+    """Reads that record: the refusal is in its `last_error`."""
     record = f.client.custom_domains.get(1)
     if record.get('status') == 'failed':
         raise Failed(record.get('last_error'))
@@ -126,7 +127,7 @@ no('computer_use.options', DESKTOP, '{f.session}', 'state')
 
 
 def head(f):
-    """The answer to a HEAD has no body: the status is all the words that can arrive."""
+    """The answer to HEAD has no body, so only the status can reach the user."""
     try:
         return f.client.computer_use.head(f.session, 'state')
     except NetworkError as error:

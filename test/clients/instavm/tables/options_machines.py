@@ -141,6 +141,6 @@ refused(
 
 @records('option', 'W14 a value out of range')
 def _(f):
-    # The client drops what a 422 says. It must be an error all the same.
+    # The client drops the body of a 422, but must still raise.
     raises(Exception, lambda: f.new_client(timeout=5), 'a lifetime of 5 seconds')
     raises(HTTPError, lambda: f.client.vms.create(memory_mb=1), 'a memory of 1 MB')

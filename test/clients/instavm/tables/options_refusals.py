@@ -1,4 +1,4 @@
-"""Refusals that no method or command of its own stands for."""
+"""Refusals of options, and of what only a WebSocket or another key can show."""
 
 from pathlib import Path
 
@@ -31,14 +31,14 @@ refused(
 refused('option', 'instavm login without a key', 'login|log in', lambda f: refusal(f.cli('login', INSTAVM_API_KEY='')))
 refused(
     'option',
-    # The command tries again after a 5xx, for six seconds: this needs a 403.
+    # The command retries after a 5xx, for six seconds, so the server must answer 403.
     'instavm snapshot build --apt',
     'build',
     lambda f: refusal(f.cli('snapshot build ubuntu:24.04 --apt curl')),
 )
 refused(
     'option',
-    # So does this one.
+    # This command retries too.
     'instavm template run --vault',
     'vault',
     lambda f: refusal(f.cli('template run judged --vault vault')),

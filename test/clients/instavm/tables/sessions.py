@@ -88,7 +88,7 @@ def _(f):
 
 @local('method', 'browser.close')
 def _(f):
-    # Without a browser session of its own the manager has nothing to close.
+    # The manager has started no browser session, so there is nothing to close.
     same(f.new_client(auto_start_session=False).browser.close(), None, 'the result')
 
 
