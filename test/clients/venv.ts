@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Creates the virtual environment `dist/NAME` with the packages of a requirements file, unless
- * it has them already. Returns the path of its Python. Throws when Python, its venv or PyPI is missing.
+ * Creates the virtual environment `dist/NAME` with the packages of a requirements file, unless it has
+ * them already. Returns the path of its Python. Throws when Python, its venv or PyPI is missing.
  */
 export function preparePython(name: string, requirements: string): string {
   const venv = fileURLToPath(new URL(`../../dist/${name}`, import.meta.url));
