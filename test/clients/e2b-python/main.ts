@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { killRunning, serve } from '../../helpers/processes/process.ts';
-import { temporaryDirectory } from '../../helpers/server.ts';
-import { pythonWith } from '../python.ts';
+import { preparePython } from '../venv.ts';
 
 /** `npm run judge:e2b-python`: E2B's published Python packages, unmodified, call a running server. */
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -14,7 +16,7 @@ const apiKey = `e2b_${'6'.repeat(40)}`;
 type Line = { names: string[]; half: 'sync' | 'async'; result: string; failure: string | null };
 
 async function resultsOf(version: string, url: string): Promise<Line[]> {
-  const python = pythonWith(`${here}requirements-${version}.txt`, `e2b-python-${version}`);
+  const python = preparePython(`e2b-python-${version}`, `${here}requirements-${version}.txt`);
   const child = spawn(python, ['main.py'], {
     cwd: here,
     env: {
@@ -56,6 +58,7 @@ async function main(): Promise<number> {
   const results = new Map<string, Line[]>();
   for (const version of versions) results.set(version, await resultsOf(version, server.url));
   await server.stop();
+  rmSync(directory, { recursive: true });
   const failed = [...results].flatMap(([version, lines]) =>
     lines.filter(({ failure }) => failure !== null).map((line) => ({ version, ...line })),
   );
