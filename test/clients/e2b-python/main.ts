@@ -47,14 +47,8 @@ function tableOf(results: Map<string, Line[]>): string {
 }
 
 async function main(): Promise<number> {
-  const server = await serve([
-    '--db',
-    `${temporaryDirectory()}/sandpit.db`,
-    '--api-key',
-    apiKey,
-    '--log-level',
-    'error',
-  ]);
+  const directory = mkdtempSync(join(tmpdir(), 'sandpit-e2b-python-'));
+  const server = await serve(['--db', join(directory, 'sandpit.db'), '--api-key', apiKey, '--log-level', 'error']);
   const results = new Map<string, Line[]>();
   for (const version of versions) results.set(version, await resultsOf(version, server.url));
   await server.stop();
