@@ -16,11 +16,19 @@ const statusOf: Record<StoreErrorCode, number> = {
   ended: 409,
   paused: 409,
   conflict: 409,
+  key_used: 409,
+  key_outcome_unknown: 409,
   invalid: 422,
   busy: 503,
   full: 507,
   inaccessible: 503,
   unusable: 500,
+};
+
+/** E2B's names of errors that its clients recognize. */
+const errorCodeOf: { [code in StoreErrorCode]?: string } = {
+  key_used: 'idempotency_request_mismatch',
+  key_outcome_unknown: 'idempotency_outcome_unknown',
 };
 
 /** Refuses requests that no route has answered. */
@@ -52,12 +60,18 @@ function answerError({ contract, log, isTest }: Context, failure: unknown, req: 
   const problems = problemsIn(contract, error, req);
   const isForE2b = isE2b(req.path);
   if (problems && !isForE2b) return void res.status(422).json({ detail: problems });
-  const { message, headers, ...found } = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
-  // E2B's server does not use 422.
-  const status = isForE2b && found.status === 422 ? 400 : found.status;
+  const found = problems ? new HttpError(400, summaryOf(problems)) : toHttpError(error);
+  const { message, headers, errorCode } = found;
+  const status = isForE2b ? e2bStatusOf(found) : found.status;
   if (isUnexpected(error, status)) log.error({ id: req.id, err: error }, 'request failed');
-  const body = isForE2b ? { code: status, message } : { detail: message };
+  const body = isForE2b ? { code: status, message, error_code: errorCode } : { detail: message };
   res.status(status).set(headers).json(body);
+}
+
+/** E2B's server uses 422 for an `Idempotency-Key` of another request, and for nothing else. */
+function e2bStatusOf({ status, errorCode }: HttpError): number {
+  if (errorCode === errorCodeOf.key_used) return 422;
+  return status === 422 ? 400 : status;
 }
 
 /**
@@ -96,7 +110,7 @@ export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof StoreError && error.code !== 'unusable') {
     const status = statusOf[error.code];
-    return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {});
+    return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {}, errorCodeOf[error.code]);
   }
   if (isValidatorError(error) && error.status < 500) return fromValidator(error);
   if (isBodyParserError(error)) {

@@ -5,11 +5,19 @@ export class HttpError extends Error {
   override name = 'HttpError';
   readonly status: number;
   readonly headers: Record<string, string>;
+  /** What E2B's clients recognize the error by (`error_code`). */
+  readonly errorCode: string | undefined;
 
-  constructor(status: number, message = STATUS_CODES[status] ?? 'Error', headers: Record<string, string> = {}) {
+  constructor(
+    status: number,
+    message = STATUS_CODES[status] ?? 'Error',
+    headers: Record<string, string> = {},
+    errorCode?: string,
+  ) {
     super(message);
     this.status = status;
     this.headers = headers;
+    this.errorCode = errorCode;
   }
 }
 

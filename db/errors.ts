@@ -1,4 +1,6 @@
 /**
+ * - `key_used`, `key_outcome_unknown`: the request's `Idempotency-Key` belongs to another request, or
+ * to a sandbox that has been deleted.
  * - `ended`, `paused`: the sandbox exists, but the operation needs one that has not ended, or is
  * running.
  * - `busy`: another process has the write lock, or too much work of this kind is waiting.
@@ -10,6 +12,8 @@ export type StoreErrorCode =
   | 'ended'
   | 'paused'
   | 'conflict'
+  | 'key_used'
+  | 'key_outcome_unknown'
   | 'invalid'
   | 'busy'
   | 'full'

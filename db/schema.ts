@@ -170,6 +170,17 @@ export type WebhookDeliveriesTable = {
   created_at: number;
 };
 
+/** The `Idempotency-Key`s of requests that started sandboxes. Old ones are deleted. */
+export type IdempotencyKeysTable = {
+  owner_id: number;
+  key: string;
+  /** of the request's method, path and body */
+  request_hash: Buffer;
+  /** JSON text of an array: the sandboxes that the request has started */
+  sandbox_ids: string;
+  created_at: number;
+};
+
 export type MigrationsTable = {
   id: number;
   name: string;
@@ -187,5 +198,6 @@ export type Tables = {
   webhook_endpoints: WebhookEndpointsTable;
   webhook_outbox: WebhookOutboxTable;
   webhook_deliveries: WebhookDeliveriesTable;
+  idempotency_keys: IdempotencyKeysTable;
   migrations: MigrationsTable;
 };

@@ -1753,6 +1753,8 @@ export interface components {
             code: number;
             /** @description What went wrong, as a sentence */
             message: string;
+            /** @description A name for the error, if E2B's clients treat it in a way of its own */
+            error_code?: string;
         };
         /** ConnectError */
         ConnectError: {
@@ -2425,6 +2427,33 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
+        /** @description The `Idempotency-Key` was used for another request; `error_code` is `idempotency_request_mismatch`. Use a new key. */
+        KeyUsed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The `Idempotency-Key` started a sandbox that has been deleted since; `error_code` is `idempotency_outcome_unknown`. Use a new key. */
+        KeyOutcomeUnknown: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The `Idempotency-Key` was used for another request, or started a sandbox that has been deleted since. Use a new key. */
+        KeyConflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description The body is larger than 1 MiB. Send less. */
         E2BTooLarge: {
             headers: {
@@ -2638,6 +2667,10 @@ export interface components {
         ItemId: string;
         /** @description The sandbox's id */
         VmId: string;
+        /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandbox, as it is then, and starts no other. Another method, path or body with this key is refused with 409. A request that is refused leaves the key unused. Each user has keys of their own. */
+        IdempotencyKey: string;
+        /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandboxes and starts no others. Another method, path or body with this key is refused with 422 and `idempotency_request_mismatch`. A request that is refused leaves the key unused. Each user has keys of their own. */
+        E2BIdempotencyKey: string;
         ApiKey: string | null;
     };
     requestBodies: never;
@@ -2707,7 +2740,10 @@ export interface operations {
     create_session: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandbox, as it is then, and starts no other. Another method, path or body with this key is refused with 409. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2728,6 +2764,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            409: components["responses"]["KeyConflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -2880,6 +2917,8 @@ export interface operations {
             query?: never;
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandbox, as it is then, and starts no other. Another method, path or body with this key is refused with 409. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
             cookie?: never;
@@ -2902,6 +2941,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            409: components["responses"]["KeyConflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
@@ -3043,6 +3083,8 @@ export interface operations {
             query?: never;
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandbox, as it is then, and starts no other. Another method, path or body with this key is refused with 409. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /** @description The sandbox's id */
@@ -3622,6 +3664,8 @@ export interface operations {
             query?: never;
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandboxes and starts no others. Another method, path or body with this key is refused with 422 and `idempotency_request_mismatch`. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["E2BIdempotencyKey"];
             };
             path?: never;
             cookie?: never;
@@ -3644,8 +3688,10 @@ export interface operations {
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
             403: components["responses"]["E2BForbidden"];
+            409: components["responses"]["KeyOutcomeUnknown"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            422: components["responses"]["KeyUsed"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
@@ -3696,6 +3742,8 @@ export interface operations {
             query?: never;
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandboxes and starts no others. Another method, path or body with this key is refused with 422 and `idempotency_request_mismatch`. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["E2BIdempotencyKey"];
             };
             path?: never;
             cookie?: never;
@@ -3718,8 +3766,10 @@ export interface operations {
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
             403: components["responses"]["E2BForbidden"];
+            409: components["responses"]["KeyOutcomeUnknown"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            422: components["responses"]["KeyUsed"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
@@ -4178,6 +4228,8 @@ export interface operations {
             query?: never;
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandboxes and starts no others. Another method, path or body with this key is refused with 422 and `idempotency_request_mismatch`. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["E2BIdempotencyKey"];
             };
             path: {
                 /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
@@ -4207,6 +4259,7 @@ export interface operations {
             409: components["responses"]["E2BConflict"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            422: components["responses"]["KeyUsed"];
             503: components["responses"]["E2BBusy"];
         };
     };

@@ -9,6 +9,8 @@ declare global {
        * `body`.
        */
       readSentBody?: (() => Sent) | undefined;
+      /** The body as it was sent, without its Content-Encoding; undefined for none. */
+      sentBytes?: Buffer | undefined;
     }
   }
 }

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { recordKeyUse } from '../../db/accounts/api-keys.ts';
 import { StoreError } from '../../db/errors.ts';
 import { deleteOldEvents } from '../../db/events/log.ts';
+import { deleteOldKeys } from '../../db/idempotency.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
 import { deleteEnded } from '../../db/sandboxes/prune.ts';
 import { inTransaction, type Trx } from '../../db/store.ts';
@@ -21,6 +22,9 @@ const sandboxesPerStep = 50;
 const eventsPerStep = 500;
 const pagesPerStep = 256;
 
+/** How long an `Idempotency-Key` is kept. The contract promises this. */
+const keyMilliseconds = 86_400_000;
+
 /**
  * Writes the recorded uses of API keys to the database, then kills or pauses expired sandboxes, in
  * batches between which requests get their turn. Once `stop` is aborted, at most one more batch
@@ -38,8 +42,8 @@ export async function sweep(context: Context, stop?: AbortSignal): Promise<void>
 }
 
 /**
- * Deletes sandboxes that ended longer than `retention` ago, and events and webhook deliveries older
- * than `eventRetention`; then gives free space back to the disk. It works in small steps, between
+ * Deletes `Idempotency-Key`s older than a day, sandboxes that ended longer than `retention` ago, and
+ * events and webhook deliveries older than `eventRetention`; then gives free space back to the disk. It works in small steps, between
  * which requests get their turn, and ends early once `stop` is aborted. Failures are logged.
  */
 export async function prune(context: Context, stop?: AbortSignal): Promise<void> {
@@ -54,6 +58,7 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
     if (deleted > 0) log.info({ deleted }, `deleted ${what}`);
   };
   await runTask(context, 'prune', async () => {
+    await deleteInSteps('old idempotency keys', (trx) => deleteOldKeys(trx, now() - keyMilliseconds, eventsPerStep));
     if (retention !== undefined) {
       await deleteInSteps('old sandboxes', (trx) => deleteEnded(trx, now(), now() - retention, sandboxesPerStep));
     }

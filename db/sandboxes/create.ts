@@ -1,6 +1,7 @@
 import { type Clock, isoTime } from '../../spec/time.ts';
 import { StoreError } from '../errors.ts';
 import { type Actor, recordOfSandbox } from '../events/record.ts';
+import { type KeyedRequest, recordKey, sandboxesOfKey } from '../idempotency.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { spawnFrom } from '../snapshots/snapshots.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
@@ -51,15 +52,17 @@ const maxCopiedLength = 2 ** 20;
 /**
  * Starts `count` copies of the owner's running sandbox, env and settings included, and returns
  * them. Unlike other changes it opens its own transactions, because a large fork takes several:
- * each copies a mebibyte at most. If one fails, the copies made before it keep running.
- * Throws StoreError `not_found`, `ended`, or `conflict` if the sandbox is paused.
+ * each copies a mebibyte at most. If one fails, the copies made before it keep running; a request
+ * with the same key makes those that are missing.
+ * Throws StoreError `not_found`, `ended`, `conflict` if the sandbox is paused, and what
+ * `sandboxesOfKey` throws.
  */
 export async function forkSandbox(
   db: Db,
   now: Clock,
   by: Actor,
   id: string,
-  { count, lifetimeSeconds }: { count: number; lifetimeSeconds: number },
+  { count, lifetimeSeconds, keyed }: { count: number; lifetimeSeconds: number; keyed?: KeyedRequest | null },
 ): Promise<Started[]> {
   const turns = new Turns();
   const made: Started[] = [];
@@ -67,10 +70,14 @@ export async function forkSandbox(
   while (made.length < count) {
     await inTransaction(db, async (trx) => {
       const startedAt = now();
+      // Includes what other requests with this key have made meanwhile.
+      if (keyed) made.push(...(await sandboxesOfKey(trx, startedAt, by.ownerId, keyed, made.length)));
+      if (made.length === count) return;
       source ??= await sourceOf(trx, startedAt, by, id);
       const size = Math.min(count - made.length, Math.max(1, Math.floor(maxCopiedLength / source.length)));
       const run = { startedAt, endAt: startedAt + lifetimeSeconds * 1000 };
       made.push(...(await addCopies(trx, by, id, { ...source.copied, ...run }, size)));
+      if (keyed) await recordKey(trx, startedAt, by.ownerId, keyed, made);
     });
     await turns.next();
   }

@@ -6,6 +6,8 @@ CREATE INDEX api_keys_by_user on api_keys (user_id);
 CREATE TABLE events ( seq integer primary key autoincrement, at integer not null, kind text not null, owner_id integer not null references users (id), subject text not null, sandbox_id text, via text not null check (via in ('api', 'cli', 'sweeper', 'webhooks')), key_id integer, request_id text, details text not null ) strict;
 CREATE INDEX events_by_owner on events (owner_id, seq, at, kind);
 CREATE INDEX events_by_sandbox on events (owner_id, sandbox_id) where sandbox_id is not null;
+CREATE TABLE idempotency_keys ( owner_id integer not null references users (id) on delete cascade, key text not null, request_hash blob not null, sandbox_ids text not null, created_at integer not null, primary key (owner_id, key) ) strict, without rowid;
+CREATE INDEX idempotency_keys_by_age on idempotency_keys (created_at);
 CREATE TABLE migrations (id integer primary key, name text, applied_at text) strict;
 CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, members blob not null, primary key (pair, chunk) ) strict, without rowid;
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text) strict;

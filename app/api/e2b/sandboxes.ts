@@ -1,5 +1,6 @@
 import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
+import { createOnce } from '../../../db/idempotency.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, extendSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';
@@ -10,6 +11,7 @@ import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
+import { keyedRequestOf } from '../../http/idempotency.ts';
 import { knownNetwork } from './network.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox } from './request.ts';
@@ -49,15 +51,17 @@ function create({ store, now }: Context): RequestHandler {
       network: body.network,
     };
     const isSet = Object.values(settings).some((value) => value !== undefined);
+    const wanted = {
+      templateId: parseReference(body.templateID, namespaceOf(user.name)),
+      metadata: body.metadata ?? {},
+      env: body.envVars ?? null,
+      lifetimeSeconds: body.timeout as number,
+      onTimeout: timeoutActionOf(body.autoPause),
+      settings: isSet ? (settings as JsonObject) : null,
+    };
+    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
     const sandbox = await inTransaction(store.db, (trx) =>
-      createSandbox(trx, now(), actorOf(req), {
-        templateId: parseReference(body.templateID, namespaceOf(user.name)),
-        metadata: body.metadata ?? {},
-        env: body.envVars ?? null,
-        lifetimeSeconds: body.timeout as number,
-        onTimeout: timeoutActionOf(body.autoPause),
-        settings: isSet ? (settings as JsonObject) : null,
-      }),
+      createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
     );
     req.sandboxId = sandbox.id;
     res.status(201).json(startedSandbox(sandbox));

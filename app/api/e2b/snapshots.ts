@@ -10,6 +10,7 @@ import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
+import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { nextToken, readToken } from './cursor.ts';
 import { namespaceOf, parseReference } from './references.ts';
@@ -52,7 +53,7 @@ function create({ store, now }: Context): RequestHandler {
 function fork({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
-    const wanted = { count, lifetimeSeconds: timeout };
+    const wanted = { count, lifetimeSeconds: timeout, keyed: keyedRequestOf(req) };
     const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
     const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));
     res.status(201).json(results);

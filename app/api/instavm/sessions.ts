@@ -1,6 +1,7 @@
 import { type RequestHandler, Router } from 'express';
 import { findByApiKey } from '../../../db/accounts/principals.ts';
 import { StoreError } from '../../../db/errors.ts';
+import { createOnce } from '../../../db/idempotency.ts';
 import { endSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { listSandboxes } from '../../../db/sandboxes/lists/list.ts';
@@ -14,6 +15,7 @@ import type { Context } from '../../context.ts';
 import { isValidatorError } from '../../contract/problems/validator-error.ts';
 import type { Refine } from '../../error-handler.ts';
 import { HttpError } from '../../errors.ts';
+import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { jsonArray, sendArray } from '../../http/json-array.ts';
 import { sandboxOfSession, sessionIdOf } from '../../session-id.ts';
@@ -52,7 +54,10 @@ function create(context: Context): RequestHandler {
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
     admit(req, principal, context);
     const wanted = { ...sandboxRequest(body), templateId: null };
-    const { id } = await inTransaction(store.db, (trx) => createSandbox(trx, now(), actorOf(req), wanted));
+    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
+    const { id } = await inTransaction(store.db, (trx) =>
+      createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
+    );
     req.sandboxId = id;
     res.json({ session_id: sessionIdOf(id) });
   };

@@ -1,4 +1,5 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
+import { createOnce } from '../../../db/idempotency.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
@@ -13,6 +14,7 @@ import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
+import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
@@ -52,7 +54,10 @@ function create(context: Context): RequestHandler {
     const body: NonNullable<Schemas['CreateVM']> = req.body;
     const onTimeout = timeoutActionOf(body.auto_suspend);
     const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
-    const sandbox = await inTransaction(store.db, (trx) => createSandbox(trx, now(), actorOf(req), wanted));
+    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
+    const sandbox = await inTransaction(store.db, (trx) =>
+      createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
+    );
     sendCreated(context, res, sandbox);
   };
 }
@@ -113,7 +118,11 @@ function clone(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['CloneVM']> = req.body;
-    const wanted = { count: 1, lifetimeSeconds: lifetime ?? defaultLifetimeSeconds };
+    const wanted = {
+      count: 1,
+      lifetimeSeconds: lifetime ?? defaultLifetimeSeconds,
+      keyed: keyedRequestOf(req),
+    };
     const [sandbox] = await forkSandbox(store.db, now, actorOf(req), vmId(req), wanted);
     sendCreated(context, res, sandbox as Sandbox);
   };

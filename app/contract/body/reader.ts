@@ -23,6 +23,7 @@ export function bodyReader(contract: Contract): RequestHandler[] {
   };
   const parseBody: RequestHandler = (req, _res, next) => {
     const bytes: unknown = req.body;
+    if (Buffer.isBuffer(bytes)) req.sentBytes = bytes;
     req.body = Buffer.isBuffer(bytes) && bytes.length > 0 ? parse(bytes, req, acceptedTypes(req)) : undefined;
     next();
   };

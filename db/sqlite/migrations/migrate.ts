@@ -16,6 +16,7 @@ import { keyLimits } from './008-key-limits.ts';
 import { webhookOutbox } from './009-webhook-outbox.ts';
 import { living } from './010-living.ts';
 import { deliveryPages } from './011-delivery-pages.ts';
+import { idempotencyKeys } from './012-idempotency-keys.ts';
 
 export type Migration = {
   id: number;
@@ -40,6 +41,7 @@ export const migrations: Migration[] = [
   webhookOutbox,
   living,
   deliveryPages,
+  idempotencyKeys,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */
