@@ -2,6 +2,7 @@ import express, { type Express } from 'express';
 import { e2bSandboxesRoutes } from './api/e2b/sandboxes.ts';
 import { e2bSnapshotsRoutes } from './api/e2b/snapshots.ts';
 import { envdRoutes } from './api/envd/routes.ts';
+import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
 import { addFilterProblems } from './api/instavm/filter.ts';
 import { explainSessionId, sessionsRoutes } from './api/instavm/sessions.ts';
 import { snapshotsRoutes } from './api/instavm/snapshots.ts';
@@ -42,7 +43,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   if (test) app.use(injectFaults(test));
   app.use(admission(context), validator(context));
 
-  app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context));
+  app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context), envdRoutes(context));
   app.use(bulkRoutes(context), apiKeysRoutes(context), auditRoutes(context), authRoutes(context));
   app.use(webhooksRoutes(context), systemRoutes(context), docsRoutes());

@@ -98,7 +98,8 @@ export function createAuthenticator(context: Context): (req: Request) => Promise
     const principal = await readCredential(req);
     if (principal) return admit(req, principal, context);
     context.limitRate(req);
-    throw new HttpError(401, isPresented(req) ? 'Could not validate credentials' : 'Not authenticated');
+    const message = isPresented(req) ? 'Could not validate credentials' : 'Not authenticated';
+    throw new HttpError(401, message, { 'WWW-Authenticate': 'Bearer' });
   };
   return async (req) => {
     try {

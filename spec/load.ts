@@ -25,6 +25,8 @@ export type Schema = {
   format?: string;
   /** Clients may send this member, but Sandpit refuses it, for this reason. */
   'x-not-offered'?: string;
+  /** The status of that refusal, if it is not 501. */
+  'x-not-offered-status'?: number;
 };
 
 export type Parameter = {
@@ -36,6 +38,7 @@ export type Parameter = {
   schema: Schema;
   /** See Schema. */
   'x-not-offered'?: string;
+  'x-not-offered-status'?: number;
 };
 
 export type Operation = {
@@ -47,12 +50,31 @@ export type Operation = {
   responses: Record<string, unknown>;
 };
 
+/**
+ * Paths that clients know and that Sandpit refuses, for one reason; `info.description` has the
+ * rules.
+ */
+export type NotOfferedPaths = {
+  /** `{name}` is one segment; `*` at the end is everything below. */
+  paths: string[];
+  reason: string;
+  /** The methods that are refused; all if left out. */
+  methods?: string[];
+  /** Empty if a request needs no credential. */
+  security?: [];
+  /** Whose errors the paths have; InstaVM's if left out. */
+  dialect?: 'e2b';
+  /** Whether clients open WebSockets to these paths. */
+  web_socket?: true;
+};
+
 /** The parsed `openapi.yaml`, typed as far as Sandpit reads it. */
 export type Contract = {
   openapi: string;
   info: { title: string; version: string };
   tags: { name: string }[];
   security?: Record<string, string[]>[];
+  'x-not-offered-paths': NotOfferedPaths[];
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Schema>; headers: Record<string, unknown> };
 };

@@ -268,6 +268,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/custom-domains/{domain_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a custom domain
+         * @description Sandpit does not offer custom domains, so the response to every id is a domain that has failed. InstaVM's SDK waits ten minutes for a domain whatever error it gets; only this status ends its wait, and `last_error` is what its user reads.
+         */
+        get: operations["get_custom_domain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sandboxes/kill": {
         parameters: {
             query?: never;
@@ -1622,6 +1642,20 @@ export interface components {
             template_app_cmd?: unknown;
             template_app_cwd?: components["schemas"]["Nothing"];
         };
+        /** CustomDomain */
+        CustomDomain: {
+            /** @description The id that was asked for */
+            id: number;
+            /**
+             * @description Always empty
+             * @enum {string}
+             */
+            domain: "";
+            /** @enum {string} */
+            status: "failed";
+            /** @description Why there is no such domain, and what to do instead */
+            last_error: string;
+        };
         /** Snapshot */
         Snapshot: {
             snapshot_id: string;
@@ -2382,7 +2416,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The request uses a field that clients know and Sandpit does not offer. `detail` names the field and gives the reason. */
+        /** @description The request uses a field that clients know and Sandpit does not offer. `detail` names the field and gives the reason. A field with `x-not-offered-status` gets that status instead. */
         NotOffered: {
             headers: {
                 [name: string]: unknown;
@@ -3153,6 +3187,33 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             503: components["responses"]["Busy"];
+        };
+    };
+    get_custom_domain: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a custom domain */
+                domain_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The domain, which has failed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CustomDomain"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     kill_sandboxes: {

@@ -7,12 +7,15 @@ import { operationOf } from './operation.ts';
  * A member or parameter that clients know and that the contract marks with `x-not-offered`, with
  * the reason.
  */
-type Mark = { place: 'body' | 'query'; name: string; reason: string };
+type Mark = { place: 'body' | 'query'; name: string; reason: string; status: number };
+
+type Marked = { 'x-not-offered'?: string; 'x-not-offered-status'?: number };
 
 /**
  * Returns a handler that throws HttpError 501, with the reason, if a request uses something that
- * the contract marks with `x-not-offered`. It is not a 4xx because InstaVM's client shows its user
- * only the messages of 403, 429 and 5xx.
+ * the contract marks with `x-not-offered`. It is not a 404 or 422 because InstaVM's client shows
+ * its user only the messages of 403, 429 and 5xx. A mark has another status where that client
+ * repeats a 5xx.
  */
 export function refuseNotOffered(contract: Contract): RequestHandler {
   const marksById = new Map(
@@ -21,7 +24,7 @@ export function refuseNotOffered(contract: Contract): RequestHandler {
   return (req, _res, next) => {
     const marks = marksById.get(operationOf(contract, req)?.operationId ?? '') ?? [];
     const used = marks.find((mark) => isUsed(valueAt(req, mark)));
-    if (used) throw new HttpError(501, `${used.name} is not offered: ${used.reason}`);
+    if (used) throw new HttpError(used.status, `${used.name} is not offered: ${used.reason}`);
     next();
   };
 }
@@ -34,9 +37,9 @@ export function marksOf(contract: Contract, operation: Operation): Mark[] {
   return [...marksIn('query', parameters), ...marksIn('body', members)];
 }
 
-function marksIn(place: Mark['place'], entries: (readonly [string, { 'x-not-offered'?: string }])[]): Mark[] {
-  return entries.flatMap(([name, { 'x-not-offered': reason }]) =>
-    reason === undefined ? [] : [{ place, name, reason }],
+function marksIn(place: Mark['place'], entries: (readonly [string, Marked])[]): Mark[] {
+  return entries.flatMap(([name, { 'x-not-offered': reason, 'x-not-offered-status': status = 501 }]) =>
+    reason === undefined ? [] : [{ place, name, reason, status }],
   );
 }
 

@@ -7,6 +7,7 @@ import { isProbe } from '../http/probes.ts';
 import { bodyReader } from './body/reader.ts';
 import { refuseRepeated, refuseTrailingSlash, requireBody } from './dialect-rules.ts';
 import { refuseNotOffered } from './not-offered.ts';
+import { refuseNotOfferedPaths } from './not-offered-paths.ts';
 import { operationOf } from './operation.ts';
 import { validatorParts } from './validator-parts.ts';
 
@@ -94,14 +95,23 @@ function chain(handlers: RequestHandler[]): RequestHandler {
 }
 
 /**
- * Counts a request for an unknown path or method against its address: its credential is not
- * checked.
+ * Returns a handler that runs `route`. If that finds no operation, the path may be one that is not
+ * offered. A request for an unknown path or method counts against its address: its credential is
+ * not checked.
  */
-function limitUnrouted({ limitRate }: Context, route: RequestHandler): RequestHandler {
+function limitUnrouted(context: Context, route: RequestHandler): RequestHandler {
+  // In a chain, because the validator would lose an error that is thrown after its own.
+  const refuse = chain([
+    refuseNotOfferedPaths(context),
+    (req, _res, next) => {
+      context.limitRate(req);
+      next();
+    },
+  ]);
   return (req, res, next) =>
     route(req, res, (error?: unknown) => {
-      if (error) limitRate(req);
-      next(error);
+      if (error) refuse(req, res, (refusal?: unknown) => next(refusal ?? error));
+      else next();
     });
 }
 

@@ -59,6 +59,8 @@ export function crossOrigin({ corsOrigins }: Config, { components }: Contract): 
   return [
     (req, res, next) => {
       if (!isAnyAllowed) res.vary('Origin');
+      // `cors` answers every OPTIONS itself. One without an origin is not from a page.
+      if (req.method === 'OPTIONS' && req.headers.origin === undefined) return next();
       if (isAnyAllowed || allowed.has(req.headers.origin ?? '')) return handler(req, res, next);
       next();
     },
