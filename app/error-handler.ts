@@ -65,7 +65,17 @@ function answerError({ contract, log, isTest }: Context, failure: unknown, req: 
   const status = isForE2b ? e2bStatusOf(found) : found.status;
   if (isUnexpected(error, status)) log.error({ id: req.id, err: error }, 'request failed');
   const body = isForE2b ? { code: status, message, error_code: errorCode } : { detail: message };
+  if (status === 429 || status >= 500) res.set('Should-Retry', String(mayRepeat(error, status)));
   res.status(status).set(headers).json(body);
+}
+
+/**
+ * Returns whether a client may send the request again, because nothing was written. After a failure
+ * of the disk that is not certain.
+ */
+function mayRepeat(error: unknown, status: number): boolean {
+  if (error instanceof StoreError && (error.isPartial || error.code === 'inaccessible')) return false;
+  return status === 429 || status === 503;
 }
 
 /** E2B's server uses 422 for an `Idempotency-Key` of another request, and for nothing else. */

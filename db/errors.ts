@@ -24,9 +24,18 @@ export type StoreErrorCode =
 export class StoreError extends Error {
   override name = 'StoreError';
   readonly code: StoreErrorCode;
+  /** Whether an earlier transaction of the same operation was committed. */
+  readonly isPartial: boolean;
 
-  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: StoreErrorCode, message: string, options: ErrorOptions & { isPartial?: boolean } = {}) {
     super(message, options);
     this.code = code;
+    this.isPartial = options.isPartial ?? false;
   }
+}
+
+/** Returns the error with which an operation fails that has committed a transaction before. */
+export function afterCommit(error: unknown): unknown {
+  if (!(error instanceof StoreError)) return error;
+  return new StoreError(error.code, error.message, { cause: error, isPartial: true });
 }

@@ -2242,7 +2242,7 @@ export interface components {
             times: number;
             /** @description The status of the response. An error has the shape of the path's errors; on E2B's paths 422 becomes 400. 429 and 503 have a `Retry-After`. */
             status?: number;
-            /** @description Headers of the response, e.g. `Content-Type` or `Retry-After`. Headers that frame the message or manage the connection, e.g. `Content-Length`, are refused. */
+            /** @description Headers of the response, e.g. `Content-Type`, `Retry-After` or `Should-Retry`. Headers that frame the message or manage the connection, e.g. `Content-Length`, are refused. */
             headers?: {
                 [key: string]: string;
             };
@@ -2390,6 +2390,7 @@ export interface components {
         /** @description The caller exceeds the request rate that the server's operator allows. Retry after the seconds in `Retry-After`. */
         TooManyRequests: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
@@ -2419,6 +2420,7 @@ export interface components {
         /** @description The request uses a field that clients know and Sandpit does not offer. `detail` names the field and gives the reason. A field with `x-not-offered-status` gets that status instead. */
         NotOffered: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -2428,6 +2430,7 @@ export interface components {
         /** @description The request uses a field that clients know and Sandpit does not offer. `message` names the field and gives the reason. */
         E2BNotOffered: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -2509,6 +2512,7 @@ export interface components {
         /** @description The server cannot write: another process has locked the database for three seconds, the database is read-only, or its disk fails. Retry after the seconds in `Retry-After`. */
         E2BBusy: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
@@ -2519,6 +2523,7 @@ export interface components {
         /** @description Not offered; `message` gives the reason */
         Unimplemented: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -2528,6 +2533,7 @@ export interface components {
         /** @description No running sandbox has this id. Create or resume one. */
         NotRunning: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -2646,6 +2652,7 @@ export interface components {
         /** @description The server cannot serve the request: another process has locked the database for three seconds, the database is read-only, its disk fails, or too many passwords are being checked. Retry after the seconds in `Retry-After`. */
         Busy: {
             headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
@@ -2713,6 +2720,8 @@ export interface components {
         "X-Request-Id": string;
         /** @description Seconds to wait before the next attempt */
         "Retry-After": number;
+        /** @description On 429 and on every 5xx: `true` if nothing was written, so that the same request can be sent again, else `false`. E2B's newer clients follow it. */
+        "Should-Retry": "true" | "false";
         /** @description The number of requests that the operator allows each caller, and the seconds in which they come back, e.g. `50;w=1`. If a rate is set, every response to a counted request has the four `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers-06). `/health` and `/ready` are not counted. For `POST /v1/auth/token` the headers count failed attempts, if those are limited. */
         "RateLimit-Policy": string;
         /** @description The number of requests that the caller may make at once */

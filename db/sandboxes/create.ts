@@ -1,5 +1,5 @@
 import { type Clock, isoTime } from '../../spec/time.ts';
-import { StoreError } from '../errors.ts';
+import { afterCommit, StoreError } from '../errors.ts';
 import { type Actor, recordOfSandbox } from '../events/record.ts';
 import { type KeyedRequest, recordKey, sandboxesOfKey } from '../idempotency.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
@@ -68,17 +68,22 @@ export async function forkSandbox(
   const made: Started[] = [];
   let source: Source | undefined;
   while (made.length < count) {
-    await inTransaction(db, async (trx) => {
+    const added = await inTransaction(db, async (trx) => {
       const startedAt = now();
-      // Includes what other requests with this key have made meanwhile.
-      if (keyed) made.push(...(await sandboxesOfKey(trx, startedAt, by.ownerId, keyed, made.length)));
-      if (made.length === count) return;
+      // What other requests with this key have made meanwhile.
+      const others = keyed ? await sandboxesOfKey(trx, startedAt, by.ownerId, keyed, made.length) : [];
+      const missing = count - made.length - others.length;
+      if (missing === 0) return others;
       source ??= await sourceOf(trx, startedAt, by, id);
-      const size = Math.min(count - made.length, Math.max(1, Math.floor(maxCopiedLength / source.length)));
+      const size = Math.min(missing, Math.max(1, Math.floor(maxCopiedLength / source.length)));
       const run = { startedAt, endAt: startedAt + lifetimeSeconds * 1000 };
-      made.push(...(await addCopies(trx, by, id, { ...source.copied, ...run }, size)));
-      if (keyed) await recordKey(trx, startedAt, by.ownerId, keyed, made);
+      const copies = await addCopies(trx, by, id, { ...source.copied, ...run }, size);
+      if (keyed) await recordKey(trx, startedAt, by.ownerId, keyed, [...made, ...others, ...copies]);
+      return [...others, ...copies];
+    }).catch((error) => {
+      throw made.length > 0 ? afterCommit(error) : error;
     });
+    made.push(...added);
     await turns.next();
   }
   return made;

@@ -1,4 +1,5 @@
 import type { Clock } from '../../spec/time.ts';
+import { afterCommit } from '../errors.ts';
 import type { Actor } from '../events/record.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { compileFilter, contains } from '../metadata.ts';
@@ -50,7 +51,10 @@ export async function killMatching(
   const { weighed, hasMore } = await find(db, now(), by.ownerId, criteria, turns);
   const killed: Match[] = [];
   for (const batch of batchesOf(weighed)) {
-    killed.push(...(await inTransaction(db, (trx) => killFound(trx, now(), by, criteria, batch))));
+    const ended = await inTransaction(db, (trx) => killFound(trx, now(), by, criteria, batch)).catch((error) => {
+      throw killed.length > 0 ? afterCommit(error) : error;
+    });
+    killed.push(...ended);
     await turns.next();
   }
   return { sandboxes: killed, hasMore };

@@ -35,11 +35,15 @@ function requireRunning({ store, now }: Context): RequestHandler {
   return async (req, res, next) => {
     const id = sandboxIdOf(req);
     if (id === undefined || (await findAnyonesSandbox(store.db, now(), id))?.status === 'active') return next();
-    res.status(502).json({ sandboxId: id, message: 'The sandbox was not found', code: 502 });
+    refuseWith(res, 502, { sandboxId: id, message: 'The sandbox was not found', code: 502 });
   };
 }
 
-const refuse: RequestHandler = (_req, res) => void res.status(501).json({ code: 501, message: unimplemented });
+const refuse: RequestHandler = (_req, res) => refuseWith(res, 501, { code: 501, message: unimplemented });
+
+function refuseWith(res: Response, status: number, body: object): void {
+  res.status(status).set('Should-Retry', 'false').json(body);
+}
 
 /**
  * Answers `unimplemented` as the Connect protocol does, for streams and for unary calls
@@ -49,7 +53,7 @@ const refuseCall: RequestHandler = (req, res) => {
   const error = { code: 'unimplemented', message: unimplemented };
   const contentType = /^application\/connect\+(?:json|proto)/.exec(contentTypeOf(req))?.[0];
   if (contentType) endStream(res, contentType, error);
-  else res.status(501).json(error);
+  else refuseWith(res, 501, error);
 };
 
 /** Sends a stream's last message: a byte of flags, the length in four bytes, and JSON. */
