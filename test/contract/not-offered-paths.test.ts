@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { expect } from 'chai';
 import { isE2b } from '../../app/http/dialect.ts';
 import { maxReasonBytes } from '../../app/http/web-socket.ts';
+import { makeCertificate } from '../helpers/certificate.ts';
 import { contract, operations } from '../helpers/contract.ts';
 import { apiKey, shareApp, startApp, type TestApp } from '../helpers/server.ts';
 
@@ -222,27 +224,31 @@ describe('a WebSocket to a terminal', () => {
     [`GET ${path} HTTP/1.1`, 'Host: x', 'Connection: keep-alive, Upgrade', ...headers, '', ''].join('\r\n');
   const version = ['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13'];
 
-  it('takes the key in X-API-Key too, answers the handshake of RFC 6455, and ends the connection', async () => {
-    const app = await startApp({ port: 0 });
-    const { key } = await app.addUser('alice');
-    const port = Number(new URL(await app.server.start()).port);
-    const socket = connect(port, '127.0.0.1').setEncoding('latin1');
-    socket.write(handshake('/v1/vms/x/pty/y/connect', 'Upgrade: WebSocket', ...version, `X-API-Key: ${key}`));
-    // What a client sends without waiting is no request.
-    socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
-    const answer = await readText(socket);
-    expect(answer).to.match(/^HTTP\/1\.1 101 Switching Protocols\r\n/);
-    expect(answer).to.contain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
-    const frame = answer.slice(answer.indexOf('\r\n\r\n') + 4);
-    const reason = sockets[0]?.reason ?? '';
-    expect([...Buffer.from(frame, 'latin1')]).to.deep.equal([
-      0x88,
-      reason.length + 2,
-      4500 >> 8,
-      4500 & 0xff,
-      ...Buffer.from(reason),
-    ]);
-  });
+  for (const isTls of [false, true]) {
+    it(`takes the key in X-API-Key too, completes the handshake${isTls ? ' over TLS' : ''}, and ends the connection`, async () => {
+      const files = await makeCertificate();
+      const app = await startApp({ port: 0, ...(isTls && { tlsCert: files.cert, tlsKey: files.key }) });
+      const { key } = await app.addUser('alice');
+      const port = Number(new URL(await app.server.start()).port);
+      const socket = isTls ? connectTls({ port, host: '127.0.0.1', ca: files.pem }) : connect(port, '127.0.0.1');
+      socket.setEncoding('latin1');
+      socket.write(handshake('/v1/vms/x/pty/y/connect', 'Upgrade: WebSocket', ...version, `X-API-Key: ${key}`));
+      // Nothing that follows is read as a request.
+      socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+      const answer = await readText(socket);
+      expect(answer).to.match(/^HTTP\/1\.1 101 Switching Protocols\r\n/);
+      expect(answer).to.contain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
+      const frame = answer.slice(answer.indexOf('\r\n\r\n') + 4);
+      const reason = sockets[0]?.reason ?? '';
+      expect([...Buffer.from(frame, 'latin1')]).to.deep.equal([
+        0x88,
+        reason.length + 2,
+        4500 >> 8,
+        4500 & 0xff,
+        ...Buffer.from(reason),
+      ]);
+    });
+  }
 
   it('429: past the rate', async () => {
     const app = await startApp({ port: 0, rateLimit: { count: 1, milliseconds: 60_000 } });
