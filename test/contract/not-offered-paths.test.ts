@@ -232,9 +232,9 @@ describe('a WebSocket to a terminal', () => {
       const port = Number(new URL(await app.server.start()).port);
       const socket = isTls ? connectTls({ port, host: '127.0.0.1', ca: files.pem }) : connect(port, '127.0.0.1');
       socket.setEncoding('latin1');
-      socket.write(handshake('/v1/vms/x/pty/y/connect', 'Upgrade: WebSocket', ...version, `X-API-Key: ${key}`));
-      // Nothing that follows is read as a request.
-      socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+      const opening = handshake('/v1/vms/x/pty/y/connect', 'Upgrade: WebSocket', ...version, `X-API-Key: ${key}`);
+      // Nothing that follows is answered.
+      socket.write(`${opening}GET /health HTTP/1.1\r\nHost: x\r\n\r\n`);
       const answer = await readText(socket);
       expect(answer).to.match(/^HTTP\/1\.1 101 Switching Protocols\r\n/);
       expect(answer).to.contain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=');

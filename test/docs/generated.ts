@@ -7,6 +7,7 @@ import { type Part, tableOf } from './marked.ts';
 export const generated: { part: Part; text: () => string }[] = [
   { part: { page: 'OPERATING.md', name: 'settings' }, text: settingsTable },
   { part: { page: 'COMPATIBILITY.md', name: 'not offered' }, text: notOfferedTable },
+  { part: { page: 'COMPATIBILITY.md', name: 'paths not offered' }, text: pathsTable },
 ];
 
 function settingsTable(): string {
@@ -35,4 +36,15 @@ function notOfferedTable(): string {
     return [name, of.map(({ where }) => where).join(', '), reason];
   });
   return tableOf(['what', 'where', 'why'], rows);
+}
+
+/** Paths that clients know and that Sandpit answers with 501, by their reason. */
+function pathsTable(): string {
+  const entries = loadContract()['x-not-offered-paths'];
+  const byReason = Map.groupBy(entries, ({ reason }) => reason);
+  const rows = [...byReason].map(([reason, of]) => [
+    of.flatMap(({ paths, methods = [] }) => paths.map((path) => `\`${[...methods, path].join(' ')}\``)).join(', '),
+    reason,
+  ]);
+  return tableOf(['paths', 'why'], rows);
 }

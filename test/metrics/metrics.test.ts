@@ -38,6 +38,7 @@ describe('metrics', () => {
     for (const id of ['one', 'two']) await get(`/v1/vms/${id}`);
     await get('/v1/sessions/sandboxes?limit=0&metadata={"secret":"sesame"}');
     await get('/v1/sessions/sandboxes');
+    for (const id of ['sesame', 'sesame2']) await get(`/v1/vaults/${id}`);
     for (const path of ['/nope/sesame', '/docs/sesame', '/nope2']) await get(path);
     await fetch(`${url}/v1/vms`, { method: 'PROPFIND' });
     const value = await read();
@@ -46,6 +47,7 @@ describe('metrics', () => {
     expect(count('GET', '/v1/vms/{vm_id}', 404)).to.equal(2);
     expect(count('GET', '/v1/sessions/sandboxes', 422)).to.equal(1);
     expect(count('GET', '/v1/sessions/sandboxes', 200)).to.equal(1);
+    expect(count('GET', '/v1/vaults/{vault_id}', 501)).to.equal(2);
     expect(count('GET', 'other', 404)).to.equal(3);
     expect(count('other', 'other', 405)).to.equal(1);
     expect(value('sandpit_http_requests_in_flight')).to.equal(0);
