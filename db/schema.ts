@@ -67,6 +67,25 @@ export type SandboxesTable = {
   first_started_at: Generated<number | null>;
   /** JSON text of an object that a client stores and no rule reads; may hold secrets */
   settings: Generated<string | null>;
+  /** the session that it was started in; null: a session of its own, whose id its own id encodes */
+  session_id: Generated<string | null>;
+  /** the name and template of InstaVM's devboxes; null: it is none */
+  devbox_name: Generated<string | null>;
+  devbox_template_slug: Generated<string | null>;
+};
+
+/**
+ * InstaVM's sessions, which outlive their sandbox: the next sandbox of a session is started like
+ * its last one, with this lifetime. A session without a row is one whose first sandbox is its only
+ * one.
+ */
+export type SessionsTable = {
+  id: string;
+  owner_id: number;
+  /** its current or last sandbox */
+  sandbox_id: string;
+  lifetime_seconds: number;
+  created_at: number;
 };
 
 /** Records that sandboxes can be started from. Any other template is a name without a record. */
@@ -87,6 +106,20 @@ export type SnapshotsTable = {
   updated_at: number;
   spawn_count: Generated<number>;
   last_spawned_at: Generated<number | null>;
+  type: Generated<SnapshotType>;
+};
+
+export type SnapshotType = 'user' | 'system';
+
+/** SSH public keys. They open nothing: no machine runs behind a sandbox yet. */
+export type SshKeysTable = {
+  id: Generated<number>;
+  owner_id: number;
+  /** `SHA256:` and the hash, as OpenSSH shows it */
+  fingerprint: string;
+  public_key: string;
+  comment: string;
+  created_at: number;
 };
 
 /**
@@ -192,8 +225,10 @@ export type Tables = {
   api_keys: ApiKeysTable;
   access_tokens: AccessTokensTable;
   sandboxes: SandboxesTable;
+  sessions: SessionsTable;
   sandbox_metadata: SandboxMetadataTable;
   snapshots: SnapshotsTable;
+  ssh_keys: SshKeysTable;
   events: EventsTable;
   webhook_endpoints: WebhookEndpointsTable;
   webhook_outbox: WebhookOutboxTable;

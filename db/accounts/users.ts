@@ -99,7 +99,7 @@ export async function deleteUser(trx: Trx, name: string, { withSandboxes }: { wi
 /** Deletes a user's sandboxes, snapshots, events and webhooks, but not their credentials. */
 export async function deleteBelongings(trx: Trx, ownerId: number): Promise<void> {
   await engineOf(trx).index.removeAll(trx, ownerId);
-  for (const table of [...owned, 'events', 'webhook_endpoints', 'idempotency_keys'] as const)
+  for (const table of [...owned, 'sessions', 'events', 'webhook_endpoints', 'idempotency_keys', 'ssh_keys'] as const)
     await trx.deleteFrom(table).where('owner_id', '=', ownerId).execute();
 }
 

@@ -141,6 +141,9 @@ async function addCopies(
     vcpuCount,
     onTimeout,
     firstStartedAt: null,
+    sessionId: null,
+    devboxName: null,
+    devboxTemplateSlug: null,
   };
   return ids.map((id) => ({ id, ...common }));
 }

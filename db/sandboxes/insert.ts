@@ -27,7 +27,13 @@ export type NewSandbox = {
   firstStartedAt?: number | null | undefined;
   /** what a client stores with the sandbox and no rule reads */
   settings?: JsonObject | null | undefined;
+  /** default: null, for a session of its own */
+  sessionId?: string | null | undefined;
+  devbox?: Devbox | null | undefined;
 };
+
+/** What InstaVM's client calls a sandbox that it started from a template. */
+export type Devbox = { name: string | null; templateSlug: string };
 
 /**
  * The size of a sandbox when the request and the snapshot name none. The contract names the same.
@@ -96,6 +102,9 @@ export class SandboxInserter {
       on_timeout: sandbox.onTimeout ?? 'kill',
       first_started_at: sandbox.firstStartedAt ?? null,
       settings: sandbox.settings ? this.#texts.settings(sandbox.settings) : null,
+      session_id: sandbox.sessionId ?? null,
+      devbox_name: sandbox.devbox?.name ?? null,
+      devbox_template_slug: sandbox.devbox?.templateSlug ?? null,
     };
   }
 }
@@ -118,5 +127,8 @@ const insertRow = query<Row, unknown>((db, value) =>
     on_timeout: value('on_timeout'),
     first_started_at: value('first_started_at'),
     settings: value('settings'),
+    session_id: value('session_id'),
+    devbox_name: value('devbox_name'),
+    devbox_template_slug: value('devbox_template_slug'),
   }),
 );

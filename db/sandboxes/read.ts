@@ -24,6 +24,10 @@ export type Sandbox = ListedSandbox & {
   onTimeout: OnTimeout;
   /** when its first run started; null: its current run is the first */
   firstStartedAt: number | null;
+  /** the session that it was started in; null: a session of its own */
+  sessionId: string | null;
+  devboxName: string | null;
+  devboxTemplateSlug: string | null;
   /** JSON text of an object */
   settings: string | null;
 };
@@ -76,6 +80,9 @@ export const furtherColumns = [
   'sandboxes.vcpu_count as vcpuCount',
   'sandboxes.on_timeout as onTimeout',
   'sandboxes.first_started_at as firstStartedAt',
+  'sandboxes.session_id as sessionId',
+  'sandboxes.devbox_name as devboxName',
+  'sandboxes.devbox_template_slug as devboxTemplateSlug',
 ] as const;
 
 export const textColumns = ['sandboxes.metadata', 'sandboxes.settings'] as const;

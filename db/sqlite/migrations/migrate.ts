@@ -17,6 +17,8 @@ import { webhookOutbox } from './009-webhook-outbox.ts';
 import { living } from './010-living.ts';
 import { deliveryPages } from './011-delivery-pages.ts';
 import { idempotencyKeys } from './012-idempotency-keys.ts';
+import { sessions } from './014-sessions.ts';
+import { account } from './015-account.ts';
 
 export type Migration = {
   id: number;
@@ -42,6 +44,8 @@ export const migrations: Migration[] = [
   living,
   deliveryPages,
   idempotencyKeys,
+  sessions,
+  account,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

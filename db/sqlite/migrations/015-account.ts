@@ -1,0 +1,18 @@
+/** SSH keys, and an index with which a user's usage is summed without reading all of their history. */
+export const account = {
+  id: 15,
+  name: 'account',
+  sql: `
+    create table ssh_keys (
+      id integer primary key autoincrement,
+      owner_id integer not null references users (id),
+      fingerprint text not null,
+      public_key text not null,
+      comment text not null,
+      created_at integer not null,
+      unique (owner_id, fingerprint)
+    ) strict;
+    create index sandboxes_long on sandboxes (owner_id, coalesce(end_at, 8640000000000000))
+      where coalesce(end_at, 8640000000000000) - started_at > 86400000;
+  `,
+};
