@@ -1818,7 +1818,7 @@ export interface components {
              */
             autoPause: boolean;
             /**
-             * @description Whether pausing at the end keeps memory. It has no effect yet, because no machine runs behind a sandbox.
+             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise, because no machine runs behind a sandbox.
              * @default true
              */
             autoPauseMemory: boolean;
@@ -1854,7 +1854,7 @@ export interface components {
              */
             autoPause: boolean;
             /**
-             * @description Whether pausing at the end keeps memory. It has no effect yet, because no machine runs behind a sandbox.
+             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise, because no machine runs behind a sandbox.
              * @default true
              */
             autoPauseMemory: boolean;
@@ -1920,7 +1920,7 @@ export interface components {
         /** SandboxPauseRequest */
         SandboxPauseRequest: {
             /**
-             * @description Whether to keep memory. It has no effect yet, because no machine runs behind a sandbox.
+             * @description Whether to keep memory. `SandboxDetail` shows it as `pauseMode`. It has no effect otherwise, because no machine runs behind a sandbox.
              * @default true
              */
             memory: boolean;
@@ -1949,7 +1949,7 @@ export interface components {
         };
         /** SandboxSnapshotRequest */
         SandboxSnapshotRequest: {
-            /** @description Whether to keep memory. It has no effect yet, because no machine runs behind a sandbox. */
+            /** @description Whether to keep memory. `false` is refused with 400 and the `error_code` `snapshot_filesystem_only_disabled`. */
             memory?: boolean;
             /** @description `[namespace/]name[:tag]`. The namespace must be the caller's own. The name must not have the form of a snapshot id. */
             name?: string;
@@ -2032,7 +2032,7 @@ export interface components {
         };
         /**
          * SandboxEgressProxy
-         * @description A SOCKS5 proxy for outgoing traffic. Responses never contain the password or the CA certificate.
+         * @description A SOCKS5 proxy for outgoing traffic. The password and the CA certificate are not stored, because nothing uses them.
          */
         SandboxEgressProxy: {
             /** @description Host and port */
@@ -2115,7 +2115,14 @@ export interface components {
                 /** @enum {string} */
                 onTimeout: "kill" | "pause";
             };
+            pauseMode?: components["schemas"]["SandboxPauseMode"];
         } & components["schemas"]["ListedSandbox"];
+        /**
+         * SandboxPauseMode
+         * @description What the pause was asked to keep: everything, or files but not memory. Only a paused sandbox has it.
+         * @enum {string}
+         */
+        SandboxPauseMode: "full" | "filesystem";
         /** SandboxMetric */
         SandboxMetric: {
             /** Format: date-time */
@@ -2168,12 +2175,18 @@ export interface components {
              * @description When the first run started, if the sandbox has been resumed since
              */
             first_started_at?: string;
-            /** @description Settings that are stored and returned without effect. They may hold secrets. */
+            /** @description Settings that are stored and returned without effect. The headers of network rules may hold secrets. */
             settings?: {
                 autoResume?: boolean;
                 allowInternetAccess?: boolean;
                 network?: components["schemas"]["SandboxNetworkConfig"];
                 volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
+                autoPauseMemory?: boolean;
+                /** @description The last pause by request, with its time in milliseconds since 1970 */
+                pause?: {
+                    at: number;
+                    mode: components["schemas"]["SandboxPauseMode"];
+                };
             };
         };
         /** SandboxRecords */

@@ -10,9 +10,9 @@ import { createPrivate, partialName, putInPlace, requireReplaceable } from '../.
 import { reasonOf } from '../../db/sqlite/driver/failures.ts';
 import { type Db, inTransaction } from '../../db/store.ts';
 import { type Clock, isoTimeOrNull } from '../../spec/time.ts';
-import { knownSettings } from '../api/e2b/network.ts';
 import { importLines, SandboxImporter } from '../import/import.ts';
 import type { SandboxRecord } from '../import/record.ts';
+import { keptSettings } from '../network.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { addSettings, withStore } from './options.ts';
 
@@ -114,8 +114,13 @@ function recordLine(row: ExportedSandbox, includeEnv: boolean): string {
     ...(row.onTimeout !== 'kill' && { on_timeout: row.onTimeout }),
     ...(row.firstStartedAt !== null && { first_started_at: isoTimeOrNull(row.firstStartedAt) as string }),
   };
-  const secret = includeEnv ? member('env', row.env) + member('settings', knownSettings(row.settings)) : '';
+  const secret = includeEnv ? member('env', row.env) + member('settings', settingsText(row.settings)) : '';
   return `${JSON.stringify(record).slice(0, -1)},"metadata":${row.metadata}${secret}}`;
+}
+
+/** Returns settings in a form that an import accepts. */
+function settingsText(stored: string | null): string | null {
+  return stored === null ? null : JSON.stringify(keptSettings(JSON.parse(stored)));
 }
 
 function member(name: string, json: string | null): string {

@@ -7,6 +7,7 @@ import type { components } from '../../spec/types.gen.ts';
 import { ProblemList } from '../contract/problems/problem-list.ts';
 import { shortened } from '../contract/problems/shown-problems.ts';
 import type { Problem } from '../errors.ts';
+import { keptSettings } from '../network.ts';
 
 /** One line of an export. */
 export type SandboxRecord = components['schemas']['SandboxRecord'];
@@ -52,7 +53,7 @@ export function toSandbox(record: SandboxRecord, ownerId: number): NewSandbox {
     status: record.status,
     onTimeout: record.on_timeout,
     firstStartedAt: record.first_started_at ? timeOf(record.first_started_at) : null,
-    settings: record.settings as JsonObject | undefined,
+    settings: record.settings && (keptSettings(record.settings) as JsonObject),
   };
 }
 

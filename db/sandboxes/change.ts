@@ -126,9 +126,11 @@ function updated(changed: string[], endAt: number | null): SandboxEvent | null {
   return { kind: 'vm.updated', details: { changed: [...changed, 'end_at'], end_at: isoTime(endAt) } };
 }
 
-async function changeSettings(trx: Trx, { id, settings }: Sandbox, change: SettingsChange): Promise<void> {
-  const changed = settingsText(change(settings === null ? {} : (parseJson(settings) as JsonObject)));
-  await setColumns(trx, id, { settings: changed });
+/** Changes a sandbox's settings unless `change` returns the object that it got. */
+export async function changeSettings(trx: Trx, { id, settings }: Sandbox, change: SettingsChange): Promise<void> {
+  const old = settings === null ? {} : (parseJson(settings) as JsonObject);
+  const changed = change(old);
+  if (changed !== old) await setColumns(trx, id, { settings: settingsText(changed) });
 }
 
 async function replaceMetadata(trx: Trx, ownerId: number, id: string, metadata: JsonObject): Promise<void> {

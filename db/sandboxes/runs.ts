@@ -3,9 +3,10 @@ import { isoTime } from '../../spec/time.ts';
 import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { Actor, SandboxEvent } from '../events/record.ts';
+import type { JsonObject } from '../json/json.ts';
 import type { OnTimeout } from '../schema.ts';
 import type { Trx } from '../store.ts';
-import { changeLive, extend, notBeforeStart, setColumns } from './change.ts';
+import { changeLive, changeSettings, extend, notBeforeStart, setColumns } from './change.ts';
 import type { Sandbox } from './read.ts';
 
 /** Returns the `on_timeout` that a request's flag asks for; undefined if it asks for none. */
@@ -14,16 +15,23 @@ export function timeoutActionOf(isPaused: boolean | null | undefined): OnTimeout
 }
 
 /**
- * Pauses the owner's sandbox and returns it. Throws StoreError `not_found`, `ended`, or `conflict`
- * if it is paused.
+ * Pauses the owner's sandbox and returns it. `settings` returns the new settings, given the old and
+ * the time of the pause. Throws StoreError `not_found`, `ended`, or `conflict` if it is paused.
  */
-export async function pauseSandbox(trx: Trx, now: number, by: Actor, id: string): Promise<Sandbox> {
+export async function pauseSandbox(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  id: string,
+  settings?: (old: JsonObject, endAt: number) => JsonObject,
+): Promise<Sandbox> {
   return changeLive(trx, now, by, id, async (sandbox) => {
     if (sandbox.status === 'paused') {
       throw new StoreError('conflict', `Error pausing sandbox - sandbox '${id}' is already paused`);
     }
     const endAt = notBeforeStart(sandbox, now);
     await setColumns(trx, id, { status: 'paused', end_at: endAt });
+    if (settings) await changeSettings(trx, sandbox, (old) => settings(old, endAt));
     return { kind: 'vm.suspended', details: { from: 'active', to: 'paused', end_at: isoTime(endAt) } };
   });
 }

@@ -86,6 +86,42 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect(native).to.include({ status: 'paused', end_at: null });
     });
 
+    it('shows of a paused sandbox what its pause was asked to keep', async () => {
+      const modeOf = async (id: string) => (await e2b.read(id)).pauseMode;
+      const id = await e2b.create({ timeout: 60, autoPause: true, autoPauseMemory: false });
+      expect(await modeOf(id)).to.equal(undefined);
+      for (const [memory, mode] of [
+        [false, 'filesystem'],
+        [true, 'full'],
+        [undefined, 'full'],
+      ] as const) {
+        await e2b.does(id, 'pause', { memory });
+        expect(await modeOf(id)).to.equal(mode);
+        await e2b.does(id, 'connect', { timeout: 60 });
+        expect(await modeOf(id)).to.equal(undefined);
+      }
+      pass(60);
+      expect(await modeOf(id)).to.equal('filesystem');
+      await sweep(app.server.context);
+      expect(await modeOf(id)).to.equal('filesystem');
+      const plain = await e2b.create({ timeout: 60, autoPause: true });
+      await e2b.does(plain, 'pause', { memory: false });
+      await e2b.does(plain, 'resume');
+      pass(60);
+      expect(await modeOf(plain)).to.equal('full');
+    });
+
+    it('501: a guest to check; 400: members of the wrong type', async () => {
+      const id = await e2b.create();
+      for (const requireHealthyGuest of [true, 'yes']) {
+        expect(await e2b.does(id, 'pause', { requireHealthyGuest })).to.equal(501);
+      }
+      for (const body of [{ memory: 'no' }, { memory: null }]) {
+        expect(await e2b.does(id, 'pause', body)).to.equal(400);
+      }
+      expect(await e2b.does(id, 'pause', { requireHealthyGuest: false })).to.equal(204);
+    });
+
     it('201: resumes for 15 seconds by default, any number of times, with a new start time', async () => {
       const id = await e2b.create();
       for (const [body, seconds] of [

@@ -29,6 +29,17 @@ describe("E2B's snapshots", () => {
       expect(await snapshots()).to.deep.equal(taken);
     });
 
+    it("400: one of the file system only, in words that E2B's clients know", async () => {
+      const id = await e2b.create();
+      const { status, body } = await take(id, { memory: false });
+      const message = 'Sandpit does not offer snapshots of the file system only: leave out `memory`, or send true';
+      const expected = { code: 400, message, error_code: 'snapshot_filesystem_only_disabled' };
+      expect([status, body]).to.deep.equal([400, expected]);
+      expect((await take(id, { memory: 'no' })).status).to.equal(400);
+      expect(await snapshots()).to.deep.equal([]);
+      expect((await take(id, { memory: true })).status).to.equal(201);
+    });
+
     it('201: completes a partial name; another tag is another snapshot', async () => {
       const id = await e2b.create();
       for (const [name, withTag] of [

@@ -45,7 +45,7 @@ describe('a database of a version without an outbox', () => {
     sqlite.close();
     const app = await startApp({ ...local, db: file });
     const { store } = app.server.context;
-    expect(store.backups, 'what is rewritten is copied before').to.have.length(1);
+    expect(store.backups, 'what is rewritten is copied before').to.have.length(2);
     await hooks().receiver.received(6 + 1 + 1 + 3);
     const sent = () =>
       store.sqlite

@@ -12,11 +12,11 @@ import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
-import { knownNetwork } from './network.ts';
+import { keptNetwork } from '../../network.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox } from './request.ts';
 import { listPaged, listRunning } from './sandbox-lists.ts';
-import { type Settings, sandboxDetail, startedSandbox } from './shapes.ts';
+import { pauseModeOf, type Settings, sandboxDetail, startedSandbox, withPause } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
@@ -48,7 +48,8 @@ function create({ store, now }: Context): RequestHandler {
     const settings: Settings = {
       autoResume: body.autoResume?.enabled,
       allowInternetAccess: body.allow_internet_access,
-      network: body.network,
+      network: body.network && keptNetwork(body.network),
+      autoPauseMemory: body.autoPauseMemory === false ? false : undefined,
     };
     const isSet = Object.values(settings).some((value) => value !== undefined);
     const wanted = {
@@ -116,7 +117,9 @@ function refresh({ store, now }: Context): RequestHandler {
 
 function pause({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    await inTransaction(store.db, (trx) => pauseSandbox(trx, now(), actorOf(req), sandboxIdOf(req)));
+    const { memory }: Required<NonNullable<Schemas['SandboxPauseRequest']>> = req.body;
+    const settings = (old: JsonObject, endAt: number) => withPause(old, { at: endAt, mode: pauseModeOf(memory) });
+    await inTransaction(store.db, (trx) => pauseSandbox(trx, now(), actorOf(req), sandboxIdOf(req), settings));
     res.status(204).end();
   };
 }
@@ -138,8 +141,8 @@ function updateNetwork({ store, now }: Context): RequestHandler {
     const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
     const settings = ({ network, ...others }: Settings): Settings => {
       // An update replaces all rules but those of `fixed`, which can only be set at creation.
-      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...fixed } = knownNetwork(network ?? {});
-      return { ...others, allowInternetAccess, network: { ...fixed, ...rules } };
+      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...fixed } = keptNetwork(network ?? {});
+      return { ...others, allowInternetAccess, network: { ...fixed, ...keptNetwork(rules) } };
     };
     const change = { settings: settings as (settings: JsonObject) => JsonObject };
     await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), sandboxIdOf(req), change));

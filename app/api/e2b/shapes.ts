@@ -3,7 +3,7 @@ import { noTemplate, type Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import { shownNetwork } from './network.ts';
+import { keptNetwork } from '../../network.ts';
 import { aliasOf, qualified } from './references.ts';
 
 type Schemas = components['schemas'];
@@ -18,7 +18,14 @@ export type Settings = {
   allowInternetAccess?: boolean | undefined;
   network?: Network | undefined;
   volumeMounts?: Schemas['SandboxVolumeMount'][] | undefined;
+  /** default: true */
+  autoPauseMemory?: boolean | undefined;
+  /** The last pause by request, and when it happened. */
+  pause?: Pause;
 };
+
+type PauseMode = Schemas['SandboxPauseMode'];
+type Pause = { at: number; mode: PauseMode };
 
 /** The only client id that E2B's own server sends. */
 const clientID = '6532622b';
@@ -66,14 +73,34 @@ export function listedSandbox(sandbox: Sandbox): Schemas['ListedSandbox'] {
 
 /** Returns `SandboxDetail` of E2B's API. */
 export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
-  const { autoResume = false, allowInternetAccess = null, network } = settingsOf(sandbox);
+  const settings = settingsOf(sandbox);
+  const { autoResume = false, allowInternetAccess = null, network } = settings;
   return {
     ...listedSandbox(sandbox),
     domain,
     allowInternetAccess,
-    ...(network && { network: shownNetwork(network) }),
+    ...(network && { network: keptNetwork(network) }),
     lifecycle: { autoResume, onTimeout: sandbox.onTimeout },
+    ...(sandbox.status === 'paused' && { pauseMode: lastPauseMode(settings, sandbox.endAt) }),
   };
+}
+
+/** Returns what a pause that keeps memory, or does not, keeps. */
+export function pauseModeOf(hasMemory: boolean): PauseMode {
+  return hasMemory ? 'full' : 'filesystem';
+}
+
+/** Returns settings that record a pause; the same object if they say so already. */
+export function withPause<T extends Settings>(settings: T, pause: Pause): T {
+  return lastPauseMode(settings, pause.at) === pause.mode ? settings : { ...settings, pause };
+}
+
+/**
+ * Returns how a sandbox was paused that is paused since a time. A pause at another time than the
+ * recorded one came at the end of a later run.
+ */
+function lastPauseMode({ pause, autoPauseMemory = true }: Settings, since: number | null): PauseMode {
+  return pause?.at === since && pause ? pause.mode : pauseModeOf(autoPauseMemory);
 }
 
 /** Returns `SnapshotInfo` of E2B's API. */

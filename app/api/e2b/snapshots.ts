@@ -39,7 +39,8 @@ function create({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const namespace = namespaceOf(user.name);
-    const { name }: NonNullable<Schemas['SandboxSnapshotRequest']> = req.body;
+    const { name, memory }: NonNullable<Schemas['SandboxSnapshotRequest']> = req.body;
+    if (memory === false) throw filesystemOnly();
     const reference = name === undefined ? null : parseReference(name, namespace);
     if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
     const wanted = { name: reference, replace: true };
@@ -48,6 +49,12 @@ function create({ store, now }: Context): RequestHandler {
     );
     res.status(201).json(snapshotInfo(snapshot, namespace));
   };
+}
+
+/** Returns the error that E2B's clients know for a snapshot of the file system alone. */
+function filesystemOnly(): HttpError {
+  const reason = 'Sandpit does not offer snapshots of the file system only: leave out `memory`, or send true';
+  return new HttpError(400, reason, {}, 'snapshot_filesystem_only_disabled');
 }
 
 function fork({ store, now }: Context): RequestHandler {

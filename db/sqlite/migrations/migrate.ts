@@ -17,6 +17,7 @@ import { webhookOutbox } from './009-webhook-outbox.ts';
 import { living } from './010-living.ts';
 import { deliveryPages } from './011-delivery-pages.ts';
 import { idempotencyKeys } from './012-idempotency-keys.ts';
+import { proxySecrets } from './013-proxy-secrets.ts';
 import { sessions } from './014-sessions.ts';
 import { account } from './015-account.ts';
 
@@ -44,6 +45,7 @@ export const migrations: Migration[] = [
   living,
   deliveryPages,
   idempotencyKeys,
+  proxySecrets,
   sessions,
   account,
 ];

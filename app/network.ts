@@ -1,4 +1,4 @@
-import type { components } from '../../../spec/types.gen.ts';
+import type { components } from '../spec/types.gen.ts';
 
 type Schemas = components['schemas'];
 type Network = Schemas['SandboxNetworkConfig'];
@@ -6,21 +6,12 @@ type Rule = Schemas['SandboxNetworkRules'][string][number];
 type Proxy = NonNullable<Schemas['SandboxEgressProxy']>;
 type Tls = NonNullable<Proxy['tls']>;
 
-/** Returns network rules for a response: without the proxy's password and CA certificate. */
-export function shownNetwork(stored: Network): Network {
-  const { egressProxy, ...rest } = knownNetwork(stored);
-  if (!egressProxy) return rest;
-  const { password: _, tls, ...proxy } = egressProxy;
-  if (!tls) return { ...rest, egressProxy: proxy };
-  const { caCert: __, ...shownTls } = tls;
-  return { ...rest, egressProxy: { ...proxy, tls: shownTls } };
-}
-
 /**
- * Returns network rules without members that the contract does not have. Earlier versions stored
- * whatever clients sent.
+ * Returns the network rules that Sandpit keeps and shows: without the egress proxy's password and
+ * CA certificate, which nothing uses, and without members that the contract does not have. Earlier
+ * versions stored whatever clients sent.
  */
-export function knownNetwork(stored: Network): Network {
+export function keptNetwork(stored: Network): Network {
   const { rules, egressProxy } = stored;
   return withoutUndefined({
     allowOut: stored.allowOut,
@@ -34,13 +25,9 @@ export function knownNetwork(stored: Network): Network {
   });
 }
 
-/**
- * Returns a sandbox's settings (JSON text of an object, or null) in a form that an import accepts.
- */
-export function knownSettings(stored: string | null): string | null {
-  if (stored === null) return null;
-  const { network, ...others }: { network?: Network } = JSON.parse(stored);
-  return JSON.stringify({ ...others, ...(network && { network: knownNetwork(network) }) });
+/** Returns a sandbox's settings with the network rules that Sandpit keeps. */
+export function keptSettings<T extends { network?: Network | undefined }>({ network, ...others }: T) {
+  return { ...others, ...(network && { network: keptNetwork(network) }) };
 }
 
 function knownRules(rules: Schemas['SandboxNetworkRules']): Schemas['SandboxNetworkRules'] {
@@ -53,13 +40,13 @@ function knownRule({ transform }: Rule): Rule {
   return { transform: transform.headers ? { headers: transform.headers } : {} };
 }
 
-function knownProxy({ address, username, password, tls }: Proxy): Proxy {
-  const known = { address, username, password, tls: tls && knownTls(tls) };
+function knownProxy({ address, username, tls }: Proxy): Proxy {
+  const known = { address, username, tls: tls && knownTls(tls) };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value != null)) as Proxy;
 }
 
-function knownTls({ enabled, serverName, caCert }: Tls): Tls {
-  return { enabled, ...withoutUndefined({ serverName, caCert }) };
+function knownTls({ enabled, serverName }: Tls): Tls {
+  return { enabled, ...withoutUndefined({ serverName }) };
 }
 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
