@@ -41,6 +41,12 @@ EXPLAINED = [
         "What a known client sends and Sandpit can't do is answered 501 in words, which is declared.",
     ),
     Explained(
+        "ServerError|UnsupportedMethodResponse",
+        ANY,
+        "501 .*Sandpit does not offer ",
+        "Methods that a known client sends and Sandpit can't answer are in the contract's `x-not-offered-paths`.",
+    ),
+    Explained(
         REFUSED,
         "GET /v1/audit/events",
         r'422 .*"datetime_(from_date_)?parsing"',
