@@ -19,6 +19,8 @@ const statusOf: Record<StoreErrorCode, number> = {
   key_used: 409,
   key_outcome_unknown: 409,
   invalid: 422,
+  // InstaVM's client shows its user the message of a 403, but not of a 404 or 409.
+  refused: 403,
   busy: 503,
   full: 507,
   inaccessible: 503,

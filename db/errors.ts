@@ -3,6 +3,7 @@
  * to a sandbox that has been deleted.
  * - `ended`, `paused`: the sandbox exists, but the operation needs one that has not ended, or is
  * running.
+ * - `refused`: the request is understood, but not allowed now.
  * - `busy`: another process has the write lock, or too much work of this kind is waiting.
  * - `full`, `inaccessible`: the disk fails, until it has room or is usable again.
  * - `unusable`: the database can't be opened at all.
@@ -15,6 +16,7 @@ export type StoreErrorCode =
   | 'key_used'
   | 'key_outcome_unknown'
   | 'invalid'
+  | 'refused'
   | 'busy'
   | 'full'
   | 'inaccessible'

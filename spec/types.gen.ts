@@ -47,7 +47,7 @@ export interface paths {
         put?: never;
         /**
          * Start a session
-         * @description Starts a sandbox and returns the id of its session. The API key is in the body, where InstaVM's SDK sends it. A session is another name for its sandbox, which is active at once.
+         * @description Starts a sandbox and returns the id of its session. The API key is in the body, where InstaVM's SDK sends it. The sandbox is active at once. A session outlives its sandbox: after the end of one, POST /v1/vms with the `session_id` starts the next. It is deleted with the record of its last sandbox.
          */
         post: operations["create_session"];
         delete?: never;
@@ -65,7 +65,7 @@ export interface paths {
         };
         /**
          * Get a session
-         * @description Returns a session and the state of its sandbox. The response's shape is Sandpit's own: InstaVM's is not publicly documented.
+         * @description Returns a session and the state of its current or last sandbox. The response's shape is Sandpit's own: InstaVM's is not publicly documented.
          */
         get: operations["get_session"];
         put?: never;
@@ -127,7 +127,7 @@ export interface paths {
         put?: never;
         /**
          * Kill a session's sandbox
-         * @description Ends the session. Returns 404 if its sandbox has already ended.
+         * @description Ends the session's sandbox. Returns 404 if it has already ended.
          */
         post: operations["kill"];
         delete?: never;
@@ -151,9 +151,29 @@ export interface paths {
         put?: never;
         /**
          * Create a sandbox
-         * @description Starts a sandbox for the caller. Every field is optional, and so is the body.
+         * @description Starts a sandbox for the caller. Every field is optional, and so is the body. A `session_id` starts it in that session.
          */
         post: operations["create_vm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List all sandboxes
+         * @description Returns sandboxes of every status, newest first and then by id. InstaVM's SDK lists the records here, and the active sandboxes without the slash.
+         */
+        get: operations["list_vm_records"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1474,6 +1494,12 @@ export interface components {
          */
         SandboxStatus: "active" | "paused" | "killed";
         /**
+         * VMStatus
+         * @description `killed` also means expired: a sandbox past its `expires_at` is `killed`, or `suspended` with `auto_suspend`.
+         * @enum {string}
+         */
+        VMStatus: "active" | "suspended" | "killed";
+        /**
          * Environment
          * @description Environment variables. No response returns them, because they may hold secrets.
          */
@@ -1503,7 +1529,8 @@ export interface components {
             auto_suspend?: boolean | null;
             auto_resume?: components["schemas"]["Nothing"];
             egress_policy?: unknown;
-            session_id?: components["schemas"]["Nothing"];
+            /** @description A session whose sandbox has ended. The new sandbox becomes the session's. Any other session is refused with 403. (default: a new session) */
+            session_id?: string | null;
             share?: unknown;
             custom_domain?: components["schemas"]["Nothing"];
             volumes?: unknown;
@@ -1547,13 +1574,13 @@ export interface components {
         Session: {
             /** Format: uuid */
             session_id: string;
-            /** @description The id of the session's sandbox */
+            /** @description The id of the session's current or last sandbox */
             vm_id: string;
-            vm_status: components["schemas"]["SandboxStatus"];
+            vm_status: components["schemas"]["VMStatus"];
             metadata: Record<string, never>;
             memory_mb: number;
             vcpu_count: number;
-            /** @description When the sandbox's first run started, in ISO 8601 and UTC */
+            /** @description When the session was created, in ISO 8601 and UTC */
             created_at: string;
             /** @description When the sandbox expires; null if it is not active or never expires */
             expires_at: string | null;
@@ -1565,7 +1592,7 @@ export interface components {
             exists: boolean;
             vm_assigned: boolean;
             /** @enum {string|null} */
-            vm_status: "active" | "paused" | "killed" | null;
+            vm_status: "active" | "suspended" | "killed" | null;
             vm_id: string | null;
             /** @description Whether the sandbox is active */
             vm_alive: boolean;
@@ -1579,7 +1606,7 @@ export interface components {
         SessionUsage: {
             /** Format: uuid */
             session_id: string;
-            vm_status: components["schemas"]["SandboxStatus"];
+            vm_status: components["schemas"]["VMStatus"];
             memory_mb: number;
             vcpu_count: number;
             /** @description When the current or last run started */
@@ -1729,6 +1756,15 @@ export interface components {
             vault_ids?: components["schemas"]["Nothing"];
             snapshot_on_terminate?: components["schemas"]["Nothing"];
             snapshot_name?: unknown;
+            egress_policy?: unknown;
+            share?: unknown;
+            custom_domain?: components["schemas"]["Nothing"];
+            volumes?: unknown;
+            image_variant?: unknown;
+            vcpu_count?: unknown;
+            env?: unknown;
+            snapshot_id?: unknown;
+            session_id?: unknown;
         };
         /**
          * VM
@@ -1739,7 +1775,7 @@ export interface components {
             vm_id: string;
             /**
              * Format: uuid
-             * @description The id of the sandbox's session; null if the sandbox was imported with an id from which no session id can be derived
+             * @description The id of the session in which the sandbox was started; null if the sandbox was imported with an id from which no session id can be derived
              */
             session_id: string | null;
             sandbox_id: string;
@@ -1751,9 +1787,19 @@ export interface components {
             started_at: string;
             /** @description When the sandbox expires, in ISO 8601 and UTC; null if it is not active or never expires */
             end_at: string | null;
-            status: components["schemas"]["SandboxStatus"];
+            status: components["schemas"]["VMStatus"];
+            /** @description When the first run started, in ISO 8601 and UTC */
+            created_at: string;
+            /** @description The same as `end_at` */
+            expires_at: string | null;
+            /** @description Whether the sandbox is paused, instead of killed, when its lifetime ends */
+            auto_suspend: boolean;
             memory_mb: number;
             vcpu_count: number;
+            /** @description The name that a run of a template gave the sandbox */
+            devbox_name: string | null;
+            /** @description The template that it is a run of */
+            devbox_template_slug: string | null;
         };
         /** PasswordGrant */
         PasswordGrant: {
@@ -2598,6 +2644,17 @@ export interface components {
                 "application/json": components["schemas"]["TestFaults"];
             };
         };
+        /** @description The sandboxes */
+        VMs: {
+            headers: {
+                /** @description The `cursor` of the next page; missing on the last page */
+                "X-Next-Cursor"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["VM"][];
+            };
+        };
         /** @description The sandbox */
         VM: {
             headers: {
@@ -2719,6 +2776,10 @@ export interface components {
         EventSandbox: string;
         /** @description The id of an API key */
         ItemId: string;
+        /** @description Maximum number of results */
+        VmLimit: number;
+        /** @description The `X-Next-Cursor` of the page before */
+        VmCursor: string;
         /** @description The sandbox's id */
         VmId: string;
         /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandbox, as it is then, and starts no other. Another method, path or body with this key is refused with 409. A request that is refused leaves the key unused. Each user has keys of their own. */
@@ -2945,7 +3006,9 @@ export interface operations {
                 /** @description Whether to include paused sandboxes and those that have ended. `?all` without a value includes them. */
                 all?: "" | "true" | "1" | "false" | "0";
                 /** @description Maximum number of results */
-                limit?: number;
+                limit?: components["parameters"]["VmLimit"];
+                /** @description The `X-Next-Cursor` of the page before */
+                cursor?: components["parameters"]["VmCursor"];
             };
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
@@ -2955,15 +3018,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The sandboxes */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VM"][];
-                };
-            };
+            200: components["responses"]["VMs"];
             401: components["responses"]["Unauthorized"];
             422: components["responses"]["Unprocessable"];
         };
@@ -2996,13 +3051,42 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description The API key may only read, or `session_id` is no session of the caller's whose sandbox has ended. Use a key that may write; leave `session_id` out, or kill the session's sandbox first. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             409: components["responses"]["KeyConflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+        };
+    };
+    list_vm_records: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of results */
+                limit?: components["parameters"]["VmLimit"];
+                /** @description The `X-Next-Cursor` of the page before */
+                cursor?: components["parameters"]["VmCursor"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["VMs"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
         };
     };
     get_vm: {

@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import { randomUuid } from '../../db/random.ts';
+import { sandboxOfSession } from '../../db/sessions/session-id.ts';
 import type { Context } from '../context.ts';
-import { sandboxOfSession } from '../session-id.ts';
 import { clientAddress } from './rate-limit.ts';
 import { statusOf } from './request-metrics.ts';
 

@@ -3,7 +3,8 @@
  * ours.
  */
 export const eventKinds = {
-  'vm.created': 'A sandbox was started. If it is a fork, `details.forked_from` is its source.',
+  'vm.created':
+    'A sandbox was started. If it is a fork, `details.forked_from` is its source; if it was started in an existing session, `details.session_id` is that session.',
   'vm.updated': 'A sandbox was changed: `details.changed` lists what, such as `metadata`, `end_at` or `settings`.',
   'vm.suspended': 'A sandbox was paused by a request.',
   'vm.auto_suspended': 'A sandbox was paused because its end came.',

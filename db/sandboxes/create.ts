@@ -9,7 +9,10 @@ import { Turns } from '../turns.ts';
 import { defaultSize, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
 import { getLiveSandbox, getSandbox, type Sandbox } from './read.ts';
 
-export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings'> & {
+export type SandboxRequest = Pick<
+  NewSandbox,
+  'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings' | 'sessionId' | 'devbox'
+> & {
   lifetimeSeconds: number;
   /** default: the snapshot's, else `defaultSize` */
   memoryMb?: number | null | undefined;
@@ -22,7 +25,7 @@ export type SandboxRequest = Pick<NewSandbox, 'templateId' | 'metadata' | 'env' 
  */
 export async function createSandbox(trx: Trx, now: number, by: Actor, request: SandboxRequest): Promise<Sandbox> {
   const { lifetimeSeconds, memoryMb, vcpuCount, ...given } = request;
-  const { templateId } = given;
+  const { templateId, sessionId } = given;
   const { ownerId } = by;
   const id = newSandboxId();
   const size = (templateId !== null && (await spawnFrom(trx, now, ownerId, templateId))) || defaultSize;
@@ -39,7 +42,12 @@ export async function createSandbox(trx: Trx, now: number, by: Actor, request: S
     status: 'active',
   });
   await inserter.flush();
-  const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt) };
+  const details = {
+    to: 'active',
+    template_id: templateId,
+    end_at: isoTime(endAt),
+    ...(sessionId != null && { session_id: sessionId }),
+  };
   await recordOfSandbox(trx, now, by, id, { kind: 'vm.created', details });
   return getSandbox(trx, now, ownerId, id);
 }

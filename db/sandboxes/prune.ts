@@ -14,14 +14,16 @@ const maxCharacters = 2 ** 18;
 
 /**
  * Deletes at most `limit` sandboxes that ended before a time, the earliest first, with their index
- * entries. A sandbox whose end is unknown counts by its start. Returns how many it deleted; fewer
+ * entries and the sessions whose last sandbox they were. A sandbox whose end is unknown counts by its start. Returns how many it deleted; fewer
  * than the limit does not mean that none are left.
  */
 export async function deleteEnded(trx: Trx, now: number, before: number, limit: number): Promise<number> {
   const rows = upTo(maxCharacters, await selectEnded(trx, { before, limit }));
   if (rows.length === 0) return 0;
   await engineOf(trx).index.remove(trx, rows);
-  await deleteRows(trx, { ids: rows.map(({ id }) => id) });
+  const ids = rows.map(({ id }) => id);
+  await deleteSessions(trx, { ids });
+  await deleteRows(trx, { ids });
   for (const { id, ownerId, endAt } of rows) {
     const event = { kind: 'vm.deleted' as const, details: { from: 'killed', end_at: isoTimeOrNull(endAt) } };
     await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, event);
@@ -54,4 +56,8 @@ const selectEnded = query<{ before: number; limit: number }, Ended>((db, value) 
 
 const deleteRows = query<{ ids: string[] }, unknown>((db, _value, list) =>
   db.deleteFrom('sandboxes').where('id', 'in', list('ids')),
+);
+
+const deleteSessions = query<{ ids: string[] }, unknown>((db, _value, list) =>
+  db.deleteFrom('sessions').where('sandbox_id', 'in', list('ids')),
 );

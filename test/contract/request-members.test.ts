@@ -66,6 +66,7 @@ const shownBy: Record<string, string[]> = {
     'ApiKeyDescription.description',
     ...['oci_image', 'name', 'vcpu_count', 'memory_mb', 'type'].map((n) => `CreateSnapshot.${n}`),
   ],
+  'instavm/session-life.test.ts': ['CreateVM.session_id'],
   'instavm/sessions.test.ts': ['CreateSession.*', 'Kill.session_id'],
   'sandpit/kill.test.ts': ['KillSandboxes.*'],
   'test-mode/faults.test.ts': ['TestFault.*'],
@@ -188,7 +189,7 @@ describe('members of a request', () => {
   });
 
   describe("InstaVM's members", () => {
-    type VM = { vm_id: string; memory_mb: number; status: string; end_at: string };
+    type VM = { vm_id: string; memory_mb: number; status: string; end_at: string; auto_suspend: boolean };
     const vm = async (method: string, path: string, body?: object): Promise<VM> =>
       (await client.call(method, path, body)).json();
 
@@ -198,10 +199,12 @@ describe('members of a request', () => {
       const never = await vm('POST', '/v1/vms', { auto_suspend: true, vm_lifetime_seconds: 20 });
       await vm('PATCH', `/v1/vms/${later.vm_id}`, { auto_suspend: true });
       await vm('PATCH', `/v1/vms/${never.vm_id}`, { auto_suspend: false });
+      const shown = await Promise.all([at, later, never].map(({ vm_id: id }) => vm('GET', `/v1/vms/${id}`)));
+      expect(shown.map((one) => one.auto_suspend)).to.deep.equal([true, true, false]);
       await client.steer('clock', { advance_seconds: 20 });
       const statusOf = async ({ vm_id: id }: VM) => (await vm('GET', `/v1/vms/${id}`)).status;
       const statuses = [await statusOf(at), await statusOf(later), await statusOf(never)];
-      expect(statuses).to.deep.equal(['paused', 'paused', 'killed']);
+      expect(statuses).to.deep.equal(['suspended', 'suspended', 'killed']);
     });
 
     it('memory_mb changes the memory of a sandbox, and is returned and recorded', async () => {

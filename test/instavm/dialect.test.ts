@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { sessionIdOf } from '../../app/session-id.ts';
 import { newSandboxId } from '../../db/sandboxes/insert.ts';
+import { sessionIdOf } from '../../db/sessions/session-id.ts';
 import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
 import { operations } from '../helpers/contract.ts';
 import { withWriteLock } from '../helpers/processes/busy.ts';
@@ -34,9 +34,37 @@ describe("InstaVM's dialect", () => {
       expect((await get('/v1/vms?limit=1001')).status).to.equal(422);
     });
 
+    it('GET with a slash lists sandboxes of every status, page by page', async () => {
+      const ids: string[] = [];
+      for (let n = 0; n < 5; n++) {
+        ids.push((await post('/v1/vms')).body.vm_id);
+        app.clock.now += n % 2;
+      }
+      await remove(`/v1/vms/${ids[0]}`);
+      await post(`/v1/vms/${ids[1]}/suspend`);
+      const whole = await get('/v1/vms/');
+      const listed = whole.body.map((vm: { vm_id: string }) => vm.vm_id);
+      expect([...listed].sort()).to.deep.equal([...ids].sort());
+      expect(whole.headers).not.to.have.property('x-next-cursor');
+      for (const path of ['/v1/vms/?', '/v1/vms?all&']) {
+        const paged: string[] = [];
+        for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+          const page = await get(`${path}limit=2${cursor && `&cursor=${cursor}`}`);
+          paged.push(...page.body.map((vm: { vm_id: string }) => vm.vm_id));
+          cursor = page.headers['x-next-cursor'];
+        }
+        expect(paged, path).to.deep.equal(listed);
+      }
+      expect((await get('/v1/vms/?cursor=nonsense')).status).to.equal(422);
+      expect((await get('/v1/vms/?limit=0')).status).to.equal(422);
+      expect((await app.http.get('/v1/vms/')).status).to.equal(401);
+      expect((await get('/v1/vms//')).status).to.equal(404);
+      expect((await post('/v1/vms/')).status).to.equal(405);
+    });
+
     it('suspend and resume: does not expire while suspended, and starts a new run', async () => {
       const { vm_id } = (await post('/v1/vms', { metadata: { n: 1.5 } })).body;
-      expect((await post(`/v1/vms/${vm_id}/suspend`)).body).to.include({ status: 'paused', end_at: null });
+      expect((await post(`/v1/vms/${vm_id}/suspend`)).body).to.include({ status: 'suspended', end_at: null });
       expect((await post(`/v1/vms/${vm_id}/suspend`)).status).to.equal(409);
       app.clock.now += 3_600_000;
       const patch = app.http.patch(`/v1/vms/${vm_id}`).set(apiKey(alice));

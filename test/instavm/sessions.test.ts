@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { sandboxOfSession, sessionIdOf } from '../../app/session-id.ts';
+import { sandboxOfSession, sessionIdOf } from '../../db/sessions/session-id.ts';
 import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
 import { apiKey } from '../helpers/server.ts';
 

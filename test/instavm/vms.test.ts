@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sandboxOfSession } from '../../app/session-id.ts';
+import { sandboxOfSession } from '../../db/sessions/session-id.ts';
 import { useVms } from '../helpers/clients/vms-client.ts';
 import { apiKey } from '../helpers/server.ts';
 
@@ -20,8 +20,13 @@ describe('sandboxes under /v1/vms', () => {
         started_at: '2025-01-18T10:30:00.000Z',
         end_at: '2025-01-18T10:31:00.000Z',
         status: 'active',
+        created_at: '2025-01-18T10:30:00.000Z',
+        expires_at: '2025-01-18T10:31:00.000Z',
+        auto_suspend: false,
         memory_mb: 1024,
         vcpu_count: 4,
+        devbox_name: null,
+        devbox_template_slug: null,
       });
       expect(vm_id)
         .to.equal(sandbox_id)
@@ -186,7 +191,12 @@ describe('sandboxes under /v1/vms', () => {
       const { body } = await create({ vm_lifetime_seconds: 20 });
       expect((await read(body.vm_id)).body).to.deep.equal(body);
       app.clock.now += 20_000;
-      expect((await read(body.vm_id)).body).to.deep.equal({ ...body, status: 'killed', end_at: null });
+      expect((await read(body.vm_id)).body).to.deep.equal({
+        ...body,
+        status: 'killed',
+        end_at: null,
+        expires_at: null,
+      });
     });
 
     it('401: without a credential; 404: an unknown id of any form', async () => {

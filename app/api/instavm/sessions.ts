@@ -1,12 +1,11 @@
-import { type RequestHandler, Router } from 'express';
+import { type Request, type RequestHandler, Router } from 'express';
 import { findByApiKey } from '../../../db/accounts/principals.ts';
-import { StoreError } from '../../../db/errors.ts';
 import { createOnce } from '../../../db/idempotency.ts';
 import { endSandbox } from '../../../db/sandboxes/change.ts';
-import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { listSandboxes } from '../../../db/sandboxes/lists/list.ts';
 import { areWhole, wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
-import { findAnyonesSandbox, findSandbox, getSandbox } from '../../../db/sandboxes/read.ts';
+import { sessionOf } from '../../../db/sessions/session-id.ts';
+import { createSession, findSession, getSession } from '../../../db/sessions/sessions.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -18,7 +17,6 @@ import { HttpError } from '../../errors.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { jsonArray, sendArray } from '../../http/json-array.ts';
-import { sandboxOfSession, sessionIdOf } from '../../session-id.ts';
 import { readFilter } from './filter.ts';
 import { sandboxInfo, sandboxRequest, session, sessionStatus, sessionUsage } from './shapes.ts';
 
@@ -55,46 +53,48 @@ function create(context: Context): RequestHandler {
     admit(req, principal, context);
     const wanted = { ...sandboxRequest(body), templateId: null };
     const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
-    const { id } = await inTransaction(store.db, (trx) =>
-      createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
+    const sandbox = await inTransaction(store.db, (trx) =>
+      createOnce(trx, now(), by, keyed, () => createSession(trx, now(), by, wanted)),
     );
-    req.sandboxId = id;
-    res.json({ session_id: sessionIdOf(id) });
+    req.sandboxId = sandbox.id;
+    res.json({ session_id: sessionOf(sandbox) });
   };
 }
 
 function read({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
-    const sandbox = await getSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req.params.session_id));
-    sendJson(res, config, session(sandbox));
+    const found = await getSession(store.db, now(), principalOf(req).user.id, sessionIdIn(req));
+    req.sandboxId = found.sandbox.id;
+    sendJson(res, config, session(found));
   };
 }
 
 function status({ store, now }: Context): RequestHandler {
   return async (req, res) => {
-    const sessionId = req.params.session_id as string;
-    const id = sandboxOfSession(sessionId);
     const time = now();
-    const sandbox = id && (await findSandbox(store.db, time, principalOf(req).user.id, id));
-    res.json(sessionStatus(sessionId, sandbox || null, time));
+    const found = await findSession(store.db, time, principalOf(req).user.id, sessionIdIn(req));
+    if (found) req.sandboxId = found.sandbox.id;
+    res.json(sessionStatus(sessionIdIn(req), found, time));
   };
 }
 
 function usage({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const time = now();
-    const sandbox = await findAnyonesSandbox(store.db, time, sandboxIdOf(req.params.session_id));
-    if (!sandbox) throw new HttpError(404, 'Sandbox not found');
-    res.json(sessionUsage(sandbox, time));
+    const found = await getSession(store.db, time, null, sessionIdIn(req));
+    req.sandboxId = found.sandbox.id;
+    res.json(sessionUsage(found, time));
   };
 }
 
 function kill({ store, now }: Context): RequestHandler {
   return async (req, res) => {
     const { session_id: sessionId }: components['schemas']['Kill'] = req.body;
-    const { sandbox, hasEnded } = await inTransaction(store.db, (trx) =>
-      endSandbox(trx, now(), actorOf(req), sandboxIdOf(sessionId)),
-    );
+    const [by, time] = [actorOf(req), now()];
+    const { sandbox, hasEnded } = await inTransaction(store.db, async (trx) => {
+      const found = await getSession(trx, time, by.ownerId, sessionId);
+      return endSandbox(trx, time, by, found.sandbox.id);
+    });
     req.sandboxId = sandbox.id;
     if (!hasEnded) throw new HttpError(404, "The session's sandbox has ended");
     res.json({ message: 'Sandbox killed', vm_id: sandbox.id });
@@ -110,9 +110,6 @@ export const explainSessionId: Refine = (error, req) => {
   return isBadId ? new HttpError(400, 'Invalid session id') : error;
 };
 
-/** Throws StoreError `not_found` for an id that is no session's. */
-function sandboxIdOf(sessionId: unknown): string {
-  const id = sandboxOfSession(String(sessionId));
-  if (id === null) throw new StoreError('not_found', 'Sandbox not found');
-  return id;
+function sessionIdIn(req: Request): string {
+  return req.params.session_id as string;
 }

@@ -1,12 +1,13 @@
 import type { JsonObject } from '../../../db/json/json.ts';
 import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
 import type { ListedSandbox, Sandbox } from '../../../db/sandboxes/read.ts';
+import { sessionOf } from '../../../db/sessions/session-id.ts';
+import type { Session } from '../../../db/sessions/sessions.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
-import { isoTime } from '../../../spec/time.ts';
+import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { withRaw } from '../../http/json.ts';
-import { sessionIdOf } from '../../session-id.ts';
 
 type Schemas = components['schemas'];
 
@@ -23,62 +24,78 @@ export function sandboxRequest(body: Omit<Schemas['CreateSession'], 'api_key'>):
 
 /** Returns `VMSandboxInfo` of the contract as JSON text. */
 export function sandboxInfo(sandbox: ListedSandbox): string {
-  return `{${infoMembers(sandbox)}}`;
+  return `{${infoMembers(sandbox, sandbox.status)}}`;
 }
 
 /** Returns `VM` of the contract as JSON text. */
 export function vm(sandbox: Sandbox): string {
-  const { id, memoryMb, vcpuCount } = sandbox;
-  const ids = `"vm_id":"${id}","session_id":${JSON.stringify(sessionIdOf(id))}`;
-  return `{${ids},${infoMembers(sandbox)},"memory_mb":${memoryMb},"vcpu_count":${vcpuCount}}`;
+  const { id, status, memoryMb, vcpuCount, onTimeout, devboxName, devboxTemplateSlug } = sandbox;
+  const ids = `"vm_id":"${id}","session_id":${JSON.stringify(sessionOf(sandbox))}`;
+  const times = `"created_at":"${createdAt(sandbox)}","expires_at":${JSON.stringify(expiresAt(sandbox))}`;
+  const devbox = `"devbox_name":${JSON.stringify(devboxName)},"devbox_template_slug":${JSON.stringify(devboxTemplateSlug)}`;
+  return (
+    `{${ids},${infoMembers(sandbox, vmStatus[status])},${times},"auto_suspend":${onTimeout === 'pause'},` +
+    `"memory_mb":${memoryMb},"vcpu_count":${vcpuCount},${devbox}}`
+  );
 }
+
+/** InstaVM's names of the statuses. Only its list of sandboxes, which the seed describes, has ours. */
+const vmStatus = { active: 'active', paused: 'suspended', killed: 'killed' } as const;
 
 /**
  * Returns the members of `VMSandboxInfo` as JSON text. They are concatenated by hand, because
  * `withRaw` takes nearly twice as long and a list calls this up to 1,000 times. Ids consist of
  * letters, digits and dashes, so they need no escaping.
  */
-function infoMembers({ id, templateId, metadata, startedAt, endAt, status }: ListedSandbox): string {
+function infoMembers(sandbox: ListedSandbox, status: string): string {
+  const { id, templateId, metadata, startedAt } = sandbox;
   const template = JSON.stringify(templateId);
-  const canExpire = status === 'active' && endAt !== null;
   return (
     `"sandbox_id":"${id}","template_id":${template},"name":${templateId === null ? '"default"' : template},` +
     `"metadata":${metadata},"started_at":"${isoTime(startedAt)}",` +
-    `"end_at":${canExpire ? `"${isoTime(endAt)}"` : null},"status":"${status}"`
+    `"end_at":${JSON.stringify(expiresAt(sandbox))},"status":"${status}"`
   );
 }
 
+function createdAt({ firstStartedAt, startedAt }: Sandbox): string {
+  return isoTime(firstStartedAt ?? startedAt);
+}
+
+function expiresAt({ status, endAt }: ListedSandbox): string | null {
+  return status === 'active' ? isoTimeOrNull(endAt) : null;
+}
+
 /** Returns `Session` of the contract as JSON text. */
-export function session(sandbox: Sandbox): string {
-  const { id, status, metadata, memoryMb, vcpuCount, startedAt, firstStartedAt, endAt } = sandbox;
+export function session({ id, createdAt, sandbox }: Session): string {
+  const { status, metadata, memoryMb, vcpuCount } = sandbox;
   const members = {
-    session_id: sessionIdOf(id),
-    vm_id: id,
-    vm_status: status,
+    session_id: id,
+    vm_id: sandbox.id,
+    vm_status: vmStatus[status],
     memory_mb: memoryMb,
     vcpu_count: vcpuCount,
-    created_at: isoTime(firstStartedAt ?? startedAt),
-    expires_at: status === 'active' && endAt !== null ? isoTime(endAt) : null,
+    created_at: isoTime(createdAt),
+    expires_at: expiresAt(sandbox),
   };
   return withRaw(members, { metadata });
 }
 
-/** Returns `SessionStatusInfo` of the contract. `sandbox` is null for a session without one. */
-export function sessionStatus(sessionId: string, sandbox: Sandbox | null, now: number): Schemas['SessionStatusInfo'] {
-  if (!sandbox) return { session_id: sessionId, ...emptyStatus };
-  const { id, status, startedAt, firstStartedAt, endAt } = sandbox;
+/** Returns `SessionStatusInfo` of the contract. `found` is null for an unknown session. */
+export function sessionStatus(sessionId: string, found: Session | null, now: number): Schemas['SessionStatusInfo'] {
+  if (!found) return { session_id: sessionId, ...emptyStatus };
+  const { id, status, startedAt, endAt } = found.sandbox;
   const isAlive = status === 'active';
   const remaining = endAt === null ? null : (endAt - now) / 1000;
   return {
     session_id: sessionId,
     exists: true,
     vm_assigned: true,
-    vm_status: status,
+    vm_status: vmStatus[status],
     vm_id: id,
     vm_alive: isAlive,
     uptime_seconds: isAlive ? Math.max(0, now - startedAt) / 1000 : null,
     expires_in_seconds: isAlive ? remaining : 0,
-    created_at: isoTime(firstStartedAt ?? startedAt),
+    created_at: isoTime(found.createdAt),
   };
 }
 
@@ -94,12 +111,12 @@ const emptyStatus = {
 };
 
 /** Returns `SessionUsage` of the contract. */
-export function sessionUsage(sandbox: Sandbox, now: number): Schemas['SessionUsage'] {
-  const { id, status, memoryMb, vcpuCount, startedAt, endAt } = sandbox;
+export function sessionUsage({ id, sandbox }: Session, now: number): Schemas['SessionUsage'] {
+  const { status, memoryMb, vcpuCount, startedAt, endAt } = sandbox;
   const until = status === 'active' ? now : (endAt ?? startedAt);
   return {
-    session_id: sessionIdOf(id) as string,
-    vm_status: status,
+    session_id: id,
+    vm_status: vmStatus[status],
     memory_mb: memoryMb,
     vcpu_count: vcpuCount,
     started_at: isoTime(startedAt),

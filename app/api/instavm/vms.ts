@@ -3,10 +3,11 @@ import { createOnce } from '../../../db/idempotency.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
-import { everything, listPage } from '../../../db/sandboxes/lists/pages.ts';
+import { type Cursor, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/lists/pages.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
 import { pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
+import { createInSession } from '../../../db/sessions/sessions.ts';
 import { snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
@@ -23,8 +24,10 @@ type Schemas = components['schemas'];
 
 /** The routes of the tag `vms`. */
 export function vmsRoutes(context: Context): Router {
-  const router = Router();
-  router.get('/v1/vms', list(context));
+  // Strict, because `/v1/vms` and `/v1/vms/` differ.
+  const router = Router({ strict: true });
+  router.get('/v1/vms', listActive(context));
+  router.get('/v1/vms/', list(context));
   router.post('/v1/vms', create(context));
   router.get('/v1/vms/:vm_id', read(context));
   router.patch('/v1/vms/:vm_id', update(context));
@@ -36,27 +39,51 @@ export function vmsRoutes(context: Context): Router {
   return router;
 }
 
-function list({ store, now, config }: Context): RequestHandler {
+function listActive(context: Context): RequestHandler {
   return async (req, res) => {
-    const { all = 'false', limit } = req.query;
+    const { all = 'false' } = req.query;
     const isAll = all === '' || all === 'true' || all === '1';
-    const statuses = isAll ? everything.statuses : ['active' as const];
-    const wanted = { ...everything, statuses, limit: Number(limit) };
-    const turns = new Turns();
-    const { sandboxes } = await listPage(store.db, now(), principalOf(req).user.id, wanted, turns);
-    await sendArray(res, config, wholeSandboxes(store.db, sandboxes), vm, turns);
+    await sendPage(context, req, res, isAll ? everything.statuses : ['active']);
   };
+}
+
+function list(context: Context): RequestHandler {
+  return (req, res) => sendPage(context, req, res, everything.statuses);
+}
+
+async function sendPage(
+  { store, now, config }: Context,
+  req: Request,
+  res: Response,
+  statuses: SandboxQuery['statuses'],
+): Promise<void> {
+  const { limit, cursor } = req.query;
+  const wanted = { ...everything, statuses, limit: Number(limit), after: cursorOf(cursor as string | undefined) };
+  const turns = new Turns();
+  const { sandboxes, hasMore } = await listPage(store.db, now(), principalOf(req).user.id, wanted, turns);
+  const last = sandboxes.at(-1);
+  if (hasMore && last) res.set('X-Next-Cursor', `${last.startedAt}_${last.id}`);
+  await sendArray(res, config, wholeSandboxes(store.db, sandboxes), vm, turns);
+}
+
+/** Returns the last sandbox of the page before, which the contract has checked. */
+function cursorOf(cursor: string | undefined): Cursor | null {
+  if (cursor === undefined) return null;
+  const [startedAt = '', id = ''] = cursor.split('_');
+  return { startedAt: Number(startedAt), id };
 }
 
 function create(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
-    const body: NonNullable<Schemas['CreateVM']> = req.body;
+    const { session_id: sessionId, ...body }: NonNullable<Schemas['CreateVM']> = req.body;
     const onTimeout = timeoutActionOf(body.auto_suspend);
     const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
     const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
     const sandbox = await inTransaction(store.db, (trx) =>
-      createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
+      createOnce(trx, now(), by, keyed, () =>
+        sessionId ? createInSession(trx, now(), by, sessionId, wanted) : createSandbox(trx, now(), by, wanted),
+      ),
     );
     sendCreated(context, res, sandbox);
   };

@@ -23,3 +23,8 @@ export function sandboxOfSession(sessionId: string): string | null {
   const digits = value.toString(36).padStart(20, '0');
   return digits.length === 20 ? `i${digits}` : null;
 }
+
+/** Returns the id of a sandbox's session; null for a sandbox id that Sandpit did not make. */
+export function sessionOf({ id, sessionId }: { id: string; sessionId: string | null }): string | null {
+  return sessionId ?? sessionIdOf(id);
+}
