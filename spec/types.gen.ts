@@ -1660,7 +1660,7 @@ export interface components {
             /** @default 512 */
             memory_mb: number | null;
             /**
-             * @description `system` is refused with 501, because InstaVM reserves it for its own snapshots
+             * @description InstaVM's client creates snapshots for its templates as `system`. They are the caller's own, as all others.
              * @default user
              * @enum {string|null}
              */
@@ -1692,8 +1692,18 @@ export interface components {
             /** @constant */
             status: "ready";
             last_error: null;
-            /** @constant */
-            snapshot_type: "user";
+            /** @enum {string} */
+            type: "user" | "system";
+            /**
+             * @description The same as `type`
+             * @enum {string}
+             */
+            snapshot_type: "user" | "system";
+            /**
+             * @description Always false, because only its owner sees a snapshot
+             * @constant
+             */
+            is_public: false;
             oci_image: string | null;
             /** @description Always null, because a snapshot is a record only */
             size_bytes: null;
@@ -3357,7 +3367,7 @@ export interface operations {
     list_snapshots: {
         parameters: {
             query?: {
-                /** @description Who made the snapshots. There are no `system` snapshots, so that list is empty. */
+                /** @description Only snapshots of this type (default: both) */
                 type?: "user" | "system";
                 /** @description Maximum number of results */
                 limit?: number;

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { query } from '../prepared.ts';
 import type { Cursor } from '../sandboxes/lists/pages.ts';
 import { smallText, type Unread } from '../sandboxes/lists/texts.ts';
+import type { SnapshotType } from '../schema.ts';
 import type { Db } from '../store.ts';
 import { hasIdOrName, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
 
@@ -9,6 +10,7 @@ import { hasIdOrName, listedColumns, type Snapshot, snapshotOf } from './rows.ts
 export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
 
 export type SnapshotQuery = {
+  type?: SnapshotType | undefined;
   sandboxId?: string | undefined;
   idOrName?: string | undefined;
   after?: Cursor | null;
@@ -19,13 +21,14 @@ export type SnapshotQuery = {
 export async function listSnapshots(
   db: Db,
   ownerId: number,
-  { sandboxId, idOrName, after, limit }: SnapshotQuery,
+  { type, sandboxId, idOrName, after, limit }: SnapshotQuery,
 ): Promise<ListedSnapshot[]> {
   const rows = await db
     .selectFrom('snapshots')
     .select(listedColumns)
     .select(smallText('metadata', ['metadata']))
     .where('owner_id', '=', ownerId)
+    .$if(type !== undefined, (query) => query.where('type', '=', type as SnapshotType))
     .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
     .$if(idOrName !== undefined, (query) => query.where(hasIdOrName(idOrName as string)))
     .$if(after != null, (query) => query.where(isAfter(after as Cursor, idOrName !== undefined)))

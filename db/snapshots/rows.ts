@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely';
-import type { SnapshotsTable } from '../schema.ts';
+import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 
 /** A record that sandboxes can be started from. */
 export type Snapshot = {
@@ -18,6 +18,7 @@ export type Snapshot = {
   updatedAt: number;
   spawnCount: number;
   lastSpawnedAt: number | null;
+  type: SnapshotType;
 };
 
 /** All columns but the metadata, which a list may not read. */
@@ -33,6 +34,7 @@ export const listedColumns = [
   'updated_at',
   'spawn_count',
   'last_spawned_at',
+  'type',
 ] as const;
 
 type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]>;
@@ -52,6 +54,7 @@ export function snapshotOf<Metadata extends string | null>(row: ListedColumns & 
     updatedAt: row.updated_at,
     spawnCount: row.spawn_count,
     lastSpawnedAt: row.last_spawned_at,
+    type: row.type,
   };
 }
 

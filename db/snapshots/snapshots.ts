@@ -4,7 +4,7 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
 import { randomDigits } from '../random.ts';
 import { getLiveSandbox, requireRunning } from '../sandboxes/read.ts';
-import type { SnapshotsTable } from '../schema.ts';
+import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 import { hasIdOrName, type Snapshot, snapshotOf } from './rows.ts';
 
@@ -39,10 +39,9 @@ export async function createSnapshot(
   trx: Trx,
   now: number,
   by: Actor,
-  { name, ociImage, memoryMb, vcpuCount }: Pick<Snapshot, 'name' | 'memoryMb' | 'vcpuCount'> & { ociImage: string },
+  given: Pick<Snapshot, 'name' | 'type' | 'memoryMb' | 'vcpuCount'> & { ociImage: string },
 ): Promise<Snapshot> {
-  const taken = { sandboxId: null, templateId: null, ociImage, metadata: '{}', memoryMb, vcpuCount };
-  return insertSnapshot(trx, now, by, { ...taken, name });
+  return insertSnapshot(trx, now, by, { ...given, sandboxId: null, templateId: null, metadata: '{}' });
 }
 
 /**
@@ -116,9 +115,9 @@ async function insertSnapshot(
   trx: Trx,
   now: number,
   by: Actor,
-  { name, ...taken }: Taken & { name: string | null },
+  { name, type = 'user', ...taken }: Taken & { name: string | null; type?: SnapshotType },
 ): Promise<Snapshot> {
-  const values = { ...columnsOf(taken), id: `s${randomDigits()}`, owner_id: by.ownerId, name };
+  const values = { ...columnsOf(taken), id: `s${randomDigits()}`, owner_id: by.ownerId, name, type };
   try {
     const row = await trx
       .insertInto('snapshots')

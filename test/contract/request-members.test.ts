@@ -224,14 +224,6 @@ describe('members of a request', () => {
         ([code, words]: [number, string]) => code === 501 && words.includes('egress_policy is not offered'),
       );
     });
-
-    it('cannot create or list a system snapshot', async () => {
-      const made = await client.call('POST', '/v1/snapshots', { oci_image: 'x', type: 'system' });
-      expect([made.status, made.json()]).to.deep.equal([
-        501,
-        { detail: "type 'system' is not offered: every snapshot is a user's" },
-      ]);
-    });
   });
 });
 

@@ -135,7 +135,9 @@ describe("InstaVM's dialect", () => {
       expect(made.status).to.equal(201);
       expect(made.body).to.deep.include({
         ...image,
+        type: 'user',
         snapshot_type: 'user',
+        is_public: false,
         vm_id: null,
         metadata: {},
         status: 'ready',
@@ -154,6 +156,20 @@ describe("InstaVM's dialect", () => {
       expect((await get('/v1/snapshots', bob)).body).to.deep.equal([]);
       expect((await remove('/v1/snapshots/deb')).body).to.deep.equal(made.body);
       expect((await remove('/v1/snapshots/deb')).status).to.equal(404);
+    });
+
+    it('creates system snapshots, and lists either type or both', async () => {
+      const system = await post('/v1/snapshots', { ...image, type: 'system' });
+      expect([system.status, system.body.type, system.body.snapshot_type]).to.deep.equal([201, 'system', 'system']);
+      app.clock.now += 1;
+      const { vm_id } = (await post('/v1/vms')).body;
+      const taken = (await post(`/v1/vms/${vm_id}/snapshot`, { name: 'taken' })).body;
+      expect(taken.type).to.equal('user');
+      expect((await get(`/v1/snapshots/${system.body.id}`)).body).to.deep.equal(system.body);
+      expect((await get('/v1/snapshots?type=system')).body).to.deep.equal([system.body]);
+      expect((await get('/v1/snapshots?type=user')).body).to.deep.equal([taken]);
+      expect((await get('/v1/snapshots')).body).to.deep.equal([taken, system.body]);
+      expect((await get('/v1/snapshots?type=nobody')).status).to.equal(422);
     });
 
     it('409 for a name that is taken, 422 for values out of bounds', async () => {

@@ -1,6 +1,7 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import { defaultSize } from '../../../db/sandboxes/insert.ts';
+import type { SnapshotType } from '../../../db/schema.ts';
 import { listSnapshots, wholeSnapshots } from '../../../db/snapshots/list.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
@@ -8,7 +9,6 @@ import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { HttpError } from '../../errors.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { snapshot } from './shapes.ts';
@@ -25,9 +25,8 @@ export function snapshotsRoutes(context: Context): Router {
 
 function list({ store, config }: Context): RequestHandler {
   return async (req, res) => {
-    const { limit, type } = req.query;
-    const ownerId = principalOf(req).user.id;
-    const found = type === 'system' ? [] : await listSnapshots(store.db, ownerId, { limit: Number(limit) });
+    const { limit, type } = req.query as { limit: string; type?: SnapshotType };
+    const found = await listSnapshots(store.db, principalOf(req).user.id, { type, limit: Number(limit) });
     await sendArray(res, config, wholeSnapshots(store.db, found), snapshot, new Turns());
   };
 }
@@ -35,10 +34,10 @@ function list({ store, config }: Context): RequestHandler {
 function create({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const body: components['schemas']['CreateSnapshot'] = req.body;
-    if (body.type === 'system') throw new HttpError(501, "type 'system' is not offered: every snapshot is a user's");
     const made = await inTransaction(store.db, (trx) =>
       createSnapshot(trx, now(), actorOf(req), {
         name: body.name ?? null,
+        type: body.type ?? 'user',
         ociImage: body.oci_image,
         memoryMb: body.memory_mb ?? defaultSize.memoryMb,
         vcpuCount: body.vcpu_count ?? defaultSize.vcpuCount,
