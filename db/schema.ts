@@ -107,9 +107,21 @@ export type SnapshotsTable = {
   spawn_count: Generated<number>;
   last_spawned_at: Generated<number | null>;
   type: Generated<SnapshotType>;
+  /** a UUID that changes when a later snapshot replaces it; null: older than tags */
+  build_id: string | null;
 };
 
 export type SnapshotType = 'user' | 'system';
+
+/** Further references to snapshots. A reference has one meaning: it is no other snapshot's name. */
+export type SnapshotTagsTable = {
+  owner_id: number;
+  /** in the stored form of E2B's references: a name, or a snapshot's id, with a tag */
+  reference: string;
+  snapshot_id: string;
+  /** when it was last pointed to a snapshot */
+  created_at: number;
+};
 
 /** SSH public keys. They open nothing: no machine runs behind a sandbox yet. */
 export type SshKeysTable = {
@@ -229,6 +241,7 @@ export type Tables = {
   sandbox_metadata: SandboxMetadataTable;
   snapshots: SnapshotsTable;
   ssh_keys: SshKeysTable;
+  snapshot_tags: SnapshotTagsTable;
   events: EventsTable;
   webhook_endpoints: WebhookEndpointsTable;
   webhook_outbox: WebhookOutboxTable;

@@ -25,12 +25,13 @@ type Response = { content?: Record<string, unknown> };
 
 /** Returns a function that finds the operation for a method and a path without query, if any. */
 export function operationFinder(contract: Contract): (method: string, path: string) => Found | undefined {
-  // A literal path takes precedence over one with a parameter.
+  // A literal path takes precedence over one with a parameter, whatever its methods.
   const byPrecision = operationsOf(contract)
     .toSorted((a, b) => a.path.split('{').length - b.path.split('{').length)
     .map((described) => ({ ...described, pattern: patternOf(described.path) }));
   return (method, path) => {
-    const found = byPrecision.find((o) => o.method === method.toLowerCase() && o.pattern.test(path));
+    const best = byPrecision.find(({ pattern }) => pattern.test(path))?.path;
+    const found = byPrecision.find((o) => o.path === best && o.method === method.toLowerCase());
     if (!found) return undefined;
     const { pattern: _, ...described } = found;
     const escaped = found.path.replaceAll('~', '~0').replaceAll('/', '~1').replace(/[{}]/g, encodeURIComponent);

@@ -783,6 +783,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/sandboxes/{sandboxID}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get logs
+         * @description The response is always empty, because no machine runs behind a sandbox yet. What happened to the sandbox is in GET /v1/audit/events.
+         */
+        get: operations["e2b_get_logs_v2"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sandboxes/{sandboxID}/network": {
         parameters: {
             query?: never;
@@ -883,7 +903,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List templates page by page
+         * @description Returns the caller's snapshots as templates, newest first and then by id.
+         */
+        get: operations["e2b_list_templates_v2"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/default-templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List default templates
+         * @description The response is always empty: a sandbox can start from any template name, and none has a record of its own.
+         */
+        get: operations["e2b_list_default_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/aliases/{alias}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look a template name up
+         * @description Finds the caller's snapshots, and the names that E2B's clients use when their user gives none: `base`, `code-interpreter-v1`, `desktop` and `mcp-gateway`. A sandbox can start from any other name as well, but such names are not recorded.
+         */
+        get: operations["e2b_get_template_alias"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/templates/{templateID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a template
+         * @description Returns a snapshot as a template with its one build.
+         */
+        get: operations["e2b_get_template"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a snapshot
+         * @description Sandboxes that were started from the snapshot stay.
+         */
+        delete: operations["e2b_delete_template"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a template's visibility
+         * @description Returns the template's names. A snapshot belongs to its owner, so `public: true` is refused with 501.
+         */
+        patch: operations["e2b_update_template"];
+        trace?: never;
+    };
+    "/v2/templates/{templateID}": {
         parameters: {
             query?: never;
             header?: never;
@@ -893,11 +1001,89 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
         /**
-         * Delete a snapshot
-         * @description Sandboxes that were started from the snapshot stay.
+         * Change a template's visibility
+         * @description Returns the template's names. A snapshot belongs to its owner, so `public: true` is refused with 501.
          */
-        delete: operations["e2b_delete_template"];
+        patch: operations["e2b_update_template_v2"];
+        trace?: never;
+    };
+    "/templates/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Point tags to a snapshot
+         * @description Each tag points to the snapshot from now on, whatever it pointed to before. If it was the name of another snapshot, that snapshot keeps its id and its other tags.
+         */
+        post: operations["e2b_assign_tags"];
+        /**
+         * Remove tags
+         * @description Snapshots stay when their tags are removed. A tag that the template does not have is ignored. `default` cannot be removed.
+         */
+        delete: operations["e2b_remove_tags"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the tags of a template
+         * @description Returns `default` first, then the other tags by name.
+         */
+        get: operations["e2b_list_tags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}/tags/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the tags of a template */
+        get: operations["e2b_count_tags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}/tags/exists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Look a tag of a template up */
+        get: operations["e2b_tag_exists"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2027,7 +2213,12 @@ export interface components {
             cpuCount: number;
             memoryMB: number;
             diskSizeMB: number;
+            /** @description Always false, because a snapshot belongs to its owner */
             public: boolean;
+            /** @description Always false, because there are no default templates */
+            isDefault?: boolean;
+            /** @description Never sent, because a snapshot has no description */
+            description?: string;
             aliases: string[];
             names: string[];
             /** Format: date-time */
@@ -2039,6 +2230,94 @@ export interface components {
             lastSpawnedAt: string | null;
             spawnCount: number;
             envdVersion: string;
+        };
+        /** TemplateWithBuilds */
+        TemplateWithBuilds: {
+            /** @description One finished build */
+            builds: components["schemas"]["TemplateBuild"][];
+        } & components["schemas"]["Template"];
+        /** TemplateBuild */
+        TemplateBuild: {
+            /**
+             * Format: uuid
+             * @description Changes when a later snapshot replaces this one
+             */
+            buildID: string;
+            /** @enum {string} */
+            status: "building" | "waiting" | "ready" | "error";
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+            /** Format: date-time */
+            finishedAt?: string;
+            cpuCount: number;
+            memoryMB: number;
+            diskSizeMB?: number;
+            envdVersion?: string;
+        };
+        /** TemplateAlias */
+        TemplateAlias: {
+            /** @description The id of a snapshot, or the well-known name */
+            templateID: string;
+            /** @description Whether every user can start from the template */
+            public: boolean;
+        };
+        /** TemplateUpdate */
+        TemplateUpdate: {
+            public?: boolean;
+        };
+        /** TemplateUpdated */
+        TemplateUpdated: {
+            names: string[];
+        };
+        /**
+         * TagName
+         * @description The name of a tag; it is stored in lower case
+         */
+        TagName: string;
+        /** AssignTemplateTags */
+        AssignTemplateTags: {
+            /** @description The snapshot that the tags shall point to, as `name` or `name:tag` */
+            target: string;
+            tags: components["schemas"]["TagName"][];
+        };
+        /** AssignedTemplateTags */
+        AssignedTemplateTags: {
+            tags: string[];
+            /** Format: uuid */
+            buildID: string;
+        };
+        /** DeleteTemplateTags */
+        DeleteTemplateTags: {
+            /** @description The template whose tags are removed */
+            name: string;
+            tags: components["schemas"]["TagName"][];
+        };
+        /** TemplateTag */
+        TemplateTag: {
+            tag: string;
+            /** Format: uuid */
+            buildID: string;
+            /**
+             * Format: date-time
+             * @description When the tag was last pointed to a snapshot, or its snapshot was last replaced
+             */
+            createdAt: string;
+        };
+        /** TemplateTagsCount */
+        TemplateTagsCount: {
+            total: number;
+        };
+        /** TemplateTagExists */
+        TemplateTagExists: {
+            exists: boolean;
+            /** @description The tag in lower case */
+            normalizedTag: string;
+        };
+        /** SandboxLogsV2 */
+        SandboxLogsV2: {
+            logs: unknown[];
         };
         /**
          * SandboxState
@@ -2768,6 +3047,8 @@ export interface components {
         SandboxID: string;
         /** @description Pairs that the metadata must contain: `key=value`, separated by `&`. Keys and values are percent-encoded, then the whole text again; the second encoding does not count towards the length. A text that does not decode to such pairs is refused. */
         MetadataPairs: string;
+        /** @description The id or name of a snapshot, with or without a tag */
+        TemplateID: string;
         /** @description Maximum number of results on a page */
         PageSize: number;
         /** @description The `X-Next-Token` of the previous page, with the same order as there */
@@ -4330,6 +4611,45 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
         };
     };
+    e2b_get_logs_v2: {
+        parameters: {
+            query?: {
+                /** @description The time to start at, in milliseconds since 1970 */
+                cursor?: string;
+                /** @description Maximum number of results */
+                limit?: number;
+                /** @description The order by time */
+                direction?: "forward" | "backward";
+                /** @description Only entries of this level or a more severe one */
+                level?: "debug" | "info" | "warn" | "error";
+                /** @description Only entries that contain this text */
+                search?: string;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The log */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxLogsV2"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
     e2b_update_network: {
         parameters: {
             query?: never;
@@ -4497,6 +4817,120 @@ export interface operations {
             401: components["responses"]["E2BUnauthorized"];
         };
     };
+    e2b_list_templates_v2: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of results on a page */
+                limit?: components["parameters"]["PageSize"];
+                /** @description The `X-Next-Token` of the previous page, with the same order as there */
+                nextToken?: components["parameters"]["NextToken"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of templates */
+            200: {
+                headers: {
+                    "X-Next-Token": components["headers"]["X-Next-Token"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_list_default_templates: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The default templates */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"][];
+                };
+            };
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_get_template_alias: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag, or a well-known name */
+                alias: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The template of that name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateAlias"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
+    e2b_get_template: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of results on a page */
+                limit?: components["parameters"]["PageSize"];
+                /** @description The `X-Next-Token` of the previous page, with the same order as there */
+                nextToken?: components["parameters"]["NextToken"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag */
+                templateID: components["parameters"]["TemplateID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The template */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateWithBuilds"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
     e2b_delete_template: {
         parameters: {
             query?: never;
@@ -4505,7 +4939,7 @@ export interface operations {
             };
             path: {
                 /** @description The id or name of a snapshot, with or without a tag */
-                templateID: string;
+                templateID: components["parameters"]["TemplateID"];
             };
             cookie?: never;
         };
@@ -4523,6 +4957,229 @@ export interface operations {
             403: components["responses"]["E2BForbidden"];
             404: components["responses"]["E2BNotFound"];
             503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_update_template: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag */
+                templateID: components["parameters"]["TemplateID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TemplateUpdate"];
+            };
+        };
+        responses: {
+            /** @description The names of the template */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateUpdated"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_update_template_v2: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag */
+                templateID: components["parameters"]["TemplateID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TemplateUpdate"];
+            };
+        };
+        responses: {
+            /** @description The names of the template */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateUpdated"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_assign_tags: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignTemplateTags"];
+            };
+        };
+        responses: {
+            /** @description The tags */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssignedTemplateTags"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_remove_tags: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteTemplateTags"];
+            };
+        };
+        responses: {
+            /** @description The template has none of the tags */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_list_tags: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag */
+                templateID: components["parameters"]["TemplateID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tags */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateTag"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
+    e2b_count_tags: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag */
+                templateID: components["parameters"]["TemplateID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The number of tags */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateTagsCount"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+        };
+    };
+    e2b_tag_exists: {
+        parameters: {
+            query: {
+                /** @description The tag; case does not matter */
+                tag: components["schemas"]["TagName"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id or name of a snapshot, with or without a tag */
+                templateID: components["parameters"]["TemplateID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether the template has the tag */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateTagExists"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
         };
     };
     envd_process: {

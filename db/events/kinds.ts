@@ -14,7 +14,8 @@ export const eventKinds = {
   'vm.deleted': 'The record of a sandbox was deleted, because it ended longer ago than records are kept.',
   'vm.imported': '`details.count` sandboxes were imported. They have no further events for the import.',
   'snapshot.created': 'A snapshot was taken of a sandbox, or made from an image.',
-  'snapshot.updated': 'A snapshot was replaced by a later one of the same name.',
+  'snapshot.updated':
+    'A snapshot was replaced by a later one of the same name, or its tags were changed: then `details.changed` is `tags`.',
   'snapshot.deleted': 'A snapshot was deleted.',
   'api_key.created': 'An API key was created.',
   'api_key.updated': 'The description of an API key was changed.',

@@ -4,7 +4,7 @@ import type { Cursor } from '../sandboxes/lists/pages.ts';
 import { smallText, type Unread } from '../sandboxes/lists/texts.ts';
 import type { SnapshotType } from '../schema.ts';
 import type { Db } from '../store.ts';
-import { hasIdOrName, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
+import { isReferredTo, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
 
 /** A snapshot of a list. Its metadata is null if it is large: `wholeSnapshots` reads it. */
 export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
@@ -12,7 +12,7 @@ export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
 export type SnapshotQuery = {
   type?: SnapshotType | undefined;
   sandboxId?: string | undefined;
-  idOrName?: string | undefined;
+  reference?: string | undefined;
   after?: Cursor | null;
   limit: number;
 };
@@ -21,7 +21,7 @@ export type SnapshotQuery = {
 export async function listSnapshots(
   db: Db,
   ownerId: number,
-  { type, sandboxId, idOrName, after, limit }: SnapshotQuery,
+  { type, sandboxId, reference, after, limit }: SnapshotQuery,
 ): Promise<ListedSnapshot[]> {
   const rows = await db
     .selectFrom('snapshots')
@@ -30,8 +30,8 @@ export async function listSnapshots(
     .where('owner_id', '=', ownerId)
     .$if(type !== undefined, (query) => query.where('type', '=', type as SnapshotType))
     .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
-    .$if(idOrName !== undefined, (query) => query.where(hasIdOrName(idOrName as string)))
-    .$if(after != null, (query) => query.where(isAfter(after as Cursor, idOrName !== undefined)))
+    .$if(reference !== undefined, (query) => query.where(isReferredTo(ownerId, reference as string)))
+    .$if(after != null, (query) => query.where(isAfter(after as Cursor, reference !== undefined)))
     .orderBy('created_at', 'desc')
     .orderBy('id')
     .limit(limit)
@@ -40,8 +40,8 @@ export async function listSnapshots(
 }
 
 /**
- * A range of the index, so rows before the cursor cost nothing. At most two snapshots have a given
- * id or name: for these, the plus keeps SQLite from scanning the index instead.
+ * A range of the index, so rows before the cursor cost nothing. A reference
+ * has at most three snapshots: for these, the plus keeps SQLite from scanning the index instead.
  */
 function isAfter({ startedAt, id }: Cursor, isNamed: boolean) {
   const createdAt = isNamed ? sql`+created_at` : sql.ref('created_at');

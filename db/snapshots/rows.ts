@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { type Selectable, sql } from 'kysely';
 import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 
@@ -19,6 +20,8 @@ export type Snapshot = {
   spawnCount: number;
   lastSpawnedAt: number | null;
   type: SnapshotType;
+  /** a UUID that changes when a later snapshot replaces it */
+  buildId: string;
 };
 
 /** All columns but the metadata, which a list may not read. */
@@ -35,6 +38,7 @@ export const listedColumns = [
   'spawn_count',
   'last_spawned_at',
   'type',
+  'build_id',
 ] as const;
 
 type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]>;
@@ -55,9 +59,18 @@ export function snapshotOf<Metadata extends string | null>(row: ListedColumns & 
     spawnCount: row.spawn_count,
     lastSpawnedAt: row.last_spawned_at,
     type: row.type,
+    buildId: buildIdOf(row),
   };
 }
 
-export function hasIdOrName(idOrName: string) {
-  return sql<boolean>`(id = ${idOrName} or name = ${idOrName})`;
+/** Returns the UUID of a snapshot's content. An old snapshot has none: it gets one made of its id. */
+export function buildIdOf({ id, build_id }: Pick<SnapshotsTable, 'id' | 'build_id'>): string {
+  return build_id ?? hash('sha256', id).replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-8$3-8$4-$5');
+}
+
+/** A condition on `snapshots`: this is the snapshot's id, its name or a reference that a tag made. */
+export function isReferredTo(ownerId: number, reference: string) {
+  return sql<boolean>`(id = ${reference} or name = ${reference} or id = (
+    select snapshot_id from snapshot_tags where owner_id = ${ownerId} and reference = ${reference}
+  ))`;
 }

@@ -1,16 +1,17 @@
 import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
-import type { EventKind } from '../events/kinds.ts';
-import { type Actor, recordEvent } from '../events/record.ts';
-import { randomDigits } from '../random.ts';
+import type { Actor } from '../events/record.ts';
+import { randomUuid } from '../random.ts';
 import { getLiveSandbox, requireRunning } from '../sandboxes/read.ts';
 import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
-import { hasIdOrName, type Snapshot, snapshotOf } from './rows.ts';
+import { newSnapshotId, recordOfSnapshot } from './record.ts';
+import { isReferredTo, type Snapshot, snapshotOf } from './rows.ts';
+import { isTag, keepTagged, release } from './tags.ts';
 
 /**
  * Records a snapshot of the owner's running sandbox and returns it. With `replace`, it replaces the
- * snapshot of the same name, which keeps its id.
+ * snapshot of the same name, which keeps its id. Other tags of that snapshot keep what it was.
  * Throws StoreError `not_found`, `ended`, `paused`, or `conflict` when the name is taken.
  */
 export async function snapshotSandbox(
@@ -25,9 +26,14 @@ export async function snapshotSandbox(
   const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
   const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
   const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;
+  if (name !== null && replace) {
+    if (existing) await keepTagged(trx, now, by, { id: existing.id, name });
+    else await release(trx, by.ownerId, name);
+  }
   if (!existing) return insertSnapshot(trx, now, by, { ...taken, name });
-  const replaced = await replaceSnapshot(trx, existing.id, { ...columnsOf(taken), updated_at: now });
-  await record(trx, now, by, 'snapshot.updated', replaced);
+  const values = { ...columnsOf(taken), updated_at: now, build_id: randomUuid() };
+  const replaced = await replaceSnapshot(trx, existing.id, values);
+  await recordOfSnapshot(trx, now, by, 'snapshot.updated', replaced);
   return replaced;
 }
 
@@ -45,15 +51,15 @@ export async function createSnapshot(
 }
 
 /**
- * Returns the owner's snapshot with this id or name, or null. If two have it, one as id and one as
- * name, the newer.
+ * Returns the owner's snapshot with this id, name or tagged name, or null. If several have it, one
+ * as id and one as name, the newest.
  */
-export async function findSnapshot(db: Db, ownerId: number, idOrName: string): Promise<Snapshot | null> {
+export async function findSnapshot(db: Db, ownerId: number, reference: string): Promise<Snapshot | null> {
   const found = await db
     .selectFrom('snapshots')
     .selectAll()
     .where('owner_id', '=', ownerId)
-    .where(hasIdOrName(idOrName))
+    .where(isReferredTo(ownerId, reference))
     .orderBy('created_at', 'desc')
     .orderBy('id')
     .limit(1)
@@ -74,7 +80,7 @@ export async function deleteSnapshot(trx: Trx, now: number, by: Actor, idOrName:
   const found = await findSnapshot(trx, by.ownerId, idOrName);
   if (!found) throw new StoreError('not_found', 'Snapshot not found');
   await trx.deleteFrom('snapshots').where('id', '=', found.id).execute();
-  await record(trx, now, by, 'snapshot.deleted', found);
+  await recordOfSnapshot(trx, now, by, 'snapshot.deleted', found);
   return found;
 }
 
@@ -117,31 +123,29 @@ async function insertSnapshot(
   by: Actor,
   { name, type = 'user', ...taken }: Taken & { name: string | null; type?: SnapshotType },
 ): Promise<Snapshot> {
-  const values = { ...columnsOf(taken), id: `s${randomDigits()}`, owner_id: by.ownerId, name, type };
+  const own = { id: newSnapshotId(), owner_id: by.ownerId, name, type, build_id: randomUuid() };
+  const values = { ...columnsOf(taken), ...own };
   try {
+    if (name !== null && (await isTag(trx, by.ownerId, name))) throw nameTaken(name);
     const row = await trx
       .insertInto('snapshots')
       .values({ ...values, created_at: now, updated_at: now })
       .returningAll()
       .executeTakeFirstOrThrow();
     const snapshot = snapshotOf(row);
-    await record(trx, now, by, 'snapshot.created', snapshot);
+    await recordOfSnapshot(trx, now, by, 'snapshot.created', snapshot);
     return snapshot;
   } catch (error) {
     if (!engineOf(trx).isUniqueViolation(error)) throw error;
-    throw new StoreError('conflict', `a snapshot named ${name} exists already`, { cause: error });
+    throw nameTaken(name, error);
   }
+}
+
+function nameTaken(name: string | null, cause?: unknown): StoreError {
+  return new StoreError('conflict', `a snapshot named ${name} exists already`, { cause });
 }
 
 async function replaceSnapshot(trx: Trx, id: string, values: Partial<SnapshotsTable>): Promise<Snapshot> {
   const update = trx.updateTable('snapshots').set(values as object);
   return snapshotOf(await update.where('id', '=', id).returningAll().executeTakeFirstOrThrow());
-}
-
-type SnapshotEventKind = EventKind & `snapshot.${string}`;
-
-async function record(trx: Trx, now: number, by: Actor, kind: SnapshotEventKind, snapshot: Snapshot): Promise<void> {
-  const { id, name, sandboxId, templateId, ociImage } = snapshot;
-  const details = { name, template_id: templateId, oci_image: ociImage };
-  await recordEvent(trx, now, by, { kind, subject: id, sandboxId, details });
 }

@@ -63,7 +63,9 @@ describe("E2B's snapshots", () => {
       const { vm_id } = (await clientOf(app, alice).create({ memory_mb: 1024, vcpu_count: 4 })).body;
       await take(vm_id, { name: 'n' });
       const changed = { cpuCount: 4, memoryMB: 1024, updatedAt: timeAt(1) };
-      expect(await templates()).to.deep.equal([{ ...before, ...changed }]);
+      const [after] = await templates();
+      expect(after).to.deep.equal({ ...before, ...changed, buildID: after.buildID });
+      expect(after.buildID).not.to.equal(before.buildID);
       expect(await snapshots(`sandboxID=${vm_id}`)).to.have.length(1);
     });
 
@@ -170,7 +172,8 @@ describe("E2B's snapshots", () => {
     it('201: give a new sandbox their size and count it, by id or name', async () => {
       const { vm_id } = (await clientOf(app, alice).create({ memory_mb: 1024, vcpu_count: 4 })).body;
       const { snapshotID } = (await take(vm_id, { name: 'n' })).body;
-      const [{ templateID }] = await templates();
+      const [{ templateID, buildID }] = await templates();
+      expect(buildID).to.match(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
       app.clock.now += 5000;
       for (const reference of [templateID, `${templateID}:default`, 'n', snapshotID]) {
         const id = await e2b.create({ templateID: reference });
@@ -179,10 +182,11 @@ describe("E2B's snapshots", () => {
       expect(await templates()).to.deep.equal([
         {
           templateID,
-          buildID: '00000000-0000-0000-0000-000000000000',
+          buildID,
           buildStatus: 'ready',
           buildCount: 1,
           public: false,
+          isDefault: false,
           cpuCount: 4,
           memoryMB: 1024,
           diskSizeMB: 0,

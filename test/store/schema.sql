@@ -19,7 +19,9 @@ CREATE INDEX sandboxes_long on sandboxes (owner_id, coalesce(end_at, 86400000000
 CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
 CREATE TABLE sessions ( id text primary key, owner_id integer not null references users (id), sandbox_id text not null unique, lifetime_seconds integer not null, created_at integer not null ) strict, without rowid;
 CREATE INDEX sessions_by_owner on sessions (owner_id);
-CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, type text not null default 'user' check (type in ('user', 'system')), unique (owner_id, name) ) strict;
+CREATE TABLE snapshot_tags ( owner_id integer not null references users (id) on delete cascade, reference text not null, snapshot_id text not null references snapshots (id) on delete cascade, created_at integer not null, primary key (owner_id, reference) ) strict, without rowid;
+CREATE INDEX snapshot_tags_by_snapshot on snapshot_tags (snapshot_id, reference);
+CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, type text not null default 'user' check (type in ('user', 'system')), build_id text, unique (owner_id, name) ) strict;
 CREATE INDEX snapshots_by_sandbox on snapshots (owner_id, sandbox_id, created_at desc, id);
 CREATE INDEX snapshots_by_type on snapshots (owner_id, type, created_at desc, id);
 CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id);

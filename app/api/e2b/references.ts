@@ -37,6 +37,26 @@ export function aliasOf(reference: string): string {
   return partsOf(reference)?.name ?? reference;
 }
 
+/** Returns a stored reference without its tag. */
+export function untagged(reference: string): string {
+  return reference.replace(/:.*$/, '');
+}
+
+/** Returns the tag of a stored reference. */
+export function tagOf(reference: string): string {
+  return partsOf(reference)?.tag ?? 'default';
+}
+
+/** Returns the stored reference of an untagged one with a tag, which may be `default`. */
+export function withTag(base: string, tag: string): string {
+  return tag === 'default' ? base : `${base}:${tag}`;
+}
+
+/** Returns what the tags of a snapshot belong to: its untagged name, or its id without a name. */
+export function taggedName({ id, name }: { id: string; name: string | null }, namespace: string): string {
+  return name !== null && qualified(name, namespace) ? untagged(name) : id;
+}
+
 function partsOf(text: string): Parts | null {
   return (pattern.exec(text.toLowerCase())?.groups as Parts | undefined) ?? null;
 }

@@ -36,6 +36,7 @@ export function e2bSandboxesRoutes(context: Context): Router {
   router.post('/sandboxes/:sandboxID/resume', resume(context));
   router.get('/sandboxes/:sandboxID/metrics', empty(context, []));
   router.get('/sandboxes/:sandboxID/logs', empty(context, { logs: [], logEntries: [] }));
+  router.get('/v2/sandboxes/:sandboxID/logs', empty(context, { logs: [] }));
   router.put('/sandboxes/:sandboxID/network', updateNetwork(context));
   router.use(['/sandboxes/:sandboxID', '/v2/sandboxes/:sandboxID'], unknownSandbox);
   return router;

@@ -1,10 +1,11 @@
 import { type JsonObject, parseJson } from '../../../db/json/json.ts';
 import { noTemplate, type Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
+import type { Tag } from '../../../db/snapshots/tags.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { keptNetwork } from '../../network.ts';
-import { aliasOf, qualified } from './references.ts';
+import { aliasOf, qualified, tagOf } from './references.ts';
 
 type Schemas = components['schemas'];
 type Network = Schemas['SandboxNetworkConfig'];
@@ -109,16 +110,17 @@ export function snapshotInfo({ id, name }: Pick<Snapshot, 'id' | 'name'>, namesp
   return { snapshotID: reference?.withTag ?? `${id}:default`, names: reference ? [reference.name] : [] };
 }
 
-/** Returns `Template` of E2B's API for a snapshot. It shows one finished build, which never ran. */
+/** Returns `Template` of E2B's API for a snapshot. Its one build stands for what it holds. */
 export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string): Schemas['Template'] {
-  const { id, name, vcpuCount, memoryMb, createdAt, updatedAt, spawnCount, lastSpawnedAt } = snapshot;
+  const { id, name, buildId, vcpuCount, memoryMb, createdAt, updatedAt, spawnCount, lastSpawnedAt } = snapshot;
   const reference = qualified(name, namespace);
   return {
     templateID: id,
-    buildID: '00000000-0000-0000-0000-000000000000',
+    buildID: buildId,
     buildStatus: 'ready',
     buildCount: 1,
     public: false,
+    isDefault: false,
     cpuCount: vcpuCount,
     memoryMB: memoryMb,
     diskSizeMB: 0,
@@ -131,6 +133,28 @@ export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string
     lastSpawnedAt: isoTimeOrNull(lastSpawnedAt),
     spawnCount,
   };
+}
+
+/** Returns `TemplateWithBuilds` of E2B's API for a snapshot. */
+export function templateWithBuilds(snapshot: Snapshot, namespace: string): Schemas['TemplateWithBuilds'] {
+  const { buildId, vcpuCount, memoryMb, createdAt, updatedAt } = snapshot;
+  const build = {
+    buildID: buildId,
+    status: 'ready' as const,
+    createdAt: isoTime(createdAt),
+    updatedAt: isoTime(updatedAt),
+    finishedAt: isoTime(updatedAt),
+    cpuCount: vcpuCount,
+    memoryMB: memoryMb,
+    diskSizeMB: 0,
+    envdVersion,
+  };
+  return { ...template(snapshot, namespace), builds: [build] };
+}
+
+/** Returns `TemplateTag` of E2B's API. */
+export function templateTag({ reference, buildId, createdAt }: Tag): Schemas['TemplateTag'] {
+  return { tag: tagOf(reference), buildID: buildId, createdAt: isoTime(createdAt) };
 }
 
 /** Returns metadata as a map of strings: values that other clients set may be any JSON. */

@@ -1,26 +1,19 @@
-import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
-import { StoreError } from '../../../db/errors.ts';
+import { type RequestHandler, Router } from 'express';
 import { forkSandbox } from '../../../db/sandboxes/create.ts';
-import type { Cursor } from '../../../db/sandboxes/lists/pages.ts';
-import { type ListedSnapshot, listSnapshots } from '../../../db/snapshots/list.ts';
-import { deleteSnapshot, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
+import { listSnapshots } from '../../../db/snapshots/list.ts';
+import { snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
-import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
-import { sendArray } from '../../http/json-array.ts';
 import { nextToken, readToken } from './cursor.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox, withoutClientId } from './request.ts';
-import { snapshotInfo, startedSandbox, template } from './shapes.ts';
+import { snapshotInfo, startedSandbox } from './shapes.ts';
 
 type Schemas = components['schemas'];
-
-/** How many snapshots of the unpaged list are read at a time. */
-const pageSize = 250;
 
 /** The routes of the tag `e2b-snapshots`. */
 export function e2bSnapshotsRoutes(context: Context): Router {
@@ -28,10 +21,7 @@ export function e2bSnapshotsRoutes(context: Context): Router {
   router.post('/sandboxes/:sandboxID/snapshots', create(context));
   router.post('/sandboxes/:sandboxID/fork', fork(context));
   router.get('/snapshots', list(context));
-  router.get('/templates', listTemplates(context));
-  router.delete('/templates/:templateID', remove(context));
   router.use('/sandboxes/:sandboxID', unknownSandbox);
-  router.use('/templates/:templateID', unknownTemplate);
   return router;
 }
 
@@ -75,7 +65,7 @@ function list({ store }: Context): RequestHandler {
     const limit = Number(req.query.limit);
     const found = await listSnapshots(store.db, user.id, {
       sandboxId: sandboxID === undefined ? undefined : withoutClientId(sandboxID),
-      idOrName: name === undefined ? undefined : parseReference(name, namespace),
+      reference: name === undefined ? undefined : parseReference(name, namespace),
       after: readToken(token),
       limit: limit + 1,
     });
@@ -85,40 +75,3 @@ function list({ store }: Context): RequestHandler {
     res.json(page.map((snapshot) => snapshotInfo(snapshot, namespace)));
   };
 }
-
-function listTemplates({ store, config }: Context): RequestHandler {
-  return async (req, res) => {
-    const { user } = principalOf(req);
-    const namespace = namespaceOf(user.name);
-    async function* allSnapshots(): AsyncGenerator<ListedSnapshot> {
-      for (let after: Cursor | null = null; ; ) {
-        const page: ListedSnapshot[] = await listSnapshots(store.db, user.id, { after, limit: pageSize });
-        yield* page;
-        const last = page.at(-1);
-        if (!last || page.length < pageSize) return;
-        after = { startedAt: last.createdAt, id: last.id };
-      }
-    }
-    await sendArray(
-      res,
-      config,
-      allSnapshots(),
-      (snapshot) => JSON.stringify(template(snapshot, namespace)),
-      new Turns(),
-    );
-  };
-}
-
-function remove({ store, now }: Context): RequestHandler {
-  return async (req, res) => {
-    const { user } = principalOf(req);
-    const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
-    await inTransaction(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
-    res.status(204).end();
-  };
-}
-
-const unknownTemplate: ErrorRequestHandler = (error, req, _res, next) => {
-  const isUnknown = error instanceof StoreError && error.code === 'not_found';
-  next(isUnknown ? new HttpError(404, `template '${req.params.templateID}' not found`) : error);
-};
