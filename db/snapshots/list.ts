@@ -27,11 +27,10 @@ export async function listSnapshots(
     .selectFrom('snapshots')
     .select(listedColumns)
     .select(smallText('metadata', ['metadata']))
-    .where('owner_id', '=', ownerId)
+    .where(reference === undefined ? sql<boolean>`owner_id = ${ownerId}` : isReferredTo(ownerId, reference))
     .$if(type !== undefined, (query) => query.where('type', '=', type as SnapshotType))
     .$if(sandboxId !== undefined, (query) => query.where('sandbox_id', '=', sandboxId as string))
-    .$if(reference !== undefined, (query) => query.where(isReferredTo(ownerId, reference as string)))
-    .$if(after != null, (query) => query.where(isAfter(after as Cursor, reference !== undefined)))
+    .$if(after != null, (query) => query.where(isAfter(after as Cursor)))
     .orderBy('created_at', 'desc')
     .orderBy('id')
     .limit(limit)
@@ -39,13 +38,9 @@ export async function listSnapshots(
   return rows.map(snapshotOf);
 }
 
-/**
- * A range of the index, so rows before the cursor cost nothing. A reference
- * has at most three snapshots: for these, the plus keeps SQLite from scanning the index instead.
- */
-function isAfter({ startedAt, id }: Cursor, isNamed: boolean) {
-  const createdAt = isNamed ? sql`+created_at` : sql.ref('created_at');
-  return sql<boolean>`(${createdAt} <= ${startedAt} and (${createdAt} < ${startedAt} or id > ${id}))`;
+/** A range of the index, so rows before the cursor cost nothing. */
+function isAfter({ startedAt, id }: Cursor) {
+  return sql<boolean>`(created_at <= ${startedAt} and (created_at < ${startedAt} or id > ${id}))`;
 }
 
 /**

@@ -68,9 +68,15 @@ export function buildIdOf({ id, build_id }: Pick<SnapshotsTable, 'id' | 'build_i
   return build_id ?? hash('sha256', id).replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-8$3-8$4-$5');
 }
 
-/** A condition on `snapshots`: this is the snapshot's id, its name or a reference that a tag made. */
+/**
+ * A condition on `snapshots`: it is the owner's, and this is its id, its name or a reference that a
+ * tag made. At most three snapshots meet it. The plus keeps SQLite from reading all of the owner's
+ * in the order that a query asks for.
+ */
 export function isReferredTo(ownerId: number, reference: string) {
-  return sql<boolean>`(id = ${reference} or name = ${reference} or id = (
-    select snapshot_id from snapshot_tags where owner_id = ${ownerId} and reference = ${reference}
+  return sql<boolean>`(+owner_id = ${ownerId} and id in (
+    select +id from snapshots where id = ${reference}
+    union all select id from snapshots where owner_id = ${ownerId} and name = ${reference}
+    union all select snapshot_id from snapshot_tags where owner_id = ${ownerId} and reference = ${reference}
   ))`;
 }

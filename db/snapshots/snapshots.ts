@@ -58,7 +58,6 @@ export async function findSnapshot(db: Db, ownerId: number, reference: string): 
   const found = await db
     .selectFrom('snapshots')
     .selectAll()
-    .where('owner_id', '=', ownerId)
     .where(isReferredTo(ownerId, reference))
     .orderBy('created_at', 'desc')
     .orderBy('id')

@@ -1,4 +1,4 @@
-import { bodyOf, calls, encoded, filled, sampleOf, uuid } from './helpers/samples.ts';
+import { bodyOf, calls, encoded, filled, queryOf, sampleOf, uuid } from './helpers/samples.ts';
 import { idsOf, type Target, useTarget } from './helpers/target.ts';
 import { abuse } from './runner/record.ts';
 
@@ -6,7 +6,7 @@ import { abuse } from './runner/record.ts';
  * Operations that the contract opens to any caller who knows the id, and operations that return
  * 200 and report that nothing is there.
  */
-const open = new Set(['get_session_usage', 'envd_process', 'envd_filesystem']);
+const open = new Set(['get_session_usage', 'get_custom_domain', 'envd_process', 'envd_filesystem']);
 const equivalents: Record<string, string> = { get_session_status: '200', kill: '404' };
 
 describe('abuse: one owner against every route of another', () => {
@@ -24,6 +24,7 @@ describe('abuse: one owner against every route of another', () => {
     item_id: '999999',
     snapshot_id: 'snap-nobodys',
     templateID: 'snap-nobodys',
+    alias: 'snap-nobodys',
     event_id: 'evt_999999',
     endpoint_id: 'whe_nobodys',
     delivery_id: 'msg_nobodys',
@@ -40,17 +41,16 @@ describe('abuse: one owner against every route of another', () => {
       const call = (key: string, of: Record<string, string>) => {
         const given = isKill ? { session_id: of.session_id } : body && sampleOf(body.schema);
         const asked = body ? { headers: as(key), body: encoded(body.type, given) } : { headers: as(key) };
-        return target().ask(
-          method,
-          filled(path, (name) => of[name] ?? 'x'),
-          asked,
-        );
+        return target().ask(method, filled(path, (name) => of[name] ?? 'x') + queryOf(operation), asked);
       };
       const before = contents(target());
       const [foreign, missing] = [await call(mallory, ids), await call(mallory, nobodys)];
       if (contents(target()) !== before) return 'something changed';
       const masked = (text: string, of: Record<string, string>) =>
-        Object.values(of).reduce((masked, id) => masked.replaceAll(id, 'ID'), text);
+        Object.values(of)
+          // An id can be part of a longer one.
+          .toSorted((a, b) => b.length - a.length)
+          .reduce((masked, id) => masked.replaceAll(id, 'ID'), text);
       if (foreign.status !== missing.status || masked(foreign.text, ids) !== masked(missing.text, nobodys)) {
         return `told apart from nobody's: ${foreign.status} ${foreign.text} and ${missing.status} ${missing.text}`;
       }

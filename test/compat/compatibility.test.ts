@@ -4,6 +4,7 @@ import './suites/e2b-lifecycle.ts';
 import './suites/e2b-list.ts';
 import './suites/e2b-machine.ts';
 import './suites/e2b-snapshots.ts';
+import './suites/e2b-templates.ts';
 import { requirePart } from '../docs/marked.ts';
 import { cli, sdks } from './clients.ts';
 import { isComplete, part, table } from './record.ts';

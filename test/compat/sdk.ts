@@ -10,7 +10,9 @@ export type Session = Serving & {
   start: number;
   /** The SDK's class, bound to the server and to the key of a user of its own. */
   Sandbox: Sdk['Sandbox'];
-  /** The same class, bound to another user's key. */
+  /** The SDK's templates, bound in the same way. */
+  Template: Sdk['Template'];
+  /** The same class of sandboxes, bound to another user's key. */
   Other: Sdk['Sandbox'];
   /** The same class, configured with the API's URL but not with the sandboxes'. */
   withoutSandboxUrl: Sdk['Sandbox'];
@@ -54,6 +56,7 @@ async function sessionOf(sdk: Sdk, serving: Serving): Promise<Session> {
   const as = (apiKey: string) => new sdk.E2B({ apiKey, apiUrl: url, sandboxUrl: url }).Sandbox;
   const [user, other] = [await addUser(), await addUser()];
   const withoutSandboxUrl = new sdk.E2B({ apiKey: user.key, apiUrl: url }).Sandbox;
-  const classes = { Sandbox: as(user.key), Other: as(other.key), withoutSandboxUrl };
+  const { Template } = new sdk.E2B({ apiKey: user.key, apiUrl: url });
+  const classes = { Sandbox: as(user.key), Template, Other: as(other.key), withoutSandboxUrl };
   return { ...serving, sdk, start: app.clock.now, as, ...classes };
 }

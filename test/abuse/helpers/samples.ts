@@ -68,3 +68,12 @@ export function textParameters(operation: Operation): { name: string; place: str
 export function filled(path: string, value: (name: string) => string): string {
   return path.replace(/\{([^}]*)\}/g, (_, name: string) => encodeURIComponent(value(name)));
 }
+
+/** Returns a query with the operation's required parameters; empty if there are none. */
+export function queryOf(operation: Operation): string {
+  const required = parametersOf(contract, operation).filter(
+    (parameter) => parameter.in === 'query' && parameter.required,
+  );
+  const pairs = required.map(({ name, schema }): [string, string] => [name, String(sampleOf(schema))]);
+  return pairs.length > 0 ? `?${new URLSearchParams(pairs)}` : '';
+}

@@ -145,6 +145,7 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
     session_id,
     snapshot_id,
     templateID: snapshot_id,
+    alias: snapshot_id,
     item_id: String(made.id),
     endpoint_id: endpoint.id,
     delivery_id: delivery.id,
