@@ -48,8 +48,8 @@ describe('abuse: one owner against every route of another', () => {
       if (contents(target()) !== before) return 'something changed';
       const masked = (text: string, of: Record<string, string>) =>
         Object.values(of)
-          // An id can be part of a longer one.
-          .toSorted((a, b) => b.length - a.length)
+          // A short one, a key's, can be part of another id or of the status.
+          .filter((id) => id.length > 4)
           .reduce((masked, id) => masked.replaceAll(id, 'ID'), text);
       if (foreign.status !== missing.status || masked(foreign.text, ids) !== masked(missing.text, nobodys)) {
         return `told apart from nobody's: ${foreign.status} ${foreign.text} and ${missing.status} ${missing.text}`;
