@@ -4,6 +4,7 @@ import { e2bSandboxesRoutes } from './api/e2b/sandboxes.ts';
 import { e2bSnapshotsRoutes } from './api/e2b/snapshots.ts';
 import { e2bTagsRoutes } from './api/e2b/tags.ts';
 import { e2bTemplatesRoutes } from './api/e2b/templates.ts';
+import { sandboxHosts } from './api/envd/hosts.ts';
 import { envdRoutes } from './api/envd/routes.ts';
 import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
 import { addFilterProblems } from './api/instavm/filter.ts';
@@ -44,7 +45,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   // Before anything that refuses requests: a browser hides a response that lacks CORS headers.
   for (const handler of crossOrigin(context.config, context.contract)) app.use(handler);
   if (test) app.use(injectFaults(test));
-  app.use(admission(context), validator(context));
+  app.use(admission(context), sandboxHosts(context), validator(context));
 
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));

@@ -2405,11 +2405,8 @@ export interface components {
             /** @description The version of E2B's agent whose interface clients may expect */
             envdVersion: string;
             alias?: string;
-            /**
-             * @description The domain from which clients build the host names of ports. It is reserved and never resolves (RFC 6761), because no ports are open yet.
-             * @constant
-             */
-            domain?: "sandpit.invalid";
+            /** @description The domain from which clients build the host names of ports: the configured one, else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). No ports are open yet. */
+            domain?: string;
         };
         /** ListedSandbox */
         ListedSandbox: {
@@ -2439,11 +2436,8 @@ export interface components {
         /** SandboxDetail */
         SandboxDetail: {
             allowInternetAccess?: boolean | null;
-            /**
-             * @description The domain from which clients build the host names of ports. It is reserved and never resolves (RFC 6761), because no ports are open yet.
-             * @constant
-             */
-            domain?: "sandpit.invalid";
+            /** @description The domain from which clients build the host names of ports: the configured one, else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). No ports are open yet. */
+            domain?: string;
             network?: components["schemas"]["SandboxNetworkConfig"];
             lifecycle?: {
                 autoResume: boolean;

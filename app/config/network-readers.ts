@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { matching } from './readers.ts';
 
 /** Networks, each as an address and the length of its prefix. */
 export type Networks = [ipaddr.IPv4 | ipaddr.IPv6, number][];
@@ -39,6 +40,12 @@ export function origins(value: string): string[] {
 
 function isOrigin(entry: string): boolean {
   return entry === '*' || (/^https?:/.test(entry) && URL.canParse(entry) && new URL(entry).origin === entry);
+}
+
+/** Returns a domain, with a port or without, in lower case. Throws an Error for anything else. */
+export function domain(value: string): string {
+  const name = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d{1,5})?$/i;
+  return matching(value, name, 'a domain such as sandboxes.example.com, or with a port').toLowerCase();
 }
 
 /**

@@ -1,10 +1,20 @@
 import { apiKeyPattern } from '../../db/accounts/secrets.ts';
-import { type Networks, networks, origins, proxies, type Rate, rate, type TrustedProxies } from './network-readers.ts';
+import {
+  domain,
+  type Networks,
+  networks,
+  origins,
+  proxies,
+  type Rate,
+  rate,
+  type TrustedProxies,
+} from './network-readers.ts';
 import { address, duration, integer, matching, oneOf, text } from './readers.ts';
 
 export type Config = {
   host: string;
   port: number;
+  domain: string | undefined;
   db: string;
   apiKey: string | undefined;
   logLevel: string;
@@ -63,6 +73,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     help: 'port to listen on; 0 chooses a free one',
     fallback: 3000,
     read: integer(0, 65_535),
+  },
+  domain: {
+    variable: 'SANDPIT_DOMAIN',
+    flag: 'domain',
+    argument: 'name',
+    help: "domain that E2B's clients get as E2B_DOMAIN: they call api.<domain> over TLS, e.g. sandboxes.example.com:8443",
+    fallback: undefined,
+    read: domain,
   },
   db: {
     variable: 'SANDPIT_DB',

@@ -42,7 +42,7 @@ export function e2bSandboxesRoutes(context: Context): Router {
   return router;
 }
 
-function create({ store, now }: Context): RequestHandler {
+function create({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const body: Schemas['NewSandbox'] = req.body;
@@ -66,14 +66,14 @@ function create({ store, now }: Context): RequestHandler {
       createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
     );
     req.sandboxId = sandbox.id;
-    res.status(201).json(startedSandbox(sandbox));
+    res.status(201).json(startedSandbox(config, sandbox));
   };
 }
 
-function read({ store, now }: Context): RequestHandler {
+function read({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const sandbox = await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
-    res.json(sandboxDetail(sandbox));
+    res.json(sandboxDetail(config, sandbox));
   };
 }
 
@@ -85,14 +85,14 @@ function kill({ store, now }: Context): RequestHandler {
   };
 }
 
-function connect({ store, now }: Context): RequestHandler {
+function connect({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['ConnectSandbox'] = req.body;
     const id = sandboxIdOf(req);
     const { sandbox, hasResumed } = await inTransaction(store.db, (trx) =>
       connectSandbox(trx, now(), actorOf(req), id, timeout),
     );
-    res.status(hasResumed ? 201 : 200).json(startedSandbox(sandbox));
+    res.status(hasResumed ? 201 : 200).json(startedSandbox(config, sandbox));
   };
 }
 
@@ -125,7 +125,7 @@ function pause({ store, now }: Context): RequestHandler {
   };
 }
 
-function resume({ store, now }: Context): RequestHandler {
+function resume({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const id = sandboxIdOf(req);
@@ -133,7 +133,7 @@ function resume({ store, now }: Context): RequestHandler {
     const sandbox = await inTransaction(store.db, (trx) =>
       resumeSandbox(trx, now(), actorOf(req), id, timeout as number, onTimeout),
     );
-    res.status(201).json(startedSandbox(sandbox));
+    res.status(201).json(startedSandbox(config, sandbox));
   };
 }
 

@@ -4,6 +4,7 @@ import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import type { Tag } from '../../../db/snapshots/tags.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
+import type { Config } from '../../config/settings.ts';
 import { keptNetwork } from '../../network.ts';
 import { aliasOf, qualified, tagOf } from './references.ts';
 
@@ -35,17 +36,20 @@ const clientID = '6532622b';
 const envdVersion = '0.6.4';
 
 /**
- * Clients derive the host names of a sandbox's ports from its domain. Without one they would use
- * E2B's, and reach machines that are not Sandpit's. This one is reserved and never resolves
- * (RFC 6761, 6.4).
+ * The domain if none is configured. Clients derive the host names of a sandbox's ports from it.
+ * Without one they would use E2B's, and reach machines that are not Sandpit's. This one is reserved
+ * and never resolves (RFC 6761, 6.4).
  */
-const domain = 'sandpit.invalid';
+const noDomain = 'sandpit.invalid';
 
 /** The end of a sandbox without one: E2B's schema requires a time. */
 const never = '9999-12-31T23:59:59.999Z';
 
 /** Returns `Sandbox` of E2B's API. */
-export function startedSandbox({ id, templateId }: Pick<Sandbox, 'id' | 'templateId'>): Schemas['StartedSandbox'] {
+export function startedSandbox(
+  { domain = noDomain }: Config,
+  { id, templateId }: Pick<Sandbox, 'id' | 'templateId'>,
+): Schemas['StartedSandbox'] {
   const templateID = templateId ?? noTemplate;
   return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain };
 }
@@ -73,7 +77,7 @@ export function listedSandbox(sandbox: Sandbox): Schemas['ListedSandbox'] {
 }
 
 /** Returns `SandboxDetail` of E2B's API. */
-export function sandboxDetail(sandbox: Sandbox): Schemas['SandboxDetail'] {
+export function sandboxDetail({ domain = noDomain }: Config, sandbox: Sandbox): Schemas['SandboxDetail'] {
   const settings = settingsOf(sandbox);
   const { autoResume = false, allowInternetAccess = null, network } = settings;
   return {

@@ -47,12 +47,14 @@ function filesystemOnly(): HttpError {
   return new HttpError(400, reason, {}, 'snapshot_filesystem_only_disabled');
 }
 
-function fork({ store, now }: Context): RequestHandler {
+function fork({ store, now, config }: Context): RequestHandler {
   return async (req, res) => {
     const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
     const wanted = { count, lifetimeSeconds: timeout, keyed: keyedRequestOf(req) };
     const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
-    const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(sandbox) }));
+    const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({
+      sandbox: startedSandbox(config, sandbox),
+    }));
     res.status(201).json(results);
   };
 }

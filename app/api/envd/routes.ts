@@ -2,7 +2,9 @@ import { type Request, type RequestHandler, type Response, Router } from 'expres
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import type { Context } from '../../context.ts';
 
-const unimplemented = 'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
+/** Why nothing inside a sandbox can be reached. */
+export const noMachines =
+  'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
 
 /**
  * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send
@@ -39,7 +41,7 @@ function requireRunning({ store, now }: Context): RequestHandler {
   };
 }
 
-const refuse: RequestHandler = (_req, res) => refuseWith(res, 501, { code: 501, message: unimplemented });
+const refuse: RequestHandler = (_req, res) => refuseWith(res, 501, { code: 501, message: noMachines });
 
 function refuseWith(res: Response, status: number, body: object): void {
   res.status(status).set('Should-Retry', 'false').json(body);
@@ -50,7 +52,7 @@ function refuseWith(res: Response, status: number, body: object): void {
  * (connectrpc.com, "Protocol reference").
  */
 const refuseCall: RequestHandler = (req, res) => {
-  const error = { code: 'unimplemented', message: unimplemented };
+  const error = { code: 'unimplemented', message: noMachines };
   const contentType = /^application\/connect\+(?:json|proto)/.exec(contentTypeOf(req))?.[0];
   if (contentType) endStream(res, contentType, error);
   else refuseWith(res, 501, error);

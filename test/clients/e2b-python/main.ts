@@ -5,17 +5,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { killRunning, serve } from '../../helpers/processes/process.ts';
+import { makeDomainCertificate } from '../../helpers/certificate.ts';
+import { closeNow } from '../../helpers/listen.ts';
+import { killRunning, serve, serveTest } from '../../helpers/processes/process.ts';
+import { startTunnel } from '../../helpers/tunnel.ts';
 import { preparePython } from '../venv.ts';
 
 /** `npm run judge:e2b-python`: E2B's published Python packages, unmodified, call a running server. */
 const here = fileURLToPath(new URL('.', import.meta.url));
 const versions = ['2.45.1', '2.59.0', '2.63.0'];
+const domain = 'sandboxes.test';
 const apiKey = `e2b_${'6'.repeat(40)}`;
 
 type Line = { names: string[]; half: 'sync' | 'async'; result: string; failure: string | null };
 
-async function resultsOf(version: string, url: string): Promise<Line[]> {
+/** Runs the checks with these variables: those of a domain if there are no URLs. */
+async function resultsOf(version: string, variables: Record<string, string>): Promise<Line[]> {
   const python = preparePython(`e2b-python-${version}`, `${here}requirements-${version}.txt`);
   const child = spawn(python, ['main.py'], {
     cwd: here,
@@ -23,8 +28,7 @@ async function resultsOf(version: string, url: string): Promise<Line[]> {
       PATH: process.env.PATH,
       PYTHONDONTWRITEBYTECODE: '1',
       E2B_API_KEY: apiKey,
-      E2B_API_URL: url,
-      E2B_SANDBOX_URL: url,
+      ...variables,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -48,10 +52,26 @@ function tableOf(results: Map<string, Line[]>): string {
 
 async function main(): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), 'sandpit-e2b-python-'));
-  const server = await serve(['--db', join(directory, 'sandpit.db'), '--api-key', apiKey, '--log-level', 'error']);
+  const flagsFor = (name: string) => ['--db', join(directory, name), '--api-key', apiKey, '--log-level', 'error'];
+  const server = await serve(flagsFor('sandpit.db'));
+  const faulty = await serveTest();
+  const { cert, key, ca } = await makeDomainCertificate(domain);
+  const tls = ['--tls-cert', cert, '--tls-key', key];
+  const named = await serve([...flagsFor('named.db'), ...tls, '--domain', domain]);
+  const tunnel = await startTunnel(Number(new URL(named.url).port));
+  const urls = {
+    E2B_API_URL: server.url,
+    E2B_SANDBOX_URL: server.url,
+    FAULTY_URL: faulty.url,
+    FAULTY_KEY: faulty.apiKey,
+  };
+  const names = { E2B_DOMAIN: domain, SSL_CERT_FILE: ca, TUNNEL_URL: tunnel.url };
   const results = new Map<string, Line[]>();
-  for (const version of versions) results.set(version, await resultsOf(version, server.url));
-  await server.stop();
+  for (const version of versions) {
+    results.set(version, [...(await resultsOf(version, urls)), ...(await resultsOf(version, names))]);
+  }
+  closeNow(tunnel.server);
+  for (const each of [server, faulty, named]) await each.stop();
   rmSync(directory, { recursive: true });
   const failed = [...results].flatMap(([version, lines]) =>
     lines.filter(({ failure }) => failure !== null).map((line) => ({ version, ...line })),

@@ -61,6 +61,56 @@ async def keeps_passwords(api):
     assert "kept back" not in repr(info), "the password came back"
 
 
+@check("records", "Sandbox.create(network.https_ports)", since="2.49.1")
+async def keeps_https_ports(api):
+    sandbox = await api.sandbox(network={"https_ports": [8443]})
+    info = await api.call(sandbox.get_info)
+    assert info.network["https_ports"] == [8443], info.network
+    try:
+        await api.sandbox(network={"https_ports": [49983]})
+    except Exception as error:
+        assert "httpsPorts" in str(error), error
+    else:
+        raise AssertionError("the agent's port was accepted")
+
+
+@check("records", "Sandbox.create(network.egress_proxy.tls)", since="2.57.0")
+async def keeps_certificates(api):
+    tls = {"server_name": "proxy.example.com", "ca_cert": "kept back"}
+    sandbox = await api.sandbox(network={"egress_proxy": {"address": "proxy.example.com:1080", "tls": tls}})
+    info = await api.call(sandbox.get_info)
+    assert info.network["egress_proxy"]["tls"]["server_name"] == "proxy.example.com", info.network
+    assert "kept back" not in repr(info), "the certificate came back"
+
+
+@check("records", "Sandbox.create(network.dns_servers)", since="2.59.0")
+async def keeps_dns_servers(api):
+    sandbox = await api.sandbox(network={"dns_servers": ["1.1.1.1"]})
+    info = await api.call(sandbox.get_info)
+    assert info.network["dns_servers"] == ["1.1.1.1"], info.network
+    await api.call(sandbox.update_network, {"deny_out": ["192.0.2.0/24"]})
+    info = await api.call(sandbox.get_info)
+    assert not info.network.get("dns_servers"), info.network
+    try:
+        await api.sandbox(network={"dns_servers": ["abc"]})
+    except Exception as error:
+        assert "dnsServers" in str(error), error
+    else:
+        raise AssertionError("a server that is no address was accepted")
+
+
+@refuses("Sandbox.create_snapshot(mode)", since="2.59.0")
+async def filesystem_snapshot(api):
+    sandbox = await api.sandbox()
+    return await api.call(sandbox.create_snapshot, mode="filesystem")
+
+
+@refuses("Sandbox.pause(strict)", since="2.63.0")
+async def strict_pause(api):
+    sandbox = await api.sandbox()
+    return await api.call(sandbox.pause, strict=True)
+
+
 @refuses("Sandbox.create(volume_mounts)")
 async def create_with_volume(api):
     return await api.sandbox(volume_mounts={"/data": "models"})
