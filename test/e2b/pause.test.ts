@@ -83,7 +83,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       expect([await e2b.listed('state=paused'), await e2b.listed('state=running')]).to.deep.equal([[id], []]);
       expect((await e2b.get('/sandboxes')).body).to.deep.equal([]);
       const native = (await clientOf(app, alice).read(id)).body;
-      expect(native).to.include({ status: 'paused', end_at: null });
+      expect(native).to.include({ status: 'suspended', end_at: null });
     });
 
     it('shows of a paused sandbox what its pause was asked to keep', async () => {
@@ -187,7 +187,7 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
           expect(await e2b.read(id)).to.include({ state: 'paused', startedAt: timeAt(0), endAt: timeAt(60) });
           expect(await e2b.does(id, 'pause')).to.equal(409);
           expect(await e2b.does(id, 'timeout', { timeout: 60 })).to.equal(404);
-          expect((await clientOf(app, alice).read(id)).body.status).to.equal('paused');
+          expect((await clientOf(app, alice).read(id)).body.status).to.equal('suspended');
           if (id === ids[1]) await sweep(app.server.context);
         }
         expect(await e2b.does(id, 'resume', { timeout: 60 })).to.equal(201);
