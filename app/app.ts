@@ -1,9 +1,11 @@
 import express, { type Express } from 'express';
 import { e2bAliasesRoutes } from './api/e2b/aliases.ts';
+import { e2bEventsRoutes } from './api/e2b/events.ts';
 import { e2bSandboxesRoutes } from './api/e2b/sandboxes.ts';
 import { e2bSnapshotsRoutes } from './api/e2b/snapshots.ts';
 import { e2bTagsRoutes } from './api/e2b/tags.ts';
 import { e2bTemplatesRoutes } from './api/e2b/templates.ts';
+import { e2bWebhooksRoutes } from './api/e2b/webhooks.ts';
 import { sandboxHosts } from './api/envd/hosts.ts';
 import { envdRoutes } from './api/envd/routes.ts';
 import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
@@ -51,6 +53,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));
   // In this order: `/templates/tags` is no template.
   app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context), envdRoutes(context));
+  app.use(e2bEventsRoutes(context), e2bWebhooksRoutes(context));
   app.use(bulkRoutes(context), apiKeysRoutes(context), auditRoutes(context), authRoutes(context));
   app.use(webhooksRoutes(context), systemRoutes(context), docsRoutes());
   if (test) app.use(testRoutes(context, test));

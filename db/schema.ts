@@ -161,7 +161,12 @@ export type EventsTable = {
   request_id: string | null;
   /** JSON text of an object, without env, settings, metadata and secrets */
   details: string;
+  /** the session of the sandbox; null: none, or a session of its own, whose id its own id encodes */
+  session_id: string | null;
 };
+
+/** How messages are signed and composed: as Standard Webhooks has it, or as E2B's server does. */
+export type WebhookFormat = 'standard' | 'e2b';
 
 /** URLs that owners' events are sent to. */
 export type WebhookEndpointsTable = {
@@ -183,6 +188,9 @@ export type WebhookEndpointsTable = {
   include_metadata: Generated<0 | 1>;
   /** the first failed attempt since the last success; null: none */
   failing_since: Generated<number | null>;
+  timeout_seconds: Generated<number>;
+  max_retries: Generated<number>;
+  format: Generated<WebhookFormat>;
 };
 
 /** Queued events, which have no deliveries yet. */

@@ -436,6 +436,8 @@ export interface paths {
         /**
          * List events
          * @description Returns the events of the caller's sandboxes, snapshots, credentials and webhook endpoints, newest first by default. A change and its event are recorded in one transaction, so neither exists without the other.
+         *
+         *     A request with `since` or `until` reads at most 100,000 events of the log. Its page may therefore be short, or empty, although more follow: only a `next_cursor` of null is the end.
          */
         get: operations["list_events"];
         put?: never;
@@ -1089,6 +1091,99 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events/sandboxes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sandbox events
+         * @description Returns the events of the caller's sandboxes, newest first by default. They are kept as long as those of `/v1/audit/events`, which has pages without an end.
+         */
+        get: operations["e2b_list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/sandboxes/{sandboxID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List one sandbox's events
+         * @description Returns the events of a sandbox, also after it has ended. A sandbox that the caller never had has none.
+         */
+        get: operations["e2b_list_sandbox_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description Returns the caller's webhooks, oldest first, without their secrets. An endpoint made through `/v1/webhooks/endpoints` is one of them if it gets any of E2B's types of events.
+         */
+        get: operations["e2b_list_webhooks"];
+        put?: never;
+        /**
+         * Register a webhook
+         * @description Sends the future events of the caller's sandboxes to a URL. The body of a message is a `SandboxEvent`, with the sandbox's metadata as `eventData.sandbox_metadata`.
+         *
+         *     Its headers are `e2b-webhook-id`, `e2b-delivery-id` (another one for each attempt), `e2b-signature-version` (`v1`) and `e2b-signature`, the SHA-256 of the secret and the body, in base64url without padding. A failed message is sent again three times, 10 seconds apart.
+         *
+         *     `GET /v1/webhooks/deliveries` lists its messages. There is also its `/verify`, `/test` and `/rotate-secret`.
+         */
+        post: operations["e2b_create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/webhooks/{webhookID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a webhook */
+        get: operations["e2b_get_webhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description Deletes the webhook and the records of its deliveries.
+         */
+        delete: operations["e2b_delete_webhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Update a webhook
+         * @description Changes the fields that are given.
+         */
+        patch: operations["e2b_update_webhook"];
+        trace?: never;
+    };
     "/process.Process/{method}": {
         parameters: {
             query?: never;
@@ -1285,9 +1380,9 @@ export interface paths {
          * Create a webhook endpoint
          * @description Sends the caller's future events to a URL. Store the secret from this response: it is not shown again.
          *
-         *     **Messages.** A message follows Standard Webhooks. It has the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` (HMAC-SHA256). Every attempt of a message has the same id.
+         *     **Messages.** A message follows Standard Webhooks. It has the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` (HMAC-SHA256). Every attempt of a message has the same id. For InstaVM's receivers it also has `InstaVM-Signature: t=<Unix time>,v1=<hex>`, the HMAC-SHA256 of the time, a full stop and the body, whose key is the whole text of the newest secret.
          *
-         *     **Retries.** An attempt succeeds when the receiver answers 2xx within 15 seconds. Redirects are not followed. A failed message is retried after 5 seconds, 5 and 30 minutes, then 2, 5, 10, 14, 20 and 24 hours. A longer `Retry-After` of the receiver is obeyed, up to one day.
+         *     **Retries.** An attempt succeeds when the receiver answers 2xx within `timeout_seconds`. Redirects are not followed. A failed message is retried up to `max_retries` times: after 5 seconds, 5 and 30 minutes, then 2, 5, 10, 14, 20, 24 and 24 hours. A longer `Retry-After` of the receiver is obeyed, up to one day.
          *
          *     **Backoff.** An endpoint that does not answer, or answers 429 or 503, gets one message at a time. The pauses between them grow up to five minutes. Any other response ends the backoff.
          *
@@ -1367,6 +1462,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks/endpoints/{endpoint_id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify a webhook endpoint
+         * @description Sends a message of the type `webhook.test` to the endpoint, enabled or not, and waits for the receiver's answer. The message is sent once and not recorded as a delivery. A caller can have four verifications under way.
+         */
+        post: operations["verify_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks/deliveries": {
         parameters: {
             query?: never;
@@ -1418,6 +1533,26 @@ export interface paths {
          * @description Sends the message again at once. If that fails, it is retried as often as a new message. Its `webhook-id` stays the same, so that the receiver recognizes a duplicate.
          */
         post: operations["resend_webhook_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/deliveries/{delivery_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replay a webhook delivery
+         * @description The same as `/resend`, under the name that InstaVM's clients use
+         */
+        post: operations["replay_webhook_delivery"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1640,15 +1775,45 @@ export interface components {
             request_id: string | null;
             /** @description What changed, depending on the kind. A change of status has `from` and `to`. Metadata, environment, settings and secrets are never included, because events are kept longer than sandboxes. */
             details: Record<string, never>;
+            /** @description The same as `event_id`. This and the members below are the names that InstaVM's clients read. */
+            id: string;
+            /** @description The same as `at` */
+            created_at: string;
+            /** @description The same as `kind` */
+            event_type: string;
+            /** @description The part of `kind` before the full stop */
+            event_group: string;
+            /** @description The same as `sandbox_id` */
+            vm_id: string | null;
+            /** @description The session of that sandbox */
+            session_id: string | null;
+            /** @description The same as `actor.via` */
+            actor_type: string;
+            /** @description The same as `actor.key_prefix` */
+            actor_id: string | null;
+            /** @description What `subject` names: the same as `event_group` */
+            resource_type: string;
+            /** @description The same as `subject` */
+            resource_id: string;
+            /** @description The same as `details` */
+            event_payload: Record<string, never>;
+            /** @description Always null, because the log records only what succeeded */
+            error_message: null;
         };
         /** EventPage */
         EventPage: {
             events: components["schemas"]["Event"][];
+            /** @description The same as `events`, under the name that InstaVM's clients read */
+            items: components["schemas"]["Event"][];
             /** @description The cursor of the next page; null on the last page */
             next_cursor: string | null;
         };
         /** EventCatalog */
         EventCatalog: {
+            /** @description The kinds by their group, in the shape that InstaVM's clients read */
+            catalog: {
+                [key: string]: string[];
+            };
             events: {
                 kind: string;
                 description: string;
@@ -2642,8 +2807,16 @@ export interface components {
              */
             event_patterns: components["schemas"]["EventPattern"][];
             description?: string | null;
-            timeout_seconds?: components["schemas"]["Nothing"];
-            max_retries?: unknown;
+            /**
+             * @description How long the receiver may take to answer
+             * @default 15
+             */
+            timeout_seconds: number;
+            /**
+             * @description How often a failed message is sent again
+             * @default 9
+             */
+            max_retries: number;
             /** @default true */
             enabled: boolean;
             /**
@@ -2659,8 +2832,10 @@ export interface components {
             /** @description The kinds of events to send: a kind, `vm.*` for every kind that starts with `vm.`, or `*` for all */
             event_patterns?: components["schemas"]["EventPattern"][];
             description?: string | null;
-            timeout_seconds?: components["schemas"]["Nothing"];
-            max_retries?: unknown;
+            /** @description How long the receiver may take to answer, from the next attempt on */
+            timeout_seconds?: number;
+            /** @description How often a failed message is sent again, also for messages that are pending */
+            max_retries?: number;
             enabled?: boolean;
             include_metadata?: boolean;
         };
@@ -2681,11 +2856,99 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /**
+             * @description Whether it is enabled
+             * @enum {string}
+             */
+            status: "active" | "disabled";
+            /** @description The last four characters of the secret after an ellipsis */
+            secret_hint: string;
+            /** @description How long the receiver may take to answer */
+            timeout_seconds: number;
+            /** @description How often a failed message is sent again */
+            max_retries: number;
+            /**
+             * @description `standard` for Standard Webhooks. `e2b` for an endpoint made through `/events/webhooks`: its messages have E2B's body and headers.
+             * @enum {string}
+             */
+            format: "standard" | "e2b";
         };
         /** WebhookEndpointWithSecret */
         WebhookEndpointWithSecret: components["schemas"]["WebhookEndpoint"] & {
-            /** @description `whsec_` and the key in base64 */
+            /** @description `whsec_` and the key in base64, unless the endpoint was made with a secret of its owner's */
             secret: string;
+        };
+        /**
+         * SandboxEventType
+         * @enum {string}
+         */
+        SandboxEventType: "sandbox.lifecycle.created" | "sandbox.lifecycle.updated" | "sandbox.lifecycle.killed" | "sandbox.lifecycle.paused" | "sandbox.lifecycle.resumed";
+        /** SandboxEvent */
+        SandboxEvent: {
+            /** @enum {string} */
+            version: "v1";
+            /** @description The event's id, as in `/v1/audit/events` */
+            id: string;
+            type: components["schemas"]["SandboxEventType"];
+            /** @description `set_timeout` is the sandbox's new end. A webhook's message also has `sandbox_metadata`, unless it exceeds 16,384 bytes or the sandbox was deleted. Null if there is neither. */
+            eventData: {
+                [key: string]: unknown;
+            } | null;
+            /** @description All zeros, because Sandpit builds no templates */
+            sandboxBuildId: string;
+            /** @description The sandbox's session */
+            sandboxExecutionId: string;
+            sandboxId: string;
+            /** @description The owner's id in the form of a UUID */
+            sandboxTeamId: string;
+            /** @description Empty if the sandbox was deleted */
+            sandboxTemplateId: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** NewE2BWebhook */
+        NewE2BWebhook: {
+            name: string;
+            /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
+            url: string;
+            /** @default true */
+            enabled: boolean;
+            events: components["schemas"]["SandboxEventType"][];
+            /** @description The start of what is hashed for `e2b-signature`. It is never shown. */
+            signatureSecret: string;
+        };
+        /** E2BWebhookChange */
+        E2BWebhookChange: {
+            name?: string;
+            /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
+            url?: string;
+            enabled?: boolean;
+            events?: components["schemas"]["SandboxEventType"][];
+            /** @description The start of what is hashed for `e2b-signature`. It is never shown. */
+            signatureSecret?: string;
+        };
+        /** E2BWebhook */
+        E2BWebhook: {
+            id: string;
+            /** @description The owner's id in the form of a UUID */
+            teamID: string;
+            /** @description The same as `teamID` */
+            teamId: string;
+            /** @description Empty for an endpoint that has no description */
+            name: string;
+            /** Format: date-time */
+            createdAt: string;
+            enabled: boolean;
+            url: string;
+            events: components["schemas"]["SandboxEventType"][];
+        };
+        /** WebhookVerification */
+        WebhookVerification: {
+            endpoint_id: string;
+            /** @enum {string} */
+            status: "verified";
+            /** @description The status that the receiver answered with */
+            response_status: number;
         };
         /** WebhookDelivery */
         WebhookDelivery: {
@@ -2696,6 +2959,8 @@ export interface components {
             event_id: string | null;
             /** @description The kind of the event, or `webhook.test` */
             kind: string;
+            /** @description The same as `kind` */
+            event_type: string;
             /**
              * @description `pending` until an attempt succeeds. `failed` after the last attempt, or when the receiver answered 410.
              * @enum {string}
@@ -2703,6 +2968,8 @@ export interface components {
             status: "pending" | "succeeded" | "failed";
             /** @description The number of attempts since the message was created or resent */
             attempts: number;
+            /** @description The same as `attempts` */
+            attempt_count: number;
             /** @description The receiver's status at the last attempt; null if it did not answer */
             response_status: number | null;
             /** @description Why the last attempt got no response */
@@ -2716,7 +2983,7 @@ export interface components {
              * @description When the message is sent next; null if it is not sent again
              */
             next_attempt_at: string | null;
-            /** @description The body of the message: `type`, `timestamp` and `data`. `data` is an event as in `/v1/audit/events`; with `include_metadata` it also has `metadata` and `metadata_omitted`. */
+            /** @description The body of the message: `type`, `timestamp` and `data`, and for InstaVM's receivers `event_type` and, if the event has a sandbox, `vm_id`. `data` is an event as in `/v1/audit/events`; with `include_metadata` it also has `metadata` and `metadata_omitted`. An endpoint of the format `e2b` gets E2B's body instead. */
             payload: {
                 [key: string]: unknown;
             };
@@ -2724,6 +2991,19 @@ export interface components {
         /** WebhookDeliveries */
         WebhookDeliveries: {
             deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description The same deliveries for InstaVM's clients, which call `succeeded` `delivered` */
+            items: {
+                id: string;
+                endpoint_id?: string;
+                /** @enum {string} */
+                status: "pending" | "delivered" | "failed";
+                event_type: string;
+                attempt_count: number;
+                response_status?: number | null;
+                error?: string | null;
+                /** Format: date-time */
+                created_at: string;
+            }[];
             /** @description The cursor of the next page; null on the last page */
             next_cursor: string | null;
         };
@@ -2790,6 +3070,15 @@ export interface components {
         };
         /** @description The caller has no such sandbox or snapshot, or the sandbox has ended, or it is paused and must run for this operation. */
         E2BNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The caller has no such webhook */
+        E2BWebhookNotFound: {
             headers: {
                 [name: string]: unknown;
             };
@@ -3033,6 +3322,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The id of a webhook */
+        WebhookID: string;
         /** @description The id of a webhook endpoint */
         EndpointId: string;
         /** @description The id of a delivery */
@@ -3911,7 +4202,7 @@ export interface operations {
             query?: {
                 /** @description Maximum number of results */
                 limit?: number;
-                /** @description The `next_cursor` of the previous page: the id of the last event on it */
+                /** @description The `next_cursor` of the previous page */
                 cursor?: string;
                 /** @description `desc` for newest first, `asc` for oldest first */
                 order?: "desc" | "asc";
@@ -3923,13 +4214,18 @@ export interface operations {
                 since?: string;
                 /** @description Only events before this time, in the same formats */
                 until?: string;
-                /** @description Accepted because InstaVM's clients send it. Every event in the log has the status `success`, so any other value matches none. */
+                /** @description Only events with this status. Every event in the log is a `success`, so any other value matches none. */
                 status?: string;
+                /** @description Only events of this kind. An unknown kind matches none. */
                 event_type?: string;
+                /** @description Only kinds that begin with this text and a full stop, e.g. `vm`. An unknown group matches none. */
                 event_group?: string;
+                /** @description The same as `sandbox_id` */
                 vm_id?: string;
+                /** @description Only events of the sandbox with this session */
                 session_id?: string;
-                user_id?: string;
+                /** @description The log shows only the caller's own events, so the id of any other user matches none. */
+                user_id?: number;
             };
             header?: {
                 "X-API-Key"?: components["parameters"]["ApiKey"];
@@ -3950,7 +4246,6 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             422: components["responses"]["Unprocessable"];
-            501: components["responses"]["NotOffered"];
         };
     };
     get_event: {
@@ -5176,6 +5471,229 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
         };
     };
+    e2b_list_events: {
+        parameters: {
+            query?: {
+                /** @description How many events to skip, at most 10,000 */
+                offset?: number;
+                /** @description Maximum number of results */
+                limit?: number;
+                /** @description Whether the oldest come first */
+                orderAsc?: boolean;
+                /** @description Only events of this type. Repeat the parameter for several types. */
+                types?: components["schemas"]["SandboxEventType"][];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxEvent"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_list_sandbox_events: {
+        parameters: {
+            query?: {
+                /** @description How many events to skip, at most 10,000 */
+                offset?: number;
+                /** @description Maximum number of results */
+                limit?: number;
+                /** @description Whether the oldest come first */
+                orderAsc?: boolean;
+                /** @description Only events of this type. Repeat the parameter for several types. */
+                types?: components["schemas"]["SandboxEventType"][];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The sandbox's id. E2B's older clients append a dash and a client id, which is ignored. */
+                sandboxID: components["parameters"]["SandboxID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxEvent"][];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_list_webhooks: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhooks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BWebhook"][];
+                };
+            };
+            401: components["responses"]["E2BUnauthorized"];
+        };
+    };
+    e2b_create_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewE2BWebhook"];
+            };
+        };
+        responses: {
+            /** @description The webhook */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BWebhook"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            /** @description The caller already has 50 endpoints. Delete one before creating another. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_get_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a webhook */
+                webhookID: components["parameters"]["WebhookID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BWebhook"];
+                };
+            };
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BWebhookNotFound"];
+        };
+    };
+    e2b_delete_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a webhook */
+                webhookID: components["parameters"]["WebhookID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook was deleted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BWebhookNotFound"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
+    e2b_update_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a webhook */
+                webhookID: components["parameters"]["WebhookID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["E2BWebhookChange"];
+            };
+        };
+        responses: {
+            /** @description The webhook */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BWebhook"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BWebhookNotFound"];
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            503: components["responses"]["E2BBusy"];
+        };
+    };
     envd_process: {
         parameters: {
             query?: never;
@@ -5539,7 +6057,6 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
-            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -5614,7 +6131,6 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
-            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -5669,17 +6185,65 @@ export interface operations {
             503: components["responses"]["Busy"];
         };
     };
+    verify_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a webhook endpoint */
+                endpoint_id: components["parameters"]["EndpointId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The receiver answered 2xx */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookVerification"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Four verifications of the caller are under way */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The receiver did not answer in time, or its answer was not 2xx */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     list_webhook_deliveries: {
         parameters: {
             query?: {
                 /** @description Only deliveries to this endpoint */
                 endpoint_id?: string;
-                /** @description Only deliveries with this status */
-                status?: "pending" | "succeeded" | "failed";
+                /** @description Only deliveries with this status; `delivered` is another word for `succeeded` */
+                status?: "pending" | "succeeded" | "delivered" | "failed";
                 /** @description Maximum number of results */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page */
                 cursor?: string;
+                /** @description Only deliveries of this kind of event, or of `webhook.test`. An unknown kind matches none. */
                 event_type?: string;
             };
             header?: {
@@ -5701,7 +6265,6 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             422: components["responses"]["Unprocessable"];
-            501: components["responses"]["NotOffered"];
         };
     };
     get_webhook_delivery: {
@@ -5724,6 +6287,36 @@ export interface operations {
         };
     };
     resend_webhook_delivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a delivery */
+                delivery_id: components["parameters"]["DeliveryId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: components["responses"]["WebhookDelivery"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description The endpoint is disabled. Enable it first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Busy"];
+        };
+    };
+    replay_webhook_delivery: {
         parameters: {
             query?: never;
             header?: {

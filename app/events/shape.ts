@@ -1,10 +1,13 @@
 import type { Event } from '../../db/events/log.ts';
+import { sessionOf } from '../../db/sessions/session-id.ts';
 import { isoTime } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 
-/** Returns `Event` of the contract. */
+/** Returns `Event` of the contract: Sandpit's names, then those that InstaVM's clients read. */
 export function eventOf(event: Event): components['schemas']['Event'] {
-  const { seq, at, kind, subject, sandboxId, via, keyId, keyPrefix, requestId, details } = event;
+  const { seq, at, kind, subject, sandboxId, sessionId, via, keyId, keyPrefix, requestId } = event;
+  const group = groupOf(kind);
+  const details = JSON.parse(event.details);
   return {
     event_id: eventId(seq),
     kind,
@@ -14,8 +17,25 @@ export function eventOf(event: Event): components['schemas']['Event'] {
     sandbox_id: sandboxId,
     actor: { via, key_id: keyId, key_prefix: keyPrefix },
     request_id: requestId,
-    details: JSON.parse(details),
+    details,
+    id: eventId(seq),
+    created_at: isoTime(at),
+    event_type: kind,
+    event_group: group,
+    vm_id: sandboxId,
+    session_id: sandboxId === null ? null : sessionOf({ id: sandboxId, sessionId }),
+    actor_type: via,
+    actor_id: keyPrefix,
+    resource_type: group,
+    resource_id: subject,
+    event_payload: details,
+    error_message: null,
   };
+}
+
+/** Returns the part of a kind before the full stop. */
+export function groupOf(kind: string): string {
+  return kind.replace(/\..*/, '');
 }
 
 /** Returns the id by which clients know the event with this sequence number. */

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
-import { allEvents, boundsOf, type Event, type EventQuery, isLost, listEvents } from '../../db/events/log.ts';
+import { allEvents, type EventQuery, listEvents } from '../../db/events/list.ts';
+import { boundsOf, type Event, isLost } from '../../db/events/log.ts';
 import type { Db } from '../../db/store.ts';
 import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
@@ -108,10 +109,11 @@ type Batch = { text: string; seq: number; hasMore: boolean };
 async function readBatch(db: Db, filter: StreamFilter, seq: number): Promise<Batch> {
   const { last } = await boundsOf(db);
   const after = Math.min(seq, last);
-  const { events, hasMore } = await listEvents(db, { ...allEvents, ...filter, after, limit: batchSize });
+  const { events, next } = await listEvents(db, { ...allEvents, ...filter, after, limit: batchSize });
   // Checked after reading, because old events may be deleted in the meantime.
   const gap = isLost(await boundsOf(db), seq) ? gapText(after) : '';
   const end = events.at(-1)?.seq ?? after;
+  const hasMore = next !== null;
   return { text: gap + events.map(eventText).join(''), seq: hasMore ? end : Math.max(end, last), hasMore };
 }
 

@@ -9,9 +9,6 @@ import { signedHeaders } from './request/signature.ts';
 import { afterAttempt } from './retry.ts';
 import { Slots } from './slots.ts';
 
-/** How long a receiver may take to answer (Standard Webhooks, "Request timeout"). */
-const timeoutMilliseconds = 15_000;
-
 type Running = { controller: AbortController; done: Promise<void> };
 
 /** The attempts in flight, for all endpoints of all owners. */
@@ -60,11 +57,10 @@ export class Attempts {
     controller: AbortController,
   ): Promise<void> {
     const { now, config } = this.#context;
-    const { id, body, attempts } = delivery;
+    const { body, attempts } = delivery;
     const begin = performance.now();
-    const timeout = new Error(`no answer within ${timeoutMilliseconds / 1000} seconds`);
-    const timer = setTimeout(() => controller.abort(timeout), timeoutMilliseconds);
-    const headers = signedHeaders(id, now(), body, secretsOf(endpoint, now()));
+    const timer = abortAfter(endpoint.timeoutSeconds, controller);
+    const headers = headersOf(endpoint, delivery, now());
     const outcome = await send(
       { url: endpoint.url, headers, body },
       { allowed: config.webhookAllow ?? [], connections: queue.connections, signal: controller.signal },
@@ -73,6 +69,24 @@ export class Attempts {
     if (this.#isAborting) return;
     const at = now();
     queue.adapt(at, outcome, performance.now() - begin);
-    this.#onResult({ queue, delivery, endpoint, outcome, at, attempt: afterAttempt(at, attempts + 1, outcome) });
+    const attempt = afterAttempt(at, attempts + 1, outcome, endpoint);
+    this.#onResult({ queue, delivery, endpoint, outcome, at, attempt });
   }
+}
+
+/** Aborts an attempt after this time. Returns the timer. */
+export function abortAfter(seconds: number, controller: AbortController): NodeJS.Timeout {
+  const timeout = new Error(`no answer within ${seconds} seconds`);
+  return setTimeout(() => controller.abort(timeout), seconds * 1000);
+}
+
+/** Returns the headers of a delivery's next attempt, at a time in milliseconds since 1970. */
+export function headersOf(
+  endpoint: Endpoint,
+  { id, body, round, attempts }: Pick<Delivery, 'id' | 'body' | 'round' | 'attempts'>,
+  time: number,
+): Record<string, string> {
+  const { id: endpointId, format } = endpoint;
+  const attemptId = `${id}.${round}.${attempts + 1}`;
+  return signedHeaders({ format, endpointId, id, attemptId, time, body, secrets: secretsOf(endpoint, time) });
 }

@@ -1,9 +1,8 @@
-import { type JsonObject, parseJson } from '../../db/json/json.ts';
 import type { Db, Trx } from '../../db/store.ts';
 import { addDelivery } from '../../db/webhooks/deliveries.ts';
 import { type Endpoint, listEndpoints } from '../../db/webhooks/endpoints.ts';
 import { nextQueuedOwner, type QueuedEvent, queuedEvents, removeQueued } from '../../db/webhooks/outbox.ts';
-import { eventOf } from '../events/shape.ts';
+import { composeE2b, composeStandard } from './bodies.ts';
 
 /** Bounds of one batch: deliveries of all owners, turns of owners, and deliveries in one turn. */
 const maxDeliveries = 100;
@@ -75,32 +74,20 @@ export class Outbox {
   }
 }
 
-/**
- * The two bodies of an event, with and without metadata (Standard Webhooks, "Payload structure").
- */
+/** The bodies of an event, one for each format, with and without metadata. */
 class Bodies {
   readonly #queued: QueuedEvent;
-  readonly #cache = new Map<boolean, string>();
+  readonly #cache = new Map<string, string>();
 
   constructor(queued: QueuedEvent) {
     this.#queued = queued;
   }
 
-  for({ includesMetadata }: Endpoint): string {
-    const body = this.#cache.get(includesMetadata) ?? this.#compose(includesMetadata);
-    this.#cache.set(includesMetadata, body);
+  for({ format, includesMetadata }: Endpoint): string {
+    const key = `${format} ${includesMetadata}`;
+    const compose = format === 'e2b' ? composeE2b : composeStandard;
+    const body = this.#cache.get(key) ?? compose(this.#queued, includesMetadata);
+    this.#cache.set(key, body);
     return body;
-  }
-
-  #compose(includesMetadata: boolean): string {
-    const event = eventOf(this.#queued.event);
-    const data = includesMetadata ? { ...event, ...this.#metadata() } : event;
-    return JSON.stringify({ type: event.kind, timestamp: event.at, data });
-  }
-
-  #metadata(): { metadata: JsonObject | null; metadata_omitted: boolean } {
-    const { metadata, isMetadataTooLarge } = this.#queued;
-    const parsed = metadata === null ? null : (parseJson(metadata) as JsonObject);
-    return { metadata: parsed, metadata_omitted: isMetadataTooLarge };
   }
 }

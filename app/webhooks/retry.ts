@@ -1,25 +1,34 @@
 import type { Attempt } from '../../db/webhooks/deliveries.ts';
+import type { Endpoint } from '../../db/webhooks/endpoints.ts';
 import type { Outcome } from './request/send.ts';
 
 const [second, minute, hour] = [1000, 60_000, 3_600_000];
 
 /**
- * Delays after each failed attempt, three days in all (Standard Webhooks, "Deliverability and
- * reliability").
+ * Delays after each failed attempt. The nine retries that an endpoint has by default take three days
+ * (Standard Webhooks, "Deliverability and reliability").
  */
-const delays = [5 * second, 5 * minute, ...[0.5, 2, 5, 10, 14, 20, 24].map((hours) => hours * hour)];
+const delays = [5 * second, 5 * minute, ...[0.5, 2, 5, 10, 14, 20, 24, 24].map((hours) => hours * hour)];
+
+/** E2B's server waits as long after each attempt. */
+const e2bDelay = 10 * second;
 
 /** The longest delay that a receiver can ask for. */
 const maxRetryAfter = 24 * hour;
 
 /** Returns the state of a delivery after an attempt; `attempts` counts this one. */
-export function afterAttempt(now: number, attempts: number, outcome: Outcome): Attempt {
+export function afterAttempt(
+  now: number,
+  attempts: number,
+  outcome: Outcome,
+  { format, maxRetries }: Pick<Endpoint, 'format' | 'maxRetries'>,
+): Attempt {
   const responseStatus = 'status' in outcome ? outcome.status : null;
   const error = 'error' in outcome ? outcome.error : null;
   const final = (status: 'succeeded' | 'failed') => ({ status, nextAttemptAt: null, responseStatus, error });
   if (isAccepted(outcome)) return final('succeeded');
-  const delay = delays[attempts - 1];
-  if (delay === undefined || isGone(outcome)) return final('failed');
+  const delay = format === 'e2b' ? e2bDelay : delays[attempts - 1];
+  if (attempts > maxRetries || delay === undefined || isGone(outcome)) return final('failed');
   const nextAttemptAt = now + Math.max(delay, retryAfterOf(now, outcome));
   return { status: 'pending', nextAttemptAt, responseStatus, error };
 }

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type SelectQueryBuilder, sql } from 'kysely';
 import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
@@ -15,6 +14,8 @@ export type Event = {
   ownerId: number;
   subject: string;
   sandboxId: string | null;
+  /** null: none, or the session that the sandbox's id encodes */
+  sessionId: string | null;
   via: EventsTable['via'];
   keyId: number | null;
   keyPrefix: string | null;
@@ -22,50 +23,6 @@ export type Event = {
   /** JSON text of an object */
   details: string;
 };
-
-/** Selects events. */
-export type EventQuery = {
-  /** null: all owners */
-  ownerId: number | null;
-  /** kinds, or patterns such as `vm.*`; null: all */
-  kinds: string[] | null;
-  sandboxId: string | null;
-  /** `since` is included, `until` is not */
-  since: number | null;
-  until: number | null;
-  order: 'asc' | 'desc';
-  /** the sequence number after which to start, in this order */
-  after: number | null;
-  limit: number;
-};
-
-/** The default of each member of a query. */
-export const allEvents: EventQuery = {
-  ownerId: null,
-  kinds: null,
-  sandboxId: null,
-  since: null,
-  until: null,
-  order: 'asc',
-  after: null,
-  limit: 100,
-};
-
-/** The most events that one step passes over; other requests run between steps. */
-const stepSize = 10_000;
-
-/** Returns the events that a query selects, and whether more follow. */
-export async function listEvents(db: Db, wanted: EventQuery): Promise<{ events: Event[]; hasMore: boolean }> {
-  const found: Event[] = [];
-  const isFiltered = wanted.kinds !== null || wanted.since !== null || wanted.until !== null;
-  for (let after = wanted.after; ; await nextTurn()) {
-    const end = isFiltered ? await endOfStep(db, wanted, after) : null;
-    found.push(...(await selectStep(db, wanted, after, end, wanted.limit + 1 - found.length)));
-    if (end === null || found.length > wanted.limit) break;
-    after = end;
-  }
-  return { events: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
-}
 
 /**
  * Returns the owner's event with this sequence number. Throws StoreError `not_found`, also for
@@ -126,54 +83,13 @@ export async function deleteOldEvents(
   return Number(numDeletedRows);
 }
 
-type Found<Row> = SelectQueryBuilder<Tables, 'events', Row>;
+export type Found<Row> = SelectQueryBuilder<Tables, 'events', Row>;
 
-/** Returns the sequence number at which a step ends, or null if fewer events are left. */
-async function endOfStep(db: Db, wanted: EventQuery, after: number | null): Promise<number | null> {
-  const last = eventsAfter(db, wanted, after)
-    .select('seq')
-    .orderBy('seq', wanted.order)
-    .limit(1)
-    .offset(stepSize - 1);
-  return (await last.executeTakeFirst())?.seq ?? null;
-}
-
-async function selectStep(
-  db: Db,
-  wanted: EventQuery,
-  after: number | null,
-  end: number | null,
-  limit: number,
-): Promise<Event[]> {
-  const { kinds, since, until, order } = wanted;
-  const step = eventsAfter(db, wanted, after)
-    .$if(end !== null, (step) => step.where('seq', order === 'asc' ? '<=' : '>=', end))
-    .$if(since !== null, (step) => step.where('at', '>=', since))
-    .$if(until !== null, (step) => step.where('at', '<', until))
-    .$if(kinds !== null, (step) => step.where(({ or }) => or([...new Set(kinds)].map(isOfKind))));
-  return selectEvents(step.orderBy('seq', order).limit(limit));
-}
-
-function eventsAfter(db: Db, { ownerId, sandboxId, order }: EventQuery, after: number | null): Found<object> {
-  return db
-    .selectFrom('events')
-    .$if(ownerId !== null, (events) => events.where('owner_id', '=', ownerId))
-    .$if(sandboxId !== null, (events) => events.where('sandbox_id', '=', sandboxId))
-    .$if(after !== null, (events) => events.where('seq', order === 'asc' ? '>' : '<', after));
-}
-
-/** A prefix is a range of the index: `/` is the character after the full stop. */
-function isOfKind(kind: string) {
-  const [prefix = '', rest] = kind.split('.');
-  return rest === '*'
-    ? sql<boolean>`(kind > ${`${prefix}.`} and kind < ${`${prefix}/`})`
-    : sql<boolean>`kind = ${kind}`;
-}
-
-function selectEvents(events: Found<object>): Promise<Event[]> {
+/** Returns the events that a query finds. */
+export function selectEvents(events: Found<object>): Promise<Event[]> {
   return events
     .select(['seq', 'at', 'kind', 'owner_id as ownerId', 'subject', 'sandbox_id as sandboxId', 'via'])
-    .select(['key_id as keyId', 'request_id as requestId', 'details'])
+    .select(['session_id as sessionId', 'key_id as keyId', 'request_id as requestId', 'details'])
     .select((eb) =>
       eb.selectFrom('api_keys').select('prefix').whereRef('api_keys.id', '=', 'events.key_id').as('keyPrefix'),
     )

@@ -59,12 +59,12 @@ export async function recordOfSandbox(
   await recordEvent(trx, now, by, { kind, subject: id, sandboxId: id, details });
 }
 
-type Row = Omit<EventsTable, 'seq'>;
+type Row = Omit<EventsTable, 'seq' | 'session_id'>;
 
 const insertEvent = query<Row, { seq: number }>((db, value) =>
   db
     .insertInto('events')
-    .values({
+    .values((eb) => ({
       at: value('at'),
       kind: value('kind'),
       owner_id: value('owner_id'),
@@ -74,6 +74,10 @@ const insertEvent = query<Row, { seq: number }>((db, value) =>
       key_id: value('key_id'),
       request_id: value('request_id'),
       details: value('details'),
-    })
+      session_id: eb
+        .selectFrom('sandboxes')
+        .select('sandboxes.session_id')
+        .where('sandboxes.id', '=', value('sandbox_id')),
+    }))
     .returning('seq'),
 );

@@ -22,12 +22,12 @@ export async function deleteEnded(trx: Trx, now: number, before: number, limit: 
   if (rows.length === 0) return 0;
   await engineOf(trx).index.remove(trx, rows);
   const ids = rows.map(({ id }) => id);
-  await deleteSessions(trx, { ids });
-  await deleteRows(trx, { ids });
   for (const { id, ownerId, endAt } of rows) {
     const event = { kind: 'vm.deleted' as const, details: { from: 'killed', end_at: isoTimeOrNull(endAt) } };
     await recordOfSandbox(trx, now, { ...sweeper, ownerId }, id, event);
   }
+  await deleteSessions(trx, { ids });
+  await deleteRows(trx, { ids });
   return rows.length;
 }
 

@@ -68,7 +68,13 @@ export async function recordAttempt(
   await updateAttempted(trx, { id, round, now, ...attempt });
 }
 
-export type DeliveryQuery = { endpointId?: string; status?: DeliveryStatus; before?: number; limit: number };
+export type DeliveryQuery = {
+  endpointId?: string;
+  status?: DeliveryStatus;
+  kind?: string;
+  before?: number;
+  limit: number;
+};
 
 const allStatuses: DeliveryStatus[] = ['pending', 'succeeded', 'failed'];
 
@@ -91,12 +97,13 @@ export async function listDeliveries(db: Db, ownerId: number, wanted: DeliveryQu
   return (await rows.orderBy('seq', 'desc').execute()).map(deliveryOf);
 }
 
-function seqsOf(db: Db, endpointId: string, status: DeliveryStatus, { before }: DeliveryQuery) {
+function seqsOf(db: Db, endpointId: string, status: DeliveryStatus, { kind, before }: DeliveryQuery) {
   return db
     .selectFrom('webhook_deliveries')
     .select('seq')
     .where('endpoint_id', '=', endpointId)
     .where('status', '=', status)
+    .$if(kind !== undefined, (q) => q.where('kind', '=', kind as string))
     .$if(before !== undefined, (q) => q.where('seq', '<', before as number));
 }
 

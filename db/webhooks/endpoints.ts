@@ -4,7 +4,7 @@ import { StoreError } from '../errors.ts';
 import type { EventKind } from '../events/kinds.ts';
 import { type Actor, type Details, recordEvent } from '../events/record.ts';
 import { randomDigits } from '../random.ts';
-import type { WebhookEndpointsTable } from '../schema.ts';
+import type { WebhookEndpointsTable, WebhookFormat } from '../schema.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
 import { forgetWanted } from './outbox.ts';
@@ -25,6 +25,11 @@ export type Endpoint = {
   oldSecretsUntil: number;
   /** whether messages carry the sandbox's metadata */
   includesMetadata: boolean;
+  /** how long the receiver may take to answer */
+  timeoutSeconds: number;
+  /** how often a failed message is sent again */
+  maxRetries: number;
+  format: WebhookFormat;
   /** the first failed attempt since the last success; null: none */
   failingSince: number | null;
   createdAt: number;
@@ -34,8 +39,11 @@ export type Endpoint = {
 /** The part of an endpoint that its owner sets. */
 export type EndpointSettings = Pick<
   Endpoint,
-  'url' | 'eventPatterns' | 'description' | 'isEnabled' | 'includesMetadata'
+  'url' | 'eventPatterns' | 'description' | 'isEnabled' | 'includesMetadata' | 'timeoutSeconds' | 'maxRetries'
 >;
+
+/** A new endpoint; the owner cannot change its format later. */
+export type NewEndpoint = EndpointSettings & Pick<Endpoint, 'secret' | 'format'>;
 
 /** The most endpoints of one owner: recording an event checks each of them. */
 const maxEndpoints = 50;
@@ -48,7 +56,7 @@ export async function createEndpoint(
   trx: Trx,
   now: number,
   by: Actor,
-  { secret, ...settings }: EndpointSettings & Pick<Endpoint, 'secret'>,
+  { secret, format, ...settings }: NewEndpoint,
 ): Promise<Endpoint> {
   const { ownerId } = by;
   if ((await listEndpoints(trx, ownerId)).length >= maxEndpoints) {
@@ -63,6 +71,7 @@ export async function createEndpoint(
       id,
       owner_id: ownerId,
       secret,
+      format,
       old_secret: null,
       old_secret_until: null,
       created_at: now,
@@ -205,13 +214,16 @@ export async function recordOfEndpoint(
   await recordEvent(trx, now, by, { kind, subject: id, sandboxId: null, details });
 }
 
-function columnsOf({ url, eventPatterns, description, isEnabled, includesMetadata }: EndpointSettings) {
+function columnsOf(settings: EndpointSettings) {
+  const { url, eventPatterns, description, isEnabled, includesMetadata, timeoutSeconds, maxRetries } = settings;
   return {
     url,
     description,
     event_patterns: JSON.stringify(eventPatterns),
     enabled: isEnabled ? (1 as const) : (0 as const),
     include_metadata: includesMetadata ? (1 as const) : (0 as const),
+    timeout_seconds: timeoutSeconds,
+    max_retries: maxRetries,
   };
 }
 
@@ -227,6 +239,9 @@ function endpointOf(row: Selectable<WebhookEndpointsTable>): Endpoint {
     oldSecrets: row.old_secret?.split(' ') ?? [],
     oldSecretsUntil: row.old_secret_until ?? 0,
     includesMetadata: row.include_metadata === 1,
+    timeoutSeconds: row.timeout_seconds,
+    maxRetries: row.max_retries,
+    format: row.format,
     failingSince: row.failing_since,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

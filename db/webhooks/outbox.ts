@@ -14,6 +14,10 @@ export type QueuedEvent = {
    */
   metadata: string | null;
   isMetadataTooLarge: boolean;
+  /** the template of its sandbox; null without one */
+  templateId: string | null;
+  /** whether there is no sandbox any more */
+  isDeleted: boolean;
 };
 
 /**
@@ -68,11 +72,13 @@ export async function queuedEvents(
   { limit, maxMetadataBytes }: { limit: number; maxMetadataBytes: number },
 ): Promise<QueuedEvent[]> {
   const rows = await selectQueued(trx, { ownerId, limit, maxMetadataBytes });
-  return rows.map(({ endpoints, metadata, isTooLarge, ...event }) => ({
+  return rows.map(({ endpoints, metadata, isTooLarge, templateId, foundId, ...event }) => ({
     event,
     endpoints: JSON.parse(endpoints),
     metadata,
     isMetadataTooLarge: isTooLarge === 1,
+    templateId,
+    isDeleted: foundId === null,
   }));
 }
 
@@ -113,7 +119,13 @@ const selectNextOwner = query<{ after: number }, { ownerId: number }>((db, value
     .limit(1),
 );
 
-type QueuedRow = Event & { endpoints: string; metadata: string | null; isTooLarge: 0 | 1 | null };
+type QueuedRow = Event & {
+  endpoints: string;
+  metadata: string | null;
+  isTooLarge: 0 | 1 | null;
+  templateId: string | null;
+  foundId: string | null;
+};
 
 /** SQLite computes the `octet_length` of a stored text without reading the text. */
 const selectQueued = query<{ ownerId: number; limit: number; maxMetadataBytes: number }, QueuedRow>((db, value) =>
@@ -123,7 +135,14 @@ const selectQueued = query<{ ownerId: number; limit: number; maxMetadataBytes: n
     .leftJoin('api_keys', 'api_keys.id', 'key_id')
     .leftJoin('sandboxes', 'sandboxes.id', 'sandbox_id')
     .select(['seq', 'at', 'kind', 'events.owner_id as ownerId', 'subject', 'sandbox_id as sandboxId', 'via'])
-    .select(['key_id as keyId', 'prefix as keyPrefix', 'request_id as requestId', 'details'])
+    .select([
+      'events.session_id as sessionId',
+      'key_id as keyId',
+      'prefix as keyPrefix',
+      'request_id as requestId',
+      'details',
+    ])
+    .select(['template_id as templateId', 'sandboxes.id as foundId'])
     .select(({ eb, fn }) => {
       const isTooLarge = eb(fn<number>('octet_length', ['metadata']), '>', value('maxMetadataBytes'));
       return [

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { eventKinds } from '../../db/events/kinds.ts';
-import { allEvents, listEvents } from '../../db/events/log.ts';
+import { allEvents, listEvents } from '../../db/events/list.ts';
 import { cli, recordEvent } from '../../db/events/record.ts';
 import { inTransaction } from '../../db/store.ts';
 import type { components } from '../../spec/types.gen.ts';

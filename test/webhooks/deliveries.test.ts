@@ -11,6 +11,9 @@ import { itHere, startApp, startTime, temporaryDirectory } from '../helpers/serv
 
 const second = 1000;
 
+/** How an endpoint is retried unless its owner says otherwise. */
+const byDefault = { format: 'standard' as const, maxRetries: 9 };
+
 describe('webhooks', () => {
   const hooks = useHooks();
 
@@ -40,7 +43,8 @@ describe('webhooks', () => {
   it("produce the signature of the specification's example", () => {
     const body = '{"event_type":"ping","data":{"success":true}}';
     const secret = 'whsec_plJ3nmyCDGBKInavdOK15jsl';
-    const headers = signedHeaders('msg_loFOjxBNrRLzqYUf', 1_731_705_121_000, body, [secret]);
+    const message = { id: 'msg_loFOjxBNrRLzqYUf', attemptId: 'a', endpointId: 'e', body, secrets: [secret] };
+    const headers = signedHeaders({ ...message, format: 'standard', time: 1_731_705_121_000 });
     expect(headers['webhook-signature']).to.equal('v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=');
   });
 
@@ -87,7 +91,7 @@ describe('webhooks', () => {
     let now = startTime;
     let attempts = 0;
     for (;;) {
-      const { status, nextAttemptAt } = afterAttempt(now, ++attempts, { status: 503, retryAfter: '1' });
+      const { status, nextAttemptAt } = afterAttempt(now, ++attempts, { status: 503, retryAfter: '1' }, byDefault);
       if (nextAttemptAt === null) {
         expect(status).to.equal('failed');
         break;
@@ -97,9 +101,9 @@ describe('webhooks', () => {
     expect([attempts, (now - startTime) / 3_600_000]).to.satisfy(
       ([n, hours]: number[]) => n === 10 && (hours ?? 0) > 75,
     );
-    const asked = afterAttempt(startTime, 1, { status: 429, retryAfter: '60' });
+    const asked = afterAttempt(startTime, 1, { status: 429, retryAfter: '60' }, byDefault);
     expect(asked.nextAttemptAt).to.equal(startTime + 60 * second);
-    expect(afterAttempt(startTime, 1, { status: 429, retryAfter: '1000000000' }).nextAttemptAt).to.equal(
+    expect(afterAttempt(startTime, 1, { status: 429, retryAfter: '1000000000' }, byDefault).nextAttemptAt).to.equal(
       startTime + 86_400 * second,
     );
   });

@@ -42,7 +42,10 @@ class Model {
   readonly store = openStore(':memory:');
   readonly expected: string[] = [];
   readonly #wants: Wants = { eventPatterns: ['vm.*'], isEnabled: true };
-  readonly #given = { url: 'http://x', description: null, includesMetadata: false, secret: '' };
+  readonly #given = {
+    ...{ url: 'http://x', description: null, includesMetadata: false, secret: '' },
+    ...{ timeoutSeconds: 15, maxRetries: 9, format: 'standard' as const },
+  };
   #outbox = new Outbox(this.store.db, () => startTime);
   #by = { ...cli, ownerId: 0 };
   #id = '';

@@ -1,13 +1,14 @@
 import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
-import { eventKinds } from '../../../db/events/kinds.ts';
-import { type EventQuery, getEvent, listEvents } from '../../../db/events/log.ts';
+import { eventKinds, matchesKind } from '../../../db/events/kinds.ts';
+import { type EventQuery, listEvents } from '../../../db/events/list.ts';
+import { getEvent } from '../../../db/events/log.ts';
 import { wholeMilliseconds } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { readDatetime } from '../../contract/pydantic/datetime.ts';
-import { eventId, eventOf, seqOf } from '../../events/shape.ts';
+import { eventId, eventOf, groupOf, seqOf } from '../../events/shape.ts';
 import { stream } from './event-stream.ts';
 
 type Schemas = components['schemas'];
@@ -24,6 +25,7 @@ export function auditRoutes(context: Context): Router {
 
 const catalog: Schemas['EventCatalog'] = {
   events: Object.entries(eventKinds).map(([kind, description]) => ({ kind, description })),
+  catalog: Object.groupBy(Object.keys(eventKinds), groupOf) as Record<string, string[]>,
 };
 
 type ListQuery = {
@@ -35,28 +37,56 @@ type ListQuery = {
   since?: string;
   until?: string;
   status?: string;
+  event_type?: string;
+  event_group?: string;
+  vm_id?: string;
+  session_id?: string;
+  user_id?: string;
 };
 
 function list({ store }: Context): RequestHandler {
   return async (req, res) => {
     const query = req.query as unknown as ListQuery;
+    const ownerId = principalOf(req).user.id;
+    const [sandboxId = null, ...otherIds] = sandboxIdsIn(query);
     const wanted: EventQuery = {
-      ownerId: principalOf(req).user.id,
-      kinds: query.kind ?? null,
-      sandboxId: query.sandbox_id ?? null,
+      ownerId,
+      kinds: kindsIn(query),
+      sandboxId,
+      sessionId: query.session_id?.toLowerCase() ?? null,
       since: timeOf(query.since),
       until: timeOf(query.until),
       order: query.order,
       after: query.cursor === undefined ? null : seqOf(query.cursor),
+      offset: 0,
       limit: Number(query.limit),
     };
     // Only actions that succeeded are recorded, so no event has another status.
-    const canMatch = query.status === undefined || query.status === 'success';
-    const { events, hasMore } = canMatch ? await listEvents(store.db, wanted) : { events: [], hasMore: false };
-    const last = events.at(-1);
-    const body = { events: events.map(eventOf), next_cursor: hasMore && last ? eventId(last.seq) : null };
+    const canMatch =
+      otherIds.length === 0 &&
+      (query.status ?? 'success') === 'success' &&
+      Number(query.user_id ?? ownerId) === ownerId;
+    const { events, next } = canMatch ? await listEvents(store.db, wanted) : { events: [], next: null };
+    const items = events.map(eventOf);
+    const body = { events: items, items, next_cursor: next === null ? null : eventId(next) };
     res.json(body satisfies Schemas['EventPage']);
   };
+}
+
+/** Returns the kinds that a query asks for by any of three parameters; null for all. */
+function kindsIn({ kind, event_type: type, event_group: group }: ListQuery): string[] | null {
+  if (kind === undefined && type === undefined && group === undefined) return null;
+  return Object.keys(eventKinds).filter(
+    (each) =>
+      (kind?.some((pattern) => matchesKind(pattern, each)) ?? true) &&
+      (type ?? each) === each &&
+      (group === undefined || groupOf(each) === group),
+  );
+}
+
+/** Returns the different ids of sandboxes that a query asks for by either of two parameters. */
+function sandboxIdsIn({ sandbox_id: id, vm_id: vmId }: ListQuery): string[] {
+  return [...new Set([id, vmId].filter((each) => each !== undefined))];
 }
 
 /**

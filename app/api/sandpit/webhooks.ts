@@ -1,12 +1,6 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { inTransaction } from '../../../db/store.ts';
-import {
-  addDelivery,
-  type Delivery,
-  getDelivery,
-  listDeliveries,
-  resendDelivery,
-} from '../../../db/webhooks/deliveries.ts';
+import { addDelivery, getDelivery } from '../../../db/webhooks/deliveries.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -16,14 +10,15 @@ import {
   updateEndpoint,
 } from '../../../db/webhooks/endpoints.ts';
 import { rotateSecret } from '../../../db/webhooks/secrets.ts';
-import { isoTime } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { ValidationFailure, valueError } from '../../errors.ts';
-import { AddressRefused, requireSendable } from '../../webhooks/request/address.ts';
+import { composeTest, testKind } from '../../webhooks/bodies.ts';
 import { newSecret } from '../../webhooks/request/signature.ts';
+import { requireUrl } from '../../webhooks/request/url.ts';
+import { list as listDeliveries, read as readDelivery, resend } from './webhook-deliveries.ts';
 import { webhookDelivery, webhookEndpoint, webhookEndpointWithSecret } from './webhook-shapes.ts';
+import { verify } from './webhook-verify.ts';
 
 type Schemas = components['schemas'];
 
@@ -40,9 +35,11 @@ export function webhooksRoutes(context: Context): Router {
   router.delete('/v1/webhooks/endpoints/:endpoint_id', remove(context));
   router.post('/v1/webhooks/endpoints/:endpoint_id/rotate-secret', rotate(context));
   router.post('/v1/webhooks/endpoints/:endpoint_id/test', sendTest(context));
-  router.get('/v1/webhooks/deliveries', listPagedDeliveries(context));
+  router.post('/v1/webhooks/endpoints/:endpoint_id/verify', verify(context));
+  router.get('/v1/webhooks/deliveries', listDeliveries(context));
   router.get('/v1/webhooks/deliveries/:delivery_id', readDelivery(context));
   router.post('/v1/webhooks/deliveries/:delivery_id/resend', resend(context));
+  router.post('/v1/webhooks/deliveries/:delivery_id/replay', resend(context));
   return router;
 }
 
@@ -66,6 +63,9 @@ function create(context: Context): RequestHandler {
       secret: newSecret(),
       isEnabled: body.enabled,
       includesMetadata: body.include_metadata,
+      timeoutSeconds: body.timeout_seconds,
+      maxRetries: body.max_retries,
+      format: 'standard' as const,
     };
     const endpoint = await inTransaction(store.db, (trx) => createEndpoint(trx, now(), actorOf(req), wanted));
     res.status(201).json(webhookEndpointWithSecret(endpoint));
@@ -83,6 +83,7 @@ function update(context: Context): RequestHandler {
   return async (req, res) => {
     const body: Schemas['WebhookEndpointChange'] = req.body;
     const { url, event_patterns: eventPatterns, description, enabled, include_metadata: includesMetadata } = body;
+    const { timeout_seconds: timeoutSeconds, max_retries: maxRetries } = body;
     if (url !== undefined) requireUrl(context, url);
     const change = {
       ...(url !== undefined && { url }),
@@ -90,6 +91,8 @@ function update(context: Context): RequestHandler {
       ...(description !== undefined && { description }),
       ...(enabled !== undefined && { isEnabled: enabled }),
       ...(includesMetadata !== undefined && { includesMetadata }),
+      ...(timeoutSeconds !== undefined && { timeoutSeconds }),
+      ...(maxRetries !== undefined && { maxRetries }),
     };
     const endpoint = await inTransaction(store.db, (trx) =>
       updateEndpoint(trx, now(), actorOf(req), endpointId(req), change),
@@ -118,59 +121,16 @@ function rotate({ store, now }: Context): RequestHandler {
 
 function sendTest({ store, now, webhooks }: Context): RequestHandler {
   return async (req, res) => {
-    const kind = 'webhook.test';
-    const body = JSON.stringify({ type: kind, timestamp: isoTime(now()), data: { endpoint_id: endpointId(req) } });
     const ownerId = ownerOf(req);
     const delivery = await inTransaction(store.db, async (trx) => {
-      const { id } = await getEnabledEndpoint(trx, ownerId, endpointId(req));
-      const deliveryId = await addDelivery(trx, now(), id, { eventSeq: null, kind, body });
+      const endpoint = await getEnabledEndpoint(trx, ownerId, endpointId(req));
+      const message = { eventSeq: null, kind: testKind, body: composeTest(endpoint, now()) };
+      const deliveryId = await addDelivery(trx, now(), endpoint.id, message);
       return getDelivery(trx, ownerId, deliveryId);
     });
     webhooks.wake({ id: delivery.endpointId, ownerId });
     res.status(202).json(webhookDelivery(delivery));
   };
-}
-
-function listPagedDeliveries({ store }: Context): RequestHandler {
-  return async (req, res) => {
-    const { endpoint_id: id, status, cursor } = req.query as Record<string, string | undefined>;
-    const limit = Number(req.query.limit);
-    const wanted = {
-      ...(id !== undefined && { endpointId: id }),
-      ...(status !== undefined && { status: status as Delivery['status'] }),
-      ...(cursor !== undefined && { before: Number(cursor) }),
-    };
-    // One row more than the page shows whether there is another page.
-    const found = await listDeliveries(store.db, ownerOf(req), { ...wanted, limit: limit + 1 });
-    const page = found.slice(0, limit);
-    const next = found.length > limit ? String(page.at(-1)?.seq) : null;
-    res.json({ deliveries: page.map(webhookDelivery), next_cursor: next } satisfies Schemas['WebhookDeliveries']);
-  };
-}
-
-function readDelivery({ store }: Context): RequestHandler {
-  return async (req, res) => {
-    res.json(webhookDelivery(await getDelivery(store.db, ownerOf(req), deliveryId(req))));
-  };
-}
-
-function resend({ store, now, webhooks }: Context): RequestHandler {
-  return async (req, res) => {
-    const ownerId = ownerOf(req);
-    const delivery = await inTransaction(store.db, (trx) => resendDelivery(trx, now(), ownerId, deliveryId(req)));
-    webhooks.wake({ id: delivery.endpointId, ownerId });
-    res.status(202).json(webhookDelivery(delivery));
-  };
-}
-
-/** Throws ValidationFailure for a URL to which webhooks are not sent. */
-function requireUrl({ config }: Context, url: string): void {
-  try {
-    requireSendable(url, config.webhookAllow ?? []);
-  } catch (error) {
-    if (!(error instanceof AddressRefused)) throw error;
-    throw new ValidationFailure([valueError(['body', 'url'], error.message, url)]);
-  }
 }
 
 function ownerOf(req: Request): number {
@@ -179,8 +139,4 @@ function ownerOf(req: Request): number {
 
 function endpointId(req: Request): string {
   return req.params.endpoint_id as string;
-}
-
-function deliveryId(req: Request): string {
-  return req.params.delivery_id as string;
 }

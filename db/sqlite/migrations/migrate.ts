@@ -20,6 +20,7 @@ import { idempotencyKeys } from './012-idempotency-keys.ts';
 import { proxySecrets } from './013-proxy-secrets.ts';
 import { sessions } from './014-sessions.ts';
 import { account } from './015-account.ts';
+import { eventFilters } from './016-event-filters.ts';
 import { snapshotTags } from './017-snapshot-tags.ts';
 
 export type Migration = {
@@ -49,6 +50,7 @@ export const migrations: Migration[] = [
   proxySecrets,
   sessions,
   account,
+  eventFilters,
   snapshotTags,
 ];
 

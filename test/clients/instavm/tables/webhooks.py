@@ -83,6 +83,6 @@ def _(f):
 def _(f):
     endpoint = f.new_endpoint()['id']
     delivery = f.client.webhooks.send_test_event(endpoint)['id']
-    f.receiver.wait_for('webhook.test')
+    until(lambda: f.receiver.with_id(delivery), 'the message has not come')
     f.client.webhooks.replay_delivery(delivery)
     until(lambda: len(f.receiver.with_id(delivery)) >= 2, 'the message has not come a second time')
