@@ -76,6 +76,10 @@ const shownBy: Record<string, string[]> = {
     'CreateVM.snapshot_id',
   ],
   'instavm/vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
+  'e2b/webhooks.test.ts': ['NewE2BWebhook.*', 'E2BWebhookChange.*'],
+  'webhooks/instavm.test.ts': [
+    ...['timeout_seconds', 'max_retries'].flatMap((n) => [`NewWebhookEndpoint.${n}`, `WebhookEndpointChange.${n}`]),
+  ],
   'webhooks/endpoints.test.ts': [
     ...['url', 'event_patterns', 'enabled'].flatMap((n) => [`NewWebhookEndpoint.${n}`, `WebhookEndpointChange.${n}`]),
   ],

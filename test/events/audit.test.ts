@@ -83,6 +83,63 @@ describe('GET /v1/audit/events', () => {
     expect(await kindsOf({ status: 'failure' })).to.deep.equal([]);
   });
 
+  it("shows each event under the names that InstaVM's clients read as well", async () => {
+    const { vm_id: id, session_id: session } = (await clientOf(app(), alice).create()).body;
+    const { body } = await list({ vm_id: id });
+    expect(body.items).to.deep.equal(body.events);
+    const [event] = body.items;
+    expect(event).to.deep.include({
+      id: event.event_id,
+      created_at: event.at,
+      event_type: 'vm.created',
+      event_group: 'vm',
+      vm_id: id,
+      session_id: session,
+      actor_type: 'api',
+      actor_id: alice.key.slice(0, 16),
+      resource_type: 'vm',
+      resource_id: id,
+      event_payload: event.details,
+      error_message: null,
+    });
+    const [key] = await eventsOf({ event_group: 'api_key' });
+    expect(key).to.include({ vm_id: null, session_id: null, actor_type: 'cli', actor_id: null });
+  });
+
+  it("filters by InstaVM's names; an unknown value matches nothing", async () => {
+    const { create, end } = clientOf(app(), alice);
+    const { vm_id: id, session_id: session } = (await create()).body;
+    const other = (await create()).body;
+    await end(id);
+    expect(await kindsOf({ event_type: 'vm.killed' })).to.deep.equal(['vm.killed']);
+    expect(await kindsOf({ event_group: 'vm' })).to.deep.equal(['vm.killed', 'vm.created', 'vm.created']);
+    expect(await kindsOf({ event_group: 'vm', event_type: 'vm.killed' })).to.deep.equal(['vm.killed']);
+    expect(await kindsOf({ event_group: 'vm', kind: ['vm.killed', 'user.*'] })).to.deep.equal(['vm.killed']);
+    expect(await kindsOf({ vm_id: id })).to.deep.equal(['vm.killed', 'vm.created']);
+    expect(await kindsOf({ session_id: session })).to.deep.equal(['vm.killed', 'vm.created']);
+    expect(await kindsOf({ session_id: session, vm_id: id, event_type: 'vm.created' })).to.deep.equal(['vm.created']);
+    expect(await kindsOf({ user_id: alice.id, event_group: 'user' })).to.deep.equal(['user.created']);
+    for (const query of [
+      { event_type: 'vm' },
+      { event_type: 'vm.*' },
+      { event_type: '' },
+      { event_group: 'v' },
+      { event_group: '' },
+      { vm_id: 'nobody' },
+      { session_id: 'nobody' },
+      { session_id: other.session_id, vm_id: id },
+      { user_id: alice.id + 1 },
+      { event_group: 'user', event_type: 'vm.killed' },
+      { status: 'failure' },
+    ])
+      expect((await list(query).expect(200)).body, JSON.stringify(query)).to.deep.equal({
+        events: [],
+        items: [],
+        next_cursor: null,
+      });
+    expect((await list({ user_id: 'alice' }).expect(422)).body.detail[0].type).to.equal('int_parsing');
+  });
+
   it('pages in both orders with a cursor, each event once, while events arrive', async () => {
     for (let n = 0; n < 7; n++) await clientOf(app(), alice).create();
     const whole = await eventsOf();
@@ -156,6 +213,8 @@ describe('GET /v1/audit/events', () => {
     expect(contract.components.schemas.Event?.properties?.kind?.enum).to.deep.equal(kinds);
     const families = new Set(kinds.map((kind: string) => kind.replace(/\..*/, '.*')));
     expect(contract.components.schemas.EventPattern?.enum).to.have.members(['*', ...families, ...kinds]);
+    expect(body.catalog.vm).to.include('vm.created').and.not.include('snapshot.created');
+    expect(Object.values(body.catalog).flat()).to.have.members(kinds);
     for (const { description } of body.events) expect(description).to.match(/\.$/);
     expect((await app().http.get('/v1/audit/catalog')).status).to.equal(401);
   });

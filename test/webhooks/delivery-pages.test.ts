@@ -18,10 +18,13 @@ describe('pages of webhook deliveries', () => {
     );
     const delivery = sqlite.prepare(
       `insert into webhook_deliveries (id, endpoint_id, kind, body, status, attempts, round, created_at)
-      values (?, ?, 'vm.created', '{}', ?, 1, 1, 0)`,
+      values (?, ?, ?, '{}', ?, 1, 1, 0)`,
     );
     for (let n = 0; n < 51; n++) endpoint.run(`e${n}`, n < 50 ? 1 : 2);
-    for (let n = 0; n < 1000; n++) delivery.run(`m${n}`, `e${(n * 7) % 51}`, n % 5 ? 'succeeded' : 'failed');
+    for (let n = 0; n < 1000; n++) {
+      const kind = n % 3 ? 'vm.created' : 'vm.killed';
+      delivery.run(`m${n}`, `e${(n * 7) % 51}`, kind, n % 5 ? 'succeeded' : 'failed');
+    }
   });
 
   const wanted: [string, Omit<DeliveryQuery, 'limit'>, string][] = [
@@ -35,6 +38,8 @@ describe('pages of webhook deliveries', () => {
       { endpointId: 'e7', status: 'failed', before: 900 },
       "endpoint_id = 'e7' and status = 'failed' and seq < 900",
     ],
+    ['of a kind', { kind: 'vm.killed', before: 900 }, "kind = 'vm.killed' and seq < 900"],
+    ['of a kind and status', { kind: 'vm.killed', status: 'failed' }, "kind = 'vm.killed' and status = 'failed'"],
     ["to somebody else's endpoint", { endpointId: 'e50' }, 'false'],
   ];
   for (const [name, query, condition] of wanted) {

@@ -115,7 +115,7 @@ describe('webhook endpoints and deliveries', () => {
     const { body: delivery } = await hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`);
     const bob = await hooks().app.addUser('bob');
     const calls = operations.filter(({ path }) => /\{(endpoint|delivery)_id\}/.test(path));
-    expect(calls).to.have.length(7);
+    expect(calls).to.have.length(9);
     for (const { method, path } of calls) {
       const url = path.replace('{endpoint_id}', id).replace('{delivery_id}', delivery.id);
       const call = method as 'get' | 'post' | 'patch' | 'delete';

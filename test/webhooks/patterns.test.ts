@@ -43,8 +43,13 @@ class Model {
   readonly expected: string[] = [];
   readonly #wants: Wants = { eventPatterns: ['vm.*'], isEnabled: true };
   readonly #given = {
-    ...{ url: 'http://x', description: null, includesMetadata: false, secret: '' },
-    ...{ timeoutSeconds: 15, maxRetries: 9, format: 'standard' as const },
+    url: 'http://x',
+    description: null,
+    includesMetadata: false,
+    secret: '',
+    timeoutSeconds: 15,
+    maxRetries: 9,
+    format: 'standard' as const,
   };
   #outbox = new Outbox(this.store.db, () => startTime);
   #by = { ...cli, ownerId: 0 };
