@@ -140,6 +140,25 @@ describe('GET /v1/audit/events', () => {
     expect((await list({ user_id: 'alice' }).expect(422)).body.detail[0].type).to.equal('int_parsing');
   });
 
+  it("a session's events are those of every sandbox that was started in it", async () => {
+    const { create, end } = clientOf(app(), alice);
+    const { vm_id: first, session_id: session } = (await create()).body;
+    await end(first);
+    const again = (await create({ session_id: session })).body;
+    expect(again.session_id).to.equal(session);
+    const { vm_id: second } = again;
+    const found = await eventsOf({ session_id: session });
+    expect(found.map(({ vm_id: id, kind }) => [id, kind])).to.deep.equal([
+      [second, 'vm.created'],
+      [first, 'vm.killed'],
+      [first, 'vm.created'],
+    ]);
+    for (const event of found) expect(event.session_id).to.equal(session);
+    expect(await eventsOf({ session_id: session, vm_id: first })).to.deep.equal(found.slice(1));
+    expect(await eventsOf({ session_id: session, vm_id: second })).to.deep.equal(found.slice(0, 1));
+    expect(await eventsOf({ session_id: session.toUpperCase(), event_type: 'vm.killed' })).to.have.length(1);
+  });
+
   it('pages in both orders with a cursor, each event once, while events arrive', async () => {
     for (let n = 0; n < 7; n++) await clientOf(app(), alice).create();
     const whole = await eventsOf();

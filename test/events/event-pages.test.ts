@@ -11,12 +11,13 @@ describe('pages of the event log', () => {
   before(() => {
     sqlite.exec("insert into users (name, created_at) values ('alice', 0), ('bob', 0)");
     const insert = sqlite.prepare(
-      `insert into events (at, kind, owner_id, subject, sandbox_id, via, details) values (?, ?, ?, 'x', ?, 'api', '{}')`,
+      `insert into events (at, kind, owner_id, subject, sandbox_id, session_id, via, details)
+      values (?, ?, ?, 'x', ?, ?, 'api', '{}')`,
     );
     sqlite.transaction(() => {
       for (let n = 0; n < 150_000; n++) {
         const kind = n % 50_000 === 1 ? 'vm.killed' : n % 3 === 0 ? 'vm.updated' : 'snapshot.created';
-        insert.run(n, kind, n % 10 === 9 ? 2 : 1, n % 1000 === 0 ? 'rare' : null);
+        insert.run(n, kind, n % 10 === 9 ? 2 : 1, n % 1000 === 0 ? 'rare' : null, n % 2000 === 0 ? 'long' : null);
       }
     })();
   });
@@ -31,6 +32,12 @@ describe('pages of the event log', () => {
       'of a sandbox and a kind, at an offset',
       { sandboxId: 'rare', kinds: ['vm.updated', 'vm.killed'], offset: 0 },
       "sandbox_id = 'rare' and kind = 'vm.updated'",
+    ],
+    ['of a session', { sessionId: 'long' }, "session_id = 'long'"],
+    [
+      'of a session and its first sandbox',
+      { sessionId: '00000000-0000-8000-8000-000000000000', kinds: ['vm.*'] },
+      'false',
     ],
     ['of two days', { since: 149_000, until: 149_900 }, 'at >= 149000 and at < 149900'],
   ];

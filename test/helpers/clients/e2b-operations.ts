@@ -12,6 +12,14 @@ const creating = [
 ].map((given) => ({ templateID: 'base', ...given }));
 const range = ['limit=0', 'limit=101', 'limit=a', 'nextToken=a'];
 
+const badPages = ['limit=0', 'limit=101', 'offset=-1', 'types=a', 'orderAsc=a'];
+const hook = {
+  name: 'a',
+  url: 'https://example.com/',
+  events: ['sandbox.lifecycle.created'],
+  signatureSecret: 'a',
+};
+
 /** For every operation: a valid request, and requests that it refuses with 400. */
 export const table: Record<string, { body?: object; wrong?: Wrong }> = {
   e2b_list_running: { wrong: { query: ['metadata=a'] } },
@@ -40,6 +48,16 @@ export const table: Record<string, { body?: object; wrong?: Wrong }> = {
   e2b_list_snapshots: { wrong: { query: [...range, 'name=', 'name=a%20b'] } },
   e2b_list_templates: {},
   e2b_delete_template: {},
+  e2b_list_events: { wrong: { query: badPages } },
+  e2b_list_sandbox_events: { wrong: { query: badPages } },
+  e2b_list_webhooks: {},
+  e2b_create_webhook: {
+    body: hook,
+    wrong: { body: [{}, { ...hook, url: 'ftp://a/' }, { ...hook, events: [] }, { ...hook, signatureSecret: '' }] },
+  },
+  e2b_get_webhook: {},
+  e2b_update_webhook: { body: {}, wrong: { body: [{ name: '' }, { events: ['a'] }, { enabled: null }] } },
+  e2b_delete_webhook: {},
 };
 
 function based(bodies: object[]): object[] {
@@ -60,7 +78,8 @@ export const controlOperations = e2bOperations
     ...table[operation.operationId],
     takesBody: operation.requestBody !== undefined,
     needsBody: operation.requestBody?.required === true,
-    isOfSandbox: path.includes('{sandboxID}'),
+    // Events outlive their sandbox, so their paths know no 404.
+    isOfSandbox: path.includes('{sandboxID}') && !path.startsWith('/events/'),
     declares: (status: number) => String(status) in operation.responses,
   }));
 
