@@ -3086,7 +3086,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The sandbox's state does not allow the operation. Get the sandbox to see its state. */
+        /** @description The sandbox's state does not allow the operation: get the sandbox to see its state. With the `error_code` `idempotency_outcome_unknown`, a sandbox that the `Idempotency-Key` started has been deleted since: use a new key. */
         E2BConflict: {
             headers: {
                 [name: string]: unknown;
@@ -3264,7 +3264,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The sandbox's state does not allow the operation, or the name is taken. `detail` says which. */
+        /** @description The sandbox's state does not allow the operation, the name is taken, or the `Idempotency-Key` cannot be used again. `detail` says which. */
         Conflict: {
             headers: {
                 [name: string]: unknown;
