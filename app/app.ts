@@ -8,10 +8,13 @@ import { e2bTemplatesRoutes } from './api/e2b/templates.ts';
 import { e2bWebhooksRoutes } from './api/e2b/webhooks.ts';
 import { sandboxHosts } from './api/envd/hosts.ts';
 import { envdRoutes } from './api/envd/routes.ts';
+import { creditsRoutes } from './api/instavm/credits.ts';
 import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
 import { addFilterProblems } from './api/instavm/filter.ts';
 import { explainSessionId, sessionsRoutes } from './api/instavm/sessions.ts';
 import { snapshotsRoutes } from './api/instavm/snapshots.ts';
+import { sshKeysRoutes } from './api/instavm/ssh-keys.ts';
+import { usersRoutes } from './api/instavm/users.ts';
 import { vmsRoutes } from './api/instavm/vms.ts';
 import { apiKeysRoutes } from './api/sandpit/api-keys.ts';
 import { auditRoutes } from './api/sandpit/audit.ts';
@@ -50,6 +53,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.use(admission(context), sandboxHosts(context), validator(context));
 
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
+  app.use(usersRoutes(context), sshKeysRoutes(context), creditsRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));
   // In this order: `/templates/tags` is no template.
   app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context), envdRoutes(context));

@@ -152,7 +152,10 @@ export type EventsTable = {
   at: number;
   kind: EventKind;
   owner_id: number;
-  /** the id of a sandbox, snapshot or endpoint, the prefix of an API key, or the name of a user */
+  /**
+   * the id of a sandbox, snapshot or endpoint, the prefix of an API key, the fingerprint of an SSH
+   * key, or the name of a user
+   */
   subject: string;
   /** the sandbox that is the subject, or that the subject was taken of */
   sandbox_id: string | null;

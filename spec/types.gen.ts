@@ -288,6 +288,227 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The caller
+         * @description Returns the user whose credential the request has. Users have no email address, so none is verified.
+         */
+        get: operations["get_current_user"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/me/usage-breakdown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage by day
+         * @description Sums, for each day in UTC, the virtual CPUs and the memory of the caller's sandboxes over the time that they ran, up to now. It counts the current or last run of each sandbox whose record is kept: earlier runs of a sandbox that was resumed are not recorded. Nothing is billed. Without dates, the period is the last `days` days, today included; it has 366 days at most.
+         */
+        get: operations["get_usage_breakdown"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/ssh-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The keys
+         * @description Returns the caller's SSH public keys, oldest first.
+         */
+        get: operations["list_ssh_keys"];
+        put?: never;
+        /**
+         * Add an SSH public key
+         * @description Keeps a public key. Adding a key that the caller has already replaces its comment. A user has 100 keys at most.
+         */
+        post: operations["add_ssh_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/ssh-keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete an SSH public key */
+        delete: operations["delete_ssh_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/allocation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The allocation
+         * @description Nothing is billed, so no credits are allocated. The period is the current month in UTC.
+         */
+        get: operations["get_credit_allocation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The usage, which is empty
+         * @description Nothing is billed, so no credits were used in any period.
+         */
+        get: operations["list_credit_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The summary
+         * @description Nothing is billed, so all amounts are 0 in any period.
+         */
+        get: operations["summarize_credits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether there are enough credits
+         * @description Sandboxes need no credits, so there are always enough. There are never enough for browsers, which Sandpit does not offer.
+         */
+        get: operations["check_credits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rates
+         * @description Nothing is billed, so all rates are 0.
+         */
+        get: operations["get_credit_rates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/usage/trends": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trends
+         * @description Nothing is billed, so each interval of the period has an entry of 0, oldest first. The last one holds the present.
+         */
+        get: operations["list_credit_trends"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/credits/usage/forecasting": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The forecast
+         * @description Nothing is billed, so nothing will cost anything.
+         */
+        get: operations["forecast_credits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/custom-domains/{domain_id}": {
         parameters: {
             query?: never;
@@ -1750,7 +1971,7 @@ export interface components {
             /** @description `evt_` and the sequence number of the event in the log */
             event_id: string;
             /** @enum {string} */
-            kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+            kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
             /** @description When the event was recorded */
             at: string;
             /** @enum {string} */
@@ -2161,6 +2382,125 @@ export interface components {
             devbox_name: string | null;
             /** @description The template that it is a run of */
             devbox_template_slug: string | null;
+        };
+        /** CurrentUser */
+        CurrentUser: {
+            id: number;
+            name: string;
+            email: null;
+            /**
+             * @description Always false, because there is no email address to verify
+             * @constant
+             */
+            is_verified: false;
+        };
+        /** Usage */
+        Usage: {
+            /** @constant */
+            cost_dollars: 0;
+            /** @description Virtual CPUs times hours */
+            cpu_hours: number;
+            /** @description GiB of memory times hours */
+            ram_gib_hours: number;
+        };
+        /** UsageBreakdown */
+        UsageBreakdown: {
+            /** @description A day in UTC */
+            period_start: string;
+            /** @description A day in UTC */
+            period_end: string;
+            total_days: number;
+            totals: components["schemas"]["Usage"];
+            /** @description One entry for each day, oldest first */
+            daily_breakdown: ({
+                date: string;
+            } & components["schemas"]["Usage"])[];
+        };
+        /** NewSshKey */
+        NewSshKey: {
+            /** @description The line of a `.pub` file: type, data and optionally a comment */
+            public_key: string;
+        };
+        /** SshKey */
+        SshKey: {
+            id: number;
+            /** @description `SHA256:` and the hash, as OpenSSH shows it */
+            fingerprint: string;
+            comment: string;
+            public_key: string;
+            created_at: string;
+        };
+        /** SshKeys */
+        SshKeys: {
+            keys: components["schemas"]["SshKey"][];
+        };
+        /** CreditAmounts */
+        CreditAmounts: {
+            /** @constant */
+            allocated: 0;
+            /** @constant */
+            used: 0;
+            /** @constant */
+            remaining: 0;
+        };
+        /** CreditAllocation */
+        CreditAllocation: {
+            /** @constant */
+            id: "none";
+            allocation_period_start: string;
+            allocation_period_end: string;
+            dollars: components["schemas"]["CreditAmounts"];
+            browser_automation: components["schemas"]["CreditAmounts"];
+        };
+        /** CreditSummary */
+        CreditSummary: {
+            period: string;
+            dollars: components["schemas"]["CreditAmounts"];
+            browser_automation: components["schemas"]["CreditAmounts"];
+        };
+        /** CreditCheck */
+        CreditCheck: {
+            available: boolean;
+            required_credits: number;
+            /** @constant */
+            remaining_credits: 0;
+            shortage: number;
+            reason: string;
+        };
+        /** CreditRates */
+        CreditRates: {
+            vm_execution: {
+                rate_description: string;
+                /** @constant */
+                cpu_rate_per_second_per_core: 0;
+                /** @constant */
+                ram_rate_per_gib_per_second: 0;
+            };
+            browser_automation: {
+                rate_description: string;
+                /** @constant */
+                sample_1_call: 0;
+                /** @constant */
+                minimum_charge: 0;
+            };
+        };
+        /** CreditTrends */
+        CreditTrends: {
+            period: string;
+            granularity: string;
+            series: {
+                start: string;
+                /** @constant */
+                cost_dollars: 0;
+                /** @constant */
+                credits_used: 0;
+            }[];
+        };
+        /** CreditForecast */
+        CreditForecast: {
+            /** @constant */
+            projected_cost_dollars: 0;
+            recommendations: string[];
         };
         /** PasswordGrant */
         PasswordGrant: {
@@ -2794,7 +3134,7 @@ export interface components {
          * @description A kind of event, `vm.*` for every kind that starts with `vm.`, or `*` for all
          * @enum {string}
          */
-        EventPattern: "*" | "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+        EventPattern: "*" | "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
         /** NewWebhookEndpoint */
         NewWebhookEndpoint: {
             /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
@@ -3347,7 +3687,7 @@ export interface components {
         /** @description The id or name of a snapshot */
         SnapshotId: string;
         /** @description Only events of this kind; `vm.*` stands for every kind that starts with `vm.`. Repeat the parameter for several kinds. */
-        EventKind: ("vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
+        EventKind: ("vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
         /** @description Only events of this sandbox and of its snapshots */
         EventSandbox: string;
         /** @description The id of an API key */
@@ -3869,6 +4209,331 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             503: components["responses"]["Busy"];
+        };
+    };
+    get_current_user: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurrentUser"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    get_usage_breakdown: {
+        parameters: {
+            query?: {
+                /** @description The number of days, if start_date is not given */
+                days?: number;
+                /** @description The first day */
+                start_date?: string;
+                /** @description The last day (default: today) */
+                end_date?: string;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Usage by day */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageBreakdown"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    list_ssh_keys: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKeys"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    add_ssh_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSshKey"];
+            };
+        };
+        responses: {
+            /** @description The key */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The API key may only read, or the caller has 100 SSH keys. Use a key that may write; delete an SSH key first. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    delete_ssh_key: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of an SSH key */
+                key_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The deleted key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_credit_allocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The allocation */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditAllocation"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    list_credit_usage: {
+        parameters: {
+            query?: {
+                period?: "current_month" | "last_30_days" | "all";
+                usage_type?: "vm_execution" | "browser_automation";
+                /** @description Maximum number of results */
+                limit?: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The usage, which is empty */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown[];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    summarize_credits: {
+        parameters: {
+            query?: {
+                period?: "current_month" | "last_30_days" | "all";
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The summary */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditSummary"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    check_credits: {
+        parameters: {
+            query: {
+                usage_type: "vm_execution" | "browser_automation";
+                required_credits: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether there are enough credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditCheck"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    get_credit_rates: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rates */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditRates"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+        };
+    };
+    list_credit_trends: {
+        parameters: {
+            query?: {
+                period?: "7d" | "30d" | "90d";
+                granularity?: "hourly" | "daily" | "weekly";
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trends */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditTrends"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    forecast_credits: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The forecast */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditForecast"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
         };
     };
     get_custom_domain: {

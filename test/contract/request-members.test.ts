@@ -59,6 +59,7 @@ const shownBy: Record<string, string[]> = {
     'SandboxTimeoutRequest.timeout',
   ],
   'e2b/snapshots.test.ts': ['SandboxSnapshotRequest.*'],
+  'instavm/account.test.ts': ['NewSshKey.public_key'],
   'instavm/dialect.test.ts': [
     'Lifetime.*',
     'CloneVM.vm_lifetime_seconds',

@@ -229,7 +229,7 @@ describe("InstaVM's dialect", () => {
   });
 
   describe('every operation', () => {
-    const tags = ['sessions', 'vms', 'snapshots', 'api-keys'];
+    const tags = ['sessions', 'vms', 'snapshots', 'api-keys', 'ssh-keys'];
     const changing = operations.filter(
       ({ operation }) => tags.includes(operation.tags[0] as string) && '503' in operation.responses,
     );
@@ -253,6 +253,7 @@ describe("InstaVM's dialect", () => {
         update_vm: {},
         create_snapshot: { oci_image: 'x' },
         update_api_key: { description: 'x' },
+        add_ssh_key: { public_key: `ssh-ed25519 ${Buffer.from('\0\0\0\x0bssh-ed25519').toString('base64')}` },
       };
       await withWriteLock(app, async () => {
         const answers = changing.map(async ({ method, path, operation }) => {

@@ -17,7 +17,7 @@ CREATE INDEX sandboxes_due on sandboxes (end_at) where status = 'active';
 CREATE INDEX sandboxes_ended on sandboxes (coalesce(end_at, started_at)) where status = 'killed';
 CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at desc, id, status, end_at, on_timeout, template_id) where status <> 'killed';
 CREATE INDEX sandboxes_living on sandboxes (position, status, end_at, on_timeout) where status <> 'killed';
-CREATE INDEX sandboxes_long on sandboxes (owner_id, coalesce(end_at, 8640000000000000)) where coalesce(end_at, 8640000000000000) - started_at > 86400000;
+CREATE INDEX sandboxes_long on sandboxes (owner_id, coalesce(end_at, 8640000000000000)) where coalesce(end_at, 8640000000000000) - started_at > 86400000 and (end_at is not null or status <> 'killed');
 CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
 CREATE TABLE sessions ( id text primary key, owner_id integer not null references users (id), sandbox_id text not null unique, lifetime_seconds integer not null, created_at integer not null ) strict, without rowid;
 CREATE INDEX sessions_by_owner on sessions (owner_id);

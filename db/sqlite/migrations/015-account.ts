@@ -1,4 +1,7 @@
-/** SSH keys, and an index with which a user's usage is summed without reading all of their history. */
+/**
+ * SSH keys, and an index of runs longer than a day: a usage report finds those that began before its
+ * period in it, and all others by their start.
+ */
 export const account = {
   id: 15,
   name: 'account',
@@ -13,6 +16,6 @@ export const account = {
       unique (owner_id, fingerprint)
     ) strict;
     create index sandboxes_long on sandboxes (owner_id, coalesce(end_at, 8640000000000000))
-      where coalesce(end_at, 8640000000000000) - started_at > 86400000;
+      where coalesce(end_at, 8640000000000000) - started_at > 86400000 and (end_at is not null or status <> 'killed');
   `,
 };
