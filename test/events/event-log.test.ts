@@ -142,6 +142,10 @@ describe('the event log', () => {
     await call('patch', `/v1/api-keys/${made.body.id}`, { description: 'other' });
     await call('delete', `/v1/api-keys/${made.body.id}`);
     await call('delete', `/v1/api-keys/${made.body.id}`);
+    const line = `ssh-ed25519 ${Buffer.from('\0\0\0\x0bssh-ed25519').toString('base64')}`;
+    const added = await call('post', '/v1/ssh-keys', { public_key: line });
+    await call('post', '/v1/ssh-keys', { public_key: `${line} laptop` });
+    await call('delete', `/v1/ssh-keys/${added.body.id}`);
     await app.http.post('/v1/auth/token').type('form').send({ username: 'alice', password: 'correct horse' });
     const hook = (await call('post', '/v1/webhooks/endpoints', { url: 'https://example.com/' })).body;
     await call('patch', `/v1/webhooks/endpoints/${hook.id}`, { description: 'mine' });

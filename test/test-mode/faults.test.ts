@@ -134,7 +134,7 @@ describe('the faults of a test server', () => {
     };
     const paths = [
       '/v1/vmss',
-      '/v1/vms/',
+      '/v1/snapshots/',
       '/V1/vms',
       'v1/vms',
       `${listPath}?limit=1`,
