@@ -5,7 +5,7 @@ import { serve } from '../helpers/processes/process.ts';
 import { ask, differences, hangUp } from './compare.ts';
 import { type Pair, reasonOf, reasons } from './explained.ts';
 import { type Asked, requestsFrom } from './requests.ts';
-import { preparePython, startFastApi } from './servers.ts';
+import { startFastApi } from './servers.ts';
 
 const key = `e2b_${'5'.repeat(40)}`;
 const maxShown = 40;
@@ -17,7 +17,6 @@ type Found = Pair & { parts: string[]; reason: string | null };
  * differences.
  */
 async function judge(): Promise<number> {
-  preparePython();
   const directory = mkdtempSync(join(tmpdir(), 'sandpit-fastapi-'));
   const fastapi = await startFastApi(key);
   const sandpit = await serve(['--db', join(directory, 'sandpit.db'), '--login-attempts', '100000'], {

@@ -1,26 +1,14 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../helpers/listen.ts';
+import { preparePython } from '../helpers/python.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const requirements = join(here, 'requirements.txt');
-const venv = join(here, '../../dist/fastapi');
-const python = join(venv, 'bin/python');
-
-/** Creates the virtual environment with the pinned packages, unless it exists and is up to date. */
-export function preparePython(): void {
-  const mark = join(venv, 'requirements.txt');
-  if (existsSync(mark) && readFileSync(mark, 'utf8') === readFileSync(requirements, 'utf8')) return;
-  execFileSync('python3', ['-m', 'venv', '--clear', venv], { stdio: 'inherit' });
-  const options = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:'];
-  execFileSync(python, ['-m', 'pip', 'install', ...options, '-r', requirements], { stdio: 'inherit' });
-  execFileSync('cp', [requirements, mark]);
-}
 
 /** Starts the FastAPI application on a free port. Returns the port and a function that stops it. */
 export async function startFastApi(key: string): Promise<{ port: number; stop: () => void }> {
+  const python = preparePython('fastapi', join(here, 'requirements.txt'));
   const port = await freePort();
   const args = ['-m', 'uvicorn', 'app:app', '--port', String(port), '--log-level', 'critical', '--http', 'h11'];
   const child = spawn(python, args, {

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { killRunning, serve, serveTest } from '../helpers/processes/process.ts';
+import { preparePython, runPython } from '../helpers/python.ts';
 import { readReport, type Tally } from './report.ts';
 
 /**
@@ -12,34 +11,7 @@ import { readReport, type Tally } from './report.ts';
  * generated from their contract.
  */
 const here = fileURLToPath(new URL('.', import.meta.url));
-const venv = fileURLToPath(new URL('../../dist/schemathesis', import.meta.url));
-const requirements = join(here, 'requirements.txt');
 const apiKey = `e2b_${'0'.repeat(40)}`;
-
-async function run(file: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
-  const child = spawn(file, args, {
-    cwd: here,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
-  const [code] = await once(child, 'close');
-  return code ?? 1;
-}
-
-/** Creates the Python environment, unless it exists with the same requirements. */
-async function install(): Promise<string> {
-  const python = join(venv, 'bin', 'python');
-  const installed = join(venv, 'requirements.txt');
-  const wanted = readFileSync(requirements, 'utf8');
-  if (existsSync(installed) && readFileSync(installed, 'utf8') === wanted) return python;
-  rmSync(venv, { recursive: true, force: true });
-  mkdirSync(venv, { recursive: true });
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--requirement', requirements];
-  if ((await run('python3', ['-m', 'venv', venv])) !== 0 || (await run(python, pip)) !== 0)
-    throw new Error('Schemathesis could not be installed: python3 of 3.11 or later with venv, and PyPI, are needed');
-  writeFileSync(installed, wanted);
-  return python;
-}
 
 /** How often a run is repeated if Schemathesis itself fails. */
 const maxRepeats = 2;
@@ -64,9 +36,9 @@ async function judgeOnce(python: string, title: string, url: string, paths: stri
   const explained = join(dir, 'explained.json');
   const options = ['--include-path-regex', paths, '--report-ndjson-path', report, '--no-color', '--warnings', 'off'];
   try {
-    const code = await run(python, ['-m', 'schemathesis.cli', 'run', `${url}/openapi.json`, ...options], {
-      SANDPIT_API_KEY: key,
-      SANDPIT_EXPLAINED: explained,
+    const code = await runPython(python, ['-m', 'schemathesis.cli', 'run', `${url}/openapi.json`, ...options], {
+      cwd: here,
+      env: { SANDPIT_API_KEY: key, SANDPIT_EXPLAINED: explained },
     });
     return readReport(report, explained, code);
   } finally {
@@ -75,7 +47,7 @@ async function judgeOnce(python: string, title: string, url: string, paths: stri
 }
 
 async function main(): Promise<number> {
-  const python = await install();
+  const python = preparePython('schemathesis', join(here, 'requirements.txt'));
   const dir = mkdtempSync(join(tmpdir(), 'sandpit-judged-'));
   const db = join(dir, 'sandpit.db');
   const logins = ['--login-attempts', '1000000'];

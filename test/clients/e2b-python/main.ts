@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { makeDomainCertificate } from '../../helpers/certificate.ts';
 import { closeNow } from '../../helpers/listen.ts';
 import { killRunning, serve, serveTest } from '../../helpers/processes/process.ts';
+import { preparePython } from '../../helpers/python.ts';
 import { startTunnel } from '../../helpers/tunnel.ts';
-import { preparePython } from '../venv.ts';
 
 /** `npm run judge:e2b-python`: E2B's published Python packages, unmodified, call a running server. */
 const here = fileURLToPath(new URL('.', import.meta.url));

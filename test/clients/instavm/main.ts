@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { killRunning, sandpit, serve } from '../../helpers/processes/process.ts';
-import { preparePython } from '../venv.ts';
+import { preparePython, runPython } from '../../helpers/python.ts';
 
 /**
  * `npm run judge:instavm` calls every method and command of InstaVM's published Python package
@@ -22,7 +20,7 @@ async function judge(): Promise<number> {
     const key = await createKey(db);
     const server = await serve(['--db', db, '--webhook-allow', '127.0.0.0/8', '--log-level', 'error']);
     const env = { SANDPIT_URL: server.url, SANDPIT_KEY: key, JUDGE_DIRECTORY: directory, HOME: directory };
-    const code = await run(python, ['judge.py', ...process.argv.slice(2)], env);
+    const code = await runPython(python, ['judge.py', ...process.argv.slice(2)], { cwd: here, env });
     await server.stop();
     return code;
   } finally {
@@ -37,16 +35,6 @@ async function createKey(db: string): Promise<string> {
   const { code, stdout, stderr } = await sandpit(['keys', 'create', '--user', 'alice', '--db', db]);
   if (code !== 0) throw new Error(`The key could not be made: ${stderr}`);
   return stdout.trim();
-}
-
-async function run(file: string, args: string[], env: Record<string, string>): Promise<number> {
-  const child = spawn(file, args, {
-    cwd: here,
-    env: { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: '1', ...env },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
-  const [code] = await once(child, 'close');
-  return code ?? 1;
 }
 
 process.exitCode = await judge();

@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,4 +18,19 @@ export function preparePython(name: string, requirements: string): string {
   execFileSync(python, ['-m', 'pip', 'install', ...options, '--requirement', requirements], { stdio: 'inherit' });
   copyFileSync(requirements, installed);
   return python;
+}
+
+/** Runs Python in a folder, with these variables and `PATH` alone. Returns its exit status. */
+export async function runPython(
+  python: string,
+  args: string[],
+  { cwd, env = {} }: { cwd: string; env?: Record<string, string> },
+): Promise<number> {
+  const child = spawn(python, args, {
+    cwd,
+    env: { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: '1', ...env },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const [code] = await once(child, 'close');
+  return code ?? 1;
 }
