@@ -613,7 +613,7 @@ export interface paths {
         put?: never;
         /**
          * Create an API key
-         * @description Store the key from this response: it is never shown again. An API key cannot create a key with more permissions or a later expiry than its own.
+         * @description Store the key from this response: it is never shown again. An API key cannot create a key with more permissions or a later expiry than its own. A user has 1,000 keys at most: then a new key replaces the oldest one that is revoked or has expired.
          */
         post: operations["create_api_key"];
         delete?: never;
@@ -638,7 +638,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description Requests with the key are refused from now on. The key stays in the list.
+         * @description Requests with the key are refused from now on. The key stays in the list until a new key needs its place.
          */
         delete: operations["revoke_api_key"];
         options?: never;
@@ -4763,6 +4763,15 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            /** @description The caller has 1,000 valid keys. Revoke one first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];

@@ -25,10 +25,14 @@ export type ApiKey = KeyLimits & {
   revokedAt: number | null;
 };
 
+/** The most keys of a user, revoked ones included: a list has no pages. */
+const maxKeys = 1000;
+
 /**
  * Creates an API key for a user and returns it; it can't be read later. The key is random unless
- * `given`. Throws StoreError `invalid` for a given key of another format, `conflict` when it is
- * taken.
+ * `given`. At the limit it takes the place of the oldest key that is revoked or has expired.
+ * Throws StoreError `invalid` for a given key of another format, `conflict` when it is taken or
+ * the user has too many valid keys.
  */
 export async function createApiKey(
   trx: Trx,
@@ -43,6 +47,7 @@ export async function createApiKey(
     throw new StoreError('invalid', 'an API key is e2b_ and 40 hexadecimal digits in lower case');
   }
   const prefix = prefixOf(key);
+  await makeRoom(trx, now, by.ownerId);
   const values = {
     user_id: by.ownerId,
     name,
@@ -64,6 +69,20 @@ export async function createApiKey(
   const details = { description: name, expires_at: isoTimeOrNull(expiresAt), permissions };
   await record(trx, now, by, 'api_key.created', prefix, details);
   return key;
+}
+
+async function makeRoom(trx: Trx, now: number, userId: number): Promise<void> {
+  const ofUser = trx.selectFrom('api_keys').where('user_id', '=', userId);
+  const { count } = await ofUser.select(({ fn }) => fn.countAll<number>().as('count')).executeTakeFirstOrThrow();
+  if (count < maxKeys) return;
+  const invalid = await ofUser
+    .select('id')
+    .where((eb) => eb.or([eb('revoked_at', 'is not', null), eb('expires_at', '<=', now)]))
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  if (!invalid) throw new StoreError('conflict', `There may be ${maxKeys} API keys at most: revoke one first`);
+  await trx.deleteFrom('api_keys').where('id', '=', invalid.id).execute();
 }
 
 /** Returns the permissions of a key, as the API names them. */

@@ -130,4 +130,34 @@ describe('API key limits', () => {
       expect(response.body).to.deep.equal(isE2b ? { code: 403, message: words } : { detail: words });
     }
   });
+
+  it('409: the 1,001st valid key of a user; a revoked or expired one makes room', async () => {
+    const { db } = app.server.context.store;
+    await inTransaction(db, async (trx) => {
+      const create = (limits = {}) => createApiKey(trx, app.clock.now, actor(alice), 'many', limits);
+      await create({ expiresAt: startTime + day });
+      for (let n = 2; n < 1000; n++) await create();
+    });
+    const refused = await make({});
+    expect([refused.status, refused.body]).to.deep.equal([
+      409,
+      { detail: 'There may be 1000 API keys at most: revoke one first' },
+    ]);
+    const ids = async () => {
+      const { body } = await app.http.get('/v1/api-keys/').set(apiKey(alice));
+      return body.map(({ id }: { id: number }) => id) as number[];
+    };
+    const [own, expiring, third] = await ids();
+    await app.http.delete(`/v1/api-keys/${third}`).set(apiKey(alice));
+    expect((await make({})).status).to.equal(201);
+    expect(await ids())
+      .to.have.length(1000)
+      .and.include.members([own, expiring])
+      .and.not.include(third);
+    expect((await make({})).status).to.equal(409);
+    app.clock.now += day;
+    expect((await make({})).status).to.equal(201);
+    expect(await ids()).not.to.include(expiring);
+    expect((await make({}, await app.addUser('other'))).status).to.equal(201);
+  });
 });
