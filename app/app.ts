@@ -14,6 +14,7 @@ import { addFilterProblems } from './api/instavm/filter.ts';
 import { explainSessionId, sessionsRoutes } from './api/instavm/sessions.ts';
 import { snapshotsRoutes } from './api/instavm/snapshots.ts';
 import { sshKeysRoutes } from './api/instavm/ssh-keys.ts';
+import { templatesRoutes } from './api/instavm/templates.ts';
 import { usersRoutes } from './api/instavm/users.ts';
 import { vmsRoutes } from './api/instavm/vms.ts';
 import { apiKeysRoutes } from './api/sandpit/api-keys.ts';
@@ -53,7 +54,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.use(admission(context), sandboxHosts(context), validator(context));
 
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
-  app.use(usersRoutes(context), sshKeysRoutes(context), creditsRoutes(context));
+  app.use(templatesRoutes(context), usersRoutes(context), sshKeysRoutes(context), creditsRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));
   // In this order: `/templates/tags` is no template.
   app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context), envdRoutes(context));

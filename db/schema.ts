@@ -123,6 +123,23 @@ export type SnapshotTagsTable = {
   created_at: number;
 };
 
+/** Templates of InstaVM's devboxes. Whoever reaches the server may read them. */
+export type TemplatesTable = {
+  slug: string;
+  owner_id: number;
+  /** a snapshot of the owner */
+  snapshot_id: string;
+  name: string;
+  version: string;
+  audience: string;
+  memory_mb: number;
+  vcpu_count: number;
+  /** JSON text of an object: the other members of the manifest */
+  details: string;
+  created_at: number;
+  updated_at: number;
+};
+
 /** SSH public keys. They open nothing: no machine runs behind a sandbox yet. */
 export type SshKeysTable = {
   id: Generated<number>;
@@ -253,6 +270,7 @@ export type Tables = {
   snapshots: SnapshotsTable;
   ssh_keys: SshKeysTable;
   snapshot_tags: SnapshotTagsTable;
+  templates: TemplatesTable;
   events: EventsTable;
   webhook_endpoints: WebhookEndpointsTable;
   webhook_outbox: WebhookOutboxTable;

@@ -509,6 +509,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List templates
+         * @description Returns the templates of all users, by slug. Needs no credential, because InstaVM's SDK sends none: whoever reaches the server can read them. The response names neither the owner nor the snapshot.
+         */
+        get: operations["list_templates"];
+        put?: never;
+        /**
+         * Publish a template
+         * @description Publishes a template, or replaces the caller's template with this slug. Everyone who reaches the server can read it without a credential, and every user can start a sandbox from it. Deleting its snapshot deletes it. A slug belongs to the user who publishes it first. A user can have 100 templates.
+         *
+         *     403: another user has the slug, the caller does not have the snapshot, or has too many templates.
+         */
+        post: operations["publish_template"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/templates/{slug}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a template
+         * @description Needs no credential, because InstaVM's SDK sends none. The response names neither the owner nor the snapshot.
+         */
+        get: operations["get_template"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/templates/{slug}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a sandbox from a template
+         * @description Starts a sandbox of the caller's with the template's size. Its record has `devbox_name` and `devbox_template_slug`. No terminal opens, because no machine runs behind a sandbox yet.
+         *
+         *     403: there is no template with this slug. InstaVM's client would show its user no 404.
+         */
+        post: operations["run_template"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/custom-domains/{domain_id}": {
         parameters: {
             query?: never;
@@ -1971,7 +2039,7 @@ export interface components {
             /** @description `evt_` and the sequence number of the event in the log */
             event_id: string;
             /** @enum {string} */
-            kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+            kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
             /** @description When the event was recorded */
             at: string;
             /** @enum {string} */
@@ -2240,6 +2308,117 @@ export interface components {
             build_args?: components["schemas"]["Nothing"];
             template_app_cmd?: unknown;
             template_app_cwd?: components["schemas"]["Nothing"];
+        };
+        /**
+         * TemplateSlug
+         * @description What a template is called in paths
+         */
+        TemplateSlug: string;
+        /**
+         * DevboxTerminal
+         * @description What InstaVM's command line would run in a terminal. Sandpit keeps it and offers no terminals.
+         */
+        DevboxTerminal: {
+            tmux_session: string;
+            command: string;
+            cwd: string;
+        };
+        /** DevboxManifest */
+        DevboxManifest: {
+            /** @description Accepted because InstaVM's clients send it. It has no effect. */
+            schema_version?: number;
+            /** @constant */
+            kind: "devbox";
+            slug: components["schemas"]["TemplateSlug"];
+            name: string;
+            version: string;
+            description?: string | null;
+            /**
+             * @description Whom InstaVM's catalogue shows it to. It has no effect on who can read it.
+             * @enum {string}
+             */
+            audience: "coding-agent" | "chat-agent" | "devbox";
+            vm: {
+                /** @description Memory in MiB */
+                memory_mb: number;
+                vcpus: number;
+            };
+            terminal: components["schemas"]["DevboxTerminal"];
+            source_repo?: string | null;
+            icon?: string | null;
+            icon_url?: string | null;
+            build?: unknown;
+            runtime?: unknown;
+            app?: unknown;
+            egress?: unknown;
+        };
+        /** PublishTemplate */
+        PublishTemplate: {
+            manifest: components["schemas"]["DevboxManifest"];
+            /** @description The id or name of a snapshot of the caller's */
+            snapshot_id: string;
+            verify?: unknown;
+        };
+        /** ListedTemplate */
+        ListedTemplate: {
+            slug: string;
+            name: string;
+            version: string;
+            audience: string;
+            /** @description Always false, because no machine runs behind a sandbox */
+            has_app: boolean;
+            /** @description Always empty */
+            aliases: string[];
+        };
+        /** DevboxTemplates */
+        DevboxTemplates: {
+            templates: components["schemas"]["ListedTemplate"][];
+        };
+        /** DevboxTemplate */
+        DevboxTemplate: {
+            /** @enum {string} */
+            status: "active";
+            description: string | null;
+            source_repo: string | null;
+            icon: string | null;
+            icon_url: string | null;
+            terminal: components["schemas"]["DevboxTerminal"];
+            /** @description Always empty, because no machine runs behind a sandbox */
+            runtime: Record<string, never>[];
+            /** @description Always null, because no machine runs behind a sandbox */
+            app: null;
+        } & components["schemas"]["ListedTemplate"];
+        /** PublishedTemplate */
+        PublishedTemplate: {
+            /** @description The id of the snapshot */
+            snapshot_id: string;
+        } & components["schemas"]["DevboxTemplate"];
+        /** TemplateRunRequest */
+        TemplateRunRequest: {
+            /** @description Seconds until the sandbox expires, or `max` for 86400 (default 300) */
+            vm_lifetime?: number | "max" | null;
+            /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends */
+            auto_suspend?: boolean | null;
+            auto_resume?: unknown;
+            vault_ids?: unknown;
+            /** @description The `devbox_name` of the sandbox (default none) */
+            name?: string | null;
+        } | null;
+        /** TemplateRun */
+        TemplateRun: {
+            /** @description The same as `vm_id` */
+            run_id: string;
+            /** @enum {string} */
+            status: "active" | "suspended" | "killed";
+            vm_id: string;
+            /** Format: uuid */
+            session_id: string;
+            /** @description When the sandbox expires; null if it is not active */
+            expires_at: string | null;
+            devbox_name: string | null;
+            terminal: components["schemas"]["DevboxTerminal"];
+            /** @description Always null, because no machine runs behind a sandbox */
+            app: null;
         };
         /** CustomDomain */
         CustomDomain: {
@@ -2770,7 +2949,7 @@ export interface components {
         };
         /** TemplateUpdate */
         TemplateUpdate: {
-            public?: boolean;
+            public?: components["schemas"]["Nothing"];
         };
         /** TemplateUpdated */
         TemplateUpdated: {
@@ -3134,7 +3313,7 @@ export interface components {
          * @description A kind of event, `vm.*` for every kind that starts with `vm.`, or `*` for all
          * @enum {string}
          */
-        EventPattern: "*" | "vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+        EventPattern: "*" | "vm.*" | "snapshot.*" | "template.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
         /** NewWebhookEndpoint */
         NewWebhookEndpoint: {
             /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
@@ -3686,8 +3865,10 @@ export interface components {
         SessionId: string;
         /** @description The id or name of a snapshot */
         SnapshotId: string;
+        /** @description The slug of a template */
+        TemplateSlug: string;
         /** @description Only events of this kind; `vm.*` stands for every kind that starts with `vm.`. Repeat the parameter for several kinds. */
-        EventKind: ("vm.*" | "snapshot.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
+        EventKind: ("vm.*" | "snapshot.*" | "template.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
         /** @description Only events of this sandbox and of its snapshots */
         EventSandbox: string;
         /** @description The id of an API key */
@@ -4534,6 +4715,129 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+        };
+    };
+    list_templates: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of results */
+                limit?: components["parameters"]["VmLimit"];
+                /** @description The `X-Next-Cursor` of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of templates */
+            200: {
+                headers: {
+                    /** @description The `cursor` of the next page; missing on the last page */
+                    "X-Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DevboxTemplates"];
+                };
+            };
+            422: components["responses"]["Unprocessable"];
+        };
+    };
+    publish_template: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishTemplate"];
+            };
+        };
+        responses: {
+            /** @description The template */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublishedTemplate"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_template: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The slug of a template */
+                slug: components["parameters"]["TemplateSlug"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The template */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DevboxTemplate"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+        };
+    };
+    run_template: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+                /** @description Makes the request safe to repeat: for at least 24 hours, the same request with the same key answers with the same sandbox, as it is then, and starts no other. Another method, path or body with this key is refused with 409. A request that is refused leaves the key unused. Each user has keys of their own. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The slug of a template */
+                slug: components["parameters"]["TemplateSlug"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TemplateRunRequest"];
+            };
+        };
+        responses: {
+            /** @description The new sandbox */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateRun"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            503: components["responses"]["Busy"];
         };
     };
     get_custom_domain: {

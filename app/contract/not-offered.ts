@@ -33,8 +33,17 @@ export function refuseNotOffered(contract: Contract): RequestHandler {
 export function marksOf(contract: Contract, operation: Operation): Mark[] {
   const parameters = parametersOf(contract, operation).map((parameter) => [parameter.name, parameter] as const);
   const bodies = Object.values(operation.requestBody?.content ?? {});
-  const members = bodies.flatMap(({ schema }) => Object.entries(resolve<Schema>(contract, schema).properties ?? {}));
+  const members = bodies.flatMap(({ schema }) => membersOf(contract, schema));
   return [...marksIn('query', parameters), ...marksIn('body', members)];
+}
+
+/** Returns the members of an object, and those of the objects in it, with dots in their names. */
+function membersOf(contract: Contract, given: Schema): (readonly [string, Schema])[] {
+  const { properties = {} } = resolve<Schema>(contract, given);
+  return Object.entries(properties).flatMap(([name, member]) => [
+    [name, member] as const,
+    ...membersOf(contract, member).map(([inner, schema]) => [`${name}.${inner}`, schema] as const),
+  ]);
 }
 
 function marksIn(place: Mark['place'], entries: (readonly [string, Marked])[]): Mark[] {
@@ -45,6 +54,10 @@ function marksIn(place: Mark['place'], entries: (readonly [string, Marked])[]): 
 
 function valueAt(req: Request, { place, name }: Mark): unknown {
   const holder: unknown = place === 'query' ? req.query : req.body;
+  return name.split('.').reduce(memberOf, holder);
+}
+
+function memberOf(holder: unknown, name: string): unknown {
   return typeof holder === 'object' && holder !== null && Object.hasOwn(holder, name)
     ? (holder as Record<string, unknown>)[name]
     : undefined;

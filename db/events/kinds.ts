@@ -17,6 +17,8 @@ export const eventKinds = {
   'snapshot.updated':
     'A snapshot was replaced by a later one of the same name, or its tags were changed: then `details.changed` is `tags`.',
   'snapshot.deleted': 'A snapshot was deleted.',
+  'template.published': "A template of InstaVM's devboxes was published, or replaced by another version.",
+  'template.deleted': 'A template was deleted together with its snapshot.',
   'api_key.created': 'An API key was created.',
   'api_key.updated': 'The description of an API key was changed.',
   'api_key.revoked': 'An API key was revoked.',

@@ -5,6 +5,7 @@ import { randomUuid } from '../random.ts';
 import { getLiveSandbox, requireRunning } from '../sandboxes/read.ts';
 import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
+import { withdrawTemplates } from '../templates/withdraw.ts';
 import { newSnapshotId, recordOfSnapshot } from './record.ts';
 import { isReferredTo, type Snapshot, snapshotOf } from './rows.ts';
 import { isTag, keepTagged, release } from './tags.ts';
@@ -72,12 +73,14 @@ async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id
 }
 
 /**
- * Deletes the owner's snapshot with this id or name and returns it. Sandboxes started from it stay.
+ * Deletes the owner's snapshot with this id or name, and templates that start from it, and returns
+ * it. Sandboxes started from it stay.
  * Throws StoreError `not_found`.
  */
 export async function deleteSnapshot(trx: Trx, now: number, by: Actor, idOrName: string): Promise<Snapshot> {
   const found = await findSnapshot(trx, by.ownerId, idOrName);
   if (!found) throw new StoreError('not_found', 'Snapshot not found');
+  await withdrawTemplates(trx, now, by, found.id);
   await trx.deleteFrom('snapshots').where('id', '=', found.id).execute();
   await recordOfSnapshot(trx, now, by, 'snapshot.deleted', found);
   return found;

@@ -3,10 +3,17 @@ import { idsOf, type Target, useTarget } from './helpers/target.ts';
 import { abuse } from './runner/record.ts';
 
 /**
- * Operations that the contract opens to any caller who knows the id, and operations that return
- * 200 and report that nothing is there.
+ * Operations that the contract opens to any caller who knows the id, among them those of published
+ * templates, and operations that return 200 and report that nothing is there.
  */
-const open = new Set(['get_session_usage', 'get_custom_domain', 'envd_process', 'envd_filesystem']);
+const open = new Set([
+  'get_session_usage',
+  'get_custom_domain',
+  'get_template',
+  'run_template',
+  'envd_process',
+  'envd_filesystem',
+]);
 const equivalents: Record<string, string> = { get_session_status: '200', kill: '404' };
 
 describe('abuse: one owner against every route of another', () => {

@@ -134,7 +134,12 @@ describe('the event log', () => {
     await call('post', `/v1/vms/${id}/resume`);
     for (let n = 0; n < 2; n++) await call('post', `/sandboxes/${id}/snapshots`, { name: 'mine' });
     await call('delete', '/templates/mine');
-    await call('post', '/v1/snapshots', { oci_image: 'debian' });
+    const { body: snapshot } = await call('post', '/v1/snapshots', { oci_image: 'debian' });
+    const terminal = { tmux_session: 'main', command: 'sh', cwd: '/' };
+    const vm = { memory_mb: 512, vcpus: 2 };
+    const manifest = { kind: 'devbox', slug: 'a', name: 'a', version: '1', audience: 'devbox', vm, terminal };
+    await call('post', '/v1/templates', { manifest, snapshot_id: snapshot.id });
+    await call('delete', `/v1/snapshots/${snapshot.id}`);
     await call('post', '/v1/sessions/session', { api_key: alice.key });
     await call('post', '/sandboxes', { templateID: 'base', timeout: 15, autoPause: true });
     await call('delete', `/v1/vms/${id}`);

@@ -28,6 +28,9 @@ CREATE INDEX snapshots_by_sandbox on snapshots (owner_id, sandbox_id, created_at
 CREATE INDEX snapshots_by_type on snapshots (owner_id, type, created_at desc, id);
 CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id);
 CREATE TABLE ssh_keys ( id integer primary key autoincrement, owner_id integer not null references users (id), fingerprint text not null, public_key text not null, comment text not null, created_at integer not null, unique (owner_id, fingerprint) ) strict;
+CREATE TABLE templates ( slug text primary key, owner_id integer not null references users (id) on delete cascade, snapshot_id text not null references snapshots (id) on delete cascade, name text not null, version text not null, audience text not null, memory_mb integer not null, vcpu_count integer not null, details text not null, created_at integer not null, updated_at integer not null ) strict, without rowid;
+CREATE INDEX templates_by_owner on templates (owner_id);
+CREATE INDEX templates_by_snapshot on templates (snapshot_id);
 CREATE TABLE users ( id integer primary key autoincrement, name text not null unique, password_hash text, created_at integer not null, disorder_milliseconds integer not null default 0 ) strict;
 CREATE TABLE webhook_deliveries ( seq integer primary key autoincrement, id text not null unique, endpoint_id text not null references webhook_endpoints (id) on delete cascade, event_seq integer, kind text not null, body text not null, status text not null check (status in ('pending', 'succeeded', 'failed')), attempts integer not null, round integer not null, next_attempt_at integer, last_attempt_at integer, response_status integer, error text, created_at integer not null ) strict;
 CREATE INDEX webhook_deliveries_by_age on webhook_deliveries (created_at);

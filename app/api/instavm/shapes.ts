@@ -40,7 +40,7 @@ export function vm(sandbox: Sandbox): string {
 }
 
 /** InstaVM's names of the statuses. Only its list of sandboxes, which the seed describes, has ours. */
-const vmStatus = { active: 'active', paused: 'suspended', killed: 'killed' } as const;
+export const vmStatus = { active: 'active', paused: 'suspended', killed: 'killed' } as const;
 
 /**
  * Returns the members of `VMSandboxInfo` as JSON text. They are concatenated by hand, because
@@ -61,7 +61,7 @@ function createdAt({ firstStartedAt, startedAt }: Sandbox): string {
   return isoTime(firstStartedAt ?? startedAt);
 }
 
-function expiresAt({ status, endAt }: ListedSandbox): string | null {
+export function expiresAt({ status, endAt }: ListedSandbox): string | null {
   return status === 'active' ? isoTimeOrNull(endAt) : null;
 }
 

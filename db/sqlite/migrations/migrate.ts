@@ -22,6 +22,7 @@ import { sessions } from './014-sessions.ts';
 import { account } from './015-account.ts';
 import { eventFilters } from './016-event-filters.ts';
 import { snapshotTags } from './017-snapshot-tags.ts';
+import { templates } from './018-templates.ts';
 
 export type Migration = {
   id: number;
@@ -52,6 +53,7 @@ export const migrations: Migration[] = [
   account,
   eventFilters,
   snapshotTags,
+  templates,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */
