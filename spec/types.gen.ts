@@ -2064,10 +2064,18 @@ export interface components {
             request_id: string | null;
             /** @description What changed, depending on the kind. A change of status has `from` and `to`. Metadata, environment, settings and secrets are never included, because events are kept longer than sandboxes. */
             details: Record<string, never>;
-            /** @description The same as `event_id`. This and the members below are the names that InstaVM's clients read. */
+        };
+        /**
+         * AuditEvent
+         * @description An event under the names that InstaVM's clients read
+         */
+        AuditEvent: {
+            /** @description The same as `event_id` */
             id: string;
             /** @description The same as `at` */
             created_at: string;
+            /** @enum {string} */
+            status: "success";
             /** @description The same as `kind` */
             event_type: string;
             /** @description The part of `kind` before the full stop */
@@ -2089,11 +2097,16 @@ export interface components {
             /** @description Always null, because the log records only what succeeded */
             error_message: null;
         };
+        /**
+         * FullEvent
+         * @description An event under Sandpit's names and those that InstaVM's clients read
+         */
+        FullEvent: components["schemas"]["Event"] & components["schemas"]["AuditEvent"];
         /** EventPage */
         EventPage: {
             events: components["schemas"]["Event"][];
-            /** @description The same as `events`, under the name that InstaVM's clients read */
-            items: components["schemas"]["Event"][];
+            /** @description The same events, under the names that InstaVM's clients read */
+            items: components["schemas"]["AuditEvent"][];
             /** @description The cursor of the next page; null on the last page */
             next_cursor: string | null;
         };
@@ -5245,7 +5258,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Event"];
+                    "application/json": components["schemas"]["FullEvent"];
                 };
             };
             401: components["responses"]["Unauthorized"];

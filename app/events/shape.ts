@@ -3,11 +3,11 @@ import { sessionOf } from '../../db/sessions/session-id.ts';
 import { isoTime } from '../../spec/time.ts';
 import type { components } from '../../spec/types.gen.ts';
 
-/** Returns `Event` of the contract: Sandpit's names, then those that InstaVM's clients read. */
-export function eventOf(event: Event): components['schemas']['Event'] {
-  const { seq, at, kind, subject, sandboxId, sessionId, via, keyId, keyPrefix, requestId } = event;
-  const group = groupOf(kind);
-  const details = JSON.parse(event.details);
+type Schemas = components['schemas'];
+
+/** Returns `Event` of the contract. */
+export function eventOf(event: Event): Schemas['Event'] {
+  const { seq, at, kind, subject, sandboxId, via, keyId, keyPrefix, requestId, details } = event;
   return {
     event_id: eventId(seq),
     kind,
@@ -17,9 +17,18 @@ export function eventOf(event: Event): components['schemas']['Event'] {
     sandbox_id: sandboxId,
     actor: { via, key_id: keyId, key_prefix: keyPrefix },
     request_id: requestId,
-    details,
+    details: JSON.parse(details),
+  };
+}
+
+/** Returns `AuditEvent` of the contract: the event under the names that InstaVM's clients read. */
+export function auditEventOf(event: Event): Schemas['AuditEvent'] {
+  const { seq, at, kind, subject, sandboxId, sessionId, via, keyPrefix, details } = event;
+  const group = groupOf(kind);
+  return {
     id: eventId(seq),
     created_at: isoTime(at),
+    status: 'success',
     event_type: kind,
     event_group: group,
     vm_id: sandboxId,
@@ -28,7 +37,7 @@ export function eventOf(event: Event): components['schemas']['Event'] {
     actor_id: keyPrefix,
     resource_type: group,
     resource_id: subject,
-    event_payload: details,
+    event_payload: JSON.parse(details),
     error_message: null,
   };
 }

@@ -20,7 +20,7 @@ export function composeStandard(queued: QueuedEvent, includesMetadata: boolean):
     type: event.kind,
     timestamp: event.at,
     event_type: event.kind,
-    ...(event.vm_id !== null && { vm_id: event.vm_id }),
+    ...(event.sandbox_id !== null && { vm_id: event.sandbox_id }),
     data: includesMetadata ? { ...event, ...metadata } : event,
   });
 }

@@ -33,6 +33,7 @@ function normal(text: string): string {
     [/\be2b_[0-9a-f]{40}\b/g, 'KEY'],
     [/\bspt_[0-9a-f]{64}\b/g, 'TOKEN'],
     [/\bwhsec_[\w+/=]+/g, 'SECRET'],
+    [/…[\w+/=]{4}/g, 'HINT'],
     [/\bwhe_\w+/g, 'ENDPOINT'],
     [/\bevt_\d+/g, 'EVENT'],
     [/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID'],

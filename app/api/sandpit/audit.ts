@@ -8,7 +8,7 @@ import type { components } from '../../../spec/types.gen.ts';
 import { principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { readDatetime } from '../../contract/pydantic/datetime.ts';
-import { eventId, eventOf, groupOf, seqOf } from '../../events/shape.ts';
+import { auditEventOf, eventId, eventOf, groupOf, seqOf } from '../../events/shape.ts';
 import { stream } from './event-stream.ts';
 
 type Schemas = components['schemas'];
@@ -67,9 +67,12 @@ function list({ store }: Context): RequestHandler {
       (query.status ?? 'success') === 'success' &&
       Number(query.user_id ?? ownerId) === ownerId;
     const { events, next } = canMatch ? await listEvents(store.db, wanted) : { events: [], next: null };
-    const items = events.map(eventOf);
-    const body = { events: items, items, next_cursor: next === null ? null : eventId(next) };
-    res.json(body satisfies Schemas['EventPage']);
+    const body: Schemas['EventPage'] = {
+      events: events.map(eventOf),
+      items: events.map(auditEventOf),
+      next_cursor: next === null ? null : eventId(next),
+    };
+    res.json(body);
   };
 }
 
@@ -101,6 +104,7 @@ function read({ store }: Context): RequestHandler {
   return async (req, res) => {
     const seq = seqOf(req.params.event_id as string);
     if (seq === null) throw new StoreError('not_found', 'Event not found');
-    res.json(eventOf(await getEvent(store.db, principalOf(req).user.id, seq)));
+    const event = await getEvent(store.db, principalOf(req).user.id, seq);
+    res.json({ ...eventOf(event), ...auditEventOf(event) } satisfies Schemas['FullEvent']);
   };
 }
