@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import type { Result as Outcome } from '../docs/results.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 import { cli } from './clients.ts';
 import * as record from './record.ts';
@@ -21,16 +22,15 @@ export type Session = Serving & {
 
 type Body = (session: Session) => Promise<void>;
 
-/** Returns functions that declare the tests of a `describe` with the CLI. */
+/** Returns functions that declare a test of a command, named for the result that it proves. */
 export function withCli() {
   const serving = sharedServer();
+  const declare = (result: Outcome) => (command: string, body: Body) =>
+    record.declare(cli, command, result, async () => body(await sessionOf(serving())));
   return {
-    /** Declares a test that the command works. */
-    works: (command: string, body: Body): void =>
-      record.compatible(cli, command, async () => body(await sessionOf(serving()))),
-    /** Declares a test that the CLI reports the command as not offered. */
-    refused: (command: string, body: Body): void =>
-      record.refused(cli, command, async () => body(await sessionOf(serving()))),
+    works: declare('works'),
+    records: declare('on records only'),
+    refused: declare('refused in words'),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Result } from '../docs/results.ts';
 import { type Sdk, sdks } from './clients.ts';
 import * as record from './record.ts';
 import { type Serving, sharedServer } from './server.ts';
@@ -20,23 +21,25 @@ export type Session = Serving & {
   as: (apiKey: string) => Sdk['Sandbox'];
 };
 
-/** Returns functions that declare tests: one test for every version of the SDK. */
+/**
+ * Returns functions that declare tests: one for every version of the SDK from `since` on. Each
+ * function is named for the result that its tests prove.
+ */
 export function eachSdk() {
   const serving = sharedServer();
-  return {
-    /** Declares tests that the operation works, in `since` and later versions (default: all). */
-    works: (operation: string, body: Body, { since = '0' } = {}): void => {
+  const declare =
+    (result: Result) =>
+    (operation: string, body: Body, { since = '0' } = {}) => {
       for (const { client, sdk } of sdks) {
         const isOld = client.version.localeCompare(since, 'en', { numeric: true }) < 0;
-        if (!isOld) record.compatible(client, operation, async () => body(await sessionOf(sdk, serving())));
+        if (!isOld) record.declare(client, operation, result, async () => body(await sessionOf(sdk, serving())));
       }
-    },
-    /** Declares tests that the SDK reports the operation as not offered. */
-    refused: (operation: string, body: Body): void => {
-      for (const { client, sdk } of sdks) {
-        record.refused(client, operation, async () => body(await sessionOf(sdk, serving())));
-      }
-    },
+    };
+  return {
+    works: declare('works'),
+    records: declare('on records only'),
+    refused: declare('refused in words'),
+    local: declare('local'),
   };
 }
 

@@ -39,6 +39,18 @@ export function writePart(part: Part, text: string): boolean {
   return true;
 }
 
+/** Writes the part if `--write` is among the arguments, else requires it. Says which on standard output. */
+export function keepPart(part: Part, text: string): void {
+  const isAsked = process.argv.includes('--write');
+  if (!isAsked) requirePart(part, text);
+  console.log(`${part.page}, ${part.name}: ${isAsked && writePart(part, text) ? 'written' : 'up to date'}`);
+}
+
+/** Returns the blocks of code in this language that a page shows. */
+export function codeIn(page: string, language: string): string[] {
+  return [...readPage(page).matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))].map(([, code = '']) => code);
+}
+
 /** Returns a table in Markdown. */
 export function tableOf(headings: string[], rows: string[][]): string {
   return [headings, headings.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { codeIn } from '../docs/marked.ts';
 
 /**
  * Creates the virtual environment `dist/NAME` with the packages of a requirements file, unless it has
@@ -33,4 +34,20 @@ export async function runPython(
   });
   const [code] = await once(child, 'close');
   return code ?? 1;
+}
+
+/**
+ * Runs the examples of README.md and COMPATIBILITY.md that import the package, against this server.
+ * Throws an Error with the first that fails.
+ */
+export async function runExamples(python: string, name: string, url: string, key: string): Promise<void> {
+  const examples = ['README.md', 'COMPATIBILITY.md'].flatMap((page) => codeIn(page, 'python'));
+  const own = examples.filter((code) => code.includes(`from ${name} import`));
+  if (own.length === 0) throw new Error(`the pages show no example with ${name}`);
+  for (const code of own) {
+    const here = code.replaceAll('http://127.0.0.1:3000', url).replace(/\be2b_[0-9a-f]{40}\b/g, key);
+    const env = { E2B_API_KEY: key, E2B_API_URL: url, E2B_SANDBOX_URL: url };
+    if ((await runPython(python, ['-c', here], { cwd: '.', env })) !== 0)
+      throw new Error(`this example fails:\n${here}`);
+  }
 }

@@ -3,10 +3,10 @@
 A check is an async function. It gets an Api, which calls the synchronous or the asynchronous half of
 the package, so that one check covers both. What a check promises is one of four results:
 
-works    the call does what E2B's documentation says
-records  the call works on Sandpit's record; what needs a machine is empty or ends in a refusal
-refused  the call raises an error whose text has the server's own words, in less than a second
-local    the package asks no server
+works: the call does what E2B's documentation says
+on records only: the call works on Sandpit's record; what needs a machine is empty or ends in a refusal
+refused in words: the call raises an error whose text has the server's own words, in less than a second
+local: the package asks no server
 """
 
 import inspect
@@ -73,7 +73,7 @@ def refuses(*names, words="Sandpit", since="0"):
             raise AssertionError(f"returned {result!r} instead of an error")
 
         refused.__name__ = body.__name__
-        return check("refused", *names, since=since)(refused)
+        return check("refused in words", *names, since=since)(refused)
 
     return declare
 

@@ -84,7 +84,7 @@ async def mcp(api):
     return await api.sandbox(mcp={"github": {}})
 
 
-@check("refused", *[f"git.{name}" for name in """
+@check("refused in words", *[f"git.{name}" for name in """
     add branches checkout_branch commit configure_user create_branch dangerously_authenticate delete_branch get_config
     pull push remote_add remote_get reset restore set_config status""".split()])
 async def git(api):

@@ -5,24 +5,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { keepPart } from '../../docs/marked.ts';
+import { type Result, sideBySide } from '../../docs/results.ts';
 import { makeDomainCertificate } from '../../helpers/certificate.ts';
 import { closeNow } from '../../helpers/listen.ts';
 import { killRunning, serve, serveTest } from '../../helpers/processes/process.ts';
-import { preparePython } from '../../helpers/python.ts';
+import { preparePython, runExamples } from '../../helpers/python.ts';
 import { startTunnel } from '../../helpers/tunnel.ts';
 
-/** `npm run judge:e2b-python`: E2B's published Python packages, unmodified, call a running server. */
+/**
+ * `npm run judge:e2b-python`: E2B's published Python packages, unmodified, call a running server.
+ * `--write` writes the table to COMPATIBILITY.md; without it, a table that differs is a failure.
+ */
 const here = fileURLToPath(new URL('.', import.meta.url));
 const versions = ['2.45.1', '2.59.0', '2.63.0'];
 const domain = 'sandboxes.test';
 const apiKey = `e2b_${'6'.repeat(40)}`;
 
-type Line = { names: string[]; half: 'sync' | 'async'; result: string; failure: string | null };
+type Line = { names: string[]; half: 'sync' | 'async'; result: Result; failure: string | null };
+
+function pythonOf(version: string): string {
+  return preparePython(`e2b-python-${version}`, `${here}requirements-${version}.txt`);
+}
 
 /** Runs the checks with these variables: those of a domain if there are no URLs. */
 async function resultsOf(version: string, variables: Record<string, string>): Promise<Line[]> {
-  const python = preparePython(`e2b-python-${version}`, `${here}requirements-${version}.txt`);
-  const child = spawn(python, ['main.py'], {
+  const child = spawn(pythonOf(version), ['main.py'], {
     cwd: here,
     env: {
       PATH: process.env.PATH,
@@ -40,14 +48,14 @@ async function resultsOf(version: string, variables: Record<string, string>): Pr
   return lines;
 }
 
-/** Returns the table of the results in Markdown: a row for each call, a column for each version. */
-function tableOf(results: Map<string, Line[]>): string {
-  const names = new Set([...results.values()].flat().flatMap((line) => line.names));
-  const cell = (version: string, name: string) =>
-    results.get(version)?.find((line) => line.names.includes(name))?.result ?? '–';
-  const rows = [...names].sort().map((name) => [`\`${name}\``, ...versions.map((version) => cell(version, name))]);
-  const lines = [['', ...versions], ['---', ...versions.map(() => '---')], ...rows];
-  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+/** Returns the table of the results in Markdown, with a column for each version. */
+function tableOf(lines: Map<string, Line[]>): string {
+  const names = new Set([...lines.values()].flat().flatMap((line) => line.names));
+  const resultOf = (version: string, name: string) =>
+    lines.get(version)?.find((line) => line.names.includes(name))?.result;
+  const calls = new Map([...names].map((name) => [name, versions.map((version) => resultOf(version, name))]));
+  const titles = versions.map((version) => `e2b ${version}`);
+  return sideBySide(titles, calls);
 }
 
 async function main(): Promise<number> {
@@ -70,6 +78,7 @@ async function main(): Promise<number> {
   for (const version of versions) {
     results.set(version, [...(await resultsOf(version, urls)), ...(await resultsOf(version, names))]);
   }
+  await runExamples(pythonOf(versions.at(-1) ?? ''), 'e2b', server.url, apiKey);
   closeNow(tunnel.server);
   for (const each of [server, faulty, named]) await each.stop();
   rmSync(directory, { recursive: true });
@@ -77,7 +86,7 @@ async function main(): Promise<number> {
     lines.filter(({ failure }) => failure !== null).map((line) => ({ version, ...line })),
   );
   for (const { version, half, names, failure } of failed) console.log(`${version} ${half} ${names[0]}: ${failure}`);
-  if (failed.length === 0) console.log(tableOf(results));
+  if (failed.length === 0) keepPart({ page: 'COMPATIBILITY.md', name: 'e2b python' }, tableOf(results));
   const all = [...results.values()].flat().length;
   console.log(`\n${all - failed.length} passed, ${failed.length} failed`);
   return failed.length === 0 ? 0 : 1;

@@ -43,7 +43,7 @@ async def create_with_lifecycle(api):
     assert info.lifecycle["on_timeout"] == "pause", info.lifecycle
 
 
-@check("records", "Sandbox.create(network)")
+@check("on records only", "Sandbox.create(network)")
 async def create_with_network(api):
     rules = {"allow_out": ["10.0.0.0/8"], "deny_out": ["0.0.0.0/0"]}
     sandbox = await api.sandbox(network=rules, allow_internet_access=False)
@@ -52,7 +52,7 @@ async def create_with_network(api):
     assert info.network["deny_out"] == rules["deny_out"], info.network
 
 
-@check("records", "Sandbox.create(network.egress_proxy)", since="2.57.0")
+@check("on records only", "Sandbox.create(network.egress_proxy)", since="2.57.0")
 async def keeps_passwords(api):
     proxy = {"address": "proxy.example.com:1080", "username": "ada", "password": "kept back"}
     sandbox = await api.sandbox(network={"egress_proxy": proxy})
@@ -61,7 +61,7 @@ async def keeps_passwords(api):
     assert "kept back" not in repr(info), "the password came back"
 
 
-@check("records", "Sandbox.create(network.https_ports)", since="2.49.1")
+@check("on records only", "Sandbox.create(network.https_ports)", since="2.49.1")
 async def keeps_https_ports(api):
     sandbox = await api.sandbox(network={"https_ports": [8443]})
     info = await api.call(sandbox.get_info)
@@ -74,7 +74,7 @@ async def keeps_https_ports(api):
         raise AssertionError("the agent's port was accepted")
 
 
-@check("records", "Sandbox.create(network.egress_proxy.tls)", since="2.57.0")
+@check("on records only", "Sandbox.create(network.egress_proxy.tls)", since="2.57.0")
 async def keeps_certificates(api):
     tls = {"server_name": "proxy.example.com", "ca_cert": "kept back"}
     sandbox = await api.sandbox(network={"egress_proxy": {"address": "proxy.example.com:1080", "tls": tls}})
@@ -83,7 +83,7 @@ async def keeps_certificates(api):
     assert "kept back" not in repr(info), "the certificate came back"
 
 
-@check("records", "Sandbox.create(network.dns_servers)", since="2.59.0")
+@check("on records only", "Sandbox.create(network.dns_servers)", since="2.59.0")
 async def keeps_dns_servers(api):
     sandbox = await api.sandbox(network={"dns_servers": ["1.1.1.1"]})
     info = await api.call(sandbox.get_info)
@@ -158,7 +158,7 @@ async def lifetimes(api):
     assert info.end_at - datetime.now(timezone.utc) > timedelta(seconds=890)
 
 
-@check("records", "Sandbox.pause", "Sandbox.beta_pause")
+@check("on records only", "Sandbox.pause", "Sandbox.beta_pause")
 async def pause(api):
     sandbox = await api.sandbox()
     await api.call(sandbox.pause)
@@ -172,7 +172,7 @@ async def pause(api):
     assert info.state.value == "paused", info.state
 
 
-@check("records", "Sandbox.fork")
+@check("on records only", "Sandbox.fork")
 async def fork(api):
     tag = str(uuid4())
     sandbox = await api.sandbox(metadata={"tag": tag})
@@ -182,7 +182,7 @@ async def fork(api):
     assert len(found) == 4
 
 
-@check("records", "Sandbox.create_snapshot", "Sandbox.list_snapshots", "Sandbox.delete_snapshot")
+@check("on records only", "Sandbox.create_snapshot", "Sandbox.list_snapshots", "Sandbox.delete_snapshot")
 async def snapshots(api):
     sandbox = await api.sandbox(metadata={"from": "snapshot"})
     snapshot = await api.call(sandbox.create_snapshot)
@@ -194,7 +194,7 @@ async def snapshots(api):
     assert await api.call(api.Sandbox.delete_snapshot, snapshot.snapshot_id) is False
 
 
-@check("records", "Sandbox.update_network")
+@check("on records only", "Sandbox.update_network")
 async def update_network(api):
     sandbox = await api.sandbox()
     await api.call(sandbox.update_network, {"deny_out": ["192.0.2.0/24"]})
@@ -202,7 +202,7 @@ async def update_network(api):
     assert info.network["deny_out"] == ["192.0.2.0/24"], info.network
 
 
-@check("records", "Sandbox.get_metrics")
+@check("on records only", "Sandbox.get_metrics")
 async def metrics(api):
     sandbox = await api.sandbox()
     assert await api.call(sandbox.get_metrics) == []

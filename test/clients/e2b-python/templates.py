@@ -17,7 +17,7 @@ async def exists(api):
     assert await api.call(api.Template.exists, f"nonexistent-{uuid4()}") is False
 
 
-@check("records", "Template.assign_tags", "Template.get_tags", "Template.remove_tags")
+@check("on records only", "Template.assign_tags", "Template.get_tags", "Template.remove_tags")
 async def tags(api):
     sandbox = await api.sandbox()
     name = f"t-{uuid4().hex[:12]}"

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keepPart } from '../../docs/marked.ts';
 import { killRunning, sandpit, serve } from '../../helpers/processes/process.ts';
-import { preparePython, runPython } from '../../helpers/python.ts';
+import { preparePython, runExamples, runPython } from '../../helpers/python.ts';
 
 /**
  * `npm run judge:instavm` calls every method and command of InstaVM's published Python package
@@ -19,8 +20,15 @@ async function judge(): Promise<number> {
   try {
     const key = await createKey(db);
     const server = await serve(['--db', db, '--webhook-allow', '127.0.0.0/8', '--log-level', 'error']);
-    const env = { SANDPIT_URL: server.url, SANDPIT_KEY: key, JUDGE_DIRECTORY: directory, HOME: directory };
+    const table = join(directory, 'table.md');
+    const judged = { SANDPIT_URL: server.url, SANDPIT_KEY: key, JUDGE_DIRECTORY: directory, JUDGE_TABLE: table };
+    const env = { ...judged, HOME: directory };
     const code = await runPython(python, ['judge.py', ...process.argv.slice(2)], { cwd: here, env });
+    // Only a whole run in which nothing failed makes a table.
+    if (existsSync(table)) {
+      await runExamples(python, 'instavm', server.url, key);
+      keepPart({ page: 'COMPATIBILITY.md', name: 'instavm' }, readFileSync(table, 'utf8'));
+    }
     await server.stop();
     return code;
   } finally {

@@ -1,13 +1,9 @@
-"""The table that COMPATIBILITY.md carries between its markers."""
+"""The table of results for COMPATIBILITY.md, in Markdown."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from calls import LOCAL, RECORDS, REFUSED, WORKS, Call
 
-PAGE = Path(__file__).parents[3] / 'COMPATIBILITY.md'
-BEGIN, END = '<!-- instavm: npm run judge:instavm -- --write -->', '<!-- end instavm -->'
 TITLES = {'method': 'SDK', 'command': 'command line', 'agents': 'OpenAI Agents provider', 'helper': 'helpers'}
 OUTCOMES = (WORKS, RECORDS, REFUSED, LOCAL)
 
@@ -26,21 +22,6 @@ def rendered(calls: list[Call]) -> str:
             of_group = [call for call in of_kind if _group(call) == group]
             rows.append(f'| {group} | ' + ' | '.join(_names(of_group, each) for each in OUTCOMES) + ' |')
     return '\n'.join(rows)
-
-
-def keep(calls: list[Call], write: bool) -> list[str]:
-    """Writes the table, or returns what to do because the page has another one."""
-    page = PAGE.read_text() if PAGE.exists() else f'{BEGIN}\n{END}\n'
-    if BEGIN not in page or END not in page:
-        return [f'COMPATIBILITY.md has no markers: {BEGIN} and {END}']
-    before, rest = page.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    wanted = f'{before}{BEGIN}\n\n{rendered(calls)}\n\n{END}{after}'
-    if write:
-        PAGE.write_text(wanted)
-    elif page != wanted:
-        return ['COMPATIBILITY.md has another table: npm run judge:instavm -- --write']
-    return []
 
 
 def _group(call: Call) -> str:

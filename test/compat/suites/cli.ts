@@ -8,7 +8,7 @@ function idsOf(result: Result): string[] {
 }
 
 describe("compatibility with E2B's command line", () => {
-  const { works, refused } = withCli();
+  const { works, records, refused } = withCli();
 
   works('sandbox list', async ({ e2b, create }) => {
     const id = await create({ metadata: { user: 'x' } });
@@ -69,28 +69,28 @@ describe("compatibility with E2B's command line", () => {
     expect(await stateOf(result.stdout.trim())).to.equal('running');
   });
 
-  works('sandbox pause', async ({ e2b, create, stateOf }) => {
+  records('sandbox pause', async ({ e2b, create, stateOf }) => {
     const id = await create();
     expect((await e2b('sandbox', 'pause', id)).stdout).to.equal(`Sandbox ${id} has been paused\n`);
     expect(await stateOf(id)).to.equal('paused');
     expect((await e2b('sandbox', 'pause', id)).stdout).to.equal(`Sandbox ${id} is already paused\n`);
   });
 
-  works('sandbox resume', async ({ e2b, create, pause, stateOf }) => {
+  records('sandbox resume', async ({ e2b, create, pause, stateOf }) => {
     const id = await create();
     await pause(id);
     expect((await e2b('sandbox', 'resume', id)).stdout).to.equal(`Sandbox ${id} has been resumed\n`);
     expect(await stateOf(id)).to.equal('running');
   });
 
-  works('sandbox metrics', async ({ e2b, create }) => {
+  records('sandbox metrics', async ({ e2b, create }) => {
     const id = await create();
     const result = await e2b('sandbox', 'metrics', id);
     expectSuccess(result);
     expect(result.stdout).to.equal(`\nMetrics for sandbox ${id}:\n`);
   });
 
-  works('sandbox logs', async ({ e2b, create }) => {
+  records('sandbox logs', async ({ e2b, create }) => {
     const id = await create();
     const result = await e2b('sandbox', 'logs', id);
     expectSuccess(result);
@@ -107,7 +107,7 @@ describe("compatibility with E2B's command line", () => {
     expect(all.stdout).to.equal(`Sandbox ${other} has been killed\nKilled 1 running sandboxes\n`);
   });
 
-  works('sandbox snapshot create, list, delete', async ({ e2b, create }) => {
+  records('sandbox snapshot create, list, delete', async ({ e2b, create }) => {
     const id = await create();
     const created = await e2b('sandbox', 'snapshot', 'create', id, '-n', 'mine');
     expectSuccess(created);

@@ -4,7 +4,7 @@ import { eachSdk, rejection } from '../sdk.ts';
 const day = 86_400_000;
 
 describe("compatibility with E2B's SDK: creating", () => {
-  const { works } = eachSdk();
+  const { works, records } = eachSdk();
 
   works('create', async ({ Sandbox, start }) => {
     const sandbox = await Sandbox.create();
@@ -21,7 +21,7 @@ describe("compatibility with E2B's SDK: creating", () => {
     expect((await sandbox.getInfo()).templateId).to.equal('python-3');
   });
 
-  works('create: metadata, envs', async ({ Sandbox, app }) => {
+  records('create: metadata, envs', async ({ Sandbox, app }) => {
     const metadata = { user: 'x', 'a b': 'c&d=é', empty: '' };
     const sandbox = await Sandbox.create({ metadata, envs: { TOKEN: 'a=b', LANG: 'é' } });
     expect((await sandbox.getInfo()).metadata).to.deep.equal(metadata);
@@ -44,21 +44,21 @@ describe("compatibility with E2B's SDK: creating", () => {
     expect(error.message).to.match(/^400: .*86400/);
   });
 
-  works('create: secure', async ({ Sandbox }) => {
+  records('create: secure', async ({ Sandbox }) => {
     for (const secure of [true, false]) {
       const sandbox = await Sandbox.create({ secure });
       expect((await sandbox.getInfo()).state).to.equal('running');
     }
   });
 
-  works('create: allowInternetAccess', async ({ Sandbox }) => {
+  records('create: allowInternetAccess', async ({ Sandbox }) => {
     for (const allowInternetAccess of [true, false]) {
       const sandbox = await Sandbox.create({ allowInternetAccess });
       expect((await sandbox.getInfo()).allowInternetAccess).to.equal(allowInternetAccess);
     }
   });
 
-  works('create: network', async ({ Sandbox }) => {
+  records('create: network', async ({ Sandbox }) => {
     const network = {
       allowOut: ['1.1.1.1', '8.8.8.0/24'],
       denyOut: ['0.0.0.0/0'],
@@ -70,7 +70,7 @@ describe("compatibility with E2B's SDK: creating", () => {
     expect((await sandbox.getInfo()).network).to.deep.include(network);
   });
 
-  works(
+  records(
     'create: network.httpsPorts',
     async ({ Sandbox }) => {
       const sandbox = await Sandbox.create({ network: { httpsPorts: [8443] } });

@@ -7,7 +7,7 @@ async function secondsLeft({ Sandbox, app }: Session, id: string): Promise<numbe
 }
 
 describe("compatibility with E2B's SDK: a lifetime", () => {
-  const { works } = eachSdk();
+  const { works, records } = eachSdk();
 
   works('getInfo', async ({ Sandbox, Other, sdk }) => {
     const { sandboxId } = await Sandbox.create({ metadata: { a: 'b' } });
@@ -32,7 +32,7 @@ describe("compatibility with E2B's SDK: a lifetime", () => {
     expect(await rejection(Sandbox.connect('iunknown'))).to.be.instanceOf(session.sdk.SandboxNotFoundError);
   });
 
-  works('connect: resume', async (session) => {
+  records('connect: resume', async (session) => {
     const { Sandbox, app } = session;
     const { sandboxId } = await Sandbox.create({ metadata: { a: 'b' }, timeoutMs: 60_000 });
     await Sandbox.pause(sandboxId);
@@ -43,7 +43,7 @@ describe("compatibility with E2B's SDK: a lifetime", () => {
     expect(await sandbox.isRunning()).to.equal(true);
   });
 
-  works(
+  records(
     'connect: onResume',
     async ({ Sandbox }) => {
       const sandbox = await Sandbox.create();
@@ -64,7 +64,7 @@ describe("compatibility with E2B's SDK: a lifetime", () => {
     expect(await rejection(Sandbox.setTimeout('iunknown', 1000))).to.be.instanceOf(sdk.SandboxNotFoundError);
   });
 
-  works('pause', async ({ Sandbox, app, sdk }) => {
+  records('pause', async ({ Sandbox, app, sdk }) => {
     const sandbox = await Sandbox.create();
     expect(await sandbox.pause()).to.equal(true);
     expect(await sandbox.pause()).to.equal(false);
@@ -73,7 +73,7 @@ describe("compatibility with E2B's SDK: a lifetime", () => {
     expect(await rejection(Sandbox.pause('iunknown'))).to.be.instanceOf(sdk.SandboxNotFoundError);
   });
 
-  works('pause: keepMemory', async ({ Sandbox }) => {
+  records('pause: keepMemory', async ({ Sandbox }) => {
     const sandbox = await Sandbox.create();
     expect(await sandbox.pause({ keepMemory: false })).to.equal(true);
     expect((await sandbox.getInfo()).state).to.equal('paused');
@@ -112,7 +112,7 @@ describe("compatibility with E2B's SDK: a lifetime", () => {
     expect(await sandbox.kill()).to.equal(false);
   });
 
-  works('onTimeout: pause', async ({ Sandbox, app, start }) => {
+  records('onTimeout: pause', async ({ Sandbox, app, start }) => {
     const sandbox = await Sandbox.create({ timeoutMs: 60_000, lifecycle: { onTimeout: 'pause' } });
     app.clock.now += 60_000;
     expect(await sandbox.getInfo()).to.deep.include({ state: 'paused', endAt: new Date(start + 60_000) });

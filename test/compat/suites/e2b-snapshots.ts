@@ -11,9 +11,9 @@ async function pagesOf(paginator: ReturnType<Session['Sandbox']['listSnapshots']
 }
 
 describe("compatibility with E2B's SDK: snapshots and forks", () => {
-  const { works } = eachSdk();
+  const { records } = eachSdk();
 
-  works('createSnapshot', async ({ Sandbox, sdk }) => {
+  records('createSnapshot', async ({ Sandbox, sdk }) => {
     const sandbox = await Sandbox.create();
     const snapshot = await sandbox.createSnapshot();
     expect(snapshot.snapshotId).to.be.a('string').and.not.be.empty;
@@ -23,7 +23,7 @@ describe("compatibility with E2B's SDK: snapshots and forks", () => {
     expect(await rejection(Sandbox.createSnapshot('iunknown'))).to.be.instanceOf(sdk.SandboxNotFoundError);
   });
 
-  works('createSnapshot: name', async ({ Sandbox }) => {
+  records('createSnapshot: name', async ({ Sandbox }) => {
     const sandbox = await Sandbox.create();
     const snapshot = await sandbox.createSnapshot({ name: 'mine' });
     expect(snapshot.names).to.have.length(1);
@@ -33,7 +33,7 @@ describe("compatibility with E2B's SDK: snapshots and forks", () => {
     expect(await pagesOf(Sandbox.listSnapshots())).to.deep.equal([[snapshot]]);
   });
 
-  works('listSnapshots', async ({ Sandbox, Other, app }) => {
+  records('listSnapshots', async ({ Sandbox, Other, app }) => {
     const source = await Sandbox.create();
     const other = await Sandbox.create();
     const first = await source.createSnapshot({ name: 'first' });
@@ -49,7 +49,7 @@ describe("compatibility with E2B's SDK: snapshots and forks", () => {
     expect(await pagesOf(Other.listSnapshots())).to.deep.equal([[]]);
   });
 
-  works('listSnapshots: sandboxId, name', async ({ Sandbox }) => {
+  records('listSnapshots: sandboxId, name', async ({ Sandbox }) => {
     const source = await Sandbox.create();
     const mine = await source.createSnapshot({ name: 'mine' });
     const other = await (await Sandbox.create()).createSnapshot({ name: 'other' });
@@ -58,7 +58,7 @@ describe("compatibility with E2B's SDK: snapshots and forks", () => {
     expect(await pagesOf(Sandbox.listSnapshots({ name: 'unknown' }))).to.deep.equal([[]]);
   });
 
-  works('deleteSnapshot', async ({ Sandbox, Other }) => {
+  records('deleteSnapshot', async ({ Sandbox, Other }) => {
     const source = await Sandbox.create();
     const { snapshotId } = await source.createSnapshot({ name: 'mine' });
     expect(await Other.deleteSnapshot(snapshotId)).to.equal(false);
@@ -69,7 +69,7 @@ describe("compatibility with E2B's SDK: snapshots and forks", () => {
     expect(await pagesOf(Sandbox.listSnapshots())).to.deep.equal([[]]);
   });
 
-  works('create: from a snapshot', async ({ Sandbox }) => {
+  records('create: from a snapshot', async ({ Sandbox }) => {
     const source = await Sandbox.create({ metadata: { source: 'yes' } });
     const { snapshotId } = await source.createSnapshot();
     await source.kill();
@@ -82,7 +82,7 @@ describe("compatibility with E2B's SDK: snapshots and forks", () => {
     expect(others).to.deep.equal([]);
   });
 
-  works('fork', async ({ Sandbox, app, sdk }) => {
+  records('fork', async ({ Sandbox, app, sdk }) => {
     const source = await Sandbox.create({ metadata: { a: 'b' } });
     const forks = await source.fork({ count: 2, timeoutMs: 60_000 });
     const ids = forks.map((fork) => (fork instanceof Error ? fork.message : fork.sandboxId));
