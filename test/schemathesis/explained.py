@@ -90,6 +90,18 @@ EXPLAINED = [
     ),
     Explained(
         REFUSED,
+        ANY,
+        "422 .*This Idempotency-Key was used for another request",
+        "Whether a key was used before depends on earlier requests; the header's description says so.",
+    ),
+    Explained(
+        REFUSED,
+        r"POST /sandboxes/\{sandboxID\}/snapshots",
+        "400 .*snapshot_filesystem_only_disabled",
+        "E2B's clients know this refusal by its `error_code`, which no schema gives; the member's description says so.",
+    ),
+    Explained(
+        REFUSED,
         r"(POST|PATCH) /v1/webhooks/endpoints(/\{endpoint_id\})?",
         "422 .*its address is not public",
         "Which addresses are refused depends on the operator's SANDPIT_WEBHOOK_ALLOW; the description says so.",
