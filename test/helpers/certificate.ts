@@ -22,7 +22,10 @@ export async function makeCertificate(dir = temporaryDirectory()): Promise<Certi
   return files;
 }
 
-/** Writes a certificate for a domain and every name below it, signed by a CA. `ca` is what clients trust. */
+/**
+ * Writes a certificate for a domain and every name below it, signed by a CA. `ca` is what clients
+ * trust.
+ */
 export async function makeDomainCertificate(domain: string): Promise<CertificateFiles & { ca: string }> {
   const dir = temporaryDirectory();
   const authority = await generate([{ name: 'commonName', value: 'Test CA' }], {

@@ -3,8 +3,9 @@ import { connect } from 'node:net';
 import { listen } from './listen.ts';
 
 /**
- * Starts an HTTP proxy on 127.0.0.1 that leads every tunnel to one port of this machine, whatever the host's name: a
- * client that uses it needs no name resolution. Returns its URL, and the names that were asked for.
+ * Starts an HTTP proxy on 127.0.0.1 that leads every tunnel to one port of this machine, whatever
+ * the host's name: a client that uses it needs no name resolution. Returns its URL, and the names
+ * that were asked for.
  */
 export async function startTunnel(port: number): Promise<{ url: string; names: string[]; server: Server }> {
   const names: string[] = [];
