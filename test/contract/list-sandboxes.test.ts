@@ -15,6 +15,16 @@ describe('GET /v1/sessions/sandboxes', () => {
   const idsOf = (response: { body: { sandbox_id: string }[] }) => response.body.map(({ sandbox_id }) => sandbox_id);
 
   describe('200', () => {
+    it("reads a form-encoded filter, as InstaVM's SDK sends it: a plus sign is a space", async () => {
+      const id = await app.insert(alice, { metadata: { userId: '123', note: 'a b+c' } });
+      await app.insert(alice, { metadata: { userId: '124' } });
+      const found = async (query: string) => idsOf(await app.http.get(`${path}?${query}`).set(apiKey(alice)));
+      expect(await found('metadata=%7B%22userId%22%3A+%22123%22%2C+%22note%22%3A+%22a+b%2Bc%22%7D')).to.deep.equal([
+        id,
+      ]);
+      expect(await found('metadata=%7B%7D&limit=1')).to.have.length(1);
+    });
+
     it("returns the seed's own example, with a time zone added to its times", async () => {
       await app.insert(alice, {
         id: 'vmid-abc-15',

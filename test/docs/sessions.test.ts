@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { program, proxy, type Serving, sandpit, serve, serveTest } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
-import { readPage } from './marked.ts';
+import { codeIn, readPage } from './marked.ts';
 
 const run = promisify(execFile);
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
@@ -81,6 +81,15 @@ describe(`the sessions that the pages show${hasCurl ? '' : ' (skipped: there is 
     expect(normal(server.output.stderr)).to.equal(normal(start?.output ?? ''));
     expect(steps).to.have.length(3);
     for (const step of steps) await follow(step);
+  });
+
+  it("README.md: the example of E2B's JavaScript SDK", async () => {
+    const examples = codeIn('README.md', 'js');
+    expect(examples).to.have.length(1);
+    const variables = { E2B_API_KEY: env.KEY, E2B_API_URL: server.url, E2B_SANDBOX_URL: server.url };
+    const args = ['--input-type=module', '--eval', examples[0] ?? ''];
+    const { stdout } = await run(process.execPath, args, { env: { ...env, ...variables } });
+    expect(stdout).to.contain("metadata: { env: 'dev' }");
   });
 
   it('OPERATING.md: a token, events, ending what was left behind, a webhook', async () => {

@@ -47,6 +47,11 @@ describe("InstaVM's sessions", () => {
     expect((await get(`/v1/vms/${session.vm_id}`)).body.session_id).to.equal(id);
   });
 
+  it('POST /v1/sessions/session: the log never contains the key of the body', async () => {
+    await start();
+    expect(app.log()).to.contain('/v1/sessions/session').and.not.contain(alice.key);
+  });
+
   it('POST /v1/sessions/session 401, 413, 415, 422', async () => {
     const send = (body: object) => app.http.post('/v1/sessions/session').send(body);
     const wrong = await send({ api_key: `e2b_${'0'.repeat(40)}` });
