@@ -8,6 +8,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { commandsOn, importLine } from '../helpers/processes/commands.ts';
 import { program, sandpit, serve } from '../helpers/processes/process.ts';
+import { itWithPython } from '../helpers/python.ts';
 import { itHere, temporaryDirectory } from '../helpers/server.ts';
 
 const givenKey = `e2b_${'5'.repeat(40)}`;
@@ -288,24 +289,26 @@ describe('sandpit', () => {
     );
   });
 
-  it('asks for confirmation on a terminal before it deletes a user or kills everything; elsewhere requires --yes', async function () {
-    if (spawnSync('python3', ['-c', 'import pty']).status !== 0) this.skip();
-    const onTerminal = (answer: string, ...args: string[]) => {
-      const { stdout, status } = spawnSync('python3', ['-c', answering, answer, ...program, ...args, '--db', db]);
-      expect(status, String(stdout)).to.equal(0);
-      return String(stdout);
-    };
-    await runs('users', 'create', 'alice');
-    await runs('users', 'create', 'bob');
-    expect(onTerminal('n', 'users', 'delete', 'alice')).to.match(
-      /Delete alice and their keys\? \[y\/N\][\s\S]*nothing was changed[\s\S]*exit 1/,
-    );
-    expect(onTerminal('y', 'users', 'delete', 'alice')).to.match(/Deleted alice[\s\S]*exit 0/);
-    expect(onTerminal('', 'kill', '--all')).to.match(/End all sandboxes of all users\?[\s\S]*exit 1/);
-    expect(onTerminal('', 'kill', '--all', '--yes')).to.match(/Ended 0 sandboxes[\s\S]*exit 0/);
-    expect(onTerminal('', 'kill', '--all', '--dry-run')).to.match(/Would end 0 sandboxes[\s\S]*exit 0/);
-    expect(await runs('users', 'delete', 'bob')).to.equal('Deleted bob.\n');
-  });
+  itWithPython(
+    'asks for confirmation on a terminal before it deletes a user or kills everything; elsewhere requires --yes',
+    async () => {
+      const onTerminal = (answer: string, ...args: string[]) => {
+        const { stdout, status } = spawnSync('python3', ['-c', answering, answer, ...program, ...args, '--db', db]);
+        expect(status, String(stdout)).to.equal(0);
+        return String(stdout);
+      };
+      await runs('users', 'create', 'alice');
+      await runs('users', 'create', 'bob');
+      expect(onTerminal('n', 'users', 'delete', 'alice')).to.match(
+        /Delete alice and their keys\? \[y\/N\][\s\S]*nothing was changed[\s\S]*exit 1/,
+      );
+      expect(onTerminal('y', 'users', 'delete', 'alice')).to.match(/Deleted alice[\s\S]*exit 0/);
+      expect(onTerminal('', 'kill', '--all')).to.match(/End all sandboxes of all users\?[\s\S]*exit 1/);
+      expect(onTerminal('', 'kill', '--all', '--yes')).to.match(/Ended 0 sandboxes[\s\S]*exit 0/);
+      expect(onTerminal('', 'kill', '--all', '--dry-run')).to.match(/Would end 0 sandboxes[\s\S]*exit 0/);
+      expect(await runs('users', 'delete', 'bob')).to.equal('Deleted bob.\n');
+    },
+  );
 
   it('reports a name that is taken or unknown, a short password and a user that still has sandboxes', async () => {
     await runs('users', 'create', 'alice');

@@ -9,6 +9,7 @@ import { createLog } from '../../app/log/log.ts';
 import type { Output } from '../../app/terminal/output.ts';
 import { importLine } from '../helpers/processes/commands.ts';
 import { program, type Serving, sandpit, serve } from '../helpers/processes/process.ts';
+import { itWithPython } from '../helpers/python.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 const shell = (script: string) => spawnSync('sh', ['-c', script], { encoding: 'utf8' });
@@ -106,7 +107,7 @@ describe('standard output that cannot be written', function () {
       expect(await once(child, 'exit')).to.deep.equal([0, null]);
     });
 
-    it('the server answers while the terminal is stopped', async () => {
+    itWithPython('the server answers while the terminal is stopped', async () => {
       const script = join(dir, 'terminal.py');
       writeFileSync(script, stoppedTerminal);
       const { status, stdout, stderr } = spawnSync(

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { program } from '../helpers/processes/process.ts';
+import { itWithPython } from '../helpers/python.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 
 const run = promisify(execFile);
@@ -31,8 +32,7 @@ describe('the examples of testing a client', () => {
     expect(stdout).to.contain('2 passing');
   });
 
-  it("Python's unittest", async function () {
-    if (!has('python3')) this.skip();
+  itWithPython("Python's unittest", async () => {
     const { stderr } = await run('python3', [example('client_test.py')], { env });
     expect(stderr).to.match(/Ran 2 tests[\s\S]*OK/);
   });

@@ -1,9 +1,17 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { codeIn } from '../docs/marked.ts';
+
+const hasPython = spawnSync('python3', ['-c', 'import pty']).status === 0;
+
+/** Declares a test that needs Python. Without it the test is skipped, and its title says so. */
+export function itWithPython(title: string, body: Mocha.AsyncFunc): void {
+  if (hasPython) it(title, body);
+  else it.skip(`${title} (skipped: there is no python3 on this machine)`, body);
+}
 
 /**
  * Creates the virtual environment `dist/NAME` with the packages of a requirements file, unless it has
