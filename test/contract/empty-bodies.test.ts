@@ -27,7 +27,8 @@ describe('empty bodies', () => {
       const schema = resolve<Schema>(contract, requestBody?.content['application/json']?.schema ?? {});
       expect(schema.type).to.deep.equal(['object', 'null']);
       const status = await send(described, 'application/json', '{}');
-      expect(status).to.be.oneOf([201, 404]);
+      // InstaVM's client shows its user no 404, so an unknown template is a 403.
+      expect(status).to.be.oneOf([201, operationId === 'run_template' ? 403 : 404]);
       expect(await send(described, 'application/json', 'null'), 'null').to.equal(status);
       for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data', 'text/plain', 'a']) {
         expect(await send(described, type, ''), type).to.equal(status);
