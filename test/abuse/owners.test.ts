@@ -14,7 +14,7 @@ const open = new Set([
   'envd_process',
   'envd_filesystem',
 ]);
-const equivalents: Record<string, string> = { get_session_status: '200', kill: '404' };
+const equivalents: Record<string, string> = { get_session_status: '200', e2b_list_sandbox_events: '200', kill: '404' };
 
 describe('abuse: one owner against every route of another', () => {
   const target = useTarget();
@@ -34,6 +34,8 @@ describe('abuse: one owner against every route of another', () => {
     alias: 'snap-nobodys',
     event_id: 'evt_999999',
     endpoint_id: 'whe_nobodys',
+    webhookID: 'whe_nobodys',
+    key_id: '999999',
     delivery_id: 'msg_nobodys',
   };
 
@@ -87,7 +89,7 @@ describe('abuse: one owner against every route of another', () => {
 const unasked = { last_used_at: null, failing_since: null };
 
 function contents({ store }: Target): string {
-  const tables = ['users', 'api_keys', 'sandboxes', 'snapshots', 'webhook_endpoints'];
+  const tables = ['users', 'api_keys', 'ssh_keys', 'sandboxes', 'snapshots', 'snapshot_tags', 'webhook_endpoints'];
   return JSON.stringify(
     tables.map((table) =>
       (store.sqlite.prepare(`select * from ${table}`).all() as object[]).map((row) => ({ ...row, ...unasked })),

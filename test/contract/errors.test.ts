@@ -22,7 +22,7 @@ describe('errors', () => {
     const alice = await app.addUser('alice');
     const detail = (path: string) => ({ detail: `Not Found: ${path} has no slash at its end` });
     const wrong = {
-      '/v1/vms/': detail('/v1/vms'),
+      '/v1/snapshots/': detail('/v1/snapshots'),
       '/v1/vms/i1/suspend/': detail('/v1/vms/{vm_id}/suspend'),
       '/v1/api-keys//': detail('/v1/api-keys/'),
       '/sandboxes/': { code: 404, message: detail('/sandboxes').detail },

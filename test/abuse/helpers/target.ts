@@ -119,6 +119,13 @@ export function statusesIn(said: string): string {
   return statuses.join(', ') || 'closed';
 }
 
+const publicKey = `ssh-ed25519 ${Buffer.concat([
+  Buffer.from([0, 0, 0, 11]),
+  Buffer.from('ssh-ed25519'),
+  Buffer.from([0, 0, 0, 32]),
+  Buffer.alloc(32),
+]).toString('base64')} me`;
+
 /**
  * Creates one of each thing that has an id, as the owner of the key. Returns the ids by path
  * parameter.
@@ -128,6 +135,7 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
     JSON.parse((await ask('POST', path, { headers: { 'X-API-Key': key }, body: JSON.stringify(body) })).text);
   const { vm_id, session_id } = await post('/v1/vms', { metadata: { of: 'alice' } });
   const { snapshot_id } = await post(`/v1/vms/${vm_id}/snapshot`, {});
+  const sshKey = await post('/v1/ssh-keys', { public_key: publicKey });
   const made = await post('/v1/api-keys/', {});
   secret(made.api_key);
   // The limit of endpoints for each owner.
@@ -135,6 +143,16 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
   for (const { id } of JSON.parse((await ask('GET', '/v1/webhooks/endpoints', { headers })).text)) {
     await ask('DELETE', `/v1/webhooks/endpoints/${id}`, { headers });
   }
+  for (const { id } of JSON.parse((await ask('GET', '/events/webhooks', { headers })).text)) {
+    await ask('DELETE', `/events/webhooks/${id}`, { headers });
+  }
+  const webhook = await post('/events/webhooks', {
+    name: 'of alice',
+    url: 'http://127.0.0.1:9/',
+    enabled: true,
+    events: ['sandbox.lifecycle.killed'],
+    signatureSecret: secret('s'.repeat(32)),
+  });
   const endpoint = await post('/v1/webhooks/endpoints', { url: 'http://127.0.0.1:9/', event_patterns: ['vm.deleted'] });
   secret(endpoint.secret);
   const delivery = await post(`/v1/webhooks/endpoints/${endpoint.id}/test`, {});
@@ -148,6 +166,8 @@ export async function idsOf({ ask, secret }: Target, key: string): Promise<Recor
     alias: snapshot_id,
     item_id: String(made.id),
     endpoint_id: endpoint.id,
+    webhookID: webhook.id,
+    key_id: String(sshKey.id),
     delivery_id: delivery.id,
     event_id: events[0].event_id,
   };
