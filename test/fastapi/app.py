@@ -47,6 +47,7 @@ class Sandbox(Model):
 class CreateVM(Sandbox):
     snapshot_id: Annotated[Optional[str], Field(min_length=1, max_length=256)] = None
     auto_suspend: Optional[bool] = None
+    session_id: Annotated[Optional[str], Field(max_length=64)] = None
 
 
 class CreateSession(Model):
@@ -106,6 +107,11 @@ def list_events(
     until: Optional[datetime] = None,
 ):
     return {}
+
+
+@app.get("/v1/vms/")
+def list_vm_records(_: Caller, limit: Annotated[int, Query(ge=1, le=1000)] = 1000):
+    return []
 
 
 @app.get("/v1/vms")
