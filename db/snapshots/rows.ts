@@ -63,7 +63,7 @@ export function snapshotOf<Metadata extends string | null>(row: ListedColumns & 
   };
 }
 
-/** Returns the UUID of a snapshot's content. An old snapshot has none: it gets one made of its id. */
+/** Returns the UUID of a snapshot's content. An old snapshot has none: one is made of its id. */
 export function buildIdOf({ id, build_id }: Pick<SnapshotsTable, 'id' | 'build_id'>): string {
   return build_id ?? hash('sha256', id).replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-8$3-8$4-$5');
 }

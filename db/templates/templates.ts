@@ -4,7 +4,7 @@ import type { TemplatesTable } from '../schema.ts';
 import { findSnapshot } from '../snapshots/snapshots.ts';
 import type { Db, Trx } from '../store.ts';
 
-/** A published template. Everyone who reaches the server may read it, except its owner and snapshot. */
+/** A published template. Everyone may read it, except for its owner and its snapshot. */
 export type Template = {
   slug: string;
   name: string;
@@ -67,7 +67,7 @@ async function requireRoom(trx: Trx, ownerId: number, slug: string): Promise<voi
   throw new StoreError('refused', reason);
 }
 
-/** Returns the template with this slug, whoever published it, or null. */
+/** Returns the template with this slug, of any user, or null. */
 export async function findTemplate(db: Db, slug: string): Promise<Template | null> {
   const row = await db.selectFrom('templates').selectAll().where('slug', '=', slug).executeTakeFirst();
   if (!row) return null;

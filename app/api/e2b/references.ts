@@ -52,7 +52,7 @@ export function withTag(base: string, tag: string): string {
   return tag === 'default' ? base : `${base}:${tag}`;
 }
 
-/** Returns what the tags of a snapshot belong to: its untagged name, or its id without a name. */
+/** Returns the name that tags of a snapshot are added to: its own without a tag, or its id. */
 export function taggedName({ id, name }: { id: string; name: string | null }, namespace: string): string {
   return name !== null && qualified(name, namespace) ? untagged(name) : id;
 }

@@ -104,7 +104,7 @@ async function nameInPath(db: Db, req: Request): Promise<string> {
   return base;
 }
 
-/** Returns what the tags of a template belong to; null if the caller has no such template. */
+/** Returns the name that a template's tags are added to; null for an unknown template. */
 async function existingName(db: Db, req: Request, reference: string): Promise<string | null> {
   const { user } = principalOf(req);
   const found = await findSnapshot(db, user.id, untagged(reference));
