@@ -102,15 +102,27 @@ EXPLAINED = [
     ),
     Explained(
         REFUSED,
-        r"(POST|PATCH) /v1/webhooks/endpoints(/\{endpoint_id\})?",
-        "422 .*its address is not public",
+        r"(POST|PATCH) (/v1/webhooks/endpoints(/\{endpoint_id\})?|/events/webhooks(/\{webhookID\})?)",
+        "(422|400) .*its address is not public",
         "Which addresses are refused depends on the operator's SANDPIT_WEBHOOK_ALLOW; the description says so.",
     ),
     Explained(
         REFUSED,
-        r"(POST|PATCH) /v1/webhooks/endpoints(/\{endpoint_id\})?",
-        r'422 .*it must be an http or https URL","input":"[^"]*(\[|[Xx][Nn]--)',
+        r"(POST|PATCH) (/v1/webhooks/endpoints(/\{endpoint_id\})?|/events/webhooks(/\{webhookID\})?)",
+        r'(422 .*it must be an http or https URL","input":"[^"]*(\[|[Xx][Nn]--)|400 .*it must be an http or https URL)',
         "No simple pattern tells an IPv6 address in brackets, or valid Punycode, from other text; a URL parser does.",
+    ),
+    Explained(
+        REFUSED,
+        r"GET /events/sandboxes(/\{sandboxID\})?",
+        "400 .*offset: at most 10000 events can be skipped",
+        "The refusal says what to do instead, which a schema's maximum could not; the description has the number.",
+    ),
+    Explained(
+        REFUSED,
+        r"PATCH /events/webhooks/\{webhookID\}",
+        "400 .*signatureSecret: the webhook was made through /v1/webhooks",
+        "Through which dialect a webhook was made depends on earlier requests.",
     ),
     Explained(
         REFUSED,
