@@ -77,7 +77,8 @@ describe('backup and restore', () => {
       .prepare('insert into users (name, created_at) values (?, 0)')
       .run(user);
     const insert = store.sqlite.prepare(
-      "insert into sandboxes values (?, ?, ?, null, '{}', ?, 1, 1, 0, 0, 'killed', 'kill', null, null)",
+      `insert into sandboxes (position, id, owner_id, metadata, env, memory_mb, vcpu_count, started_at, status)
+       values (?, ?, ?, '{}', ?, 1, 1, 0, 'killed')`,
     );
     store.sqlite.transaction(() => {
       for (let n = 0; n < size; n++) insert.run(Number(id) * 2 ** 32 + n, `${user}-${n}`, id, 'x'.repeat(2 ** 20));
