@@ -29,6 +29,24 @@ ANY = ".*"
 
 EXPLAINED = [
     Explained(
+        REFUSED,
+        "GET /v1/users/me/usage-breakdown",
+        "422 .*there is no such day",
+        "The pattern of `end_date` allows days that no calendar has, e.g. February 30.",
+    ),
+    Explained(
+        REFUSED,
+        "POST /v1/ssh-keys",
+        "422 .*it is no SSH public key",
+        "No pattern can say that the blob of a key is whole and names the type before it.",
+    ),
+    Explained(
+        "ServerError",
+        r"POST /v1/webhooks/endpoints/\{endpoint_id\}/verify",
+        "502 .*could not be verified",
+        "502 is the declared answer when the receiver can't be reached; its name was generated.",
+    ),
+    Explained(
         "ServerError",
         r"(GET|POST) /(files|execute|process\.Process/\{method\}|filesystem\.Filesystem/\{method\})|(GET|HEAD) /health",
         "50[12] ",
@@ -72,7 +90,7 @@ EXPLAINED = [
     ),
     Explained(
         REFUSED,
-        "GET /(v2/sandboxes|snapshots)",
+        r"GET /(v2/sandboxes|snapshots|v2/templates|templates/\{templateID\})",
         "400 .*Invalid next token",
         "Only what the server gave as `X-Next-Token` is one; the parameter's description says so.",
     ),
