@@ -14,8 +14,8 @@ const maxCharacters = 2 ** 18;
 
 /**
  * Deletes at most `limit` sandboxes that ended before a time, the earliest first, with their index
- * entries and the sessions whose last sandbox they were. A sandbox whose end is unknown counts by its start. Returns how many it deleted; fewer
- * than the limit does not mean that none are left.
+ * entries and the sessions whose last sandbox they were. A sandbox whose end is unknown counts by
+ * its start. Returns how many it deleted; fewer than the limit does not mean that none are left.
  */
 export async function deleteEnded(trx: Trx, now: number, before: number, limit: number): Promise<number> {
   const rows = upTo(maxCharacters, await selectEnded(trx, { before, limit }));

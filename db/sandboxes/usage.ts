@@ -22,8 +22,9 @@ type Run = {
 };
 
 /**
- * Returns what the owner's sandboxes used on each of `days` days from `from` on, a midnight in UTC.
- * It counts the current or last run of each: no record has the runs before a sandbox was resumed.
+ * Returns the usage of the owner's sandboxes, one entry for each of `days` days. The first day
+ * begins at `from`, a midnight in UTC. Each sandbox counts with its current or last run: records
+ * don't hold the runs before a sandbox was resumed.
  */
 export async function usageByDay(
   db: Db,

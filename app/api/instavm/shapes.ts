@@ -39,7 +39,7 @@ export function vm(sandbox: Sandbox): string {
   );
 }
 
-/** InstaVM's names of the statuses. Only its list of sandboxes, which the seed describes, has ours. */
+/** InstaVM's names of the statuses, which all its responses use except the list of sandboxes. */
 export const vmStatus = { active: 'active', paused: 'suspended', killed: 'killed' } as const;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * SSH keys, and an index of runs longer than a day: a usage report finds those that began before its
- * period in it, and all others by their start.
+ * SSH keys, and an index of runs longer than a day. A usage report finds in it those that began
+ * before its period, and all others by their start.
  */
 export const account = {
   id: 15,
