@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Request } from 'express';
-import type { KeyedRequest } from '../../db/idempotency.ts';
+import type { KeyedRequest } from '../../db/sandboxes/idempotency.ts';
 
 /**
  * Returns the request's `Idempotency-Key` with the hash of its method, path and body; null for a

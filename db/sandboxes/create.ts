@@ -1,11 +1,11 @@
 import { type Clock, isoTime } from '../../spec/time.ts';
 import { afterCommit, StoreError } from '../errors.ts';
 import { type Actor, recordOfSandbox } from '../events/record.ts';
-import { type KeyedRequest, recordKey, sandboxesOfKey } from '../idempotency.ts';
 import { type JsonObject, parseJson } from '../json/json.ts';
 import { spawnFrom } from '../snapshots/snapshots.ts';
 import { type Db, inTransaction, type Trx } from '../store.ts';
 import { Turns } from '../turns.ts';
+import { type KeyedRequest, recordKey, sandboxesOfKey } from './idempotency.ts';
 import { defaultSize, type NewSandbox, newSandboxId, SandboxInserter } from './insert.ts';
 import { getLiveSandbox, getSandbox, type Sandbox } from './read.ts';
 

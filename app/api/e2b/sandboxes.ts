@@ -1,9 +1,9 @@
 import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
-import { createOnce } from '../../../db/idempotency.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, extendSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';
+import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { getLiveSandbox } from '../../../db/sandboxes/read.ts';
 import { connectSandbox, pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { inTransaction } from '../../../db/store.ts';

@@ -1,7 +1,7 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { findByApiKey } from '../../../db/accounts/principals.ts';
-import { createOnce } from '../../../db/idempotency.ts';
 import { endSandbox } from '../../../db/sandboxes/change.ts';
+import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { listSandboxes } from '../../../db/sandboxes/lists/list.ts';
 import { areWhole, wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { sessionOf } from '../../../db/sessions/session-id.ts';

@@ -1,6 +1,6 @@
 import { type RequestHandler, Router } from 'express';
-import { createOnce } from '../../../db/idempotency.ts';
 import { createSandbox } from '../../../db/sandboxes/create.ts';
+import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { sessionOf } from '../../../db/sessions/session-id.ts';
 import { inTransaction } from '../../../db/store.ts';

@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
-import { StoreError } from './errors.ts';
-import type { Actor } from './events/record.ts';
-import { query } from './prepared.ts';
-import { findSandbox, type Sandbox } from './sandboxes/read.ts';
-import type { Trx } from './store.ts';
+import { StoreError } from '../errors.ts';
+import type { Actor } from '../events/record.ts';
+import { query } from '../prepared.ts';
+import type { Trx } from '../store.ts';
+import { findSandbox, type Sandbox } from './read.ts';
 
 /** The `Idempotency-Key` of a request, and the hash of everything else that it asks for. */
 export type KeyedRequest = { key: string; hash: Buffer };
