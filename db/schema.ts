@@ -181,7 +181,9 @@ export type EventsTable = {
   request_id: string | null;
   /** JSON text of an object, without env, settings, metadata and secrets */
   details: string;
-  /** the session of the sandbox; null: none, or a session of its own, whose id its own id encodes */
+  /**
+   * the session of the sandbox; null: none, or a session of its own, whose id its own id encodes
+   */
   session_id: string | null;
 };
 

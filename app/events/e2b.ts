@@ -36,8 +36,8 @@ export type Subject = {
 };
 
 /**
- * Returns `SandboxEvent` of E2B's API. An event without a type of E2B's keeps its own kind: a webhook
- * may be set to send such events through `/v1/webhooks`.
+ * Returns `SandboxEvent` of E2B's API. An event without a type of E2B's keeps its own kind: a
+ * webhook may be set to send such events through `/v1/webhooks`.
  */
 export function sandboxEvent(event: Event, { templateId, isDeleted, metadata }: Subject): Schemas['SandboxEvent'] {
   const { seq, at, kind, ownerId, sandboxId, sessionId } = event;

@@ -42,9 +42,10 @@ export async function sweep(context: Context, stop?: AbortSignal): Promise<void>
 }
 
 /**
- * Deletes `Idempotency-Key`s older than a day, sandboxes that ended longer than `retention` ago, and
- * events and webhook deliveries older than `eventRetention`; then gives free space back to the disk. It works in small steps, between
- * which requests get their turn, and ends early once `stop` is aborted. Failures are logged.
+ * Deletes `Idempotency-Key`s older than a day, sandboxes that ended longer than `retention` ago,
+ * and events and webhook deliveries older than `eventRetention`; then gives free space back to the
+ * disk. It works in small steps, between which requests get their turn, and ends early once `stop`
+ * is aborted. Failures are logged.
  */
 export async function prune(context: Context, stop?: AbortSignal): Promise<void> {
   const { store, log, now } = context;

@@ -5,8 +5,8 @@ import type { Outcome } from './request/send.ts';
 const [second, minute, hour] = [1000, 60_000, 3_600_000];
 
 /**
- * Delays after each failed attempt. The nine retries that an endpoint has by default take three days
- * (Standard Webhooks, "Deliverability and reliability").
+ * Delays after each failed attempt. The nine retries that an endpoint has by default take three
+ * days (Standard Webhooks, "Deliverability and reliability").
  */
 const delays = [5 * second, 5 * minute, ...[0.5, 2, 5, 10, 14, 20, 24, 24].map((hours) => hours * hour)];
 

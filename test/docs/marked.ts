@@ -39,7 +39,10 @@ export function writePart(part: Part, text: string): boolean {
   return true;
 }
 
-/** Writes the part if `--write` is among the arguments, else requires it. Says which on standard output. */
+/**
+ * Writes the part if `--write` is among the arguments, else requires it. Says which on standard
+ * output.
+ */
 export function keepPart(part: Part, text: string): void {
   const isAsked = process.argv.includes('--write');
   if (!isAsked) requirePart(part, text);

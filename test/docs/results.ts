@@ -5,7 +5,10 @@ export const results = ['works', 'on records only', 'refused in words', 'local']
 
 export type Result = (typeof results)[number];
 
-/** The results of a client's calls in each of its versions; undefined where a version has no such call. */
+/**
+ * The results of a client's calls in each of its versions; undefined where a version has no such
+ * call.
+ */
 export type Results = Map<string, (Result | undefined)[]>;
 
 /**
@@ -29,7 +32,7 @@ export function sideBySide(versions: string[], calls: Results): string {
   );
 }
 
-/** Returns what a call belongs to: `git` for `git.add`. */
+/** Returns the part of the client that a call belongs to: `git` for `git.add`. */
 function partOf(name: string): string {
   return /^(\w+)\./.exec(name)?.[1] ?? '';
 }

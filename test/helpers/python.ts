@@ -14,8 +14,9 @@ export function itWithPython(title: string, body: Mocha.AsyncFunc): void {
 }
 
 /**
- * Creates the virtual environment `dist/NAME` with the packages of a requirements file, unless it has
- * them already. Returns the path of its Python. Throws when Python, its venv or PyPI is missing.
+ * Creates the virtual environment `dist/NAME` with the packages of a requirements file, unless it
+ * has them already. Returns the path of its Python. Throws when Python, its venv or PyPI is
+ * missing.
  */
 export function preparePython(name: string, requirements: string): string {
   const venv = fileURLToPath(new URL(`../../dist/${name}`, import.meta.url));

@@ -43,8 +43,10 @@ describe('the style of the source', () => {
   });
 
   it('has at most ten files in app/, db/ and test/, and fifteen in any other folder', () => {
+    // Migrations are one file each, for ever.
     const counts = new Map<string, number>();
-    for (const file of files) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
+    for (const file of files.filter((each) => !each.includes('/migrations/')))
+      counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
     const most = (folder: string) => (folder.includes('/') ? 15 : 10);
     const crowded = [...counts].filter(([folder, count]) => count > most(folder));
     expect(crowded.map(([folder, count]) => `${folder}: ${count}`)).to.deep.equal([]);

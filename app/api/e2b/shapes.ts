@@ -90,7 +90,7 @@ export function sandboxDetail({ domain = noDomain }: Config, sandbox: Sandbox): 
   };
 }
 
-/** Returns what a pause that keeps memory, or does not, keeps. */
+/** Returns the mode of a pause that keeps memory, or only files. */
 export function pauseModeOf(hasMemory: boolean): PauseMode {
   return hasMemory ? 'full' : 'filesystem';
 }

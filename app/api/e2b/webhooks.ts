@@ -103,7 +103,9 @@ function remove({ store, now }: Context): RequestHandler {
   };
 }
 
-/** Returns the webhook in the path. Throws StoreError `not_found`, also for one without E2B's types. */
+/**
+ * Returns the webhook in the path. Throws StoreError `not_found`, also for one without E2B's types.
+ */
 async function getWebhook(db: Context['store']['db'] | Trx, req: Request): Promise<Endpoint> {
   const endpoint = await getEndpoint(db, principalOf(req).user.id, req.params.webhookID as string);
   if (typesOf(endpoint).length === 0) throw new StoreError('not_found', 'Webhook endpoint not found');

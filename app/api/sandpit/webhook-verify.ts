@@ -11,7 +11,10 @@ import { verifyEndpoint } from '../../webhooks/verify.ts';
 /** How many verifications of one owner may be under way: each waits for a stranger's server. */
 const maxPerOwner = 4;
 
-/** `POST /v1/webhooks/endpoints/{endpoint_id}/verify`: asks the receiver, and answers what it answers. */
+/**
+ * `POST /v1/webhooks/endpoints/{endpoint_id}/verify`: asks the receiver, and answers what it
+ * answers.
+ */
 export function verify(context: Context): RequestHandler {
   /** How many verifications are under way, by the id of their owner. */
   const running = new Map<number, number>();

@@ -42,7 +42,7 @@ function standardHeaders({ id, time, body, secrets }: Signing): Record<string, s
 }
 
 /**
- * Returns what InstaVM's client checks: an HMAC whose key is the text of the newest secret, with
+ * Returns the signature that InstaVM's client checks: an HMAC whose key is the text of the newest secret, with
  * its prefix.
  */
 function instavmSignature({ time, body, secrets: [secret = ''] }: Signing): string {

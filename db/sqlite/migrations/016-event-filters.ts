@@ -1,7 +1,7 @@
 /**
- * Indexes with which a page of events or deliveries of some kinds reads only the rows that it shows,
- * and the session of an event's sandbox. Also what the owner of a webhook endpoint sets: its timeout, its retries, and the format of its
- * messages.
+ * Indexes with which a page of events or deliveries of some kinds reads only the rows that it
+ * shows, and the session of an event's sandbox. Also what the owner of a webhook endpoint sets: its
+ * timeout, its retries, and the format of its messages.
  */
 export const eventFilters = {
   id: 16,
