@@ -42,8 +42,8 @@ function standardHeaders({ id, time, body, secrets }: Signing): Record<string, s
 }
 
 /**
- * Returns the signature that InstaVM's client checks: an HMAC whose key is the text of the newest secret, with
- * its prefix.
+ * Returns the signature that InstaVM's client checks: an HMAC whose key is the text of the newest
+ * secret, with its prefix.
  */
 function instavmSignature({ time, body, secrets: [secret = ''] }: Signing): string {
   const seconds = secondsOf(time);
