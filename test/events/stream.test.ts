@@ -68,7 +68,7 @@ describe('GET /v1/events', () => {
     expect(created).to.include({ event: 'vm.created', id: eventId.slice('evt_'.length) });
     expect(event).to.include({ kind: 'vm.created', subject: id, sandbox_id: id });
     const listed = await app.http.get(`/v1/audit/events/${eventId}`).set(apiKey(alice));
-    expect(listed.body).to.deep.equal({ event_id: eventId, ...event });
+    expect(listed.body).to.deep.include({ event_id: eventId, ...event });
     await clientOf(app, alice).end(id);
     expect(await stream.next()).to.include({ event: 'vm.killed' });
   });
