@@ -43,7 +43,7 @@ describe('POST /v1/sandboxes/kill', () => {
     expect((await kill(body).expect(200)).body).to.deep.equal({ ...dry.body, dry_run: false });
     for (const id of [first, second]) expect(await statusOf(id)).to.equal('killed');
     for (const id of [young, other, mixed]) expect(await statusOf(id)).to.equal('active');
-    expect(await statusOf(paused)).to.equal('paused');
+    expect(await statusOf(paused)).to.equal('suspended');
     expect((await clientOf(app(), bob).read(foreign)).body.status).to.equal('active');
     const { events } = (await app().http.get('/v1/audit/events').set(apiKey(alice)).query({ limit: 2 })).body;
     expect(events.map(({ kind, subject }: { kind: string; subject: string }) => [kind, subject])).to.deep.equal([
