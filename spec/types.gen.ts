@@ -3751,8 +3751,7 @@ export interface components {
         /** @description The sandboxes */
         VMs: {
             headers: {
-                /** @description The `cursor` of the next page; missing on the last page */
-                "X-Next-Cursor"?: string;
+                "X-Next-Cursor": components["headers"]["X-Next-Cursor"];
                 [name: string]: unknown;
             };
             content: {
@@ -3900,6 +3899,8 @@ export interface components {
     };
     requestBodies: never;
     headers: {
+        /** @description The `cursor` of the next page; missing on the last page */
+        "X-Next-Cursor": string;
         /** @description The request's id, which also stands in the server's log and in the events of the request */
         "X-Request-Id": string;
         /** @description Seconds to wait before the next attempt */
@@ -4747,8 +4748,7 @@ export interface operations {
             /** @description A page of templates */
             200: {
                 headers: {
-                    /** @description The `cursor` of the next page; missing on the last page */
-                    "X-Next-Cursor"?: string;
+                    "X-Next-Cursor": components["headers"]["X-Next-Cursor"];
                     [name: string]: unknown;
                 };
                 content: {
