@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { withWriteLock } from '../helpers/processes/busy.ts';
 import { apiKey, type Caller, shareApp, startTime, type TestApp } from '../helpers/server.ts';
 
 const terminal = { tmux_session: 'main', command: 'bash', cwd: '/app' };
@@ -53,6 +54,15 @@ describe("InstaVM's templates", () => {
     aliases: [],
   });
   const whole = () => ({ ...summary(), ...texts, status: 'active', terminal, runtime: [], app: null });
+
+  it('503: publishing and running are refused while another process holds the write lock; reads continue', async () => {
+    await publish();
+    await withWriteLock(app, async () => {
+      const answers = [publish({ version: '1.0.1' }), run()].map((answer) => answer.then(({ status }) => status));
+      expect(await listed()).to.deep.equal([summary()]);
+      expect(await Promise.all(answers)).to.deep.equal([503, 503]);
+    });
+  });
 
   describe('publishing', () => {
     it('201: publishes a template, which everyone can read without a key', async () => {

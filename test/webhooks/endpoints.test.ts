@@ -172,6 +172,7 @@ describe('webhook endpoints and deliveries', () => {
       hooks().ask('post', `/v1/webhooks/endpoints/${id}/rotate-secret`),
       hooks().ask('post', `/v1/webhooks/endpoints/${id}/test`),
       hooks().ask('post', `/v1/webhooks/deliveries/${delivery.id}/resend`),
+      hooks().ask('post', `/v1/webhooks/deliveries/${delivery.id}/replay`),
       hooks().ask('delete', `/v1/webhooks/endpoints/${id}`),
     ]);
     other.close();

@@ -17,8 +17,17 @@ export function creation(random: Random): Ask {
     status: 'active',
     memory_mb: 512,
     vcpu_count: 2,
+    auto_suspend: false,
+    devbox_name: null,
+    devbox_template_slug: null,
   };
-  return { method: 'POST', path: '/v1/vms', id: null, body, change: { sets, moves: run(lifetime) } };
+  return {
+    method: 'POST',
+    path: '/v1/vms',
+    id: null,
+    body,
+    change: { sets, moves: { created_at: 0, ...run(lifetime) } },
+  };
 }
 
 /** Returns a request that changes this sandbox, which has not ended. */
@@ -26,12 +35,21 @@ export function changeOf({ vm_id: id, status }: Vm, random: Random): Ask {
   const at = { id, path: `/v1/vms/${id}` };
   const dice = random();
   if (dice < 0.15) {
-    return { ...at, method: 'DELETE', change: { sets: { status: 'killed', end_at: null }, moves: {} } };
+    return {
+      ...at,
+      method: 'DELETE',
+      change: { sets: { status: 'killed', end_at: null, expires_at: null }, moves: {} },
+    };
   }
-  if (status === 'paused' && dice < 0.6) return resumption(at, random);
+  if (status === 'suspended' && dice < 0.6) return resumption(at, random);
   if (status === 'active' && dice < 0.35) {
     const path = `${at.path}/suspend`;
-    return { id, method: 'POST', path, change: { sets: { status: 'paused', end_at: null }, moves: {} } };
+    return {
+      id,
+      method: 'POST',
+      path,
+      change: { sets: { status: 'suspended', end_at: null, expires_at: null }, moves: {} },
+    };
   }
   return patch(at, random, status === 'active');
 }
@@ -50,7 +68,7 @@ function patch(at: At, random: Random, isRunning: boolean): Ask {
   const metadata = dice < 0.75 || !isRunning ? { metadata: document(random) } : {};
   const lifetime = isRunning && dice > 0.25 ? lifetimeOf(random) : null;
   const body = { ...metadata, ...(lifetime !== null && { vm_lifetime_seconds: lifetime }) };
-  const moves: Record<string, number> = lifetime === null ? {} : { end_at: lifetime * 1000 };
+  const moves: Record<string, number> = lifetime === null ? {} : endsAfter(lifetime);
   return { ...at, method: 'PATCH', body, change: { sets: metadata, moves } };
 }
 
@@ -71,5 +89,9 @@ function lifetimeOf(random: Random): number {
 }
 
 function run(lifetimeSeconds: number): Change['moves'] {
-  return { started_at: 0, end_at: lifetimeSeconds * 1000 };
+  return { started_at: 0, ...endsAfter(lifetimeSeconds) };
+}
+
+function endsAfter(lifetimeSeconds: number): Change['moves'] {
+  return { end_at: lifetimeSeconds * 1000, expires_at: lifetimeSeconds * 1000 };
 }
