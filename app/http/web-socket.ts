@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 
-/** What both sides of a handshake append to its key (RFC 6455, 1.3). */
+/** Both sides of a handshake append this to its key (RFC 6455, 1.3). */
 const handshakeText = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 /** The most bytes that the reason of a close frame may have (RFC 6455, 5.5). */

@@ -50,7 +50,10 @@ export async function usageByDay(
   return cpu.map((sum, n) => ({ cpuHours: sum / hour, ramGibHours: (ram[n] as number) / 1024 / hour }));
 }
 
-/** Yields every run that overlaps a period, and others. */
+/**
+ * Yields every run that overlaps a period, page by page. It may also yield runs outside the period,
+ * which add nothing to any of its days.
+ */
 async function* runsIn(db: Db, ownerId: number, from: number, to: number): AsyncGenerator<Run> {
   // A run of at most a day that reaches into the period starts within a day of it.
   const since = from - day;

@@ -12,8 +12,9 @@ import { verifyEndpoint } from '../../webhooks/verify.ts';
 const maxPerOwner = 4;
 
 /**
- * `POST /v1/webhooks/endpoints/{endpoint_id}/verify`: asks the receiver, and answers what it
- * answers.
+ * Sends a test message to a webhook endpoint and waits for its response: 200 if the endpoint
+ * answers 2xx. Throws HttpError 502 if it answers otherwise or cannot be reached, and 429 when
+ * too many verifications of the owner are under way.
  */
 export function verify(context: Context): RequestHandler {
   /** How many verifications are under way, by the id of their owner. */
