@@ -5,6 +5,8 @@ import type { Store } from '../db/store.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
+import type { Agent } from './machines/agent/agent.ts';
+import type { Driver } from './machines/driver.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */
 export type Context = {
@@ -31,6 +33,20 @@ export type Context = {
   /** Counts a request against its caller. Throws HttpError 429 past the configured rate. */
   limitRate: (req: Request) => void;
   webhooks: Webhooks;
+  /** Null with records only. */
+  machines: Machines | null;
+};
+
+/** The machines behind sandboxes. */
+export type Machines = {
+  driver: Driver;
+  /** Returns the access token of a sandbox's machine, which only depends on its id. */
+  tokenOf: (id: string) => string;
+  /**
+   * Returns the connection to the agent of a running sandbox's machine, opened if need be. It closes
+   * as soon as the sandbox ends. Throws MachineError.
+   */
+  agentOf: (id: string) => Promise<Agent>;
 };
 
 /** Sends events to webhook endpoints. */

@@ -57,7 +57,7 @@ export async function createServer(config: Config, { test, ...overrides }: Overr
     config.metricsPort === undefined ? null : (await import('./metrics/server.ts')).createMetricsServer(base);
   const measured = { ...base, metrics: metricsServer?.metrics ?? null };
   const dispatcher = new Dispatcher(measured);
-  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher };
+  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, machines: null };
   const app = createApp(context, test);
   const listener = createListener(app, config, certificate);
   const sweeper = startSweeper(context);

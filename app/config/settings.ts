@@ -16,6 +16,9 @@ export type Config = {
   port: number;
   domain: string | undefined;
   db: string;
+  machines: 'none' | 'docker' | 'process';
+  engine: string | undefined;
+  image: string;
   apiKey: string | undefined;
   logLevel: string;
   logFormat: 'auto' | 'pretty' | 'json';
@@ -88,6 +91,30 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     argument: 'file',
     help: 'database file; serve and users create make it if it is missing',
     fallback: './sandpit.db',
+    read: text,
+  },
+  machines: {
+    variable: 'SANDPIT_MACHINES',
+    flag: 'machines',
+    argument: 'driver',
+    help: 'what runs behind sandboxes: none (records only), docker (containers, also of Podman), or process (for tests: commands run on this machine, not isolated)',
+    fallback: 'none',
+    read: oneOf('none', 'docker', 'process'),
+  },
+  engine: {
+    variable: 'SANDPIT_ENGINE',
+    flag: 'engine',
+    argument: 'address',
+    help: 'container engine, e.g. unix:///run/podman/podman.sock (default: DOCKER_HOST, then the usual sockets)',
+    fallback: undefined,
+    read: text,
+  },
+  image: {
+    variable: 'SANDPIT_IMAGE',
+    flag: 'image',
+    argument: 'reference',
+    help: 'container image of the template base',
+    fallback: 'docker.io/library/python:3.12',
     read: text,
   },
   apiKey: {

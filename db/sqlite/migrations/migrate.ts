@@ -23,6 +23,7 @@ import { account } from './015-account.ts';
 import { eventFilters } from './016-event-filters.ts';
 import { snapshotTags } from './017-snapshot-tags.ts';
 import { templates } from './018-templates.ts';
+import { machines } from './019-machines.ts';
 
 export type Migration = {
   id: number;
@@ -54,6 +55,7 @@ export const migrations: Migration[] = [
   eventFilters,
   snapshotTags,
   templates,
+  machines,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

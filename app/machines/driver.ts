@@ -1,0 +1,76 @@
+import type { Duplex } from 'node:stream';
+
+/** What a driver starts a machine from. */
+export type MachineSpec = {
+  /** the id of the sandbox; a driver has at most one machine with it */
+  id: string;
+  /** an image that the engine has: drivers never pull while they create */
+  image: string;
+  vcpuCount: number;
+  memoryMb: number;
+  network: 'open' | 'none';
+  /** whether programs may gain privileges, which `sudo` needs */
+  allowsSudo: boolean;
+  /** the container runtime, e.g. `runsc` for gVisor; null: the engine's default */
+  runtime: string | null;
+};
+
+/** What some drivers can do and others can't. */
+export type Feature = 'pause' | 'snapshot';
+
+/** What `probe` learns about the engine behind a driver. */
+export type EngineInfo = { name: string; version: string; address: string };
+
+/** A machine that exists, whether or not a sandbox still needs it. */
+export type FoundMachine = { id: string; isRunning: boolean };
+
+/** A machine that stopped without being told to. */
+export type Death = { id: string; reason: 'exited' | 'out_of_memory' };
+
+/** What a machine has used. `cpuSeconds` counts from its start. */
+export type Usage = { cpuSeconds: number; memoryBytes: number; cacheBytes: number };
+
+export type ImageInfo = {
+  /** the engine's id of the image's content */
+  id: string;
+  sizeBytes: number;
+};
+
+/** Receives one line on how far a pull is, in words for a user, e.g. `3 of 7 layers, 45 MB of 120 MB`. */
+export type PullProgress = (words: string) => void;
+
+/**
+ * Runs machines. The rest of Sandpit knows engines through this interface only.
+ *
+ * Every call to an engine has a deadline of the driver's. All methods but `close` reject with
+ * MachineError; machines of other Sandpits on the same engine are invisible and untouched.
+ */
+export type Driver = {
+  readonly name: 'docker' | 'process';
+  readonly features: ReadonlySet<Feature>;
+  /** Asks the engine who it is, within a second. Rejects with `unavailable`. */
+  probe(): Promise<EngineInfo>;
+  /**
+   * Creates and starts a machine; its agent may still be starting. Leaves nothing behind on
+   * failure: `unavailable`, `full`, `no_image`, `timeout`, `unsupported` or `failed`.
+   */
+  create(spec: MachineSpec, signal: AbortSignal): Promise<void>;
+  /**
+   * Opens a connection to a machine's agent, which speaks the protocol of `agent/PROTOCOL.md`.
+   * Waits for an agent that is still starting, until the signal. Rejects with `gone` when there is
+   * no such machine or it has stopped.
+   */
+  channel(id: string, signal: AbortSignal): Promise<Duplex>;
+  /** Ends a machine with everything in it. A machine that does not exist is no error. */
+  remove(id: string): Promise<void>;
+  list(): Promise<FoundMachine[]>;
+  /** Yields machines that die, until the signal. Rejects when the engine's events can't be read. */
+  deaths(signal: AbortSignal): AsyncIterable<Death>;
+  usage(id: string): Promise<Usage>;
+  /** Returns an image that the engine has, or null. */
+  image(reference: string): Promise<ImageInfo | null>;
+  /** Fetches an image. Rejects with `no_image` when no registry has it. */
+  pull(reference: string, onProgress: PullProgress, signal: AbortSignal): Promise<void>;
+  /** Gives up connections. Machines run on. */
+  close(): Promise<void>;
+};
