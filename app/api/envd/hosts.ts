@@ -2,7 +2,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import { type Contract, operationsOf } from '../../../spec/load.ts';
 import type { Context } from '../../context.ts';
-import { noMachines } from './routes.ts';
+import { noMachines } from './records.ts';
 
 /** The ports of E2B's agent and of its code interpreter, whose requests get reasons. */
 const knownPorts = new Set([49_983, 49_999]);

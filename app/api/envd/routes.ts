@@ -1,82 +1,39 @@
-import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
+import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import type { Context } from '../../context.ts';
-
-/** Why nothing inside a sandbox can be reached. */
-export const noMachines =
-  'Sandpit keeps the record of sandboxes and runs no machines: there are no commands and no files';
+import { HttpError } from '../../errors.ts';
+import { recordRoutes } from './records.ts';
+import { findRunningSandbox, NotRunning } from './target.ts';
 
 /**
  * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send
  * to a port of the sandbox. The header `E2b-Sandbox-Id` names the sandbox.
  */
 export function envdRoutes(context: Context): Router {
+  if (!context.machines) return recordRoutes(context);
   const router = Router();
   router.get('/health', health(context));
-  router.use(['/process.Process', '/filesystem.Filesystem', '/files', '/execute'], requireRunning(context));
-  router.post(['/process.Process/:method', '/filesystem.Filesystem/:method'], refuseCall);
-  router.get('/files', refuse);
-  router.post(['/files', '/execute'], refuse);
+  router.post('/execute', refuseCode);
+  router.use(answerNotRunning);
   return router;
 }
 
 /** Answers for a sandbox's health. Without the header, the next route answers for Sandpit's. */
 function health(context: Context): RequestHandler {
-  const requireIt = requireRunning(context);
-  return (req, res, next) => {
-    if (sandboxIdOf(req) === undefined) return next();
-    return requireIt(req, res, () => void res.status(204).end());
-  };
-}
-
-/**
- * Answers 502 for a sandbox that does not run, as E2B's proxy does: its clients recognize such a
- * sandbox by that status only. A request without the header passes.
- */
-function requireRunning({ store, now }: Context): RequestHandler {
+  const findRunning = findRunningSandbox(context);
   return async (req, res, next) => {
-    const id = sandboxIdOf(req);
-    if (id === undefined || (await findAnyonesSandbox(store.db, now(), id))?.status === 'active') return next();
-    refuseWith(res, 502, { sandboxId: id, message: 'The sandbox was not found', code: 502 });
+    if (req.get('e2b-sandbox-id') === undefined) return next();
+    await findRunning(req);
+    res.status(204).end();
   };
 }
 
-const refuse: RequestHandler = (_req, res) => refuseWith(res, 501, { code: 501, message: noMachines });
-
-function refuseWith(res: Response, status: number, body: object): void {
-  res.status(status).set('Should-Retry', 'false').json(body);
-}
-
-/**
- * Answers `unimplemented` as the Connect protocol does, for streams and for unary calls
- * (connectrpc.com, "Protocol reference").
- */
-const refuseCall: RequestHandler = (req, res) => {
-  const error = { code: 'unimplemented', message: noMachines };
-  const contentType = /^application\/connect\+(?:json|proto)/.exec(contentTypeOf(req))?.[0];
-  if (contentType) endStream(res, contentType, error);
-  else refuseWith(res, 501, error);
+const refuseCode: RequestHandler = () => {
+  throw new HttpError(501, 'Sandpit does not run code by itself: run a command instead, e.g. python3 -c CODE');
 };
 
-/** Sends a stream's last message: a byte of flags, the length in four bytes, and JSON. */
-function endStream(res: Response, contentType: string, error: object): void {
-  const message = Buffer.from(JSON.stringify({ error }));
-  const head = Buffer.alloc(5);
-  head.writeUInt8(0b10);
-  head.writeUInt32BE(message.length, 1);
-  res.setHeader('Content-Type', contentType);
-  res.end(Buffer.concat([head, message]));
-}
-
-function sandboxIdOf(req: Request): string | undefined {
-  return req.get('e2b-sandbox-id');
-}
-
-/**
- * Returns the Content-Type as it was sent. `req.headers` no longer has it: the body reader removes
- * types that the contract does not know.
- */
-function contentTypeOf({ rawHeaders }: Request): string {
-  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type');
-  return rawHeaders[at + 1] ?? '';
-}
+/** Answers as E2B's proxy does. */
+const answerNotRunning: ErrorRequestHandler = (error, _req, res, next) => {
+  if (!(error instanceof NotRunning) || res.headersSent) return next(error);
+  const { sandboxId, message, status: code } = error;
+  res.status(code).set('Should-Retry', 'false').json({ sandboxId, message, code });
+};
