@@ -48,6 +48,11 @@ export type Operation = {
   parameters?: (Parameter | { $ref: string })[];
   requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
   responses: Record<string, unknown>;
+  /**
+   * The handler reads the body and checks it, because something has to be checked before, or
+   * because the body may be long.
+   */
+  'x-reads-body'?: true;
 };
 
 /**

@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express';
 import { type Contract, parametersOf } from '../../spec/load.ts';
 import { HttpError, ValidationFailure, valueError } from '../errors.ts';
 import { isE2b } from '../http/dialect.ts';
-import { operationOf } from './operation.ts';
+import { bodyOf, operationOf } from './operation.ts';
 import { isExploded, valuesIn } from './query.ts';
 
 /**
@@ -42,8 +42,7 @@ export const refuseTrailingSlash: RequestHandler = (req, _res, next) => {
  */
 export function requireBody(contract: Contract): RequestHandler {
   return (req, _res, next) => {
-    const operation = operationOf(contract, req);
-    if (!operation?.requestBody?.required || req.body !== undefined) return next();
+    if (!bodyOf(operationOf(contract, req))?.required || req.body !== undefined) return next();
     throw new ValidationFailure([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
   };
 }

@@ -48,12 +48,13 @@ export function validatorParts(
 /**
  * Returns a copy of the contract, because the validator changes its input. The copy accepts
  * unescaped query values such as `{"a":1}`, as FastAPI does. It has no references: the validator
- * would compile each of them separately at every start.
+ * would compile each of them separately at every start. It also has no bodies that handlers read.
  */
 function forValidator(contract: Contract): Contract {
   const copy = withoutReferences(contract, contract) as Contract;
   for (const { operation } of operationsOf(copy)) {
     for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
+    if (operation['x-reads-body']) delete operation.requestBody;
   }
   return copy;
 }

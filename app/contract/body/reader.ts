@@ -2,7 +2,7 @@ import { parse as parseContentType } from 'content-type';
 import type { Request, RequestHandler } from 'express';
 import type { Contract } from '../../../spec/load.ts';
 import { HttpError } from '../../errors.ts';
-import { operationOf } from '../operation.ts';
+import { bodyOf, operationOf } from '../operation.ts';
 import { formType } from '../query.ts';
 import { bytesReader } from './bytes.ts';
 import { formats } from './formats.ts';
@@ -15,7 +15,7 @@ import { formats } from './formats.ts';
  * HttpError 413 and 415, and ValidationFailure.
  */
 export function bodyReader(contract: Contract): RequestHandler[] {
-  const acceptedTypes = (req: Request) => Object.keys(operationOf(contract, req)?.requestBody?.content ?? {});
+  const acceptedTypes = (req: Request) => Object.keys(bodyOf(operationOf(contract, req))?.content ?? {});
   const assumeType: RequestHandler = (req, _res, next) => {
     const [first] = acceptedTypes(req);
     if (first) req.headers['content-type'] ??= first;
@@ -39,7 +39,7 @@ export function bodyReader(contract: Contract): RequestHandler[] {
     next();
   };
   const completeBody: RequestHandler = (req, _res, next) => {
-    const isOptional = operationOf(contract, req)?.requestBody?.required === false;
+    const isOptional = bodyOf(operationOf(contract, req))?.required === false;
     // A form without fields is a form.
     if (isOptional || req.headers['content-type'] === formType) req.body ??= {};
     next();

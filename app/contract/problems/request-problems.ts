@@ -10,7 +10,7 @@ import {
   unescapePointer,
 } from '../../../spec/load.ts';
 import type { Problem } from '../../errors.ts';
-import { operationOf } from '../operation.ts';
+import { bodyOf, operationOf } from '../operation.ts';
 import { valueErrorOf } from '../pydantic/error.ts';
 import { formType, isExploded, parseQuery, valuesIn } from '../query.ts';
 import { ProblemList } from './problem-list.ts';
@@ -54,7 +54,8 @@ function textOf(req: Request, place: string, name: string): string | undefined {
   return place === 'query' ? parseQuery(req.url)[name] : req.openapi?.pathParams?.[name];
 }
 
-function checkBody(list: ProblemList, contract: Contract, { requestBody }: Operation, req: Request): void {
+function checkBody(list: ProblemList, contract: Contract, operation: Operation, req: Request): void {
+  const requestBody = bodyOf(operation);
   if (!requestBody) return;
   const type = req.headers['content-type'] ?? '';
   const schema = requestBody.content[type]?.schema;
