@@ -11,6 +11,7 @@ import { createListener } from './http/connections/listener.ts';
 import { readCertificate } from './http/connections/tls.ts';
 import { rateLimiter } from './http/rate-limit.ts';
 import { startSweeper } from './jobs/sweeper.ts';
+import type { Driver } from './machines/driver.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
 export type SandpitServer = {
@@ -27,13 +28,16 @@ export type SandpitServer = {
 };
 
 type Overrides = Pick<Context, 'log'> &
-  Partial<Pick<Context, 'now' | 'lostLogLines' | 'store' | 'contract'>> & { test?: TestMode | undefined };
+  Partial<Pick<Context, 'now' | 'lostLogLines' | 'store' | 'contract'>> & {
+    test?: TestMode | undefined;
+    driver?: Driver | undefined;
+  };
 
 /**
  * The composition root. Tests override parts of it. Throws ConfigError, CertificateError, and
  * StoreError: `unusable` when the database can't be opened, `busy` when another server has it open.
  */
-export async function createServer(config: Config, { test, ...overrides }: Overrides): Promise<SandpitServer> {
+export async function createServer(config: Config, { test, driver, ...overrides }: Overrides): Promise<SandpitServer> {
   refuseOpenMetrics(config);
   // Read before the store is opened, so that a bad certificate leaves no new database behind.
   const certificate = readCertificate(config);
@@ -57,7 +61,10 @@ export async function createServer(config: Config, { test, ...overrides }: Overr
     config.metricsPort === undefined ? null : (await import('./metrics/server.ts')).createMetricsServer(base);
   const measured = { ...base, metrics: metricsServer?.metrics ?? null };
   const dispatcher = new Dispatcher(measured);
-  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, machines: null };
+  const room =
+    config.machines === 'none' ? null : await (await import('./machines/machines.ts')).openMachines(measured, driver);
+  const machines = room?.machines ?? null;
+  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, machines };
   const app = createApp(context, test);
   const listener = createListener(app, config, certificate);
   const sweeper = startSweeper(context);
@@ -75,6 +82,7 @@ export async function createServer(config: Config, { test, ...overrides }: Overr
       context.feed.close();
       stopping.abort();
       await listener.drain(config.shutdownSeconds);
+      await room?.stop();
       await sweeper.stop();
       await dispatcher.stop();
       await metricsServer?.close();

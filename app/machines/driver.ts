@@ -1,4 +1,16 @@
 import type { Duplex } from 'node:stream';
+import type { Logger } from 'pino';
+
+/** What a driver is made from. */
+export type DriverOptions = {
+  /** who this database is to the engine: 16 hexadecimal digits */
+  instance: string;
+  /** the engine's address, if the settings name one */
+  engine: string | undefined;
+  /** the database file, or `:memory:` */
+  db: string;
+  log: Logger;
+};
 
 /** What a driver starts a machine from. */
 export type MachineSpec = {

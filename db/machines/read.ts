@@ -7,6 +7,8 @@ import type { Db } from '../store.ts';
 export type MachineRecord = {
   ownerId: number;
   status: SandboxStatus;
+  /** milliseconds since 1970; null: never */
+  endAt: number | null;
   /** JSON text of an object of texts; null: none */
   env: string | null;
 };
@@ -19,6 +21,6 @@ export async function findMachine(db: Db, now: number, id: string): Promise<Mach
 const selectOne = query<{ now: number; id: string }, MachineRecord>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select((eb) => ['owner_id as ownerId', 'env', statusAt(eb, value('now')).as('status')])
+    .select((eb) => ['owner_id as ownerId', 'end_at as endAt', 'env', statusAt(eb, value('now')).as('status')])
     .where('id', '=', value('id')),
 );

@@ -10,6 +10,7 @@ import { readConfig } from '../../app/config/config.ts';
 import type { Config } from '../../app/config/settings.ts';
 import type { Context } from '../../app/context.ts';
 import { createLog } from '../../app/log/log.ts';
+import type { Driver } from '../../app/machines/driver.ts';
 import { createServer, type SandpitServer } from '../../app/server.ts';
 import { createApiKey } from '../../db/accounts/api-keys.ts';
 import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
@@ -55,11 +56,15 @@ const opened = new Set<TestApp>();
  * Starts the real application in a temporary directory, with response validation and a stopped
  * clock.
  */
-export async function startApp(config: Partial<Config> = {}, { test }: { test?: TestMode } = {}): Promise<TestApp> {
+export async function startApp(
+  config: Partial<Config> = {},
+  overrides: { test?: TestMode; driver?: Driver } = {},
+): Promise<TestApp> {
   const dir = temporaryDirectory();
   const clock = { now: startTime };
   const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
-  const started = executable === undefined ? await startHere(chosen, clock, test) : await startRemote(chosen, clock);
+  const started =
+    executable === undefined ? await startHere(chosen, clock, overrides) : await startRemote(chosen, clock);
   const { server, log } = started as { server: TestServer; log: () => string };
   const { db } = server.context.store;
   const listener = recorded(server.app);
@@ -96,7 +101,11 @@ export async function startApp(config: Partial<Config> = {}, { test }: { test?: 
   return app;
 }
 
-async function startHere(config: Partial<Config>, clock: { now: number }, test: TestMode | undefined) {
+async function startHere(
+  config: Partial<Config>,
+  clock: { now: number },
+  overrides: { test?: TestMode; driver?: Driver },
+) {
   const lines: string[] = [];
   const sink = new Writable({
     write: (chunk, _encoding, done) => {
@@ -106,7 +115,7 @@ async function startHere(config: Partial<Config>, clock: { now: number }, test: 
   });
   const server = await createServer(
     { ...readConfig({}, {}), ...config },
-    { now: () => clock.now, log: createLog('info', sink), test },
+    { now: () => clock.now, log: createLog('info', sink), ...overrides },
   );
   return { server, log: () => lines.join('') };
 }

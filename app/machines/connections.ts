@@ -1,0 +1,90 @@
+import type { Duplex } from 'node:stream';
+import { findMachine } from '../../db/machines/read.ts';
+import type { Context, Machines } from '../context.ts';
+import { type Agent, connectAgent } from './agent/agent.ts';
+import { MachineError } from './error.ts';
+
+/** How long a connection to an agent may take to open. */
+const connectMilliseconds = 10_000;
+
+type Open = { agent: Promise<Agent>; giveUp: AbortController };
+
+/** The connections to machines' agents: one for each machine, which all its requests share. */
+export class Connections {
+  readonly #context: Pick<Context, 'store' | 'now'> & Pick<Machines, 'driver'>;
+  readonly #open = new Map<string, Open>();
+
+  constructor(context: Pick<Context, 'store' | 'now'> & Pick<Machines, 'driver'>) {
+    this.#context = context;
+  }
+
+  /** Returns the agent of a running sandbox's machine. Throws MachineError. */
+  async agentOf(id: string): Promise<Agent> {
+    const open = this.#open.get(id);
+    // It is closed when the sandbox ends.
+    if (open) return open.agent;
+    const { store, now } = this.#context;
+    const sandbox = await findMachine(store.db, now(), id);
+    if (sandbox?.status !== 'active') throw new MachineError('gone', 'The sandbox does not run');
+    return this.connect(id, AbortSignal.timeout(connectMilliseconds));
+  }
+
+  /**
+   * Returns the agent of a machine, whether or not its sandbox exists yet. The signal of the first
+   * caller bounds an attempt that several share. Throws MachineError.
+   */
+  connect(id: string, signal: AbortSignal): Promise<Agent> {
+    const found = this.#open.get(id);
+    if (found) return found.agent;
+    const giveUp = new AbortController();
+    const agent = this.#connect(id, AbortSignal.any([signal, giveUp.signal]));
+    const entry = { agent, giveUp };
+    this.#open.set(id, entry);
+    const forget = () => {
+      if (this.#open.get(id) === entry) this.#open.delete(id);
+    };
+    agent.then(({ closed }) => closed).then(forget, forget);
+    return agent;
+  }
+
+  /** Cuts the connection to a machine, with all its streams. */
+  close(id: string): void {
+    const entry = this.#open.get(id);
+    if (!entry) return;
+    this.#open.delete(id);
+    entry.giveUp.abort();
+    entry.agent.then(
+      (agent) => agent.close(),
+      () => {},
+    );
+  }
+
+  closeAll(): void {
+    for (const id of [...this.#open.keys()]) this.close(id);
+  }
+
+  async #connect(id: string, signal: AbortSignal): Promise<Agent> {
+    let channel: Duplex | undefined;
+    const cut = () => void channel?.destroy();
+    signal.addEventListener('abort', cut);
+    try {
+      channel = await this.#context.driver.channel(id, signal);
+      signal.throwIfAborted();
+      const agent = await connectAgent(channel);
+      signal.throwIfAborted();
+      return agent;
+    } catch (error) {
+      channel?.destroy();
+      throw signal.aborted ? givenUp(signal) : error;
+    } finally {
+      signal.removeEventListener('abort', cut);
+    }
+  }
+}
+
+function givenUp({ reason }: AbortSignal): MachineError {
+  if (reason instanceof DOMException && reason.name === 'TimeoutError') {
+    return new MachineError('timeout', 'The machine of the sandbox did not answer in time');
+  }
+  return new MachineError('gone', 'The sandbox does not run');
+}

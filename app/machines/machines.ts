@@ -1,0 +1,45 @@
+import type { Logger } from 'pino';
+import type { EventFeed } from '../../db/events/feed.ts';
+import { readInstance } from '../../db/machines/instance.ts';
+import type { Store } from '../../db/store.ts';
+import type { Config } from '../config/settings.ts';
+import type { Machines } from '../context.ts';
+import { Connections } from './connections.ts';
+import type { Driver } from './driver.ts';
+import { followEndings } from './endings.ts';
+import { openDriver } from './open.ts';
+import { Removals } from './removals.ts';
+import { tokens } from './tokens.ts';
+
+type Dependencies = { config: Config; store: Store; now: () => number; log: Logger; feed: EventFeed };
+
+/** What runs machines, until it is stopped. */
+export type MachineRoom = { machines: Machines; stop: () => Promise<void> };
+
+/**
+ * Starts to look after machines. Returns at once, whatever the engine does. `given` is a driver to
+ * use instead of the one that the settings choose.
+ */
+export async function openMachines(base: Dependencies, given?: Driver): Promise<MachineRoom> {
+  const { config, store, log } = base;
+  const instance = await readInstance(store.db);
+  const { engine, db } = config;
+  const driver = given ?? (await openDriver(config, { instance: instance.id, engine, db, log }));
+  const connections = new Connections({ ...base, driver });
+  const removals = new Removals({ store, driver, log });
+  const stopFollowing = followEndings({ ...base, connections, removals });
+  const machines: Machines = {
+    driver,
+    tokenOf: tokens(instance.tokenKey),
+    agentOf: (id) => connections.agentOf(id),
+  };
+  return {
+    machines,
+    stop: async () => {
+      stopFollowing();
+      connections.closeAll();
+      await removals.stop();
+      await driver.close();
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import { query } from '../prepared.ts';
+import { statusAt } from '../sandboxes/read.ts';
+import type { Db, Trx } from '../store.ts';
+
+export type NewMachine = { sandboxId: string; ownerId: number; image: string };
+
+/** Records that a machine will be made for a sandbox that does not exist yet. */
+export async function addMachine(trx: Trx, now: number, machine: NewMachine): Promise<void> {
+  await insertMachine(trx, { ...machine, now });
+}
+
+/** Records that a machine runs, in the transaction that inserts its sandbox. */
+export async function markReady(trx: Trx, sandboxId: string): Promise<void> {
+  await updateReady(trx, { sandboxId });
+}
+
+/** Forgets a machine that is gone. */
+export async function deleteMachine(db: Db, sandboxId: string): Promise<void> {
+  await deleteRow(db, { sandboxId });
+}
+
+/** Returns the sandboxes whose machines run although they have ended or are paused at a time. */
+export async function endedMachines(db: Db, now: number): Promise<string[]> {
+  return (await selectEnded(db, { now })).map(({ sandboxId }) => sandboxId);
+}
+
+/** Returns all machines that are recorded. */
+export async function listMachines(db: Db): Promise<{ sandboxId: string; isReady: 0 | 1 }[]> {
+  return selectAll(db, {});
+}
+
+const insertMachine = query<NewMachine & { now: number }, unknown>((db, value) =>
+  db.insertInto('machines').values({
+    sandbox_id: value('sandboxId'),
+    owner_id: value('ownerId'),
+    image: value('image'),
+    created_at: value('now'),
+  }),
+);
+
+const updateReady = query<{ sandboxId: string }, unknown>((db, value) =>
+  db.updateTable('machines').set({ is_ready: 1 }).where('sandbox_id', '=', value('sandboxId')),
+);
+
+const deleteRow = query<{ sandboxId: string }, unknown>((db, value) =>
+  db.deleteFrom('machines').where('sandbox_id', '=', value('sandboxId')),
+);
+
+const selectEnded = query<{ now: number }, { sandboxId: string }>((db, value) =>
+  db
+    .selectFrom('machines')
+    .leftJoin('sandboxes', 'sandboxes.id', 'machines.sandbox_id')
+    .select('machines.sandbox_id as sandboxId')
+    .where('machines.is_ready', '=', 1)
+    .where((eb) => eb.or([eb('sandboxes.id', 'is', null), eb(statusAt(eb as never, value('now')), '!=', 'active')])),
+);
+
+const selectAll = query<Record<string, never>, { sandboxId: string; isReady: 0 | 1 }>((db) =>
+  db.selectFrom('machines').select(['sandbox_id as sandboxId', 'is_ready as isReady']),
+);
