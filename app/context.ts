@@ -7,6 +7,8 @@ import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
+import type { Images } from './machines/images.ts';
+import type { Usages } from './machines/metrics.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */
 export type Context = {
@@ -47,6 +49,8 @@ export type Machines = {
    * as soon as the sandbox ends. Throws MachineError.
    */
   agentOf: (id: string) => Promise<Agent>;
+  images: Images;
+  usages: Usages;
 };
 
 /** Sends events to webhook endpoints. */

@@ -1,0 +1,120 @@
+import type { Logger } from 'pino';
+import { findTemplate, listTemplates, type MachineTemplate } from '../../db/machines/templates.ts';
+import { findSnapshot } from '../../db/snapshots/snapshots.ts';
+import type { Store } from '../../db/store.ts';
+import type { Config } from '../config/settings.ts';
+import { HttpError } from '../errors.ts';
+import type { Agent } from './agent/agent.ts';
+import type { Driver } from './driver.ts';
+import { Pulls } from './pulls.ts';
+import { shellProblem } from './shell.ts';
+
+/** What a machine is made from. */
+export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'>;
+
+/** The template that stands for the setting `image`, unless an administrator has stored another one. */
+export const baseName = 'base';
+
+type Parts = {
+  driver: Pick<Driver, 'image' | 'pull'>;
+  store: Pick<Store, 'db'>;
+  config: Pick<Config, 'image'>;
+  log: Logger;
+  /** the pause after the first failure of a pull */
+  pauseMilliseconds?: number;
+};
+
+/** The images that templates stand for. Those that the engine lacks are pulled in the background. */
+export class Images {
+  readonly #parts: Parts;
+  readonly #pulls: Pulls;
+  /** The images that the engine had when it was asked last, with the ids of their content. */
+  readonly #present = new Map<string, string>();
+  readonly #checked = new Set<string>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#pulls = new Pulls({
+      ...parts,
+      isWanted: async (image) => !(await this.#isPresent(image)) && (await this.#needed()).has(image),
+    });
+  }
+
+  /** Pulls, in the background, what templates need and the engine does not have. */
+  start(): void {
+    this.#pullMissing().catch((error) => this.#parts.log.error({ err: error }, 'the images of templates are unknown'));
+  }
+
+  /**
+   * Returns what a template stands for; null is `base`. Throws HttpError: 501 for a snapshot of the
+   * owner, 404 for an unknown template or an image that no registry has, 503 for one that is being
+   * pulled or could not be. Throws MachineError when the engine does not answer.
+   */
+  async imageOf(ownerId: number, templateId: string | null): Promise<Image> {
+    const template = await this.#find(ownerId, templateId);
+    const { image } = template;
+    if (await this.#isPresent(image)) return template;
+    this.#pulls.add(image);
+    throw this.#pulls.refusal(image);
+  }
+
+  /** Has an image pulled that the engine has lost, and returns the answer to the create that noticed. */
+  missing(image: string): HttpError {
+    this.#present.delete(image);
+    this.#pulls.add(image);
+    return this.#pulls.refusal(image);
+  }
+
+  /** Logs what the image of a new machine lacks for E2B's clients. It looks once at each image. */
+  check(image: string, agent: Agent): void {
+    const id = this.#present.get(image) ?? image;
+    if (this.#checked.has(id)) return;
+    this.#checked.add(id);
+    shellProblem(agent).then(
+      (problem) => void (problem && this.#parts.log.warn({ image }, problem)),
+      () => void this.#checked.delete(id),
+    );
+  }
+
+  /** Gives up the pull that is under way. */
+  async stop(): Promise<void> {
+    await this.#pulls.stop();
+  }
+
+  async #find(ownerId: number, templateId: string | null): Promise<Image> {
+    const { store, config } = this.#parts;
+    if (templateId !== null && (await findSnapshot(store.db, ownerId, templateId))) throw new HttpError(501, noSnapshots);
+    const name = templateId ?? baseName;
+    const found = await findTemplate(store.db, name);
+    if (found) return found;
+    if (name === baseName) return { image: config.image, allowsSudo: false, runtime: null };
+    throw new HttpError(404, `template '${name}' not found`);
+  }
+
+  async #isPresent(image: string): Promise<boolean> {
+    if (this.#present.has(image)) return true;
+    const found = await this.#parts.driver.image(image);
+    if (!found) return false;
+    this.#present.set(image, found.id);
+    this.#pulls.forget(image);
+    return true;
+  }
+
+  /** Returns the images that templates stand for. */
+  async #needed(): Promise<Set<string>> {
+    const { store, config } = this.#parts;
+    const templates = await listTemplates(store.db);
+    const hasBase = templates.some(({ name }) => name === baseName);
+    return new Set([...(hasBase ? [] : [config.image]), ...templates.map(({ image }) => image)]);
+  }
+
+  async #pullMissing(): Promise<void> {
+    for (const image of await this.#needed()) {
+      // An engine that does not answer now may do so at a later try.
+      if (!(await this.#isPresent(image).catch(() => false))) this.#pulls.add(image);
+    }
+  }
+}
+
+const noSnapshots =
+  'Sandpit does not yet start machines from snapshots: a snapshot is a record only. Start from a template of GET /default-templates';
