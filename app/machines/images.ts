@@ -12,7 +12,7 @@ import { shellProblem } from './shell.ts';
 /** What a machine is made from. */
 export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'>;
 
-/** The template that stands for the setting `image`, unless an administrator has stored another one. */
+/** The template that stands for the setting `image`, unless one is stored under this name. */
 export const baseName = 'base';
 
 type Parts = {
@@ -24,7 +24,7 @@ type Parts = {
   pauseMilliseconds?: number;
 };
 
-/** The images that templates stand for. Those that the engine lacks are pulled in the background. */
+/** The images that templates stand for. What the engine lacks is pulled in the background. */
 export class Images {
   readonly #parts: Parts;
   readonly #pulls: Pulls;
@@ -46,7 +46,7 @@ export class Images {
   }
 
   /**
-   * Returns what a template stands for; null is `base`. Throws HttpError: 501 for a snapshot of the
+   * Returns the image of a template; null is `base`. Throws HttpError: 501 for a snapshot of the
    * owner, 404 for an unknown template or an image that no registry has, 503 for one that is being
    * pulled or could not be. Throws MachineError when the engine does not answer.
    */
@@ -58,7 +58,7 @@ export class Images {
     throw this.#pulls.refusal(image);
   }
 
-  /** Has an image pulled that the engine has lost, and returns the answer to the create that noticed. */
+  /** Plans to pull an image that the engine has lost. Returns the answer to the create. */
   missing(image: string): HttpError {
     this.#present.delete(image);
     this.#pulls.add(image);
@@ -83,7 +83,8 @@ export class Images {
 
   async #find(ownerId: number, templateId: string | null): Promise<Image> {
     const { store, config } = this.#parts;
-    if (templateId !== null && (await findSnapshot(store.db, ownerId, templateId))) throw new HttpError(501, noSnapshots);
+    if (templateId !== null && (await findSnapshot(store.db, ownerId, templateId)))
+      throw new HttpError(501, noSnapshots);
     const name = templateId ?? baseName;
     const found = await findTemplate(store.db, name);
     if (found) return found;

@@ -7,6 +7,8 @@ import type { Machines } from '../context.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { followEndings } from './endings.ts';
+import { Images } from './images.ts';
+import { startSampler } from './metrics.ts';
 import { openDriver } from './open.ts';
 import { Removals } from './removals.ts';
 import { tokens } from './tokens.ts';
@@ -28,15 +30,16 @@ export async function openMachines(base: Dependencies, given?: Driver): Promise<
   const connections = new Connections({ ...base, driver });
   const removals = new Removals({ store, driver, log });
   const stopFollowing = followEndings({ ...base, connections, removals });
-  const machines: Machines = {
-    driver,
-    tokenOf: tokens(instance.tokenKey),
-    agentOf: (id) => connections.agentOf(id),
-  };
+  const agentOf = (id: string) => connections.agentOf(id);
+  const images = new Images({ ...base, driver });
+  images.start();
+  const usages = startSampler({ ...base, driver, agentOf });
+  const machines: Machines = { driver, tokenOf: tokens(instance.tokenKey), agentOf, images, usages };
   return {
     machines,
     stop: async () => {
       stopFollowing();
+      await Promise.all([images.stop(), usages.stop()]);
       connections.closeAll();
       await removals.stop();
       await driver.close();

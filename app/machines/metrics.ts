@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { type RunningMachine, runningMachines } from '../../db/machines/running.ts';
 import type { Store } from '../../db/store.ts';
 import type { Agent } from './agent/agent.ts';
-import { diskUsage } from './agent/files.ts';
+import * as files from './agent/files.ts';
 import type { Driver, Usage } from './driver.ts';
 import { History, type Reading } from './history.ts';
 
@@ -62,7 +62,8 @@ class Sampler {
   }
 
   async run(interval: number, stopping: AbortSignal): Promise<void> {
-    const pause = (milliseconds: number) => delay(milliseconds, undefined, { ref: false, signal: stopping }).catch(() => {});
+    const pause = (milliseconds: number) =>
+      delay(milliseconds, undefined, { ref: false, signal: stopping }).catch(() => {});
     while (!stopping.aborted) {
       const machines = await this.#machines();
       if (machines.length === 0) await pause(interval);
@@ -75,9 +76,9 @@ class Sampler {
   }
 
   async #machines(): Promise<RunningMachine[]> {
-    const { store, log } = this.#parts;
+    const { store, log, now } = this.#parts;
     try {
-      const machines = await runningMachines(store.db);
+      const machines = await runningMachines(store.db, now());
       this.#forgetAllBut(new Set(machines.map(({ id }) => id)));
       return machines;
     } catch (error) {
@@ -108,8 +109,7 @@ class Sampler {
   async #read(machine: RunningMachine): Promise<void> {
     const { driver, agentOf, now } = this.#parts;
     const { id } = machine;
-    const signal = AbortSignal.timeout(patienceMilliseconds);
-    const disk = agentOf(id).then((agent) => diskUsage(agent, signal));
+    const disk = agentOf(id).then((agent) => files.diskUsage(agent));
     const [usage, { usedBytes, totalBytes }] = await Promise.all([driver.usage(id), disk]);
     const reading = {
       at: now(),

@@ -37,8 +37,8 @@ type Parts = {
 };
 
 /**
- * Pulls images in the background, one at a time. After a failure it tries again, until the image has
- * come or is no longer wanted.
+ * Pulls images in the background, one at a time. After a failure it tries again, until the image
+ * has come or is no longer wanted.
  */
 export class Pulls {
   readonly #parts: Parts;
@@ -79,7 +79,8 @@ export class Pulls {
       return new HttpError(503, `${failure(image, error)}. The next try is in ${seconds} s`, headers);
     }
     const words = progress ? `: ${progress}` : '';
-    const text = progress === null ? `The image ${image} waits to be pulled` : `The image ${image} is being pulled${words}`;
+    const text =
+      progress === null ? `The image ${image} waits to be pulled` : `The image ${image} is being pulled${words}`;
     return new HttpError(503, text, { 'Retry-After': String(retryAfterSeconds) });
   }
 
@@ -138,7 +139,9 @@ export class Pulls {
     try {
       await this.#parts.driver.pull(image, onProgress, AbortSignal.any([this.#stopping.signal, stalled.signal]));
     } catch (error) {
-      throw stalled.signal.aborted ? new MachineError('timeout', `nothing came for ${stallMilliseconds / 1000} s`) : error;
+      throw stalled.signal.aborted
+        ? new MachineError('timeout', `nothing came for ${stallMilliseconds / 1000} s`)
+        : error;
     } finally {
       clearTimeout(stall);
       job.progress = null;

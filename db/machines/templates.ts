@@ -1,7 +1,7 @@
 import { StoreError } from '../errors.ts';
 import type { Db, Trx } from '../store.ts';
 
-/** An image that sandboxes start from, under a name. Administrators choose them; every user may start from them. */
+/** An image under a name. Administrators choose them, and every user may start from them. */
 export type MachineTemplate = {
   /** in E2B's stored form: lower case, no namespace, no tag `default` */
   name: string;
