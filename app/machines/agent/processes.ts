@@ -30,7 +30,7 @@ export type Exit = {
 };
 
 export type ProcessEvent =
-  | { type: 'start'; pid: number }
+  | { type: 'start'; pid: number; isTerminal: boolean }
   | { type: 'stdout' | 'stderr'; bytes: Buffer }
   | { type: 'exit'; exit: Exit };
 
