@@ -7,8 +7,8 @@ import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
-import type { Images } from './machines/images.ts';
-import type { Usages } from './machines/metrics.ts';
+import type { Images } from './machines/images/images.ts';
+import type { Usages } from './machines/usage/sampler.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */
 export type Context = {

@@ -7,11 +7,11 @@ import type { Machines } from '../context.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { followEndings } from './endings.ts';
-import { Images } from './images.ts';
-import { startSampler } from './metrics.ts';
+import { Images } from './images/images.ts';
 import { openDriver } from './open.ts';
 import { Removals } from './removals.ts';
 import { tokens } from './tokens.ts';
+import { startSampler } from './usage/sampler.ts';
 
 type Dependencies = { config: Config; store: Store; now: () => number; log: Logger; feed: EventFeed };
 

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { type RunningMachine, runningMachines } from '../../db/machines/running.ts';
-import type { Store } from '../../db/store.ts';
-import type { Agent } from './agent/agent.ts';
-import * as files from './agent/files.ts';
-import type { Driver, Usage } from './driver.ts';
+import { type RunningMachine, runningMachines } from '../../../db/machines/running.ts';
+import type { Store } from '../../../db/store.ts';
+import type { Agent } from '../agent/agent.ts';
+import * as files from '../agent/files.ts';
+import type { Driver, Usage } from '../driver.ts';
 import { History, type Reading } from './history.ts';
 
 /** What running machines use, read now and then. Nothing is kept of a machine that has ended. */

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { HttpError } from '../errors.ts';
-import type { Driver } from './driver.ts';
-import { MachineError } from './error.ts';
+import { HttpError } from '../../errors.ts';
+import type { Driver } from '../driver.ts';
+import { MachineError } from '../error.ts';
 
 type Job = {
   /** how far the pull is, empty at its start; null: it is not under way */

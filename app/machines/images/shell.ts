@@ -1,6 +1,6 @@
-import type { Agent } from './agent/agent.ts';
-import { AgentError } from './agent/error.ts';
-import * as files from './agent/files.ts';
+import type { Agent } from '../agent/agent.ts';
+import { AgentError } from '../agent/error.ts';
+import * as files from '../agent/files.ts';
 
 /** The program with which E2B's clients run commands and terminals. */
 const shell = '/bin/bash';

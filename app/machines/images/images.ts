@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import { findTemplate, listTemplates, type MachineTemplate } from '../../db/machines/templates.ts';
-import { findSnapshot } from '../../db/snapshots/snapshots.ts';
-import type { Store } from '../../db/store.ts';
-import type { Config } from '../config/settings.ts';
-import { HttpError } from '../errors.ts';
-import type { Agent } from './agent/agent.ts';
-import type { Driver } from './driver.ts';
+import { findTemplate, listTemplates, type MachineTemplate } from '../../../db/machines/templates.ts';
+import { findSnapshot } from '../../../db/snapshots/snapshots.ts';
+import type { Store } from '../../../db/store.ts';
+import type { Config } from '../../config/settings.ts';
+import { HttpError } from '../../errors.ts';
+import type { Agent } from '../agent/agent.ts';
+import type { Driver } from '../driver.ts';
 import { Pulls } from './pulls.ts';
 import { shellProblem } from './shell.ts';
 
