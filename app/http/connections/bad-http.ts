@@ -1,6 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { errorBody } from '../dialect.ts';
+import { isStream } from '../streams/streams.ts';
 import { isLingering, linger } from './linger.ts';
 
 const statusOf: Record<string, number> = {
@@ -20,6 +21,8 @@ export function answerBadHttp(
   if (isLingering(socket)) return;
   const status = statusOf[code] ?? 400;
   const pending = socket._httpMessage;
+  // Its own rules bound a stream: node:http reports that the whole request took too long, once.
+  if (status === 408 && pending && isStream(pending)) return;
   if (status === 408 && pending && isReadingBody(pending)) {
     const body = errorBody(pending.req.url ?? '', status);
     pending.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close' }).end(body);
