@@ -4,10 +4,11 @@ import { expect } from 'chai';
 import type { Result as Outcome } from '../docs/results.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 import { cli } from './clients.ts';
-import * as record from './record.ts';
+import { records as record } from './record.ts';
 import { type Serving, sharedServer } from './server.ts';
 
-const bin = fileURLToPath(new URL('../../node_modules/@e2b/cli/dist/index.js', import.meta.url));
+/** The command line's program. */
+export const bin = fileURLToPath(new URL('../../node_modules/@e2b/cli/dist/index.js', import.meta.url));
 
 export type Result = { code: unknown; stdout: string; stderr: string };
 
@@ -61,13 +62,14 @@ async function sessionOf(serving: Serving): Promise<Session> {
   };
 }
 
-function run(args: string[], env: Record<string, string>): Promise<Result> {
+/** Runs `e2b` to its end with these variables, and this standard input. */
+export function run(args: string[], env: Record<string, string>, input = ''): Promise<Result> {
   // A command that hangs is killed at the time limit; its code is then null.
   const options = { env: { PATH: process.env.PATH, ...env }, timeout: 15_000 };
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [bin, ...args], options, (error, stdout, stderr) =>
       resolve({ code: error ? error.code : 0, stdout, stderr }),
     );
-    child.stdin?.end();
+    child.stdin?.end(input);
   });
 }

@@ -1,6 +1,6 @@
 import type { Result } from '../docs/results.ts';
 import { type Sdk, sdks } from './clients.ts';
-import * as record from './record.ts';
+import { records as record } from './record.ts';
 import { type Serving, sharedServer } from './server.ts';
 
 type Body = (session: Session) => Promise<void>;

@@ -1,6 +1,6 @@
 import Mocha from 'mocha';
 import { writePart } from '../docs/marked.ts';
-import { part, table } from './record.ts';
+import { records } from './record.ts';
 
 const { EVENT_RUN_END } = Mocha.Runner.constants;
 
@@ -8,6 +8,7 @@ const { EVENT_RUN_END } = Mocha.Runner.constants;
 export default class CompatibilityTable extends Mocha.reporters.Base {
   constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
     super(runner, options);
+    const { part, table } = records;
     runner.once(EVENT_RUN_END, () => {
       if (this.failures.length > 0) this.epilogue();
       else console.log(`${part.page}: ${writePart(part, table()) ? 'written' : 'up to date'}`);
