@@ -48,7 +48,9 @@ function takes(client: Client, { since = '0', newest = false, engine = false }: 
   return client.version.localeCompare(since, 'en', { numeric: true }) >= 0;
 }
 
-/** Resolves once `ask` returns true. Throws an Error with the words after ten seconds, or `seconds`. */
+/**
+ * Resolves once `ask` returns true. Throws an Error with the words after `seconds`, ten unless given.
+ */
 export async function until(words: string, ask: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await ask()); await new Promise(setImmediate)) {
     if (Date.now() > end) throw new Error(`not within ${seconds} s: ${words}`);
