@@ -1,62 +1,172 @@
 import type { Agent } from './agent.ts';
-
-/** A file of a machine, or a directory or another thing in it. */
-export type Entry = {
-  name: string;
-  path: string;
-  type: 'file' | 'directory' | 'other';
-  size: number;
-  /** permission bits, with set-user-id, set-group-id and sticky */
-  mode: number;
-  isSymlink: boolean;
-  owner: string;
-  group: string;
-  /** milliseconds since 1970 */
-  modifiedAt: number;
-  /** the resolved path of a symbolic link; null: it is none */
-  symlinkTarget: string | null;
-  metadata: Record<string, string>;
-};
+import type { Call } from './call.ts';
+import { type Entry, readEntry } from './entry.ts';
+import { AgentError } from './error.ts';
+import { protocolError } from './frames.ts';
+import {
+  expectType,
+  longMilliseconds,
+  nextReply,
+  readDone,
+  readNothing,
+  readWhole,
+  request,
+  requestAll,
+} from './requests.ts';
+import { ArgumentWriter, type ValueReader } from './values.ts';
 
 export type ChangeType = 'create' | 'write' | 'remove' | 'rename' | 'chmod';
 
 /** `name` is relative to the watched directory. */
 export type Change = { type: ChangeType; name: string };
 
-/** Functions take the user, empty for `user`, then a path. They throw AgentError and MachineError. */
-export declare function statFile(agent: Agent, user: string, path: string): Promise<Entry>;
+const changeTypes: readonly ChangeType[] = ['create', 'write', 'remove', 'rename', 'chmod'];
+
+/**
+ * Functions take the user, empty for `user`, then a path. They throw AgentError and MachineError, and
+ * the reason of the signal.
+ */
+export function statFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
+  return request(agent, 'stat', locate(user, path).bytes(), readEntry, signal);
+}
+
 /** Returns at most `limit` entries; more is AgentError `resource_exhausted`. */
-export declare function listDirectory(
+export async function listDirectory(
   agent: Agent,
   user: string,
   path: string,
   depth: number,
   limit: number,
-): Promise<Entry[]>;
-export declare function makeDirectory(agent: Agent, user: string, path: string): Promise<Entry>;
-export declare function moveFile(agent: Agent, user: string, source: string, destination: string): Promise<Entry>;
-export declare function removeFile(agent: Agent, user: string, path: string): Promise<void>;
+  signal?: AbortSignal,
+): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  const add = (message: ValueReader) => {
+    while (!message.isAtEnd) entries.push(readEntry(message));
+    if (entries.length > limit)
+      throw new AgentError('resource_exhausted', `the directory has more than ${limit} entries`);
+  };
+  await requestAll(agent, 'readDirectory', locate(user, path).u32(depth).bytes(), add, signal);
+  return entries;
+}
+
+export function makeDirectory(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
+  return request(agent, 'makeDirectory', locate(user, path).bytes(), readEntry, signal);
+}
+
+export function moveFile(
+  agent: Agent,
+  user: string,
+  source: string,
+  destination: string,
+  signal?: AbortSignal,
+): Promise<Entry> {
+  return request(agent, 'move', locate(user, source).string(destination).bytes(), readEntry, signal);
+}
+
+/** Removes a file, or a directory with all in it. */
+export function removeFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<void> {
+  return request(agent, 'remove', locate(user, path).bytes(), readNothing, signal, longMilliseconds);
+}
+
 /** Opens a file for reading. Leaving the loop over `content` early cancels it. */
-export declare function readFile(
+export async function readFile(
   agent: Agent,
   user: string,
   path: string,
-  range?: { offset: number; length: number },
-): Promise<{ entry: Entry; content: AsyncIterable<Buffer> }>;
+  range: { offset: number; length: number } = { offset: 0, length: Number.MAX_SAFE_INTEGER },
+  signal?: AbortSignal,
+): Promise<{ entry: Entry; content: AsyncIterableIterator<Buffer> }> {
+  const call = agent.open('read', locate(user, path).u64(range.offset).u64(range.length).bytes(), signal);
+  try {
+    const entry = readWhole(expectType(await nextReply(call), 'message').payload, readEntry);
+    return { entry, content: contentOf(call) };
+  } catch (error) {
+    call.cancel();
+    throw error;
+  }
+}
+
+/**
+ * Returns the output of a call. Not a generator, because a generator that was never read ignores that
+ * its reader leaves.
+ */
+function contentOf(call: Call): AsyncIterableIterator<Buffer> {
+  const end = { done: true, value: undefined } as const;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const { done, value } = await call.next();
+      if (done) return end;
+      if (value.type !== 'done') return { done: false, value: expectType(value, 'data').payload };
+      readDone(value, readNothing);
+      return end;
+    },
+    async return() {
+      call.cancel();
+      return end;
+    },
+  };
+}
+
 /** Writes a file from a stream, and its metadata. Stops, leaving a part, when the stream fails. */
-export declare function writeFile(
+export async function writeFile(
   agent: Agent,
   user: string,
   path: string,
   content: AsyncIterable<Buffer>,
   metadata: Record<string, string>,
-): Promise<Entry>;
-/** Yields null once it watches, then changes. Leaving the loop ends it. */
-export declare function watchDirectory(
+  signal?: AbortSignal,
+): Promise<Entry> {
+  const call = agent.open('write', locate(user, path).pairs(metadata).bytes(), signal);
+  try {
+    for await (const part of content) await call.write(part);
+    call.end();
+    return readDone(await nextReply(call), readEntry);
+  } finally {
+    call.cancel();
+  }
+}
+
+/** Yields null once it watches, then changes. Leaving the loop ends it, and the signal at once. */
+export async function* watchDirectory(
   agent: Agent,
   user: string,
   path: string,
   isRecursive: boolean,
-): AsyncGenerator<Change | null>;
-export declare function syncFiles(agent: Agent): Promise<void>;
-export declare function diskUsage(agent: Agent): Promise<{ usedBytes: number; totalBytes: number }>;
+  signal?: AbortSignal,
+): AsyncGenerator<Change | null> {
+  const args = locate(user, path).u8(isRecursive ? 1 : 0);
+  let isWatching = false;
+  try {
+    for await (const reply of agent.open('watch', args.bytes(), signal)) {
+      const { payload } = expectType(reply, 'message');
+      yield readWhole(payload, isWatching ? readChange : () => null);
+      isWatching = true;
+    }
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+}
+
+/** Waits until everything is on the disk. */
+export function syncFiles(agent: Agent, signal?: AbortSignal): Promise<void> {
+  return request(agent, 'sync', new ArgumentWriter().bytes(), readNothing, signal, longMilliseconds);
+}
+
+export function diskUsage(agent: Agent, signal?: AbortSignal): Promise<{ usedBytes: number; totalBytes: number }> {
+  const read = (result: ValueReader) => ({ usedBytes: result.u64(), totalBytes: result.u64() });
+  return request(agent, 'disk', new ArgumentWriter().bytes(), read, signal);
+}
+
+function locate(user: string, path: string): ArgumentWriter {
+  return new ArgumentWriter().string(user).string(path);
+}
+
+function readChange(message: ValueReader): Change {
+  const number = message.u8();
+  const type = changeTypes[number - 1];
+  if (type === undefined) throw protocolError(`it sent a change of the unknown type ${number}`);
+  return { type, name: message.string() };
+}
