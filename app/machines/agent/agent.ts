@@ -35,7 +35,8 @@ export type Operation = keyof typeof operations;
 /** A connection to the agent of one machine. */
 export type Agent = {
   /**
-   * Begins a call, which the signal cancels. A call that can't begin fails when it is read or written.
+   * Begins a call, which the signal cancels. A call that can't begin fails when it is read or
+   * written.
    */
   open: (operation: Operation, args: Buffer, signal?: AbortSignal) => Call;
   /** Resolves when the connection has ended, for whatever reason. */

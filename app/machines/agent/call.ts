@@ -26,7 +26,9 @@ export type Call = AsyncIterableIterator<Reply> & {
 /** How calls use their connection. */
 export type Line = {
   send: (call: number, type: number, payload: Uint8Array) => void;
-  /** Returns null when the connection has room, else a promise for when it has room or is closed. */
+  /**
+   * Returns null when the connection has room, else a promise for when it has room or is closed.
+   */
   room: () => Promise<void> | null;
   /** The call has ended. */
   forget: (call: number, isCanceled: boolean) => void;

@@ -9,7 +9,9 @@ export type AgentErrorCode =
   | 'unimplemented'
   | 'permission_denied';
 
-/** A refusal by the agent, under Connect's name. `message` comes from the machine: it is untrusted. */
+/**
+ * A refusal by the agent, under Connect's name. `message` comes from the machine: it is untrusted.
+ */
 export class AgentError extends Error {
   override name = 'AgentError';
   readonly code: AgentErrorCode;

@@ -23,8 +23,8 @@ export type Change = { type: ChangeType; name: string };
 const changeTypes: readonly ChangeType[] = ['create', 'write', 'remove', 'rename', 'chmod'];
 
 /**
- * Functions take the user, empty for `user`, then a path. They throw AgentError and MachineError, and
- * the reason of the signal.
+ * Functions take the user, empty for `user`, then a path. They throw AgentError and MachineError,
+ * and the reason of the signal.
  */
 export function statFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
   return request(agent, 'stat', locate(user, path).bytes(), readEntry, signal);
@@ -87,8 +87,8 @@ export async function readFile(
 }
 
 /**
- * Returns the output of a call. Not a generator, because a generator that was never read ignores that
- * its reader leaves.
+ * Returns the output of a call. Not a generator, because a generator that was never read ignores
+ * that its reader leaves.
  */
 function contentOf(call: Call): AsyncIterableIterator<Buffer> {
   const end = { done: true, value: undefined } as const;

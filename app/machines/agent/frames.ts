@@ -58,7 +58,10 @@ export class FrameReader {
     this.#receive = receive;
   }
 
-  /** Returns how many frames began. Throws MachineError for a broken frame, and what the receiver throws. */
+  /**
+   * Returns how many frames began. Throws MachineError for a broken frame, and what the receiver
+   * throws.
+   */
   push(chunk: Buffer): number {
     let frames = 0;
     for (let at = 0; at < chunk.length; ) {

@@ -103,7 +103,9 @@ export async function resizeTerminal(
   await request(agent, 'resize', args.bytes(), readNothing, signal);
 }
 
-/** Writes to a process: resolves once it has taken all. `isTerminal` must match how it was started. */
+/**
+ * Writes to a process: resolves once it has taken all. `isTerminal` must match how it was started.
+ */
 export async function sendInput(
   agent: Agent,
   process: Selector,
@@ -132,7 +134,7 @@ export async function closeInput(agent: Agent, process: Selector, signal?: Abort
   await request(agent, 'closeInput', select(process).bytes(), readNothing, signal);
 }
 
-/** Returns what commands printed lately, oldest first. */
+/** Returns the latest output of commands, oldest first. */
 export async function recentOutput(agent: Agent, signal?: AbortSignal): Promise<Printed[]> {
   const printed: Printed[] = [];
   let length = 0;
@@ -181,10 +183,14 @@ async function* processEvents(call: Call, signal: AbortSignal | undefined): Asyn
 }
 
 function processEvent(reply: Reply): ProcessEvent {
-  if (reply.type === 'message') return { type: 'start', pid: readWhole(reply.payload, (message) => message.u32()) };
+  if (reply.type === 'message') return readWhole(reply.payload, readStart);
   if (reply.type === 'data') return { type: 'stdout', bytes: reply.payload };
   if (reply.type === 'stderr') return { type: 'stderr', bytes: reply.payload };
   return { type: 'exit', exit: readDone(reply, (result) => ({ exitCode: result.i32(), signal: result.u8() })) };
+}
+
+function readStart(message: ValueReader): ProcessEvent {
+  return { type: 'start', pid: message.u32(), isTerminal: message.u8() !== 0 };
 }
 
 function readProcess(message: ValueReader): RunningProcess {

@@ -2,8 +2,8 @@ import { AgentError } from './error.ts';
 import { maxOpenPayload, protocolError } from './frames.ts';
 
 /**
- * Writes the arguments of an operation. Methods throw AgentError `invalid_argument` for a value that
- * the protocol can't hold.
+ * Writes the arguments of an operation. Methods throw AgentError `invalid_argument` for a value
+ * that the protocol can't hold.
  */
 export class ArgumentWriter {
   readonly #parts: Buffer[] = [];
@@ -74,8 +74,8 @@ function check(isValid: boolean, problem: string): void {
 }
 
 /**
- * Reads a payload of the agent. Methods throw MachineError if the payload is too short or holds what the
- * protocol does not allow.
+ * Reads a payload of the agent. Methods throw MachineError if the payload is too short or holds
+ * what the protocol does not allow.
  */
 export class ValueReader {
   readonly #payload: Buffer;
@@ -105,7 +105,9 @@ export class ValueReader {
     return this.#payload.readInt32LE(this.#advance(4));
   }
 
-  /** Returns the closest number that JavaScript holds exactly: sandboxes can make files of 8 EiB. */
+  /**
+   * Returns the closest number that JavaScript holds exactly: sandboxes can make files of 8 EiB.
+   */
   u64(): number {
     return Number(least(this.#payload.readBigUInt64LE(this.#advance(8)), mostInteger));
   }
