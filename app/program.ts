@@ -10,6 +10,7 @@ import { killCommand } from './cli/kill.ts';
 import { openapiCommand } from './cli/openapi.ts';
 import { proxyCommand } from './cli/proxy.ts';
 import { serveCommand } from './cli/serve/serve.ts';
+import { templatesCommand } from './cli/templates/templates.ts';
 import { transferCommands } from './cli/transfer.ts';
 import { usersCommand } from './cli/users.ts';
 import { misspeltWarnings } from './config/misspelt.ts';
@@ -40,6 +41,7 @@ export function createProgram(terminal: Terminal): Command {
   serveCommand(program, terminal);
   usersCommand(program, terminal);
   keysCommand(program, terminal);
+  templatesCommand(program, terminal);
   killCommand(program, terminal);
   transferCommands(program, terminal);
   backupCommands(program, terminal);

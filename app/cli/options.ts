@@ -55,10 +55,11 @@ export async function withStore<T>(
   }
 }
 
-/** Returns the error; for a missing user or key, one that names the command that lists them. */
+/** Returns the error; for what is missing, one that names the command that lists what there is. */
 function withHint(error: unknown): unknown {
   if (!(error instanceof StoreError) || error.code !== 'not_found') return error;
-  const command = error.message.includes('API key') ? 'keys list' : 'users list';
+  const [, what] = /(API key|template)/.exec(error.message) ?? [];
+  const command = what === 'API key' ? 'keys list' : what === 'template' ? 'templates list' : 'users list';
   return new Error(`${error.message}: see sandpit ${command}`, { cause: error });
 }
 

@@ -21,6 +21,12 @@ export function parseReference(text: string, ownNamespace: string): string {
   return `${isOwn ? '' : `${namespace}/`}${name}${tag === undefined || tag === 'default' ? '' : `:${tag}`}`;
 }
 
+/** Returns the stored form of a name that belongs to no user; null for a text that is no such name. */
+export function globalName(text: string): string | null {
+  const parts = partsOf(text);
+  return parts === null || parts.namespace !== undefined ? null : parseReference(text, '');
+}
+
 /**
  * Returns a snapshot's name with its namespace, without and with its tag; null for a name that is
  * not a reference in its stored form.
