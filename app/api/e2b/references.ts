@@ -21,7 +21,7 @@ export function parseReference(text: string, ownNamespace: string): string {
   return `${isOwn ? '' : `${namespace}/`}${name}${tag === undefined || tag === 'default' ? '' : `:${tag}`}`;
 }
 
-/** Returns the stored form of a name that belongs to no user; null for a text that is no such name. */
+/** Returns the stored form of a name without namespace; null for a text that is none. */
 export function globalName(text: string): string | null {
   const parts = partsOf(text);
   return parts === null || parts.namespace !== undefined ? null : parseReference(text, '');

@@ -1,6 +1,6 @@
 import type { Agent } from '../agent/agent.ts';
 import { AgentError } from '../agent/error.ts';
-import * as files from '../agent/files.ts';
+import { statFile } from '../agent/files.ts';
 
 /** The program with which E2B's clients run commands and terminals. */
 const shell = '/bin/bash';
@@ -10,7 +10,7 @@ const advice = `This image has no ${shell}, which E2B's clients start commands a
 /** Returns why E2B's clients can't run commands in a machine; null: they can. */
 export async function shellProblem(agent: Agent): Promise<string | null> {
   try {
-    await files.statFile(agent, '', shell);
+    await statFile(agent, '', shell);
     return null;
   } catch (error) {
     if (error instanceof AgentError && error.code === 'not_found') return advice;

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { type RunningMachine, runningMachines } from '../../../db/machines/running.ts';
 import type { Store } from '../../../db/store.ts';
 import type { Agent } from '../agent/agent.ts';
-import * as files from '../agent/files.ts';
+import { diskUsage } from '../agent/files.ts';
 import type { Driver, Usage } from '../driver.ts';
 import { History, type Reading } from './history.ts';
 
@@ -109,7 +109,8 @@ class Sampler {
   async #read(machine: RunningMachine): Promise<void> {
     const { driver, agentOf, now } = this.#parts;
     const { id } = machine;
-    const disk = agentOf(id).then((agent) => files.diskUsage(agent));
+    const signal = AbortSignal.timeout(patienceMilliseconds);
+    const disk = agentOf(id).then((agent) => diskUsage(agent, signal));
     const [usage, { usedBytes, totalBytes }] = await Promise.all([driver.usage(id), disk]);
     const reading = {
       at: now(),
