@@ -37,6 +37,7 @@ import { requestLog } from './http/request-log.ts';
 import { requestMetrics } from './http/request-metrics.ts';
 import { normalTarget } from './http/request-target.ts';
 import { neverAnswerNotModified } from './internals/not-modified.ts';
+import { refuseUnsupported } from './machines/unsupported.ts';
 
 /** Returns the application. Each request passes these handlers in this order. */
 export function createApp(context: Context, test: TestMode | undefined): Express {
@@ -53,6 +54,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   if (test) app.use(injectFaults(test));
   app.use(admission(context), sandboxHosts(context), validator(context));
 
+  if (context.machines) app.use(refuseUnsupported(context.contract, context.machines.driver));
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
   app.use(templatesRoutes(context), usersRoutes(context), sshKeysRoutes(context), creditsRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));

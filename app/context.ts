@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { Logger } from 'pino';
 import type { EventFeed } from '../db/events/feed.ts';
+import type { Sandbox } from '../db/sandboxes/read.ts';
 import type { Store } from '../db/store.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
@@ -8,6 +9,7 @@ import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
 import type { Images } from './machines/images/images.ts';
+import type { Order } from './machines/launch.ts';
 import type { Usages } from './machines/usage/sampler.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */
@@ -42,6 +44,8 @@ export type Context = {
 /** The machines behind sandboxes. */
 export type Machines = {
   driver: Driver;
+  /** Starts a sandbox with its machine, as `Launcher.launch` says. */
+  launch: (order: Order) => Promise<Sandbox>;
   /** Returns the access token of a sandbox's machine, which only depends on its id. */
   tokenOf: (id: string) => string;
   /**

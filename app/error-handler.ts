@@ -10,6 +10,7 @@ import { shownProblems } from './contract/problems/shown-problems.ts';
 import { isBreach, isValidatorError, type ValidatorError } from './contract/problems/validator-error.ts';
 import { HttpError, type Problem, ValidationFailure } from './errors.ts';
 import { isE2b } from './http/dialect.ts';
+import { MachineError, type MachineErrorCode } from './machines/error.ts';
 
 const statusOf: Record<StoreErrorCode, number> = {
   not_found: 404,
@@ -17,6 +18,7 @@ const statusOf: Record<StoreErrorCode, number> = {
   paused: 409,
   conflict: 409,
   key_used: 409,
+  key_in_progress: 409,
   key_outcome_unknown: 409,
   invalid: 422,
   // InstaVM's client shows its user the message of a 403, but not of a 404 or 409.
@@ -27,9 +29,20 @@ const statusOf: Record<StoreErrorCode, number> = {
   unusable: 500,
 };
 
+const statusOfMachine: Record<MachineErrorCode, number> = {
+  unavailable: 503,
+  full: 503,
+  no_image: 404,
+  timeout: 504,
+  unsupported: 501,
+  gone: 502,
+  failed: 500,
+};
+
 /** E2B's names of errors that its clients recognize. */
 const errorCodeOf: { [code in StoreErrorCode]?: string } = {
   key_used: 'idempotency_request_mismatch',
+  key_in_progress: 'idempotency_in_progress',
   key_outcome_unknown: 'idempotency_outcome_unknown',
 };
 
@@ -123,6 +136,10 @@ export function toHttpError(error: unknown): HttpError {
   if (error instanceof StoreError && error.code !== 'unusable') {
     const status = statusOf[error.code];
     return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {}, errorCodeOf[error.code]);
+  }
+  if (error instanceof MachineError) {
+    const status = statusOfMachine[error.code];
+    return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {});
   }
   if (isValidatorError(error) && error.status < 500) return fromValidator(error);
   if (isBodyParserError(error)) {

@@ -3102,6 +3102,8 @@ export interface components {
             /** @description The version of E2B's agent whose interface clients may expect */
             envdVersion: string;
             alias?: string;
+            /** @description The access token of the sandbox's machine: clients send it as `X-Access-Token` with every call to the inside of the sandbox. There is one if machines are on. */
+            envdAccessToken?: string;
             /** @description The domain from which clients build the host names of ports: the configured one, else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). No ports are open yet. */
             domain?: string;
         };
@@ -3133,6 +3135,8 @@ export interface components {
         /** SandboxDetail */
         SandboxDetail: {
             allowInternetAccess?: boolean | null;
+            /** @description The access token of the sandbox's machine: clients send it as `X-Access-Token` with every call to the inside of the sandbox. There is one if machines are on. */
+            envdAccessToken?: string;
             /** @description The domain from which clients build the host names of ports: the configured one, else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). No ports are open yet. */
             domain?: string;
             network?: components["schemas"]["SandboxNetworkConfig"];
@@ -3683,6 +3687,26 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
+        /** @description The machine of the sandbox did not start in time. Nothing of it is left. */
+        MachineTooSlow: {
+            headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The machine of the sandbox did not start in time. Nothing of it is left. */
+        E2BMachineTooSlow: {
+            headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
         /** @description Not offered; `message` gives the reason */
         Unimplemented: {
             headers: {
@@ -3998,6 +4022,7 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineTooSlow"];
         };
     };
     get_session: {
@@ -4177,6 +4202,7 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineTooSlow"];
         };
     };
     list_vm_records: {
@@ -4297,6 +4323,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -4326,6 +4353,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -4403,6 +4431,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -4850,6 +4879,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };
@@ -5426,12 +5456,14 @@ export interface operations {
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
             403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
             409: components["responses"]["KeyOutcomeUnknown"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
             422: components["responses"]["KeyUsed"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineTooSlow"];
         };
     };
     e2b_list_v2: {
@@ -5504,12 +5536,14 @@ export interface operations {
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
             403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
             409: components["responses"]["KeyOutcomeUnknown"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
             422: components["responses"]["KeyUsed"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineTooSlow"];
         };
     };
     e2b_list_metrics: {
@@ -5637,6 +5671,7 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -5682,6 +5717,7 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -5823,6 +5859,7 @@ export interface operations {
             409: components["responses"]["E2BConflict"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -5961,6 +5998,7 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -5997,6 +6035,7 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };
@@ -6037,6 +6076,7 @@ export interface operations {
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
             422: components["responses"]["KeyUsed"];
+            501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
         };
     };

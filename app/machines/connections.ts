@@ -1,21 +1,23 @@
 import type { Duplex } from 'node:stream';
 import { findMachine } from '../../db/machines/read.ts';
-import type { Context, Machines } from '../context.ts';
+import type { Store } from '../../db/store.ts';
 import { type Agent, connectAgent } from './agent/agent.ts';
+import type { Driver } from './driver.ts';
 import { MachineError } from './error.ts';
 
 /** How long a connection to an agent may take to open. */
 const connectMilliseconds = 10_000;
 
+type Dependencies = { store: Store; now: () => number; driver: Driver };
 type Open = { agent: Promise<Agent>; giveUp: AbortController };
 
 /** The connections to machines' agents: one for each machine, which all its requests share. */
 export class Connections {
-  readonly #context: Pick<Context, 'store' | 'now'> & Pick<Machines, 'driver'>;
+  readonly #dependencies: Dependencies;
   readonly #open = new Map<string, Open>();
 
-  constructor(context: Pick<Context, 'store' | 'now'> & Pick<Machines, 'driver'>) {
-    this.#context = context;
+  constructor(dependencies: Dependencies) {
+    this.#dependencies = dependencies;
   }
 
   /** Returns the agent of a running sandbox's machine. Throws MachineError. */
@@ -23,7 +25,7 @@ export class Connections {
     const open = this.#open.get(id);
     // It is closed when the sandbox ends.
     if (open) return open.agent;
-    const { store, now } = this.#context;
+    const { store, now } = this.#dependencies;
     const sandbox = await findMachine(store.db, now(), id);
     if (sandbox?.status !== 'active') throw new MachineError('gone', 'The sandbox does not run');
     return this.connect(id, AbortSignal.timeout(connectMilliseconds));
@@ -68,7 +70,7 @@ export class Connections {
     const cut = () => void channel?.destroy();
     signal.addEventListener('abort', cut);
     try {
-      channel = await this.#context.driver.channel(id, signal);
+      channel = await this.#dependencies.driver.channel(id, signal);
       signal.throwIfAborted();
       const agent = await connectAgent(channel);
       signal.throwIfAborted();

@@ -8,6 +8,7 @@ import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { followEndings } from './endings.ts';
 import { Images } from './images/images.ts';
+import { Launcher } from './launch.ts';
 import { openDriver } from './open.ts';
 import { Removals } from './removals.ts';
 import { tokens } from './tokens.ts';
@@ -34,7 +35,15 @@ export async function openMachines(base: Dependencies, given?: Driver): Promise<
   const images = new Images({ ...base, driver });
   images.start();
   const usages = startSampler({ ...base, driver, agentOf });
-  const machines: Machines = { driver, tokenOf: tokens(instance.tokenKey), agentOf, images, usages };
+  const launcher = new Launcher({ ...base, driver, connections, removals, images });
+  const machines: Machines = {
+    driver,
+    launch: (order) => launcher.launch(order),
+    tokenOf: tokens(instance.tokenKey),
+    agentOf,
+    images,
+    usages,
+  };
   return {
     machines,
     stop: async () => {

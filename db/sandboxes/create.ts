@@ -13,6 +13,8 @@ export type SandboxRequest = Pick<
   NewSandbox,
   'templateId' | 'metadata' | 'env' | 'onTimeout' | 'settings' | 'sessionId' | 'devbox'
 > & {
+  /** default: a new one */
+  id?: string | undefined;
   lifetimeSeconds: number;
   /** default: the snapshot's, else `defaultSize` */
   memoryMb?: number | null | undefined;
@@ -24,10 +26,9 @@ export type SandboxRequest = Pick<
  * `invalid` when the settings are.
  */
 export async function createSandbox(trx: Trx, now: number, by: Actor, request: SandboxRequest): Promise<Sandbox> {
-  const { lifetimeSeconds, memoryMb, vcpuCount, ...given } = request;
+  const { id = newSandboxId(), lifetimeSeconds, memoryMb, vcpuCount, ...given } = request;
   const { templateId, sessionId } = given;
   const { ownerId } = by;
-  const id = newSandboxId();
   const size = (templateId !== null && (await spawnFrom(trx, now, ownerId, templateId))) || defaultSize;
   const endAt = now + lifetimeSeconds * 1000;
   const inserter = new SandboxInserter(trx);

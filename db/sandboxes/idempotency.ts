@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { StoreError } from '../errors.ts';
 import type { Actor } from '../events/record.ts';
 import { query } from '../prepared.ts';
-import type { Trx } from '../store.ts';
+import type { Db, Trx } from '../store.ts';
 import { findSandbox, type Sandbox } from './read.ts';
 
 /** The `Idempotency-Key` of a request, and the hash of everything else that it asks for. */
@@ -34,20 +34,20 @@ export async function createOnce(
  * one of the sandboxes has been deleted.
  */
 export async function sandboxesOfKey(
-  trx: Trx,
+  db: Db,
   now: number,
   ownerId: number,
   { key, hash }: KeyedRequest,
   skip = 0,
 ): Promise<Sandbox[]> {
-  const [found] = await selectKey(trx, { ownerId, key });
+  const [found] = await selectKey(db, { ownerId, key });
   if (!found) return [];
   if (!hash.equals(found.hash)) {
     throw new StoreError('key_used', 'This Idempotency-Key was used for another request: use a new key');
   }
   const sandboxes: Sandbox[] = [];
   for (const id of (JSON.parse(found.sandboxIds) as string[]).slice(skip)) {
-    const sandbox = await findSandbox(trx, now, ownerId, id);
+    const sandbox = await findSandbox(db, now, ownerId, id);
     if (!sandbox) {
       const reason = 'The sandbox that this Idempotency-Key started has been deleted since: use a new key';
       throw new StoreError('key_outcome_unknown', reason);

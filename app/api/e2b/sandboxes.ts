@@ -2,8 +2,6 @@ import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, extendSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
-import { createSandbox } from '../../../db/sandboxes/create.ts';
-import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { getLiveSandbox } from '../../../db/sandboxes/read.ts';
 import { connectSandbox, pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { inTransaction } from '../../../db/store.ts';
@@ -11,7 +9,7 @@ import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { keyedRequestOf } from '../../http/idempotency.ts';
+import { startSandbox } from '../../machines/start.ts';
 import { keptNetwork } from '../../network.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox } from './request.ts';
@@ -42,7 +40,7 @@ export function e2bSandboxesRoutes(context: Context): Router {
   return router;
 }
 
-function create({ store, now, config }: Context): RequestHandler {
+function create(context: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const body: Schemas['NewSandbox'] = req.body;
@@ -61,19 +59,17 @@ function create({ store, now, config }: Context): RequestHandler {
       onTimeout: timeoutActionOf(body.autoPause),
       settings: isSet ? (settings as JsonObject) : null,
     };
-    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
-    const sandbox = await inTransaction(store.db, (trx) =>
-      createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
-    );
+    const sandbox = await startSandbox(context, req, wanted);
     req.sandboxId = sandbox.id;
-    res.status(201).json(startedSandbox(config, sandbox));
+    res.status(201).json(startedSandbox(context, sandbox));
   };
 }
 
-function read({ store, now, config }: Context): RequestHandler {
+function read(context: Context): RequestHandler {
+  const { store, now } = context;
   return async (req, res) => {
     const sandbox = await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
-    res.json(sandboxDetail(config, sandbox));
+    res.json(sandboxDetail(context, sandbox));
   };
 }
 
@@ -85,14 +81,15 @@ function kill({ store, now }: Context): RequestHandler {
   };
 }
 
-function connect({ store, now, config }: Context): RequestHandler {
+function connect(context: Context): RequestHandler {
+  const { store, now } = context;
   return async (req, res) => {
     const { timeout }: Schemas['ConnectSandbox'] = req.body;
     const id = sandboxIdOf(req);
     const { sandbox, hasResumed } = await inTransaction(store.db, (trx) =>
       connectSandbox(trx, now(), actorOf(req), id, timeout),
     );
-    res.status(hasResumed ? 201 : 200).json(startedSandbox(config, sandbox));
+    res.status(hasResumed ? 201 : 200).json(startedSandbox(context, sandbox));
   };
 }
 
@@ -125,7 +122,8 @@ function pause({ store, now }: Context): RequestHandler {
   };
 }
 
-function resume({ store, now, config }: Context): RequestHandler {
+function resume(context: Context): RequestHandler {
+  const { store, now } = context;
   return async (req, res) => {
     const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const id = sandboxIdOf(req);
@@ -133,7 +131,7 @@ function resume({ store, now, config }: Context): RequestHandler {
     const sandbox = await inTransaction(store.db, (trx) =>
       resumeSandbox(trx, now(), actorOf(req), id, timeout as number, onTimeout),
     );
-    res.status(201).json(startedSandbox(config, sandbox));
+    res.status(201).json(startedSandbox(context, sandbox));
   };
 }
 

@@ -4,7 +4,7 @@ import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import type { Tag } from '../../../db/snapshots/tags.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import type { Config } from '../../config/settings.ts';
+import type { Context } from '../../context.ts';
 import { keptNetwork } from '../../network.ts';
 import { aliasOf, qualified, tagOf } from './references.ts';
 
@@ -47,11 +47,12 @@ const never = '9999-12-31T23:59:59.999Z';
 
 /** Returns `Sandbox` of E2B's API. */
 export function startedSandbox(
-  { domain = noDomain }: Config,
+  { config: { domain = noDomain }, machines }: Pick<Context, 'config' | 'machines'>,
   { id, templateId }: Pick<Sandbox, 'id' | 'templateId'>,
 ): Schemas['StartedSandbox'] {
   const templateID = templateId ?? noTemplate;
-  return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain };
+  const access = machines && { envdAccessToken: machines.tokenOf(id) };
+  return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain, ...access };
 }
 
 /** Returns `ListedSandbox` of E2B's API. */
@@ -77,13 +78,17 @@ export function listedSandbox(sandbox: Sandbox): Schemas['ListedSandbox'] {
 }
 
 /** Returns `SandboxDetail` of E2B's API. */
-export function sandboxDetail({ domain = noDomain }: Config, sandbox: Sandbox): Schemas['SandboxDetail'] {
+export function sandboxDetail(
+  { config: { domain = noDomain }, machines }: Pick<Context, 'config' | 'machines'>,
+  sandbox: Sandbox,
+): Schemas['SandboxDetail'] {
   const settings = settingsOf(sandbox);
   const { autoResume = false, allowInternetAccess = null, network } = settings;
   return {
     ...listedSandbox(sandbox),
     domain,
     allowInternetAccess,
+    ...(machines && { envdAccessToken: machines.tokenOf(sandbox.id) }),
     ...(network && { network: keptNetwork(network) }),
     lifecycle: { autoResume, onTimeout: sandbox.onTimeout },
     ...(sandbox.status === 'paused' && { pauseMode: lastPauseMode(settings, sandbox.endAt) }),

@@ -47,13 +47,14 @@ function filesystemOnly(): HttpError {
   return new HttpError(400, reason, {}, 'snapshot_filesystem_only_disabled');
 }
 
-function fork({ store, now, config }: Context): RequestHandler {
+function fork(context: Context): RequestHandler {
+  const { store, now } = context;
   return async (req, res) => {
     const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
     const wanted = { count, lifetimeSeconds: timeout, keyed: keyedRequestOf(req) };
     const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
     const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({
-      sandbox: startedSandbox(config, sandbox),
+      sandbox: startedSandbox(context, sandbox),
     }));
     res.status(201).json(results);
   };

@@ -1,7 +1,6 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { findByApiKey } from '../../../db/accounts/principals.ts';
 import { endSandbox } from '../../../db/sandboxes/change.ts';
-import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { listSandboxes } from '../../../db/sandboxes/lists/list.ts';
 import { areWhole, wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { sessionOf } from '../../../db/sessions/session-id.ts';
@@ -14,9 +13,9 @@ import type { Context } from '../../context.ts';
 import { isValidatorError } from '../../contract/problems/validator-error.ts';
 import type { Refine } from '../../error-handler.ts';
 import { HttpError } from '../../errors.ts';
-import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { jsonArray, sendArray } from '../../http/json-array.ts';
+import { startSandbox } from '../../machines/start.ts';
 import { readFilter } from './filter.ts';
 import { sandboxInfo, sandboxRequest, session, sessionStatus, sessionUsage } from './shapes.ts';
 
@@ -52,10 +51,7 @@ function create(context: Context): RequestHandler {
     if (!principal) throw new HttpError(401, 'Could not validate credentials', { 'WWW-Authenticate': 'Bearer' });
     admit(req, principal, context);
     const wanted = { ...sandboxRequest(body), templateId: null };
-    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
-    const sandbox = await inTransaction(store.db, (trx) =>
-      createOnce(trx, now(), by, keyed, () => createSession(trx, now(), by, wanted)),
-    );
+    const sandbox = await startSandbox(context, req, wanted, createSession);
     req.sandboxId = sandbox.id;
     res.json({ session_id: sessionOf(sandbox) });
   };

@@ -2,7 +2,6 @@ import { type Request, type RequestHandler, type Response, Router } from 'expres
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
 import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
-import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { type Cursor, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/lists/pages.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
@@ -18,6 +17,7 @@ import type { Context } from '../../context.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
+import { startSandbox } from '../../machines/start.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
@@ -74,16 +74,12 @@ function cursorOf(cursor: string | undefined): Cursor | null {
 }
 
 function create(context: Context): RequestHandler {
-  const { store, now } = context;
   return async (req, res) => {
     const { session_id: sessionId, ...body }: NonNullable<Schemas['CreateVM']> = req.body;
     const onTimeout = timeoutActionOf(body.auto_suspend);
     const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
-    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
-    const sandbox = await inTransaction(store.db, (trx) =>
-      createOnce(trx, now(), by, keyed, () =>
-        sessionId ? createInSession(trx, now(), by, sessionId, wanted) : createSandbox(trx, now(), by, wanted),
-      ),
+    const sandbox = await startSandbox(context, req, wanted, (trx, now, by, request) =>
+      sessionId ? createInSession(trx, now, by, sessionId, request) : createSandbox(trx, now, by, request),
     );
     sendCreated(context, res, sandbox);
   };
