@@ -49,8 +49,8 @@ export type Machines = {
   /** Returns the access token of a sandbox's machine, which only depends on its id. */
   tokenOf: (id: string) => string;
   /**
-   * Returns the connection to the agent of a running sandbox's machine, opened if need be. It closes
-   * as soon as the sandbox ends. Throws MachineError.
+   * Returns the connection to the agent of a running sandbox's machine, opened if need be. It
+   * closes as soon as the sandbox ends. Throws MachineError.
    */
   agentOf: (id: string) => Promise<Agent>;
   images: Images;

@@ -1,6 +1,6 @@
 /**
- * - `key_used`, `key_in_progress`, `key_outcome_unknown`: the request's `Idempotency-Key` belongs to
- *   another request, to one that is under way, or to a sandbox that has been deleted.
+ * - `key_used`, `key_in_progress`, `key_outcome_unknown`: the request's `Idempotency-Key` belongs
+ *   to another request, to one that is under way, or to a sandbox that has been deleted.
  * - `ended`, `paused`: the sandbox exists, but the operation needs one that has not ended, or is
  * running.
  * - `refused`: the request is understood, but not allowed now.

@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely';
 import type { EventKind } from './events/kinds.ts';
+import type { InstanceTable, MachinesTable, MachineTemplatesTable } from './machines/tables.ts';
 
 /** All times are milliseconds since 1970 in UTC, like Date.now(). */
 export type UsersTable = {
@@ -253,32 +254,6 @@ export type IdempotencyKeysTable = {
   request_hash: Buffer;
   /** JSON text of an array: the sandboxes that the request has started */
   sandbox_ids: string;
-  created_at: number;
-};
-
-/** One row: who this database is to a container engine, and the key that access tokens of machines derive from. */
-export type InstanceTable = { id: string; token_key: Buffer };
-
-/**
- * The machines behind sandboxes. A row is written before its machine is made and deleted after the
- * machine is gone, so that a crash in between leaves something to clean up by.
- */
-export type MachinesTable = {
-  sandbox_id: string;
-  owner_id: number;
-  image: string;
-  /** 0 while the machine is being made: then there is no sandbox yet */
-  is_ready: Generated<0 | 1>;
-  created_at: number;
-};
-
-/** The images that templates stand for, by name. Administrators choose them. */
-export type MachineTemplatesTable = {
-  name: string;
-  image: string;
-  allows_sudo: Generated<0 | 1>;
-  /** the container runtime; null: the engine's default */
-  runtime: string | null;
   created_at: number;
 };
 

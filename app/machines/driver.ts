@@ -48,7 +48,7 @@ export type ImageInfo = {
   sizeBytes: number;
 };
 
-/** Receives one line on how far a pull is, in words for a user, e.g. `3 of 7 layers, 45 MB of 120 MB`. */
+/** Receives in words for a user how far a pull is, e.g. `3 of 7 layers, 45 MB of 120 MB`. */
 export type PullProgress = (words: string) => void;
 
 /**

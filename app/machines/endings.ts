@@ -8,7 +8,7 @@ import type { Removals } from './removals.ts';
 /** How often to look for sandboxes whose end has come: no event announces it. */
 const pollMilliseconds = 1000;
 
-/** The least time between two looks after changes, so that many changes don't cost one look each. */
+/** The least time between two looks after changes, so that many don't cost one look each. */
 const pauseMilliseconds = 25;
 
 type Dependencies = {

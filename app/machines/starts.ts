@@ -1,6 +1,6 @@
 import { MachineError } from './error.ts';
 
-/** How many machines are being started at the same time. More at once would only slow each other. */
+/** How many machines are started at the same time. More at once would only slow each other. */
 const maxStarting = 8;
 
 /** How many creates may wait for their turn: of one owner, and of all. */

@@ -1,7 +1,7 @@
 import { query } from '../prepared.ts';
 import type { Db } from '../store.ts';
 
-/** Who this database is to a container engine, and the key that access tokens of machines derive from. */
+/** Who this database is to a container engine, and the key of its machines' access tokens. */
 export type Instance = { id: string; tokenKey: Buffer };
 
 /** Returns the identity that the database got when it was made. */

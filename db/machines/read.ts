@@ -13,7 +13,9 @@ export type MachineRecord = {
   env: string | null;
 };
 
-/** Returns any owner's sandbox, or null: requests to a machine carry the machine's own credential. */
+/**
+ * Returns any owner's sandbox, or null: requests to a machine carry the machine's own credential.
+ */
 export async function findMachine(db: Db, now: number, id: string): Promise<MachineRecord | null> {
   return (await selectOne(db, { now, id }))[0] ?? null;
 }

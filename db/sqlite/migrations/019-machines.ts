@@ -1,4 +1,4 @@
-/** Adds the machines behind sandboxes, the images that they start from, and this database's identity. */
+/** Adds machines, the images that they start from, and the identity of this database. */
 export const machines = {
   id: 19,
   name: 'machines',
