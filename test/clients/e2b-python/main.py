@@ -9,8 +9,17 @@ import e2b
 from checks import e2b_version, known_names, run, tell
 
 HAS_URLS = "E2B_API_URL" in os.environ
+HAS_MACHINES = "HAS_MACHINES" in os.environ
 
-if HAS_URLS:
+if HAS_URLS and HAS_MACHINES:
+    import machines.commands  # noqa: F401
+    import machines.files  # noqa: F401
+    import machines.git  # noqa: F401
+    import machines.sandboxes  # noqa: F401
+    import machines.terminals  # noqa: F401
+elif HAS_MACHINES:
+    import machines.domain  # noqa: F401
+elif HAS_URLS:
     import machine  # noqa: F401
     import retries  # noqa: F401
     import sandboxes  # noqa: F401
@@ -37,6 +46,9 @@ def public_names():
     managers = {name: getattr(sandbox, name).fget.__annotations__["return"] for name in ("commands", "files", "git", "pty")}
     owners = {"Sandbox": sandbox, "Template": e2b.Template, **managers}
     owners |= {name: getattr(e2b, name) for name in ("Volume", "Secret") if hasattr(e2b, name)}
+    if HAS_MACHINES:
+        # A machine changes nothing for the others.
+        owners = managers
     return {
         f"{title}.{name}"
         for title, owner in owners.items()

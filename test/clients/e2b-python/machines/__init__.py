@@ -1,0 +1,1 @@
+"""Checks of sandboxes with a machine behind each."""
