@@ -7,6 +7,8 @@ const places = {
   'openapi.yaml': () => new URL('../openapi.yaml', import.meta.url),
   'swagger-ui.css': () => inPackage('swagger-ui-dist/swagger-ui.css'),
   'swagger-ui-bundle.js': () => inPackage('swagger-ui-dist/swagger-ui-bundle.js'),
+  'agent-x64': () => new URL('../app/machines/agent/built/agent-x64', import.meta.url),
+  'agent-arm64': () => new URL('../app/machines/agent/built/agent-arm64', import.meta.url),
 };
 
 /** Files that only the executable has: `npm run package` creates them. */

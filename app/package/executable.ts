@@ -42,6 +42,8 @@ function makeBlob(platform: string): string {
     'build.json': build,
     'swagger-ui.css': packaged('swagger-ui-dist/swagger-ui.css'),
     'swagger-ui-bundle.js': packaged('swagger-ui-dist/swagger-ui-bundle.js'),
+    'agent-x64': join(root, 'app/machines/agent/built/agent-x64'),
+    'agent-arm64': join(root, 'app/machines/agent/built/agent-arm64'),
     'better_sqlite3.node': addon(platform),
   };
   // Compiled code works on one platform and version only.

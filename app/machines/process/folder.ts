@@ -1,0 +1,74 @@
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { builtAgent } from '../agent/built.ts';
+import { MachineError } from '../error.ts';
+import { type ProcessStat, readStat } from './proc.ts';
+
+/** Where a machine is: in a folder that holds all its files. */
+export type Place = { folder: string; home: string; socket: string; record: string };
+
+/** The longest path of a Unix socket (unix(7)). */
+const maxSocketPath = 107;
+
+/** Returns where a machine is. Throws MachineError for an id that can't be in a path. */
+export function placeOf(directory: string, id: string): Place {
+  if (!/^[\w-]{1,64}$/.test(id)) throw new MachineError('failed', `'${id}' can't be the id of a machine.`);
+  const folder = join(directory, id);
+  const socket = join(folder, 's');
+  if (Buffer.byteLength(socket) > maxSocketPath)
+    throw new MachineError('failed', `${directory} is too long a path for the sockets of machines.`);
+  return { folder, home: join(folder, 'home'), socket, record: join(folder, 'agent.json') };
+}
+
+/** Makes the directory of all machines, or throws MachineError if it belongs to someone else. */
+export function makeDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const found = lstatSync(directory);
+  if (!found.isDirectory() || found.uid !== process.getuid?.())
+    throw new MachineError('failed', `${directory} belongs to another user.`);
+}
+
+/** Returns the path of the agent's program, which it writes first if it is missing. */
+export function agentFile(directory: string): string {
+  const { bytes, version } = builtAgent(process.arch === 'arm64' ? 'arm64' : 'x64');
+  const file = join(directory, `agent.${version}`);
+  if (isFile(file)) return file;
+  const part = `${file}.${process.pid}`;
+  writeFileSync(part, bytes);
+  chmodSync(part, 0o755);
+  renameSync(part, file);
+  return file;
+}
+
+function isFile(file: string): boolean {
+  return lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** Returns the ids of all machines whose folders exist. */
+export function machineIds(directory: string): string[] {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Notes which process is the agent, for a later server. */
+export function recordAgent({ record }: Place, pid: number): void {
+  const startTime = readStat(pid)?.startTime ?? 0;
+  writeFileSync(record, JSON.stringify({ pid, startTime }));
+}
+
+/** Returns the agent's process, or null if it has ended. */
+export function findAgent({ record }: Place): ProcessStat | null {
+  let noted: { pid: number; startTime: number };
+  try {
+    noted = JSON.parse(readFileSync(record, 'utf8'));
+  } catch {
+    return null;
+  }
+  const stat = readStat(noted.pid);
+  return stat !== null && !stat.isZombie && stat.startTime === noted.startTime ? stat : null;
+}
