@@ -5,6 +5,7 @@ import { measureFairness } from './http/fairness.ts';
 import { measureHttp } from './http/http.ts';
 import { findPython } from './http/servers.ts';
 import { measureWebhooks } from './http/webhooks.ts';
+import { measureMachines } from './machines/machines.ts';
 import { type Bench, hasTwoCores, type Options, type Part, readOptions, usage } from './options.ts';
 import { runProgram } from './program.ts';
 import { clearProgress, note } from './progress.ts';
@@ -68,6 +69,7 @@ async function measure(bench: Bench, machine: Record<string, string>, args: stri
     http: wanted('http') ? await measureHttp(bench) : [],
     fairness: wanted('fairness') ? await measureFairness(bench) : [],
     webhooks: wanted('webhooks') ? await measureWebhooks(bench) : [],
+    machines: wanted('machines') ? await measureMachines(bench) : [],
   };
   return { ...measured, bars: measureBars(measured) };
 }

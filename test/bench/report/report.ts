@@ -1,3 +1,4 @@
+import type { MachineRow } from '../machines/measured.ts';
 import type { CreateRow, FairnessRow, HttpRow, ImportRow, LoadRow, Results, StoreRow, WebhookRow } from './results.ts';
 
 /** Returns the results as Markdown. */
@@ -11,6 +12,7 @@ export function markdown(results: Results): string {
     ['Requests, 16 connections, the server on one core', httpTable(results.http)],
     ['Limit 1 while another client asks for 1000 in a loop', fairnessTable(results.fairness)],
     ['Webhooks to a receiver that answers at once, after one bulk kill', webhookTable(results.webhooks)],
+    ['Machines', machineTable(results.machines)],
     ['Bars', barsTable(results)],
   ];
   return sections
@@ -126,6 +128,21 @@ function webhookTable(rows: WebhookRow[]): string {
       perSecond.toFixed(0),
       bare.toFixed(0),
       ratio(perSecond / bare),
+    ]),
+  );
+}
+
+/** A row for each bar, a column for each engine. */
+function machineTable(rows: MachineRow[]): string {
+  const engines = [...new Set(rows.map(({ engine }) => engine))];
+  const bars = Map.groupBy(rows, ({ what, bar }) => `${what}|${bar}`);
+  const cell = (row: MachineRow | undefined) => (row ? `${row.measured}${row.met ? '' : ' **missed**'}` : '');
+  return table(
+    ['bar', 'number', ...engines],
+    [...bars.values()].map((found) => [
+      found[0]?.what ?? '',
+      found[0]?.bar ?? '',
+      ...engines.map((name) => cell(found.find(({ engine }) => engine === name))),
     ]),
   );
 }

@@ -1,4 +1,5 @@
 import type { Distribution } from '../data.ts';
+import type { MachineRow } from '../machines/measured.ts';
 import type { Summary } from './stats.ts';
 
 /** Times of store calls are in microseconds, those of requests in milliseconds. */
@@ -46,5 +47,6 @@ export type Results = {
   http: HttpRow[];
   fairness: FairnessRow[];
   webhooks: WebhookRow[];
+  machines: MachineRow[];
   bars: Bar[];
 };
