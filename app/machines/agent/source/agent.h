@@ -84,6 +84,7 @@ extern struct options options;
 
 struct call;
 struct call_kind {
+  uint32_t unit;  // credit that a step needs; 0 counts as 1
   void (*data)(struct call *, const uint8_t *, size_t);
   void (*end)(struct call *);
   void (*step)(struct call *);    // does a bounded piece of work, while is_busy
@@ -187,6 +188,8 @@ void input_close(struct process *);
 
 // Lets the agent open as many files as it may; commands get the limit from before.
 void raise_limits(void);
+// After a fork: resets signals, and lets the kernel end this process before the agent when memory is short.
+void become_child(void);
 
 // users.c
 
@@ -215,9 +218,20 @@ int make_directories(const char *path, const struct user *);
 int put_entry(struct buffer *, const char *path);
 void done_entry(struct call *, const char *path);
 
-// tree.c: work on whole trees, in a child of the agent.
+// task.c: work on whole trees, in a child of the agent, so that other calls go on meanwhile.
 
-typedef void task(int socket, void *argument);
+// Runs in the child. Reports by task_message, then returns the path of an entry that is the result,
+// or NULL: there is none.
+typedef const char *task(void *argument);
 void call_task(struct call *, task *, void *argument);
+void task_message(struct buffer *);
+// Ends the child with an error.
+_Noreturn void task_fail(enum code, const char *message);
+_Noreturn void task_fail_path(int error, const char *path);
+
+// trees.c, for tasks. 0 or errno.
+
+int remove_tree(const char *path);
+int copy_tree(const char *from, const char *to);
 
 int relay(const char *socket_path);

@@ -50,9 +50,13 @@ static size_t unsent(const struct channel *channel) { return channel->out.length
 
 static bool is_full(const struct channel *channel) { return unsent(channel) >= OUT_FULL; }
 
+static bool has_credit(const struct call *call) {
+  return call->credit > 0 && (!call->kind || call->credit >= call->kind->unit);
+}
+
 static struct call *next_busy(const struct channel *channel) {
   struct call *call = channel->calls;
-  while (call && !(call->is_busy && call->credit > 0)) call = call->next;
+  while (call && !(call->is_busy && has_credit(call))) call = call->next;
   return call;
 }
 
@@ -96,7 +100,7 @@ static void flush(struct channel *channel) {
   channel->out_start = 0;
 }
 
-bool call_can_send(const struct call *call) { return call->credit > 0 && !is_full(call->channel); }
+bool call_can_send(const struct call *call) { return has_credit(call) && !is_full(call->channel); }
 
 void call_send(struct call *call, enum frame type, const void *payload, size_t length) {
   call->credit -= length < call->credit ? (uint32_t)length : call->credit;

@@ -374,13 +374,13 @@ static void open_cursor(struct call *call, const struct call_kind *kind) {
 }
 
 void op_list(struct call *call, struct reader *arguments) {
-  static const struct call_kind kind = {.step = list_step, .close = cursor_close};
+  static const struct call_kind kind = {.unit = MOST_PAYLOAD, .step = list_step, .close = cursor_close};
   (void)arguments;
   open_cursor(call, &kind);
 }
 
 void op_output(struct call *call, struct reader *arguments) {
-  static const struct call_kind kind = {.step = output_step, .close = cursor_close};
+  static const struct call_kind kind = {.unit = MOST_PAYLOAD, .step = output_step, .close = cursor_close};
   (void)arguments;
   open_cursor(call, &kind);
 }

@@ -172,31 +172,27 @@ static bool become(struct launch *launch) {
          setuid(launch->user.uid) == 0;
 }
 
-// Under memory pressure the kernel shall end commands, and not the agent.
-static void volunteer_for_oom(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd >= 0 && write(fd, "100", 3) < 0) errno = 0;
-  if (fd >= 0) close(fd);
-}
-
-static void reset_signals(void) {
+void become_child(void) {
   sigset_t none;
   for (int each = 1; each <= 64; each++) signal(each, SIG_DFL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  // Under memory pressure the kernel shall end children, and not the agent.
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write(fd, "100", 3) < 0) errno = 0;
+  if (fd >= 0) close(fd);
+  // For tests: what a killed agent leaves would run on outside.
+  if (options.home) prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 static _Noreturn void run_child(struct launch *launch, int status) {
-  reset_signals();
+  become_child();
   setsid();
   if (launch->flags & HAS_TERMINAL) ioctl(launch->child_in, TIOCSCTTY, 0);
   dup2(launch->child_in, 0);
   dup2(launch->child_out, 1);
   dup2(launch->child_err, 2);
-  volunteer_for_oom();
   setrlimit(RLIMIT_NOFILE, &first_limit);
-  // For tests: what a killed agent leaves would run on outside.
-  if (options.home) prctl(PR_SET_PDEATHSIG, SIGKILL);
   struct failure failure = {.is_cwd = false};
   if (become(launch)) {
     failure.is_cwd = chdir(launch->cwd) < 0;
