@@ -12,6 +12,7 @@ import { MachineError } from './error.ts';
 import type { Image, Images } from './images/images.ts';
 import type { Removals } from './removals.ts';
 import { Starts } from './starts.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** How long a create may wait for its turn, and how long its machine may then take to start. */
 const limits = { waitMilliseconds: 30_000, startMilliseconds: 30_000 };
@@ -166,17 +167,4 @@ function inProgress(isSame: boolean): StoreError {
 function tooSlow(error: unknown): MachineError {
   const reason = 'The machine of the sandbox did not start in time: try again later';
   return new MachineError('timeout', reason, { cause: error });
-}
-
-/** Settles as `work` does, or rejects when the signal aborts: an engine may ignore the signal. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const giveUp = () => reject(signal.reason);
-  if (signal.aborted) giveUp();
-  signal.addEventListener('abort', giveUp);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', giveUp);
-  }
 }

@@ -10,6 +10,7 @@ import { followEndings } from './endings.ts';
 import { Images } from './images/images.ts';
 import { Launcher } from './launch.ts';
 import { openDriver } from './open.ts';
+import { Reconciler } from './reconcile.ts';
 import { Removals } from './removals.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
@@ -36,6 +37,9 @@ export async function openMachines(base: Dependencies, given?: Driver): Promise<
   images.start();
   const usages = startSampler({ ...base, driver, agentOf });
   const launcher = new Launcher({ ...base, driver, connections, removals, images });
+  const isLaunching = (id: string) => launcher.isLaunching(id);
+  const reconciler = new Reconciler({ ...base, driver, removals, isLaunching });
+  reconciler.start();
   const machines: Machines = {
     driver,
     launch: (order) => launcher.launch(order),
@@ -48,6 +52,7 @@ export async function openMachines(base: Dependencies, given?: Driver): Promise<
     machines,
     stop: async () => {
       stopFollowing();
+      await reconciler.stop();
       await Promise.all([images.stop(), usages.stop()]);
       connections.closeAll();
       await removals.stop();

@@ -9,7 +9,8 @@ export const eventKinds = {
   'vm.suspended': 'A sandbox was paused by a request.',
   'vm.auto_suspended': 'A sandbox was paused because its end came.',
   'vm.resumed': 'A paused sandbox was resumed, which starts a new run.',
-  'vm.killed': 'A sandbox was ended by a request.',
+  'vm.killed':
+    'A sandbox was ended by a request, or because its machine is gone. Then `details.reason` is `machine_missing`, `machine_died` or `out_of_memory`.',
   'vm.expired': 'A sandbox was ended because its end came.',
   'vm.deleted': 'The record of a sandbox was deleted, because it ended longer ago than records are kept.',
   'vm.imported': '`details.count` sandboxes were imported. They have no further events for the import.',

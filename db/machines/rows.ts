@@ -24,8 +24,11 @@ export async function endedMachines(db: Db, now: number): Promise<string[]> {
   return (await selectEnded(db, { now })).map(({ sandboxId }) => sandboxId);
 }
 
+/** A recorded machine, by the id of its sandbox. */
+export type MachineRow = { id: string; isReady: 0 | 1 };
+
 /** Returns all machines that are recorded. */
-export async function listMachines(db: Db): Promise<{ sandboxId: string; isReady: 0 | 1 }[]> {
+export async function listMachines(db: Db): Promise<MachineRow[]> {
   return selectAll(db, {});
 }
 
@@ -55,6 +58,6 @@ const selectEnded = query<{ now: number }, { sandboxId: string }>((db, value) =>
     .where((eb) => eb.or([eb('sandboxes.id', 'is', null), eb(statusAt(eb as never, value('now')), '!=', 'active')])),
 );
 
-const selectAll = query<Record<string, never>, { sandboxId: string; isReady: 0 | 1 }>((db) =>
-  db.selectFrom('machines').select(['sandbox_id as sandboxId', 'is_ready as isReady']),
+const selectAll = query<Record<string, never>, MachineRow>((db) =>
+  db.selectFrom('machines').select(['sandbox_id as id', 'is_ready as isReady']),
 );

@@ -1,7 +1,7 @@
 import { sql, type UpdateQueryBuilder } from 'kysely';
 import { isoTime, isoTimeOrNull } from '../../spec/time.ts';
 import { inList } from '../engine.ts';
-import { type Actor, recordOfSandbox, sweeper } from '../events/record.ts';
+import { type Actor, type Details, recordOfSandbox, sweeper } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import type { Tables } from '../schema.ts';
 import type { Trx } from '../store.ts';
@@ -9,13 +9,19 @@ import { type Sandbox, statusAfterTimeout } from './read.ts';
 
 type Ending = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'>;
 
-/** Ends sandboxes of one owner that have not ended. */
-export async function endLive(trx: Trx, now: number, by: Actor, sandboxes: Ending[]): Promise<void> {
+/** Ends sandboxes of one owner that have not ended. `details` are added to their events. */
+export async function endLive(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  sandboxes: Ending[],
+  details: Details = {},
+): Promise<void> {
   await settle(trx, now, sandboxes);
   await kill(trx, { now, ids: sandboxes.map(({ id }) => id) });
   for (const { id, status, startedAt } of sandboxes) {
-    const details = { from: status, to: 'killed', end_at: isoTime(Math.max(startedAt, now)) };
-    await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details });
+    const change = { from: status, to: 'killed', end_at: isoTime(Math.max(startedAt, now)) };
+    await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details: { ...change, ...details } });
   }
 }
 
