@@ -14,8 +14,6 @@ export async function openDriver({ machines }: Pick<Config, 'machines'>, options
       // @ts-ignore
       return (await import('./docker/driver.ts')).createDockerDriver(options);
     case 'process':
-      // biome-ignore lint/suspicious/noTsIgnore: the module is being written
-      // @ts-ignore
       return (await import('./process/driver.ts')).createProcessDriver(options);
   }
 }
