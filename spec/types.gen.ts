@@ -879,7 +879,7 @@ export interface paths {
         };
         /**
          * List metrics of several sandboxes
-         * @description The response is always empty, because no machine runs behind a sandbox yet.
+         * @description Returns the newest reading of each of the caller's running sandboxes. Without machines, and before the first reading, a sandbox is left out.
          */
         get: operations["e2b_list_metrics"];
         put?: never;
@@ -1043,7 +1043,7 @@ export interface paths {
         };
         /**
          * Get a sandbox's metrics
-         * @description The response is always empty, because no machine runs behind a sandbox yet.
+         * @description Returns what the sandbox's machine used, oldest first: a reading about every 5 seconds for the last minutes, and one about every minute before that, for about an hour. Readings of a machine end with it and with the server. Without machines the response is empty. The disk is the file system that the machine's root is on: containers share it with their host.
          */
         get: operations["e2b_get_metrics"];
         put?: never;
@@ -1063,7 +1063,7 @@ export interface paths {
         };
         /**
          * Get a sandbox's logs
-         * @description The response is always empty, because no machine runs behind a sandbox yet.
+         * @description Returns what commands in the sandbox printed lately, a line an entry, oldest first. A machine keeps its newest output (about 256 KiB) and loses it when it ends. Standard error has the level `error`, all else `info`. Without machines the response is empty.
          */
         get: operations["e2b_get_logs"];
         put?: never;
@@ -1083,7 +1083,7 @@ export interface paths {
         };
         /**
          * Get logs
-         * @description The response is always empty, because no machine runs behind a sandbox yet. What happened to the sandbox is in GET /v1/audit/events.
+         * @description Returns what commands in the sandbox printed lately, as `GET /sandboxes/{sandboxID}/logs` does. What happened to the sandbox itself is in GET /v1/audit/events.
          */
         get: operations["e2b_get_logs_v2"];
         put?: never;
@@ -3014,7 +3014,7 @@ export interface components {
         };
         /** SandboxLogsV2 */
         SandboxLogsV2: {
-            logs: unknown[];
+            logs: components["schemas"]["SandboxLogEntry"][];
         };
         /**
          * SandboxState
@@ -3174,8 +3174,27 @@ export interface components {
         };
         /** SandboxLogs */
         SandboxLogs: {
-            logs: Record<string, never>[];
-            logEntries: Record<string, never>[];
+            logs: components["schemas"]["SandboxLog"][];
+            logEntries: components["schemas"]["SandboxLogEntry"][];
+        };
+        /** SandboxLog */
+        SandboxLog: {
+            /** Format: date-time */
+            timestamp: string;
+            /** @description A JSON object with `level`, `logger`, `message` and the entry's fields */
+            line: string;
+        };
+        /** SandboxLogEntry */
+        SandboxLogEntry: {
+            /** Format: date-time */
+            timestamp: string;
+            message: string;
+            /** @enum {string} */
+            level: "debug" | "info" | "warn" | "error";
+            /** @description `pid` and `event_type`: `stdout`, `stderr` or `pty` */
+            fields: {
+                [key: string]: string;
+            };
         };
         /**
          * SandboxRecord
@@ -3681,6 +3700,16 @@ export interface components {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
                 "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The machine of the sandbox, or the container engine, does not answer. */
+        E2BMachineAway: {
+            headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -5901,6 +5930,7 @@ export interface operations {
             query?: {
                 /** @description Unix time in milliseconds (the metrics use seconds) */
                 start?: number;
+                /** @description How many entries at most, the first from `start` on; without `start` the last ones. At most 10,000 */
                 limit?: number;
             };
             header?: {
@@ -5926,16 +5956,17 @@ export interface operations {
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
             404: components["responses"]["E2BNotFound"];
+            504: components["responses"]["E2BMachineAway"];
         };
     };
     e2b_get_logs_v2: {
         parameters: {
             query?: {
-                /** @description The time to start at, in milliseconds since 1970 */
+                /** @description The time to start at, in milliseconds since 1970: the earliest that is wanted or, backward, the latest */
                 cursor?: string;
                 /** @description Maximum number of results */
                 limit?: number;
-                /** @description The order by time */
+                /** @description The order by time; forward unless given */
                 direction?: "forward" | "backward";
                 /** @description Only entries of this level or a more severe one */
                 level?: "debug" | "info" | "warn" | "error";
@@ -5965,6 +5996,7 @@ export interface operations {
             400: components["responses"]["BadE2BRequest"];
             401: components["responses"]["E2BUnauthorized"];
             404: components["responses"]["E2BNotFound"];
+            504: components["responses"]["E2BMachineAway"];
         };
     };
     e2b_update_network: {

@@ -11,6 +11,7 @@ import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { startSandbox } from '../../machines/start.ts';
 import { keptNetwork } from '../../network.ts';
+import { e2bObserveRoutes } from './observe.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox } from './request.ts';
 import { listPaged, listRunning } from './sandbox-lists.ts';
@@ -24,7 +25,7 @@ export function e2bSandboxesRoutes(context: Context): Router {
   router.post(['/sandboxes', '/v2/sandboxes'], create(context));
   router.get('/sandboxes', listRunning(context));
   router.get('/v2/sandboxes', listPaged(context));
-  router.get('/sandboxes/metrics', (_req, res) => void res.json({ sandboxes: {} }));
+  router.use(e2bObserveRoutes(context));
   router.get('/sandboxes/:sandboxID', read(context));
   router.delete('/sandboxes/:sandboxID', kill(context));
   router.post(['/sandboxes/:sandboxID/connect', '/v2/sandboxes/:sandboxID/connect'], connect(context));
@@ -32,9 +33,6 @@ export function e2bSandboxesRoutes(context: Context): Router {
   router.post('/sandboxes/:sandboxID/refreshes', refresh(context));
   router.post('/sandboxes/:sandboxID/pause', pause(context));
   router.post('/sandboxes/:sandboxID/resume', resume(context));
-  router.get('/sandboxes/:sandboxID/metrics', empty(context, []));
-  router.get('/sandboxes/:sandboxID/logs', empty(context, { logs: [], logEntries: [] }));
-  router.get('/v2/sandboxes/:sandboxID/logs', empty(context, { logs: [] }));
   router.put('/sandboxes/:sandboxID/network', updateNetwork(context));
   router.use(['/sandboxes/:sandboxID', '/v2/sandboxes/:sandboxID'], unknownSandbox);
   return router;
@@ -146,13 +144,5 @@ function updateNetwork({ store, now }: Context): RequestHandler {
     const change = { settings: settings as (settings: JsonObject) => JsonObject };
     await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), sandboxIdOf(req), change));
     res.status(204).end();
-  };
-}
-
-/** Sends `answer`, which is empty, for a sandbox that exists: no metrics and logs are kept. */
-function empty({ store, now }: Context, answer: object): RequestHandler {
-  return async (req, res) => {
-    await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
-    res.json(answer);
   };
 }

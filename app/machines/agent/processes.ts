@@ -47,7 +47,7 @@ export type Printed = { at: number; pid: number; source: 'stdout' | 'stderr' | '
 
 /** What an agent may answer to one call, far above what a machine has. */
 const maxProcesses = 10_000;
-const maxPrintedBytes = 16 * 2 ** 20;
+const maxPrintedBytes = 2 * 2 ** 20;
 const sources = ['stdout', 'stderr', 'terminal'] as const;
 
 /**
