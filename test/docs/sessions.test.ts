@@ -3,12 +3,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { obstacle } from '../compat/machines/target.ts';
 import { program, proxy, type Serving, sandpit, serve, serveTest } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
 import { codeIn, readPage } from './marked.ts';
 
 const run = promisify(execFile);
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
+
+const skipped = obstacle === null ? '' : ` (skipped: ${obstacle})`;
 
 type Step = { command: string; output: string };
 
@@ -76,20 +79,34 @@ describe(`the sessions that the pages show${hasCurl ? '' : ' (skipped: there is 
     expect(normal(stdout + stderr), command).to.equal(normal(output));
   }
 
+  /** Runs an example of E2B's JavaScript SDK against a server. Returns what it printed. */
+  async function runExample(code: string | undefined, { url }: Serving): Promise<string> {
+    const variables = { E2B_API_KEY: env.KEY, E2B_API_URL: url, E2B_SANDBOX_URL: url };
+    const args = ['--input-type=module', '--eval', code ?? ''];
+    return (await run(process.execPath, args, { env: { ...env, ...variables } })).stdout;
+  }
+
   it('README.md: the first start and the first session', async () => {
     const [start, ...steps] = stepsIn('README.md');
     expect(normal(server.output.stderr)).to.equal(normal(start?.output ?? ''));
-    expect(steps).to.have.length(3);
+    expect(steps).to.have.length(2);
     for (const step of steps) await follow(step);
   });
 
-  it("README.md: the example of E2B's JavaScript SDK", async () => {
-    const examples = codeIn('README.md', 'js');
-    expect(examples).to.have.length(1);
-    const variables = { E2B_API_KEY: env.KEY, E2B_API_URL: server.url, E2B_SANDBOX_URL: server.url };
-    const args = ['--input-type=module', '--eval', examples[0] ?? ''];
-    const { stdout } = await run(process.execPath, args, { env: { ...env, ...variables } });
-    expect(stdout).to.contain("metadata: { env: 'dev' }");
+  it("COMPATIBILITY.md: the example of E2B's JavaScript SDK", async () => {
+    const [example, ...others] = codeIn('COMPATIBILITY.md', 'js');
+    expect(others).to.deep.equal([]);
+    expect(await runExample(example, server)).to.contain("metadata: { env: 'dev' }");
+  });
+
+  it(`README.md: a command in a machine${skipped}`, async function () {
+    if (obstacle !== null) this.skip();
+    const flags = ['--db', join(directory, 'machines.db'), '--api-key', env.KEY ?? '', '--machines', 'process'];
+    const machines = await serve(flags);
+    const [example, ...others] = codeIn('README.md', 'js');
+    expect(others).to.deep.equal([]);
+    expect(await runExample(example, machines)).to.equal('42\n\n');
+    await machines.stop();
   });
 
   it('OPERATING.md: a token, events, ending what was left behind, a webhook', async () => {

@@ -46,12 +46,19 @@ export async function runPython(
 }
 
 /**
- * Runs the examples of README.md and COMPATIBILITY.md that import the package, against this server.
- * Throws an Error with the first that fails.
+ * Runs the examples of README.md and COMPATIBILITY.md that import the package, against this server:
+ * those that run commands if it has machines, else the others. Throws an Error with the first that
+ * fails.
  */
-export async function runExamples(python: string, name: string, url: string, key: string): Promise<void> {
+export async function runExamples(
+  python: string,
+  name: string,
+  { url, key, hasMachines = false }: { url: string; key: string; hasMachines?: boolean },
+): Promise<void> {
   const examples = ['README.md', 'COMPATIBILITY.md'].flatMap((page) => codeIn(page, 'python'));
-  const own = examples.filter((code) => code.includes(`from ${name} import`));
+  const own = examples.filter(
+    (code) => code.includes(`from ${name} import`) && code.includes('commands.run') === hasMachines,
+  );
   if (own.length === 0) throw new Error(`the pages show no example with ${name}`);
   for (const code of own) {
     const here = code.replaceAll('http://127.0.0.1:3000', url).replace(/\be2b_[0-9a-f]{40}\b/g, key);

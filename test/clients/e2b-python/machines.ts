@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { makeDomainCertificate } from '../../helpers/certificate.ts';
 import { closeNow } from '../../helpers/listen.ts';
 import { killRunning, serve } from '../../helpers/processes/process.ts';
+import { runExamples } from '../../helpers/python.ts';
 import { startTunnel } from '../../helpers/tunnel.ts';
 import { type EngineName, startEngine, type TestEngine } from '../../machines/engines/engines.ts';
-import { apiKey, domain, type Line, report, resultsOf, versions } from './run.ts';
+import { apiKey, domain, type Line, pythonOf, report, resultsOf, versions } from './run.ts';
 
 /**
  * `npm run judge:e2b-python-machines`: E2B's published Python packages, unmodified, use machines of
@@ -30,6 +31,7 @@ async function judge({ engine, address, image }: TestEngine): Promise<boolean> {
   for (const version of versions) {
     results.set(version, [...(await resultsOf(version, urls)), ...(await resultsOf(version, byDomain))]);
   }
+  await runExamples(pythonOf(versions.at(-1) ?? ''), 'e2b', { url: server.url, key: apiKey, hasMachines: true });
   closeNow(tunnel.server);
   await server.stop();
   await named.stop();

@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   for (const version of versions) {
     results.set(version, [...(await resultsOf(version, urls)), ...(await resultsOf(version, names))]);
   }
-  await runExamples(pythonOf(versions.at(-1) ?? ''), 'e2b', server.url, apiKey);
+  await runExamples(pythonOf(versions.at(-1) ?? ''), 'e2b', { url: server.url, key: apiKey });
   closeNow(tunnel.server);
   for (const each of [server, faulty, named]) await each.stop();
   rmSync(directory, { recursive: true });

@@ -26,7 +26,7 @@ async function judge(): Promise<number> {
     const code = await runPython(python, ['judge.py', ...process.argv.slice(2)], { cwd: here, env });
     // Only a whole run in which nothing failed makes a table.
     if (existsSync(table)) {
-      await runExamples(python, 'instavm', server.url, key);
+      await runExamples(python, 'instavm', { url: server.url, key });
       keepPart({ page: 'COMPATIBILITY.md', name: 'instavm' }, readFileSync(table, 'utf8'));
     }
     await server.stop();

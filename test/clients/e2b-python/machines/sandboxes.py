@@ -96,16 +96,16 @@ async def metrics(api):
     assert await api.call(sandbox.get_metrics, **before) == []
 
 
-@refuses("Sandbox.pause")
+@refuses("Sandbox.pause", words="machines")
 async def pause(api):
     return await api.call((await machine(api))[0].pause)
 
 
-@refuses("Sandbox.create_snapshot")
+@refuses("Sandbox.create_snapshot", words="machines")
 async def snapshot(api):
     return await api.call((await machine(api))[0].create_snapshot)
 
 
-@refuses("Sandbox.fork")
+@refuses("Sandbox.fork", words="machines")
 async def fork(api):
     return await api.call((await machine(api))[0].fork)
