@@ -10,8 +10,6 @@ export async function openDriver({ machines }: Pick<Config, 'machines'>, options
     case 'none':
       throw new Error('there is no driver for records only');
     case 'docker':
-      // biome-ignore lint/suspicious/noTsIgnore: the module is being written
-      // @ts-ignore
       return (await import('./docker/driver.ts')).createDockerDriver(options);
     case 'process':
       return (await import('./process/driver.ts')).createProcessDriver(options);

@@ -7,6 +7,12 @@ import { root, work } from './platforms.ts';
 /** The bundle's files: the program in one JavaScript file, and the parsed contract. */
 export const bundled = { program: join(work, 'sandpit.cjs'), contract: join(work, 'openapi.json') };
 
+/**
+ * Packages that dockerode loads and only needs for what Sandpit does not do: engines behind ssh
+ * (ssh2, which has native addons) and building images.
+ */
+const unused = ['ssh2', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'tar-fs', '@balena/dockerignore'];
+
 /** Writes the bundle. */
 export async function bundle(): Promise<void> {
   mkdirSync(work, { recursive: true });
@@ -22,6 +28,7 @@ export async function bundle(): Promise<void> {
     // The request validator identifies its handlers by their function names.
     keepNames: true,
     legalComments: 'none',
+    alias: Object.fromEntries(unused.map((name) => [name, join(root, 'app/package/unused.cjs')])),
     // Only a checkout looks for files beside its code.
     define: { 'import.meta.url': '""' },
     // Node hides deprecation warnings of packages, but cannot recognize packages in a bundle.

@@ -25,7 +25,8 @@ export class EngineProcess {
     this.folder = mkdtempSync(join(tmpdir(), 'sandpit-engine-'));
     this.#command = command;
     this.#network = join(this.folder, 'network');
-    // Engines write firewall rules and bridges: with a network namespace for each, two can't collide.
+    // Engines write firewall rules and bridges: with a network namespace for each, two can't
+    // collide.
     closeSync(openSync(this.#network, 'w'));
     execFileSync('unshare', [`--net=${this.#network}`, 'ip', 'link', 'set', 'lo', 'up']);
     process.on('exit', this.#killAtExit);

@@ -25,7 +25,9 @@ export type TestEngine = {
 
 const path = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** The engines that the variable TEST_ENGINES names, e.g. `docker,podman`. Throws for another name. */
+/**
+ * The engines that the variable TEST_ENGINES names, e.g. `docker,podman`. Throws for another name.
+ */
 export function requestedEngines(): EngineName[] {
   const names = (process.env.TEST_ENGINES ?? '').split(',').filter((name) => name !== '');
   const unknown = names.find((name) => !(name in commands));
@@ -52,7 +54,9 @@ export function describeOnEngines(title: string, tests: (engine: () => TestEngin
     });
 }
 
-/** Starts an engine with both images. Needs root, and Debian's `docker.io` or `podman` and `runc`. */
+/**
+ * Starts an engine with both images. Needs root, and Debian's `docker.io` or `podman` and `runc`.
+ */
 export async function startEngine(engine: EngineName): Promise<TestEngine> {
   const running = new EngineProcess(commands[engine]);
   const stop = async () => {

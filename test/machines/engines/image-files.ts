@@ -50,9 +50,9 @@ const debianLinks = { bin: 'usr/bin', sbin: 'usr/sbin', lib: 'usr/lib', lib64: '
 const certificates = '/etc/ssl/certs/ca-certificates.crt';
 
 /**
- * Returns the path of a tar archive: the root of a small Debian system with bash, git, curl, sudo and
- * Python, made from files of this machine. It stays in the temporary folder, and is made again when
- * a package changes.
+ * Returns the path of a tar archive: the root of a small Debian system with bash, git, curl, sudo
+ * and Python, made from files of this machine. It stays in the temporary folder, and is made again
+ * when a package changes.
  */
 export function debianArchive(): string {
   const installed = run('dpkg-query', '--show', ...packages)

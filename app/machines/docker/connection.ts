@@ -1,0 +1,98 @@
+import type { Container } from 'dockerode';
+import type { EngineEnvironment } from '../../config/engine-environment.ts';
+import type { EngineInfo, FoundMachine } from '../driver.ts';
+import { MachineError } from '../error.ts';
+import { findEngine } from './engine/discover.ts';
+import { callEngine, deadlines, type Engine } from './engine/engine.ts';
+import { instanceLabel, Names } from './labels.ts';
+import { listContainers } from './list.ts';
+import { Shared } from './shared.ts';
+
+/** How many removed containers are remembered, whose end is still to be reported by the engine. */
+const mostExpected = 10_000;
+
+/** The engine of a driver, found when it is needed, and the containers that are known there. */
+export class Connection {
+  readonly names: Names;
+  readonly #setting: string | undefined;
+  readonly #environment: EngineEnvironment;
+  readonly #closing: AbortSignal;
+  #shared: Promise<Shared> | null = null;
+  /** The container of each machine, by the machine's id. */
+  readonly #containers = new Map<string, string>();
+  readonly #expected = new Set<string>();
+
+  constructor(instance: string, setting: string | undefined, environment: EngineEnvironment, closing: AbortSignal) {
+    this.names = new Names(instance);
+    this.#setting = setting;
+    this.#environment = environment;
+    this.#closing = closing;
+  }
+
+  /** Calls `work` with the engine. The call after one that it did not answer looks for it anew. */
+  async use<T>(work: (shared: Shared) => Promise<T>): Promise<T> {
+    if (this.#closing.aborted) throw new MachineError('unavailable', 'the server is stopping');
+    this.#shared ??= this.#connect();
+    const current = this.#shared;
+    try {
+      return await work(await current);
+    } catch (error) {
+      const isAway = error instanceof MachineError && ['unavailable', 'unsupported'].includes(error.code);
+      if (isAway && this.#shared === current) this.#shared = null;
+      throw error;
+    }
+  }
+
+  withEngine<T>(work: (engine: Engine) => Promise<T>): Promise<T> {
+    return this.use(({ engine }) => work(engine));
+  }
+
+  async probe(): Promise<EngineInfo> {
+    this.#shared = null;
+    return this.use(async ({ engine }) => engine.info);
+  }
+
+  async list(): Promise<FoundMachine[]> {
+    const found = await this.use(({ engine }) => listContainers(engine, this.names));
+    this.#containers.clear();
+    for (const { id, containerId } of found) this.#containers.set(id, containerId);
+    return found.map(({ id, isRunning }) => ({ id, isRunning }));
+  }
+
+  /** Returns the container of a machine; null if there is none, or if it is not ours. */
+  async find({ engine }: Shared, id: string): Promise<Container | null> {
+    const known = this.#containers.get(id);
+    if (known !== undefined) return engine.docker.getContainer(known);
+    const named = engine.docker.getContainer(this.names.machine(id));
+    try {
+      const { Id, Config } = await callEngine('look for the machine', deadlines.read, (abortSignal) =>
+        named.inspect({ abortSignal } as object),
+      );
+      if (Config.Labels[instanceLabel] !== this.names.instance) return null;
+      this.#containers.set(id, Id);
+      return engine.docker.getContainer(Id);
+    } catch (error) {
+      if ((error as MachineError).code === 'gone') return null;
+      throw error;
+    }
+  }
+
+  forget(id: string): void {
+    this.#containers.delete(id);
+  }
+
+  /** Remembers that we end a container, so that its end is no death. */
+  expectDeath(containerId: string): void {
+    this.#expected.add(containerId);
+    const [oldest] = this.#expected;
+    if (this.#expected.size > mostExpected && oldest !== undefined) this.#expected.delete(oldest);
+  }
+
+  isExpected(containerId: string): boolean {
+    return this.#expected.has(containerId);
+  }
+
+  async #connect(): Promise<Shared> {
+    return new Shared(await findEngine(this.#setting, this.#environment), this.names);
+  }
+}

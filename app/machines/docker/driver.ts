@@ -1,0 +1,51 @@
+import type { Container } from 'dockerode';
+import { readEngineEnvironment } from '../../config/engine-environment.ts';
+import type { Driver, DriverOptions } from '../driver.ts';
+import { MachineError } from '../error.ts';
+import { openChannel } from './channel.ts';
+import { Connection } from './connection.ts';
+import { createContainer, removeContainer } from './create.ts';
+import { watchDeaths } from './deaths.ts';
+import { findImage, pullImage } from './images/images.ts';
+import { readUsage } from './usage.ts';
+
+/**
+ * Runs machines as containers of an engine that speaks Docker's API: Docker or Podman. Looks for
+ * the engine at the first call, and again after a call that it did not answer.
+ */
+export function createDockerDriver({ instance, engine }: DriverOptions): Driver {
+  const closing = new AbortController();
+  const until = (signal: AbortSignal) => AbortSignal.any([signal, closing.signal]);
+  const connection = new Connection(instance, engine, readEngineEnvironment(), closing.signal);
+
+  /** Calls `work` with a machine's container. Rejects with `gone` if there is none. */
+  const withContainer = <T>(id: string, work: (container: Container) => Promise<T>): Promise<T> =>
+    connection.use(async (shared) => {
+      const container = await connection.find(shared, id);
+      if (container === null) throw new MachineError('gone', 'the machine does not exist');
+      return work(container);
+    });
+
+  return {
+    name: 'docker',
+    features: new Set(),
+    probe: () => connection.probe(),
+    create: (spec, signal) => connection.use((shared) => createContainer(shared, spec, until(signal))),
+    channel: (id, signal) => withContainer(id, (container) => openChannel(container, until(signal))),
+    remove: (id) =>
+      connection.use(async (shared) => {
+        const container = await connection.find(shared, id);
+        if (container === null) return;
+        connection.expectDeath(container.id);
+        await removeContainer(container);
+        connection.forget(id);
+      }),
+    list: () => connection.list(),
+    deaths: (signal) => watchDeaths(connection, until(signal)),
+    usage: (id) => withContainer(id, readUsage),
+    image: (reference) => connection.use(({ engine: found }) => findImage(found, reference)),
+    pull: (reference, onProgress, signal) =>
+      connection.use(({ engine: found }) => pullImage(found, reference, onProgress, until(signal))),
+    close: async () => closing.abort(),
+  };
+}

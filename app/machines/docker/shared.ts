@@ -1,0 +1,55 @@
+import { describeEngine, type Engine } from './engine/engine.ts';
+import type { Names } from './labels.ts';
+import { provideNetwork } from './network.ts';
+import { provideProgram } from './program.ts';
+
+/** What machines of an engine share. Each is made when the first machine needs it. */
+export class Shared {
+  readonly engine: Engine;
+  readonly names: Names;
+  #volume: Promise<string> | null = null;
+  #network: Promise<string> | null = null;
+  #processors: Promise<number> | null = null;
+
+  constructor(engine: Engine, names: Names) {
+    this.engine = engine;
+    this.names = names;
+  }
+
+  /** Returns the name of the volume with the agent. `image` is any image that the engine has. */
+  volume(image: string): Promise<string> {
+    this.#volume ??= provideProgram(this.engine, this.names, image).catch((error) => {
+      this.#volume = null;
+      throw error;
+    });
+    return this.#volume;
+  }
+
+  /** Returns the name of the network. */
+  network(): Promise<string> {
+    this.#network ??= provideNetwork(this.engine, this.names).catch((error) => {
+      this.#network = null;
+      throw error;
+    });
+    return this.#network;
+  }
+
+  /** Returns how many processors the engine's host has. */
+  processors(): Promise<number> {
+    this.#processors ??= describeEngine(this.engine)
+      .then(({ NCPU }) => NCPU)
+      .catch((error) => {
+        this.#processors = null;
+        throw error;
+      });
+    return this.#processors;
+  }
+
+  /**
+   * Makes volume and network anew when the next machine needs them: somebody may have removed them.
+   */
+  forget(): void {
+    this.#volume = null;
+    this.#network = null;
+  }
+}

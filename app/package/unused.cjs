@@ -1,0 +1,2 @@
+/** Stands in the executable for packages that a dependency loads and Sandpit never calls. */
+module.exports = {};
