@@ -69,6 +69,8 @@ export type NotOfferedPaths = {
   security?: [];
   /** Whose errors the paths have; InstaVM's if left out. */
   dialect?: 'e2b';
+  /** Whether they are refused with records only. With machines, the paths are unknown. */
+  without_machines?: true;
   /** Whether clients open WebSockets to these paths. */
   web_socket?: true;
 };

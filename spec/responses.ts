@@ -61,7 +61,7 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     const { content } = resolve<Response>(contract, response);
     if (!content && body === '') return null;
     const mediaType = contentType.split(';')[0]?.trim().toLowerCase() ?? '';
-    if (!content?.[mediaType])
+    if (!content?.[mediaType] && !content?.['*/*'])
       return `${operation.operationId} doesn't declare ${contentType || 'no media type'} for ${status}`;
     if (mediaType !== 'application/json' || body === null || method === 'HEAD') return null;
     const base = '$ref' in response ? response.$ref : `${pointer}/responses/${status}`;

@@ -1522,15 +1522,55 @@ export interface paths {
         };
         /**
          * Download a file
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines.
+         * @description Sends a file of a sandbox. It needs the sandbox's access token, or a signature of it in the query. A range and `If-Modified-Since` are honoured. A client that accepts gzip and no other coding gets the content compressed. With records only, the answer is 501.
          */
         get: operations["envd_download"];
         put?: never;
         /**
-         * Upload a file
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines.
+         * Upload files
+         * @description Writes files in a sandbox, and the directories that they need. It needs the sandbox's access token, or a signature of it in the query. The body may be of any length and may take as long as it arrives; gzip is accepted as its coding. Headers `X-Metadata-<key>` replace all metadata of the files. With records only, the answer is 501.
          */
         post: operations["envd_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/compose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Join files
+         * @description Joins files of a sandbox to one, and removes them. It needs the sandbox's access token. A failure leaves the destination as it was. With records only, the answer is 501.
+         */
+        post: operations["envd_compose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what a sandbox uses
+         * @description The latest reading of a sandbox's processor, memory and disk. It needs the sandbox's access token. Before the first reading, the answer is 404. With records only, it is 501.
+         */
+        get: operations["envd_metrics"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2729,6 +2769,42 @@ export interface components {
             /** @description A name for the error, if E2B's clients treat it in a way of its own */
             error_code?: string;
         };
+        /** EnvdFile */
+        EnvdFile: {
+            path: string;
+            name: string;
+            /** @enum {string} */
+            type: "file";
+            /** @description Left out if there is none */
+            metadata?: {
+                [key: string]: string;
+            };
+        };
+        /** EnvdCompose */
+        EnvdCompose: {
+            /** @description The files to join, in order. They are removed. */
+            source_paths: string[];
+            /** @description The path of the new file */
+            destination: string;
+            /** @description The user of the sandbox whose home relative paths start in, and who owns the file */
+            username?: string;
+        };
+        /** EnvdMetrics */
+        EnvdMetrics: {
+            /** @description When it was read, in seconds since 1970 */
+            ts: number;
+            cpu_count: number;
+            /** @description Per cent of all its processors together */
+            cpu_used_pct: number;
+            /** @description In bytes, as the other sizes */
+            mem_total: number;
+            mem_used: number;
+            mem_cache: number;
+            mem_total_mib: number;
+            mem_used_mib: number;
+            disk_used: number;
+            disk_total: number;
+        };
         /** ConnectError */
         ConnectError: {
             /** @description One of Connect's error codes */
@@ -3746,6 +3822,24 @@ export interface components {
                 "application/json": components["schemas"]["ConnectError"];
             };
         };
+        /** @description The access token or the signature is missing, wrong or expired, or there is no such user */
+        EnvdUnauthorized: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The request can't be done in the sandbox; `message` gives the reason */
+        EnvdRefusal: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
         /** @description No running sandbox has this id. Create or resume one. */
         NotRunning: {
             headers: {
@@ -3926,6 +4020,8 @@ export interface components {
         EnvdMethod: string;
         /** @description The sandbox's id */
         EnvdSandboxID: string;
+        /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+        EnvdAccessToken: string;
         /** @description The session's id, a UUID */
         SessionId: string;
         /** @description The id or name of a snapshot */
@@ -6817,16 +6913,82 @@ export interface operations {
     };
     envd_download: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The path of the file. A relative one starts in the user's home. */
+                path?: string;
+                /** @description The user of the sandbox whose home relative paths start in, and who owns new files */
+                username?: string;
+                /** @description Stands for the access token: `v1_` and the SHA-256 of `path:operation:username:token`, in base64 without `=`. The operation is `read` or `write`. With an expiration, `:` and its value follow the token. */
+                signature?: string;
+                /** @description The second since 1970 after which the signature is not valid */
+                signature_expiration?: string;
+            };
             header?: {
                 /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description The file. Its media type follows from its name. */
+            200: {
+                headers: {
+                    /** @description The file's name */
+                    "Content-Disposition"?: string;
+                    /** @description When the file was changed last */
+                    "Last-Modified"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The range that was asked for */
+            206: {
+                headers: {
+                    /** @description The file's name */
+                    "Content-Disposition"?: string;
+                    /** @description When the file was changed last */
+                    "Last-Modified"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The file has not changed since then */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            403: components["responses"]["EnvdRefusal"];
+            404: components["responses"]["EnvdRefusal"];
+            /** @description The client accepts neither gzip nor uncompressed content */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            /** @description The range is behind the end of the file */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
             /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
@@ -6837,20 +6999,142 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
+            504: components["responses"]["EnvdRefusal"];
         };
     };
     envd_upload: {
+        parameters: {
+            query?: {
+                /** @description The path of the file. A relative one starts in the user's home. */
+                path?: string;
+                /** @description The user of the sandbox whose home relative paths start in, and who owns new files */
+                username?: string;
+                /** @description Stands for the access token: `v1_` and the SHA-256 of `path:operation:username:token`, in base64 without `=`. The operation is `read` or `write`. With an expiration, `:` and its value follow the token. */
+                signature?: string;
+                /** @description The second since 1970 after which the signature is not valid */
+                signature_expiration?: string;
+            };
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The content of a file. Its path is the part's file name, unless `path` is given. Repeat the part for several files.
+                     */
+                    file?: string;
+                };
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The files that were written */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdFile"][];
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            403: components["responses"]["EnvdRefusal"];
+            404: components["responses"]["EnvdRefusal"];
+            408: components["responses"]["EnvdRefusal"];
+            /** @description Not offered; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            504: components["responses"]["EnvdRefusal"];
+        };
+    };
+    envd_compose: {
         parameters: {
             query?: never;
             header?: {
                 /** @description The sandbox's id */
                 "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdCompose"];
+            };
+        };
+        responses: {
+            /** @description The file that was written */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdFile"];
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            403: components["responses"]["EnvdRefusal"];
+            404: components["responses"]["EnvdRefusal"];
+            408: components["responses"]["EnvdRefusal"];
+            413: components["responses"]["E2BTooLarge"];
+            /** @description Not offered; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            504: components["responses"]["EnvdRefusal"];
+        };
+    };
+    envd_metrics: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description The latest reading */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdMetrics"];
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            404: components["responses"]["EnvdRefusal"];
             /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {

@@ -24,7 +24,7 @@ type Refused = Omit<NotOfferedPaths, 'paths'> & { path: string; pattern: RegExp 
  * itself, and passes all other requests on.
  */
 export function refuseNotOfferedPaths(context: Context): RequestHandler {
-  const all = refusedPaths(context.contract);
+  const all = refusedPaths(context.contract).filter((one) => !(context.machines && one.without_machines));
   const authenticate = createAuthenticator(context);
   const closeSocket = socketCloser(context);
   return (req, res, next) => {

@@ -20,9 +20,25 @@ export async function findMachine(db: Db, now: number, id: string): Promise<Mach
   return (await selectOne(db, { now, id }))[0] ?? null;
 }
 
+/** Returns the ids of running sandboxes with a machine that follow `after`, in order of their id. */
+export async function listRunning(db: Db, now: number, after: string, limit: number): Promise<string[]> {
+  return (await selectRunning(db, { now, after, limit })).map(({ id }) => id);
+}
+
 const selectOne = query<{ now: number; id: string }, MachineRecord>((db, value) =>
   db
     .selectFrom('sandboxes')
     .select((eb) => ['owner_id as ownerId', 'end_at as endAt', 'env', statusAt(eb, value('now')).as('status')])
     .where('id', '=', value('id')),
+);
+
+const selectRunning = query<{ now: number; after: string; limit: number }, { id: string }>((db, value) =>
+  db
+    .selectFrom('machines')
+    .innerJoin('sandboxes', 'sandboxes.id', 'machines.sandbox_id')
+    .select('machines.sandbox_id as id')
+    .where('machines.sandbox_id', '>', value('after'))
+    .where((eb) => eb(statusAt(eb as never, value('now')), '=', 'active'))
+    .orderBy('machines.sandbox_id')
+    .limit(value('limit')),
 );

@@ -68,7 +68,9 @@ describe('errors', () => {
     const app = await startApp();
     const alice = await app.addUser('alice');
     const cut = gzipSync(JSON.stringify({ name: 'x' })).subarray(0, 15);
-    const withBody = operations.filter(({ operation, path }) => operation.requestBody && !path.startsWith('/_test/'));
+    const withBody = operations.filter(
+      ({ operation, path }) => operation.requestBody && !operation['x-reads-body'] && !path.startsWith('/_test/'),
+    );
     expect(withBody).to.have.length.above(20);
     for (const { method, path, operation } of withBody) {
       const type = Object.keys(operation.requestBody?.content ?? {})[0] as string;

@@ -3,9 +3,11 @@ import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import { type Contract, operationsOf } from '../../../spec/load.ts';
 import type { Context } from '../../context.ts';
 import { noMachines } from './records.ts';
+import { noCode } from './routes.ts';
 
 /** The ports of E2B's agent and of its code interpreter, whose requests get reasons. */
-const knownPorts = new Set([49_983, 49_999]);
+const agentPort = 49_983;
+const knownPorts = new Set([agentPort, 49_999]);
 
 type Target = { id: string | undefined; port: number };
 
@@ -16,10 +18,15 @@ type Target = { id: string | undefined; port: number };
  * Every other host, `api` included, is Sandpit's own.
  */
 export function sandboxHosts(context: Context): RequestHandler {
-  const { contract, store, now, limitRate, config } = context;
+  const { contract, store, now, limitRate, config, machines } = context;
   if (config.domain === undefined) return (_req, _res, next) => next();
   const suffix = `.${nameOf(config.domain)}`;
   const paths = agentPaths(contract);
+  const whyClosed = machines ? 'Sandpit forwards no ports of sandboxes' : 'Sandpit runs no machines, so none is';
+  const refuseUnknown = (res: Response, port: number) => {
+    if (machines && port === agentPort) refuse(res, 404, { code: 404, message: 'Not Found' });
+    else refuse(res, 501, { code: 501, message: machines ? noCode : noMachines });
+  };
   return async (req, res, next) => {
     const host = nameOf(req.headers.host ?? '');
     const target = host.endsWith(suffix) ? targetOf(host.slice(0, -suffix.length), req) : null;
@@ -33,9 +40,9 @@ export function sandboxHosts(context: Context): RequestHandler {
     }
     limitRate(req);
     if (!isRunning) refuse(res, 502, { sandboxId: id, message: 'The sandbox was not found', code: 502 });
-    else if (knownPorts.has(port)) refuse(res, 501, { code: 501, message: noMachines });
+    else if (knownPorts.has(port)) refuseUnknown(res, port);
     else {
-      const message = 'The sandbox is running but port is not open: Sandpit runs no machines, so none is';
+      const message = `The sandbox is running but port is not open: ${whyClosed}`;
       refuse(res, 502, { sandboxId: id, message, port, code: 502 });
     }
   };

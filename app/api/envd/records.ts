@@ -13,7 +13,11 @@ export function recordRoutes(context: Context): Router {
   router.use(['/process.Process', '/filesystem.Filesystem', '/files', '/execute'], requireRunning(context));
   router.post(['/process.Process/:method', '/filesystem.Filesystem/:method'], refuseCall);
   router.get('/files', refuse);
-  router.post(['/files', '/execute'], refuse);
+  router.get('/metrics', requireRunning(context), (req, res, next) => {
+    if (sandboxIdOf(req) === undefined) next();
+    else refuse(req, res, next);
+  });
+  router.post(['/files', '/files/compose', '/execute'], refuse);
   return router;
 }
 

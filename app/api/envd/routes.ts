@@ -1,6 +1,9 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
+import { Streams } from '../../http/streams/streams.ts';
+import { filesRoutes } from './files/routes.ts';
+import { metrics } from './metrics.ts';
 import { recordRoutes } from './records.ts';
 import { findRunningSandbox, NotRunning } from './target.ts';
 
@@ -10,8 +13,11 @@ import { findRunningSandbox, NotRunning } from './target.ts';
  */
 export function envdRoutes(context: Context): Router {
   if (!context.machines) return recordRoutes(context);
+  const streams = new Streams();
   const router = Router();
   router.get('/health', health(context));
+  router.get('/metrics', metrics(context));
+  router.use(filesRoutes(context, streams));
   router.post('/execute', refuseCode);
   router.use(answerNotRunning);
   return router;
@@ -27,8 +33,11 @@ function health(context: Context): RequestHandler {
   };
 }
 
+/** Why the port of E2B's code interpreter has nothing. */
+export const noCode = 'Sandpit does not run code by itself: run a command instead, e.g. python3 -c CODE';
+
 const refuseCode: RequestHandler = () => {
-  throw new HttpError(501, 'Sandpit does not run code by itself: run a command instead, e.g. python3 -c CODE');
+  throw new HttpError(501, noCode);
 };
 
 /** Answers as E2B's proxy does. */

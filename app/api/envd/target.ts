@@ -102,7 +102,8 @@ function userOf(authorization = ''): string {
   );
 }
 
-function machinesOf({ machines }: Context): Machines {
+/** Returns the machines. Throws an Error with records only. */
+export function machinesOf({ machines }: Context): Machines {
   if (!machines) throw new Error('there are no machines');
   return machines;
 }

@@ -23,18 +23,24 @@ export class Streams {
   readonly #bySandbox = new Map<string, number>();
 
   /**
-   * Makes a request a stream of a sandbox until its response is closed. Call it once the credential
-   * is checked. Throws HttpError 429 if the sandbox has too many, and 503 if there are too many.
+   * Makes a request a stream of a sandbox until its response is closed, which aborts the signal that
+   * it returns. Call it once the credential is checked. Throws HttpError 429 if the sandbox has too
+   * many, and 503 if there are too many.
    */
-  take(res: Response, sandboxId: string): void {
+  take(res: Response, sandboxId: string): AbortSignal {
     const ofSandbox = this.#bySandbox.get(sandboxId) ?? 0;
     if (ofSandbox >= maxOpenOfSandbox) throw tooMany(429, `The sandbox has ${maxOpenOfSandbox} open streams already`);
     if (this.#open >= maxOpen) throw tooMany(503, `There are ${maxOpen} open streams already`);
     this.#open++;
     this.#bySandbox.set(sandboxId, ofSandbox + 1);
-    res.once('close', () => this.#release(sandboxId));
+    const closed = new AbortController();
+    res.once('close', () => {
+      this.#release(sandboxId);
+      closed.abort();
+    });
     streams.add(res);
     releaseSlot(res);
+    return closed.signal;
   }
 
   #release(sandboxId: string): void {

@@ -1,0 +1,126 @@
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import busboy, { type Busboy, type FileInfo } from 'busboy';
+import type { Request } from 'express';
+import { HttpError } from '../../../errors.ts';
+import { contentTypeOf } from '../../../http/content-type.ts';
+import type { Agent } from '../../../machines/agent/agent.ts';
+import { checkedPath, pathResolver } from './paths.ts';
+import type { Written } from './written.ts';
+
+/** Parts of one form, and bytes of a field that is no file: it is not used. */
+const maxParts = 10_000;
+const maxFieldBytes = 1024;
+
+type Form = {
+  agent: Agent;
+  user: string;
+  req: Request;
+  body: AsyncIterable<Buffer>;
+  /** where the file goes; undefined: where its part says */
+  path: string | undefined;
+  write: (path: string, content: AsyncIterable<Buffer>) => Promise<Written>;
+  signal: AbortSignal;
+};
+
+/**
+ * Writes the parts named `file` of a form (RFC 7578), one after another. Throws HttpError 400 for a
+ * form that can't be read, a file without a path, and two files with one path.
+ */
+export async function writeForm(form: Form): Promise<Written[]> {
+  const parser = parserOf(form.req);
+  const files = new FormFiles(form, parser);
+  try {
+    await pipeline(files.paced(form.body), parser, { signal: form.signal });
+  } catch (error) {
+    throw files.failure ?? (error instanceof HttpError ? error : asHttpError(error));
+  }
+  const written = await files.all();
+  if (written.length === 0) throw new HttpError(400, 'The form has no part named file with a file name');
+  return written;
+}
+
+/** Writes the files of a form in order: the parser may find the next one before the last is written. */
+class FormFiles {
+  /** why a file was not written */
+  failure: unknown;
+  readonly #form: Form;
+  readonly #parser: Busboy;
+  readonly #written: Written[] = [];
+  readonly #taken = new Set<string>();
+  #resolve: ((path: string) => string) | undefined;
+  #beforeLast = Promise.resolve();
+  #last = Promise.resolve();
+
+  constructor(form: Form, parser: Busboy) {
+    this.#form = form;
+    this.#parser = parser;
+    parser.on('file', (name, content, info) => this.#add(name, content, info));
+    parser.on('field', (name) => {
+      if (name === 'file') this.#fail(new HttpError(400, 'A part named file has no file name'));
+    });
+    parser.on('partsLimit', () => this.#fail(new HttpError(400, `The form has more than ${maxParts} parts`)));
+  }
+
+  /** Yields the body. Waits until all files but the last, which may go on, are written. */
+  async *paced(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const piece of body) {
+      yield piece;
+      await this.#beforeLast;
+    }
+  }
+
+  async all(): Promise<Written[]> {
+    await this.#last;
+    if (this.failure !== undefined) throw this.failure;
+    return this.#written;
+  }
+
+  #add(name: string, content: Readable, { filename }: FileInfo): void {
+    // A part that ends early is reported by the parser as well.
+    content.on('error', () => {});
+    if (name !== 'file') return void content.resume();
+    this.#beforeLast = this.#last;
+    this.#last = this.#last.then(() => this.#write(content, filename)).catch((error) => this.#fail(error));
+  }
+
+  async #write(content: Readable, filename: string | undefined): Promise<void> {
+    if (this.failure !== undefined) return;
+    const path = this.#form.path ?? checkedPath(filename ?? '');
+    if (path === '') throw new HttpError(400, 'A part named file has no file name');
+    await this.#take(path);
+    this.#written.push(await this.#form.write(path, content));
+  }
+
+  /** Throws HttpError 400 for a path that an earlier part had. */
+  async #take(path: string): Promise<void> {
+    const { agent, user, signal } = this.#form;
+    this.#resolve ??= await pathResolver(agent, user, signal);
+    const whole = this.#resolve(path);
+    if (this.#taken.has(whole))
+      throw new HttpError(400, `Two files of the form have the path ${whole}: the first was written`);
+    this.#taken.add(whole);
+  }
+
+  #fail(error: unknown): void {
+    this.failure ??= error;
+    this.#parser.destroy(error instanceof Error ? error : undefined);
+  }
+}
+
+function parserOf(req: Request): Busboy {
+  try {
+    return busboy({
+      headers: { 'content-type': contentTypeOf(req) },
+      preservePath: true,
+      defParamCharset: 'utf8',
+      limits: { parts: maxParts, fieldSize: maxFieldBytes },
+    });
+  } catch (error) {
+    throw asHttpError(error);
+  }
+}
+
+function asHttpError(error: unknown): HttpError {
+  return new HttpError(400, `The form can't be read: ${error instanceof Error ? error.message : error}`);
+}
