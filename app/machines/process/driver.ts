@@ -19,8 +19,17 @@ import type {
 } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import { endMachine, marker } from './end.ts';
-import { agentFile, findAgent, machineIds, makeDirectory, type Place, placeOf, recordAgent } from './folder.ts';
-import { descendantsOf, readStats } from './proc.ts';
+import {
+  agentFile,
+  findAgent,
+  machineIds,
+  makeDirectory,
+  type Place,
+  placeOf,
+  recordAgent,
+  removeUnused,
+} from './folder.ts';
+import { descendantsOf, memoryOf, readStats } from './proc.ts';
 
 export type ProcessDriverOptions = {
   instance: string;
@@ -128,8 +137,9 @@ class ProcessDriver implements Driver {
     const agent = findAgent(placeOf(this.#directory, id));
     if (agent === null) throw new MachineError('gone', 'The machine does not exist or has stopped.');
     const processes = [agent, ...descendantsOf(agent.pid, readStats())];
-    const sum = (key: 'cpuSeconds' | 'memoryBytes') => processes.reduce((total, each) => total + each[key], 0);
-    return { cpuSeconds: sum('cpuSeconds'), memoryBytes: sum('memoryBytes'), cacheBytes: 0 };
+    const cpuSeconds = processes.reduce((sum, each) => sum + each.cpuSeconds, 0);
+    const memoryBytes = processes.reduce((sum, { pid }) => sum + memoryOf(pid), 0);
+    return { cpuSeconds, memoryBytes, cacheBytes: 0 };
   }
 
   async image(reference: string): Promise<ImageInfo | null> {
@@ -148,6 +158,7 @@ class ProcessDriver implements Driver {
     const place = placeOf(this.#directory, id);
     await endMachine(place);
     await rm(place.folder, { recursive: true, force: true, maxRetries: 5 });
+    removeUnused(this.#directory);
   }
 
   async #deadMachines(): Promise<string[]> {

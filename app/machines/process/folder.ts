@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { builtAgent } from '../agent/built.ts';
 import { MachineError } from '../error.ts';
@@ -42,6 +42,11 @@ export function agentFile(directory: string): string {
 
 function isFile(file: string): boolean {
   return lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** Removes the directory of all machines if none is left. */
+export function removeUnused(directory: string): void {
+  if (machineIds(directory).length === 0) rmSync(directory, { recursive: true, force: true });
 }
 
 /** Returns the ids of all machines whose folders exist. */

@@ -9,12 +9,10 @@ export type ProcessStat = {
   startTime: number;
   /** seconds of it and of the children that it has waited for */
   cpuSeconds: number;
-  memoryBytes: number;
 };
 
 /** Linux reports times in hundredths of a second on all processors that Sandpit supports. */
 const ticksPerSecond = 100;
-const pageBytes = 4_096;
 
 /** Returns null if there is no such process. */
 export function readStat(pid: number): ProcessStat | null {
@@ -29,8 +27,13 @@ export function readStat(pid: number): ProcessStat | null {
     isZombie: fields[0] === 'Z' || fields[0] === 'X',
     startTime: field(22),
     cpuSeconds: (field(14) + field(15) + field(16) + field(17)) / ticksPerSecond,
-    memoryBytes: field(24) * pageBytes,
   };
+}
+
+/** Returns the memory of a process in bytes. The quicker figures of Linux are off by some 100 KB. */
+export function memoryOf(pid: number): number {
+  const [, kilobytes] = /^Rss:\s+(\d+) kB$/m.exec(readProc(pid, 'smaps_rollup')?.toString('latin1') ?? '') ?? [];
+  return Number(kilobytes ?? 0) * 1_024;
 }
 
 /** Returns all processes that have not ended. */
