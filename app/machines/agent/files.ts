@@ -26,7 +26,7 @@ const changeTypes: readonly ChangeType[] = ['create', 'write', 'remove', 'rename
  * Functions take the user, empty for `user`, then a path. They throw AgentError and MachineError,
  * and the reason of the signal.
  */
-export function statFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
+export async function statFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
   return request(agent, 'stat', locate(user, path).bytes(), readEntry, signal);
 }
 
@@ -49,11 +49,11 @@ export async function listDirectory(
   return entries;
 }
 
-export function makeDirectory(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
+export async function makeDirectory(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<Entry> {
   return request(agent, 'makeDirectory', locate(user, path).bytes(), readEntry, signal);
 }
 
-export function moveFile(
+export async function moveFile(
   agent: Agent,
   user: string,
   source: string,
@@ -64,7 +64,7 @@ export function moveFile(
 }
 
 /** Removes a file, or a directory with all in it. */
-export function removeFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<void> {
+export async function removeFile(agent: Agent, user: string, path: string, signal?: AbortSignal): Promise<void> {
   return request(agent, 'remove', locate(user, path).bytes(), readNothing, signal, longMilliseconds);
 }
 
@@ -151,11 +151,11 @@ export async function* watchDirectory(
 }
 
 /** Waits until everything is on the disk. */
-export function syncFiles(agent: Agent, signal?: AbortSignal): Promise<void> {
+export async function syncFiles(agent: Agent, signal?: AbortSignal): Promise<void> {
   return request(agent, 'sync', new ArgumentWriter().bytes(), readNothing, signal, longMilliseconds);
 }
 
-export function diskUsage(agent: Agent, signal?: AbortSignal): Promise<{ usedBytes: number; totalBytes: number }> {
+export async function diskUsage(agent: Agent, signal?: AbortSignal): Promise<{ usedBytes: number; totalBytes: number }> {
   const read = (result: ValueReader) => ({ usedBytes: result.u64(), totalBytes: result.u64() });
   return request(agent, 'disk', new ArgumentWriter().bytes(), read, signal);
 }
