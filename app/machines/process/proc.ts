@@ -30,7 +30,9 @@ export function readStat(pid: number): ProcessStat | null {
   };
 }
 
-/** Returns the memory of a process in bytes. The quicker figures of Linux are off by some 100 KB. */
+/**
+ * Returns the memory of a process in bytes. The quicker figures of Linux are off by some 100 KB.
+ */
 export function memoryOf(pid: number): number {
   const [, kilobytes] = /^Rss:\s+(\d+) kB$/m.exec(readProc(pid, 'smaps_rollup')?.toString('latin1') ?? '') ?? [];
   return Number(kilobytes ?? 0) * 1_024;
