@@ -9,7 +9,9 @@ import { responseBreach } from './contract/problems/response-breach.ts';
 import { shownProblems } from './contract/problems/shown-problems.ts';
 import { isBreach, isValidatorError, type ValidatorError } from './contract/problems/validator-error.ts';
 import { HttpError, type Problem, ValidationFailure } from './errors.ts';
+import { ConnectError, isConnect, sendConnectError } from './http/connect.ts';
 import { isE2b } from './http/dialect.ts';
+import { AgentError } from './machines/agent/error.ts';
 import { MachineError, type MachineErrorCode } from './machines/error.ts';
 
 const statusOf: Record<StoreErrorCode, number> = {
@@ -57,7 +59,8 @@ export type Refine = (error: unknown, req: Request) => unknown;
 /**
  * Returns the handlers that answer errors in the dialect of the path. FastAPI's is 422 with
  * `{"detail": [...]}` for a request that breaks the contract, and `{"detail": "..."}` otherwise.
- * E2B's is `{"code", "message"}`, with 400 for a request that breaks the contract.
+ * E2B's is `{"code", "message"}`, with 400 for a request that breaks the contract. The remote
+ * procedure calls among E2B's paths have Connect's errors.
  */
 export function errorHandlers(context: Context, refinements: Refine[]): ErrorRequestHandler[] {
   const answer: ErrorRequestHandler = (reported, req, res, next) => {
@@ -81,7 +84,8 @@ function answerError({ contract, log, isTest }: Context, failure: unknown, req: 
   if (isUnexpected(error, status)) log.error({ id: req.id, err: error }, 'request failed');
   const body = isForE2b ? { code: status, message, error_code: errorCode } : { detail: message };
   if (status === 429 || status >= 500) res.set('Should-Retry', String(mayRepeat(error, status)));
-  res.status(status).set(headers).json(body);
+  if (isConnect(req.path)) sendConnectError(req, res, found);
+  else res.status(status).set(headers).json(body);
 }
 
 /**
@@ -133,6 +137,7 @@ function allProblemsIn(contract: Contract, error: unknown, req: Request): Proble
 /** Returns the HttpError to answer with: for an unknown error 500, without details. */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
+  if (error instanceof AgentError) return new ConnectError(error.code, error.message);
   if (error instanceof StoreError && error.code !== 'unusable') {
     const status = statusOf[error.code];
     return new HttpError(status, error.message, status === 503 ? { 'Retry-After': '1' } : {}, errorCodeOf[error.code]);

@@ -47,6 +47,7 @@ export type Operation = {
   security?: Record<string, string[]>[];
   parameters?: (Parameter | { $ref: string })[];
   requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
+  /** By status; `default` is for all others. */
   responses: Record<string, unknown>;
   /**
    * The handler reads the body and checks it, because something has to be checked before, or

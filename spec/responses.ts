@@ -53,7 +53,8 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     const found = find(method, path);
     if (!found) return null;
     const { operation, pointer } = found;
-    const declared = operation.responses[status] as Response | { $ref: string } | undefined;
+    const key = status in operation.responses ? status : 'default';
+    const declared = operation.responses[key] as Response | { $ref: string } | undefined;
     const response = declared ?? (anywhere.includes(status) ? { $ref: busyResponse(operation) } : undefined);
     if (!declared && response && withRetryAfter.includes(status) && retryAfter === null)
       return `${operation.operationId} is answered ${status} without Retry-After`;
@@ -64,7 +65,7 @@ export function responseChecker(contract: Contract): (answer: Answer) => string 
     if (!content?.[mediaType] && !content?.['*/*'])
       return `${operation.operationId} doesn't declare ${contentType || 'no media type'} for ${status}`;
     if (mediaType !== 'application/json' || body === null || method === 'HEAD') return null;
-    const base = '$ref' in response ? response.$ref : `${pointer}/responses/${status}`;
+    const base = '$ref' in response ? response.$ref : `${pointer}/responses/${key}`;
     return check(`${base}/content/application~1json/schema`, body);
   };
 }

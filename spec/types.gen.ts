@@ -1473,6 +1473,166 @@ export interface paths {
         patch: operations["e2b_update_webhook"];
         trace?: never;
     };
+    "/process.Process/List": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List processes
+         * @description Returns the running processes that were started through this service.
+         */
+        post: operations["envd_process_list"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/Start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a process
+         * @description The stream begins with `start`, goes on with what the process prints, and ends with `end`. The process runs on when the client goes away. It is killed after `Connect-Timeout-Ms`. A client that reads slowly slows the process down.
+         */
+        post: operations["envd_process_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/Connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Listen to a process
+         * @description Like the stream of Start, from now on. A process that has ended can be listened to for another 30 seconds.
+         */
+        post: operations["envd_process_connect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/Update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resize a terminal
+         * @description Sets the size of the terminal of a process.
+         */
+        post: operations["envd_process_update"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/SendInput": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write to a process
+         * @description Writes to the standard input or the terminal of a process. Returns once the process has room for all of it.
+         */
+        post: operations["envd_process_send_input"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/StreamInput": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write to a process piece by piece
+         * @description The first message of the request is `start` and names the process. The others hold its input.
+         */
+        post: operations["envd_process_stream_input"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/SendSignal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signal a process
+         * @description Sends SIGTERM or SIGKILL to a process and its children.
+         */
+        post: operations["envd_process_send_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/process.Process/CloseStdin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close the standard input of a process
+         * @description The process reads the end of its standard input. A terminal can not be closed.
+         */
+        post: operations["envd_process_close_stdin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/process.Process/{method}": {
         parameters: {
             query?: never;
@@ -1483,10 +1643,190 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Call a process method
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call returns 501. A stream returns 200 with the error in its last message.
+         * Call an unknown process method
+         * @description Not offered. The error is Connect's `unimplemented`. A unary call returns 501. A stream returns 200 with the error in its last message.
          */
         post: operations["envd_process"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/Stat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Describe a file
+         * @description Describes a file, a directory or a symbolic link.
+         */
+        post: operations["envd_filesystem_stat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/ListDir": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List a directory
+         * @description Lists a directory, and those in it down to `depth`, in the order of their names. Symbolic links are not followed. A list has at most 50,000 entries.
+         */
+        post: operations["envd_filesystem_list_dir"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/MakeDir": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a directory
+         * @description Creates a directory and its parents.
+         */
+        post: operations["envd_filesystem_make_dir"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/Move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rename a file
+         * @description Moves a file or directory, and creates the parents of its destination.
+         */
+        post: operations["envd_filesystem_move"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/Remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete a file
+         * @description Deletes a file, or a directory with everything in it. A missing one is no error.
+         */
+        post: operations["envd_filesystem_remove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/WatchDir": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Watch a directory
+         * @description The stream begins with `start` and goes on with the changes in the directory.
+         */
+        post: operations["envd_filesystem_watch_dir"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/CreateWatcher": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Collect the changes in a directory
+         * @description Starts to collect the changes in a directory for GetWatcherEvents. At most 64 watchers of a sandbox collect, each the latest 10,000 changes, and one that nobody asks for 10 minutes ends.
+         */
+        post: operations["envd_filesystem_create_watcher"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/GetWatcherEvents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take collected changes
+         * @description Returns the changes since the last call.
+         */
+        post: operations["envd_filesystem_get_watcher_events"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/filesystem.Filesystem/RemoveWatcher": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop collecting changes
+         * @description Ends a watcher.
+         */
+        post: operations["envd_filesystem_remove_watcher"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1503,8 +1843,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Call a filesystem method
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines. The error is Connect's `unimplemented`. A unary call returns 501. A stream returns 200 with the error in its last message.
+         * Call an unknown filesystem method
+         * @description Not offered. The error is Connect's `unimplemented`. A unary call returns 501. A stream returns 200 with the error in its last message.
          */
         post: operations["envd_filesystem"];
         delete?: never;
@@ -2760,6 +3100,210 @@ export interface components {
             status: "ok";
             version: string;
         };
+        /** EnvdEmpty */
+        EnvdEmpty: Record<string, never>;
+        /**
+         * EnvdSelector
+         * @description A process, by its id or by the tag that it was started with
+         */
+        EnvdSelector: {
+            pid?: number;
+            tag?: string;
+        };
+        /** EnvdProcess */
+        EnvdProcess: {
+            process: components["schemas"]["EnvdSelector"];
+        };
+        /** EnvdProcessConfig */
+        EnvdProcessConfig: {
+            /** @description The program, by its path or as a name to look up in the PATH */
+            cmd: string;
+            /** @description The arguments after the program's name */
+            args?: string[];
+            /** @description Environment variables. They take precedence over the sandbox's */
+            envs?: {
+                [key: string]: string;
+            };
+            /** @description The working directory; the user's home if left out */
+            cwd?: string;
+        };
+        /**
+         * EnvdPty
+         * @description A terminal
+         */
+        EnvdPty: {
+            size?: {
+                cols?: number;
+                rows?: number;
+            };
+        };
+        /** EnvdStart */
+        EnvdStart: {
+            process: components["schemas"]["EnvdProcessConfig"];
+            pty?: components["schemas"]["EnvdPty"];
+            /** @description A name by which other calls can select the process */
+            tag?: string;
+            /** @description Whether the process has a standard input that can be written to */
+            stdin?: boolean;
+        };
+        /** EnvdUpdate */
+        EnvdUpdate: {
+            process: components["schemas"]["EnvdSelector"];
+            pty: components["schemas"]["EnvdPty"];
+        };
+        /**
+         * EnvdInput
+         * @description Base64 for the standard input or the terminal of a process
+         */
+        EnvdInput: {
+            stdin?: string;
+            pty?: string;
+        };
+        /** EnvdSendInput */
+        EnvdSendInput: {
+            process: components["schemas"]["EnvdSelector"];
+            input: components["schemas"]["EnvdInput"];
+        };
+        /** EnvdStreamInput */
+        EnvdStreamInput: {
+            start?: {
+                process: components["schemas"]["EnvdSelector"];
+            };
+            data?: {
+                input: components["schemas"]["EnvdInput"];
+            };
+            keepalive?: Record<string, never>;
+        };
+        /** EnvdSendSignal */
+        EnvdSendSignal: {
+            process: components["schemas"]["EnvdSelector"];
+            /** @enum {string} */
+            signal?: "SIGNAL_UNSPECIFIED" | "SIGNAL_SIGTERM" | "SIGNAL_SIGKILL";
+        };
+        /** EnvdProcessList */
+        EnvdProcessList: {
+            processes: {
+                config: components["schemas"]["EnvdProcessConfig"];
+                pid: number;
+                tag?: string;
+            }[];
+        };
+        /**
+         * EnvdProcessMessage
+         * @description A message of a process's stream. Its event has one member
+         */
+        EnvdProcessMessage: {
+            event: {
+                start?: {
+                    pid: number;
+                };
+                /** @description At most 32 KiB of output, as base64 */
+                data?: {
+                    stdout?: string;
+                    stderr?: string;
+                    pty?: string;
+                };
+                end?: {
+                    /** @description -1 if a signal ended the process */
+                    exitCode: number;
+                    /** @description False if a signal ended the process */
+                    exited: boolean;
+                    /** @description `exit status N`, or `signal: ` and its name */
+                    status: string;
+                    /** @description The status again, unless the exit code is 0 */
+                    error?: string;
+                };
+                keepalive?: Record<string, never>;
+            };
+        };
+        /** EnvdPath */
+        EnvdPath: {
+            /** @description Absolute, or relative to the user's home; `~` is the home */
+            path?: string;
+        };
+        /** EnvdListDir */
+        EnvdListDir: {
+            path?: string;
+            /** @description How many levels to list; 0 counts as 1 */
+            depth?: number;
+        };
+        /** EnvdMove */
+        EnvdMove: {
+            source?: string;
+            destination?: string;
+        };
+        /** EnvdEntry */
+        EnvdEntry: {
+            name: string;
+            /**
+             * @description Of a symbolic link, the type of its target. Left out for anything but files and directories
+             * @enum {string}
+             */
+            type?: "FILE_TYPE_FILE" | "FILE_TYPE_DIRECTORY";
+            path: string;
+            /** @description Bytes, as a decimal number */
+            size: string;
+            /** @description The permission bits; of a symbolic link, its target's */
+            mode: number;
+            /** @description As Go writes them, e.g. `-rw-r--r--`; `Lrwxrwxrwx` for a symbolic link */
+            permissions: string;
+            owner: string;
+            group: string;
+            /** Format: date-time */
+            modifiedTime: string;
+            /** @description The resolved path of a symbolic link */
+            symlinkTarget?: string;
+            isSymlink: boolean;
+            metadata?: {
+                [key: string]: string;
+            };
+        };
+        /** EnvdEntryAnswer */
+        EnvdEntryAnswer: {
+            entry: components["schemas"]["EnvdEntry"];
+        };
+        /** EnvdEntryList */
+        EnvdEntryList: {
+            entries: components["schemas"]["EnvdEntry"][];
+        };
+        /** EnvdWatch */
+        EnvdWatch: {
+            path?: string;
+            /** @description Whether directories in the directory are watched too */
+            recursive?: boolean;
+            /** @description Whether events describe the file */
+            includeEntry?: boolean;
+            /** @description Accepted for E2B's clients. A change that another machine makes in a network mount is not noticed */
+            allowNetworkMounts?: boolean;
+        };
+        /**
+         * EnvdChange
+         * @description A change in a directory. `entry` is there if it was asked for and the file still exists after a creation, a write or a change of its mode.
+         */
+        EnvdChange: {
+            /** @description The path relative to the watched directory */
+            name: string;
+            /** @enum {string} */
+            type: "EVENT_TYPE_CREATE" | "EVENT_TYPE_WRITE" | "EVENT_TYPE_REMOVE" | "EVENT_TYPE_RENAME" | "EVENT_TYPE_CHMOD";
+            entry?: components["schemas"]["EnvdEntry"];
+        };
+        /**
+         * EnvdWatchMessage
+         * @description A message with one member
+         */
+        EnvdWatchMessage: {
+            start?: Record<string, never>;
+            filesystem?: components["schemas"]["EnvdChange"];
+            keepalive?: Record<string, never>;
+        };
+        /** EnvdWatcher */
+        EnvdWatcher: {
+            watcherId?: string;
+        };
+        /** EnvdWatcherEvents */
+        EnvdWatcherEvents: {
+            events: components["schemas"]["EnvdChange"][];
+        };
         /** E2BError */
         E2BError: {
             /** @description The HTTP status */
@@ -3812,6 +4356,24 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
+        /** @description The access token is missing or wrong, or the machine has no such user */
+        ProcedureUnauthorized: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"] | components["schemas"]["ConnectError"];
+            };
+        };
+        /** @description The call failed. The status of each code is that of Connect's table. A stream returns 200 with the error in its last message instead. */
+        ConnectError: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ConnectError"];
+            };
+        };
         /** @description Not offered; `message` gives the reason */
         Unimplemented: {
             headers: {
@@ -4022,6 +4584,12 @@ export interface components {
         EnvdSandboxID: string;
         /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
         EnvdAccessToken: string;
+        /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+        EnvdUser: string;
+        /** @description After this many seconds without a message the stream sends `keepalive`; 90 if left out or not a number */
+        EnvdKeepalive: string;
+        /** @description The longest time that the call takes, in milliseconds. Start kills its process then */
+        ConnectTimeout: string;
         /** @description The session's id, a UUID */
         SessionId: string;
         /** @description The id or name of a snapshot */
@@ -6853,6 +7421,285 @@ export interface operations {
             503: components["responses"]["E2BBusy"];
         };
     };
+    envd_process_list: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdEmpty"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdProcessList"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_start: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+                /** @description The longest time that the call takes, in milliseconds. Start kills its process then */
+                "Connect-Timeout-Ms"?: components["parameters"]["ConnectTimeout"];
+                /** @description After this many seconds without a message the stream sends `keepalive`; 90 if left out or not a number */
+                "Keepalive-Ping-Interval"?: components["parameters"]["EnvdKeepalive"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/connect+json": components["schemas"]["EnvdStart"];
+            };
+        };
+        responses: {
+            /** @description The messages of the stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/connect+json": components["schemas"]["EnvdProcessMessage"];
+                    "application/connect+proto": string;
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_connect: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description The longest time that the call takes, in milliseconds. Start kills its process then */
+                "Connect-Timeout-Ms"?: components["parameters"]["ConnectTimeout"];
+                /** @description After this many seconds without a message the stream sends `keepalive`; 90 if left out or not a number */
+                "Keepalive-Ping-Interval"?: components["parameters"]["EnvdKeepalive"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/connect+json": components["schemas"]["EnvdProcess"];
+            };
+        };
+        responses: {
+            /** @description The messages of the stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/connect+json": components["schemas"]["EnvdProcessMessage"];
+                    "application/connect+proto": string;
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdUpdate"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEmpty"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_send_input: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdSendInput"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEmpty"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_stream_input: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description The longest time that the call takes, in milliseconds. Start kills its process then */
+                "Connect-Timeout-Ms"?: components["parameters"]["ConnectTimeout"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/connect+json": components["schemas"]["EnvdStreamInput"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/connect+json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+proto": string;
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_send_signal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdSendSignal"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEmpty"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_process_close_stdin: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdProcess"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEmpty"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
     envd_process: {
         parameters: {
             query?: never;
@@ -6880,6 +7727,322 @@ export interface operations {
             };
             501: components["responses"]["Unimplemented"];
             502: components["responses"]["NotRunning"];
+        };
+    };
+    envd_filesystem_stat: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdPath"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEntryAnswer"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_list_dir: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdListDir"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEntryList"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_make_dir: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdPath"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEntryAnswer"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_move: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdMove"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEntryAnswer"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_remove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdPath"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEmpty"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_watch_dir: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+                /** @description The longest time that the call takes, in milliseconds. Start kills its process then */
+                "Connect-Timeout-Ms"?: components["parameters"]["ConnectTimeout"];
+                /** @description After this many seconds without a message the stream sends `keepalive`; 90 if left out or not a number */
+                "Keepalive-Ping-Interval"?: components["parameters"]["EnvdKeepalive"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/connect+json": components["schemas"]["EnvdWatch"];
+            };
+        };
+        responses: {
+            /** @description The messages of the stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/connect+json": components["schemas"]["EnvdWatchMessage"];
+                    "application/connect+proto": string;
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_create_watcher: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+                /** @description Basic credentials with a user of the machine and no password; `user` if left out */
+                Authorization?: components["parameters"]["EnvdUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdWatch"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdWatcher"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_get_watcher_events: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdWatcher"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdWatcherEvents"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
+        };
+    };
+    envd_filesystem_remove_watcher: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvdWatcher"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvdEmpty"];
+                };
+            };
+            401: components["responses"]["ProcedureUnauthorized"];
+            501: components["responses"]["Unimplemented"];
+            502: components["responses"]["NotRunning"];
+            default: components["responses"]["ConnectError"];
         };
     };
     envd_filesystem: {

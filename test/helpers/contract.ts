@@ -17,13 +17,15 @@ const misfitOf = schemaChecker(contract);
 export function checkResponse(method: string, url: string, status: number, contentType: string, body: string): void {
   const [path = ''] = url.split('?');
   const operation = find(method, path)?.operation;
-  if (operation?.responses[status]) answered.add(`${operation.operationId} ${status}`);
+  const declared = operation && (operation.responses[status] ? status : 'default');
+  if (operation?.responses[declared ?? '']) answered.add(`${operation.operationId} ${declared}`);
   const isAsset = !operation && status < 400;
   const isOfTestServer = path.startsWith('/_test/') && status === 404;
   if (isAsset || isOfTestServer) return;
   // The contract's description allows these for any operation; an operation must declare every
   // other status.
-  const isCommon = method !== 'HEAD' && (!operation || [417, 429, 500, 503, 507].includes(status));
+  const hasDefault = operation !== undefined && 'default' in operation.responses;
+  const isCommon = method !== 'HEAD' && !hasDefault && (!operation || [417, 429, 500, 503, 507].includes(status));
   const shape = isE2b(path) ? 'E2BError' : 'Error';
   const breach = isCommon
     ? misfitOf(`#/components/schemas/${shape}`, body)

@@ -1,9 +1,12 @@
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
+import { ConnectError } from '../../http/connect.ts';
 import { Streams } from '../../http/streams/streams.ts';
 import { filesRoutes } from './files/routes.ts';
+import { filesystemRoutes } from './filesystem.ts';
 import { metrics } from './metrics.ts';
+import { processRoutes } from './processes.ts';
 import { recordRoutes } from './records.ts';
 import { findRunningSandbox, NotRunning } from './target.ts';
 
@@ -18,6 +21,8 @@ export function envdRoutes(context: Context): Router {
   router.get('/health', health(context));
   router.get('/metrics', metrics(context));
   router.use(filesRoutes(context, streams));
+  router.use(processRoutes(context, streams), filesystemRoutes(context, streams));
+  router.post(['/process.Process/:method', '/filesystem.Filesystem/:method'], refuseUnknown);
   router.post('/execute', refuseCode);
   router.use(answerNotRunning);
   return router;
@@ -35,6 +40,10 @@ function health(context: Context): RequestHandler {
 
 /** Why the port of E2B's code interpreter has nothing. */
 export const noCode = 'Sandpit does not run code by itself: run a command instead, e.g. python3 -c CODE';
+
+const refuseUnknown: RequestHandler = ({ path }) => {
+  throw new ConnectError('unimplemented', `There is no procedure ${path}`);
+};
 
 const refuseCode: RequestHandler = () => {
   throw new HttpError(501, noCode);

@@ -1,0 +1,54 @@
+import type { components } from '../../../spec/types.gen.ts';
+import type { Agent } from '../../machines/agent/agent.ts';
+import { AgentError } from '../../machines/agent/error.ts';
+import { type Change, type ChangeType, statFile, watchDirectory } from '../../machines/agent/files.ts';
+import { entryInfo } from './entry.ts';
+
+type Schemas = components['schemas'];
+
+const types = {
+  create: 'EVENT_TYPE_CREATE',
+  write: 'EVENT_TYPE_WRITE',
+  remove: 'EVENT_TYPE_REMOVE',
+  rename: 'EVENT_TYPE_RENAME',
+  chmod: 'EVENT_TYPE_CHMOD',
+} as const satisfies Record<ChangeType, Schemas['EnvdChange']['type']>;
+
+/** After these changes the file is there, or was for a moment. */
+const leaveFile: ReadonlySet<ChangeType> = new Set(['create', 'write', 'chmod']);
+
+/**
+ * Yields null once it watches, then the changes as E2B's `FilesystemEvent`, until the signal.
+ * Throws AgentError if the path is not a directory.
+ */
+export async function* changesIn(
+  agent: Agent,
+  user: string,
+  { path = '', recursive = false, includeEntry = false }: Schemas['EnvdWatch'],
+  signal: AbortSignal,
+): AsyncGenerator<Schemas['EnvdChange'] | null> {
+  const entryOf = (name: string) => findEntry(agent, user, path === '' ? name : `${path}/${name}`);
+  for await (const change of watchDirectory(agent, user, path, recursive, signal)) {
+    if (!change) yield null;
+    else yield { name: change.name, type: types[change.type], ...(await entryMember(includeEntry, change, entryOf)) };
+  }
+}
+
+async function entryMember(
+  isWanted: boolean,
+  { type, name }: Change,
+  entryOf: (name: string) => Promise<Schemas['EnvdEntry'] | undefined>,
+): Promise<{ entry?: Schemas['EnvdEntry'] }> {
+  const entry = isWanted && leaveFile.has(type) ? await entryOf(name) : undefined;
+  return entry ? { entry } : {};
+}
+
+/** Returns a file; undefined if it is gone meanwhile. */
+async function findEntry(agent: Agent, user: string, path: string): Promise<Schemas['EnvdEntry'] | undefined> {
+  try {
+    return entryInfo(await statFile(agent, user, path));
+  } catch (error) {
+    if (error instanceof AgentError) return undefined;
+    throw error;
+  }
+}

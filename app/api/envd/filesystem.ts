@@ -1,0 +1,79 @@
+import type { Router } from 'express';
+import { Turns } from '../../../db/turns.ts';
+import type { Context } from '../../context.ts';
+import type { Streams } from '../../http/streams/streams.ts';
+import type { Entry } from '../../machines/agent/entry.ts';
+import * as files from '../../machines/agent/files.ts';
+import { changesIn } from './changes.ts';
+import { Procedures } from './connect/procedures.ts';
+import { entryInfo } from './entry.ts';
+import { Watchers } from './watchers.ts';
+
+const service = '/filesystem.Filesystem';
+const keepalive = '{"keepalive":{}}';
+
+/** The contract's description states this limit. */
+const maxEntries = 50_000;
+
+/** The procedures of E2B's service `filesystem.Filesystem`. */
+export function filesystemRoutes(context: Context, streams: Streams): Router {
+  const procedures = new Procedures(context, streams);
+  addFiles(procedures);
+  addWatching(procedures, new Watchers(context.now));
+  return procedures.router;
+}
+
+function addFiles(procedures: Procedures): void {
+  procedures.unary(`${service}/Stat`, async ({ path = '' }, { agent, target }) =>
+    answer(await files.statFile(agent, target.user, path)),
+  );
+  procedures.unary(`${service}/ListDir`, async ({ path = '', depth = 0 }, { agent, target }) =>
+    listText(await files.listDirectory(agent, target.user, path, depth || 1, maxEntries)),
+  );
+  procedures.unary(`${service}/MakeDir`, async ({ path = '' }, { agent, target }) =>
+    answer(await files.makeDirectory(agent, target.user, path)),
+  );
+  procedures.unary(`${service}/Move`, async ({ source = '', destination = '' }, { agent, target }) =>
+    answer(await files.moveFile(agent, target.user, source, destination)),
+  );
+  procedures.unary(`${service}/Remove`, async ({ path = '' }, { agent, target }) => {
+    await files.removeFile(agent, target.user, path);
+    return {};
+  });
+}
+
+function addWatching(procedures: Procedures, watchers: Watchers): void {
+  procedures.stream(`${service}/WatchDir`, keepalive, async (message, call, stream) => {
+    const { agent, target, timeoutMilliseconds } = call;
+    stream.endAfter(timeoutMilliseconds);
+    for await (const change of changesIn(agent, target.user, message, stream.over)) {
+      await stream.send(change ? JSON.stringify({ filesystem: change }) : '{"start":{}}');
+    }
+  });
+  procedures.unary(`${service}/CreateWatcher`, async (message, { agent, target }) => ({
+    watcherId: await watchers.create(target.id, agent, target.user, message),
+  }));
+  procedures.unary(
+    `${service}/GetWatcherEvents`,
+    async ({ watcherId = '' }, { target }) => `{"events":[${watchers.take(target.id, watcherId).join(',')}]}`,
+  );
+  procedures.unary(`${service}/RemoveWatcher`, async ({ watcherId = '' }, { target }) => {
+    watchers.remove(target.id, watcherId);
+    return {};
+  });
+}
+
+function answer(entry: Entry) {
+  return { entry: entryInfo(entry) };
+}
+
+/** Returns the JSON text of a list, which may be long. */
+async function listText(entries: Entry[]): Promise<string> {
+  const turns = new Turns();
+  let text = '';
+  for (const entry of entries) {
+    text += `${text && ','}${JSON.stringify(entryInfo(entry))}`;
+    await turns.next();
+  }
+  return `{"entries":[${text}]}`;
+}

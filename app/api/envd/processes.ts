@@ -1,0 +1,95 @@
+import type { Router } from 'express';
+import type { components } from '../../../spec/types.gen.ts';
+import type { Context } from '../../context.ts';
+import { ConnectError } from '../../http/connect.ts';
+import type { Streams } from '../../http/streams/streams.ts';
+import { AgentError } from '../../machines/agent/error.ts';
+import * as processes from '../../machines/agent/processes.ts';
+import { explainStart } from '../../machines/images/shell.ts';
+import { Procedures } from './connect/procedures.ts';
+import { sendEvents } from './process-events.ts';
+import { inputOf, selectorOf, writeInput } from './process-input.ts';
+
+type Schemas = components['schemas'];
+
+const service = '/process.Process';
+const keepalive = '{"event":{"keepalive":{}}}';
+
+/** The signals that E2B's protocol has. */
+const signals: Record<string, number> = { SIGNAL_SIGTERM: 15, SIGNAL_SIGKILL: 9 };
+
+/** The procedures of E2B's service `process.Process`. */
+export function processRoutes(context: Context, streams: Streams): Router {
+  const procedures = new Procedures(context, streams);
+  procedures.stream(`${service}/Start`, keepalive, async (message, { target, agent, timeoutMilliseconds }, stream) => {
+    const spec = specOf(message, target.env, target.user, timeoutMilliseconds);
+    await explained(spec, sendEvents(processes.startProcess(agent, spec, stream.over), stream));
+  });
+  procedures.stream(`${service}/Connect`, keepalive, async ({ process }, { agent, timeoutMilliseconds }, stream) => {
+    stream.endAfter(timeoutMilliseconds);
+    await sendEvents(processes.connectProcess(agent, selectorOf(process), stream.over), stream);
+  });
+  procedures.unary(`${service}/List`, async (_message, { agent }) => ({
+    processes: (await processes.listProcesses(agent)).map(infoOf),
+  }));
+  procedures.unary(`${service}/Update`, async ({ process, pty: { size } }, { agent }) => {
+    await processes.resizeTerminal(agent, selectorOf(process), terminalOf(size));
+    return {};
+  });
+  procedures.unary(`${service}/SendSignal`, async ({ process, signal = 'SIGNAL_UNSPECIFIED' }, { agent }) => {
+    const number = signals[signal];
+    if (number === undefined)
+      throw new ConnectError('unimplemented', `${signal} can not be sent: only SIGTERM, SIGKILL`);
+    await processes.signalProcess(agent, selectorOf(process), number);
+    return {};
+  });
+  procedures.unary(`${service}/CloseStdin`, async ({ process }, { agent }) => {
+    await processes.closeInput(agent, selectorOf(process));
+    return {};
+  });
+  procedures.unary(`${service}/SendInput`, async ({ process, input }, { agent }) => {
+    const { isTerminal, bytes } = inputOf(input);
+    await processes.sendInput(agent, selectorOf(process), isTerminal, [bytes]);
+    return {};
+  });
+  procedures.receive(`${service}/StreamInput`, (messages, { agent }, signal) => writeInput(agent, messages, signal));
+  return procedures.router;
+}
+
+/** `env` are the sandbox's variables. Those of the call take precedence. */
+function specOf(
+  { process, pty, tag = '', stdin = true }: Schemas['EnvdStart'],
+  env: Record<string, string>,
+  user: string,
+  timeoutMilliseconds: number,
+): processes.ProcessSpec {
+  const { cmd, args = [], envs, cwd = '' } = process;
+  const terminal = pty ? terminalOf(pty.size) : null;
+  return {
+    user,
+    cwd,
+    args: [cmd, ...args],
+    env: { ...env, ...envs },
+    hasStdin: stdin,
+    terminal,
+    timeoutMilliseconds,
+    tag,
+  };
+}
+
+function terminalOf({ cols = 0, rows = 0 }: NonNullable<Schemas['EnvdPty']['size']> = {}): processes.TerminalSize {
+  return { columns: cols, rows };
+}
+
+/** Waits for a process, and says what to do if its image has no shell. */
+async function explained({ args: [program = ''] }: processes.ProcessSpec, running: Promise<void>): Promise<void> {
+  try {
+    await running;
+  } catch (error) {
+    throw error instanceof AgentError ? explainStart(error, program) : error;
+  }
+}
+
+function infoOf({ pid, tag, cwd, args: [cmd = '', ...args], env }: processes.RunningProcess) {
+  return { config: { cmd, args, envs: env, cwd }, pid, ...(tag !== '' && { tag }) };
+}
