@@ -188,6 +188,7 @@ void input_close(struct process *);
 
 // Lets the agent open as many files as it may; commands get the limit from before.
 void raise_limits(void);
+void close_from(int first);
 // After a fork: resets signals, and lets the kernel end this process before the agent when memory is short.
 void become_child(void);
 

@@ -135,6 +135,7 @@ static void run(void) {
 int serve(const char *socket_path) {
   struct source listener = {.ready = listener_ready}, signals = {.ready = signal_ready};
   open_standard_descriptors();
+  close_from(3);
   umask(022);
   raise_limits();
   poller = epoll_create1(EPOLL_CLOEXEC);

@@ -162,10 +162,11 @@ static void send_backlog(struct process *process, struct call *call) {
 }
 
 void process_listen(struct process *process, struct call *call) {
-  struct buffer pid = {0};
-  put_u32(&pid, (uint32_t)process->pid);
-  call_message(call, &pid);
-  buffer_free(&pid);
+  struct buffer started = {0};
+  put_u32(&started, (uint32_t)process->pid);
+  put_u8(&started, process->has_terminal);
+  call_message(call, &started);
+  buffer_free(&started);
   send_backlog(process, call);
   if (process->forgotten_at) return send_exit(process, call);
   call->kind = &listener_kind;

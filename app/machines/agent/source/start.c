@@ -20,6 +20,7 @@
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define MOST_GROUPS 64
+#define MOST_FILES 4096
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
@@ -52,8 +53,13 @@ static struct rlimit first_limit;
 void raise_limits(void) {
   getrlimit(RLIMIT_NOFILE, &first_limit);
   struct rlimit limit = first_limit;
-  limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+  limit.rlim_cur = limit.rlim_max < MOST_FILES ? limit.rlim_max : MOST_FILES;
   if (limit.rlim_cur > first_limit.rlim_cur) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void close_from(int first) {
+  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return;
+  for (int fd = first; fd < MOST_FILES; fd++) close(fd);
 }
 
 static bool read_launch(struct call *call, struct reader *arguments, struct launch *launch) {

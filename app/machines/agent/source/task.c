@@ -12,7 +12,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -81,16 +80,11 @@ void task_fail_path(int error, const char *path) {
   task_fail(code, message);
 }
 
-// The agent's channels must not stay open because a child has copies of them.
-static void close_from(int first) {
-  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return;
-  for (int fd = first; fd < 4096; fd++) close(fd);
-}
-
 static _Noreturn void run_child(int socket, task *task, void *argument) {
   struct buffer entry = {0};
   become_child();
   dup2(socket, 3);
+  // Channels must not stay open because a child has copies of them.
   close_from(4);
   const char *path = task(argument);
   int error = path ? put_entry(&entry, path) : 0;

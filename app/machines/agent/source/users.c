@@ -123,7 +123,6 @@ static bool add_user(void) {
   char line[128];
   unsigned id = FIRST_UID;
   while (id < 2 * FIRST_UID && has_id(id)) id++;
-  mkdir("/etc", 0755);
   const char *shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
   snprintf(line, sizeof line, "user:x:%u:\n", id);
   if (!append_line(GROUP, line)) return false;
@@ -133,6 +132,8 @@ static bool add_user(void) {
 
 void ensure_user(void) {
   struct user user, root = {0};
+  mkdir("/etc", 0755);
+  if (!find_user("root", &user)) append_line(PASSWD, "root:x:0:0:root:/root:/bin/sh\n");
   if (!find_user("user", &user) && (!add_user() || !find_user("user", &user))) {
     fprintf(stderr, "agent: cannot add the user `user` to %s: %s\n", PASSWD, strerror(errno));
     return;
