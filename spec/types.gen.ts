@@ -1223,7 +1223,7 @@ export interface paths {
         };
         /**
          * List default templates
-         * @description The response is always empty: a sandbox can start from any template name, and none has a record of its own.
+         * @description Returns the templates that every user can start from: administrators add them with `sandpit templates add`, and `base` always exists. A template whose image is not there yet is `waiting`. Without machines the response is empty: a sandbox can start from any template name, and none has a record of its own.
          */
         get: operations["e2b_list_default_templates"];
         put?: never;
@@ -1243,7 +1243,7 @@ export interface paths {
         };
         /**
          * Look a template name up
-         * @description Finds the caller's snapshots, and the names that E2B's clients use when their user gives none: `base`, `code-interpreter-v1`, `desktop` and `mcp-gateway`. A sandbox can start from any other name as well, but such names are not recorded.
+         * @description Finds the caller's snapshots and, with machines, the templates of `GET /default-templates`. Without machines it finds the names that E2B's clients use when their user gives none: `base`, `code-interpreter-v1`, `desktop` and `mcp-gateway`. A sandbox can then start from any other name as well, but such names are not recorded.
          */
         get: operations["e2b_get_template_alias"];
         put?: never;
@@ -3530,11 +3530,11 @@ export interface components {
             cpuCount: number;
             memoryMB: number;
             diskSizeMB: number;
-            /** @description Always false, because a snapshot belongs to its owner */
+            /** @description True for a default template, which every user can start from. A snapshot belongs to its owner */
             public: boolean;
-            /** @description Always false, because there are no default templates */
+            /** @description Whether it is one of `GET /default-templates` */
             isDefault?: boolean;
-            /** @description Never sent, because a snapshot has no description */
+            /** @description Never sent, because none has a description */
             description?: string;
             aliases: string[];
             names: string[];
@@ -3545,6 +3545,7 @@ export interface components {
             createdBy: null;
             /** Format: date-time */
             lastSpawnedAt: string | null;
+            /** @description How many sandboxes the owner started from it; always 0 for a default template, which has no owner */
             spawnCount: number;
             envdVersion: string;
         };

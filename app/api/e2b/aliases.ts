@@ -9,8 +9,8 @@ import { namespaceOf, parseReference } from './references.ts';
 type Schemas = components['schemas'];
 
 /**
- * The templates that E2B's clients name when their user names none. Every user can start from them,
- * as from any name.
+ * The templates that E2B's clients name when their user names none. Without machines, every user
+ * can start from them, as from any name.
  */
 const wellKnown = ['base', 'code-interpreter-v1', 'desktop', 'mcp-gateway'];
 
@@ -21,13 +21,15 @@ export function e2bAliasesRoutes(context: Context): Router {
   return router;
 }
 
-function readAlias({ store }: Context): RequestHandler {
+function readAlias({ store, machines }: Context): RequestHandler {
+  const isPublic = async (name: string) =>
+    machines ? (await machines.images.find(name)) !== null : wellKnown.includes(name);
   return async (req, res) => {
     const { user } = principalOf(req);
     const alias = req.params.alias as string;
     const reference = parseReference(alias, namespaceOf(user.name));
     const found = await findSnapshot(store.db, user.id, reference);
-    if (!found && !wellKnown.includes(reference)) throw new HttpError(404, `template '${alias}' not found`);
+    if (!found && !(await isPublic(reference))) throw new HttpError(404, `template '${alias}' not found`);
     const answer = found ? { templateID: found.id, public: false } : { templateID: reference, public: true };
     res.json(answer satisfies Schemas['TemplateAlias']);
   };

@@ -1,10 +1,13 @@
+import { hash } from 'node:crypto';
 import { type JsonObject, parseJson } from '../../../db/json/json.ts';
+import { defaultSize } from '../../../db/sandboxes/insert.ts';
 import { noTemplate, type Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import type { Tag } from '../../../db/snapshots/tags.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import type { Context } from '../../context.ts';
+import type { Template } from '../../machines/images/images.ts';
 import { keptNetwork } from '../../network.ts';
 import { aliasOf, qualified, tagOf } from './references.ts';
 
@@ -142,6 +145,39 @@ export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string
     lastSpawnedAt: isoTimeOrNull(lastSpawnedAt),
     spawnCount,
   };
+}
+
+/**
+ * Returns `Template` of E2B's API for a template of an administrator. It does not show how often
+ * other users start from it.
+ */
+export function defaultTemplate({ name, image, createdAt }: Template, isReady: boolean): Schemas['Template'] {
+  const time = isoTime(createdAt ?? 0);
+  return {
+    templateID: name,
+    buildID: uuidOf(image),
+    buildStatus: isReady ? 'ready' : 'waiting',
+    buildCount: 1,
+    public: true,
+    isDefault: true,
+    cpuCount: defaultSize.vcpuCount,
+    memoryMB: defaultSize.memoryMb,
+    diskSizeMB: 0,
+    envdVersion,
+    aliases: [aliasOf(name)],
+    names: [name],
+    createdAt: time,
+    updatedAt: time,
+    createdBy: null,
+    lastSpawnedAt: null,
+    spawnCount: 0,
+  };
+}
+
+/** Returns a UUID of version 8 that only depends on the text (RFC 9562, 5.8). */
+function uuidOf(text: string): string {
+  const [, a, b, c, d] = /^(.{8})(.{4}).(.{3}).(.{15})/.exec(hash('sha256', text)) ?? [];
+  return `${a}-${b}-8${c}-a${d?.slice(0, 3)}-${d?.slice(3)}`;
 }
 
 /** Returns `TemplateWithBuilds` of E2B's API for a snapshot. */

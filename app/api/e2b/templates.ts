@@ -13,7 +13,7 @@ import { HttpError } from '../../errors.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { nextToken, readToken } from './cursor.ts';
 import { namespaceOf, parseReference } from './references.ts';
-import { template, templateWithBuilds } from './shapes.ts';
+import { defaultTemplate, template, templateWithBuilds } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
@@ -25,7 +25,7 @@ export function e2bTemplatesRoutes(context: Context): Router {
   const router = Router();
   router.get('/templates', list(context));
   router.get('/v2/templates', listPaged(context));
-  router.get('/default-templates', (_req, res) => void res.json([]));
+  router.get('/default-templates', listDefaults(context));
   router.get('/templates/:templateID', read(context));
   router.patch(['/templates/:templateID', '/v2/templates/:templateID'], update(context));
   router.delete('/templates/:templateID', remove(context));
@@ -61,6 +61,14 @@ function listPaged({ store }: Context): RequestHandler {
     const last = page.at(-1);
     if (found.length > limit && last) res.set('X-Next-Token', nextToken({ startedAt: last.createdAt, id: last.id }));
     res.json(page.map((snapshot) => template(snapshot, namespaceOf(user.name))));
+  };
+}
+
+/** The templates of administrators, which every user can start from. */
+function listDefaults({ machines }: Context): RequestHandler {
+  return async (_req, res) => {
+    const templates = machines ? await machines.images.list() : [];
+    res.json(templates.map((found) => defaultTemplate(found, machines?.images.isReady(found.image) ?? false)));
   };
 }
 

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { readInstance } from '../../../db/machines/instance.ts';
-import { listTemplates, type MachineTemplate } from '../../../db/machines/templates.ts';
+import { listTemplates } from '../../../db/machines/templates.ts';
 import { ConfigError, readConfig } from '../../config/config.ts';
 import type { Config } from '../../config/settings.ts';
 import { createLog } from '../../log/log.ts';
 import type { Driver } from '../../machines/driver.ts';
 import { MachineError } from '../../machines/error.ts';
-import { baseName } from '../../machines/images/images.ts';
+import { type Template, withBase } from '../../machines/images/images.ts';
 import { openDriver } from '../../machines/open.ts';
 import type { Output } from '../../terminal/output.ts';
 import { jsonLine, printable } from '../../terminal/printable.ts';
@@ -34,7 +34,7 @@ export function pullCommand(templates: Command, terminal: Terminal): void {
       const name = given === undefined ? undefined : nameOf(given);
       const { instance, wanted } = await withStore(flags, async ({ db }) => ({
         instance: (await readInstance(db)).id,
-        wanted: imagesOf(await listTemplates(db), config, name),
+        wanted: imagesOf(withBase(await listTemplates(db), config), name),
       }));
       const { engine, db } = config;
       const log = createLog('silent', terminal.stderr);
@@ -55,18 +55,11 @@ function driverOf({ machines }: Config): Pick<Config, 'machines'> {
 }
 
 /** Throws an Error for an unknown name. */
-function imagesOf(
-  stored: Pick<MachineTemplate, 'name' | 'image'>[],
-  { image }: Config,
-  name: string | undefined,
-): Wanted {
-  const hasBase = stored.some((template) => template.name === baseName);
-  const all = hasBase ? stored : [{ name: baseName, image }, ...stored];
-  const chosen = name === undefined ? all : all.filter((template) => template.name === name);
+function imagesOf(templates: Template[], name: string | undefined): Wanted {
+  const chosen = templates.filter((template) => name === undefined || template.name === name);
   if (chosen.length === 0) throw new Error(`there is no template '${name}': see sandpit templates list`);
-  const wanted: Wanted = new Map();
-  for (const template of chosen) wanted.set(template.image, [...(wanted.get(template.image) ?? []), template.name]);
-  return wanted;
+  const byImage = Map.groupBy(chosen, ({ image }) => image);
+  return new Map([...byImage].map(([image, of]) => [image, of.map((template) => template.name)]));
 }
 
 /** Throws an Error that says how many failed, after all were tried. */

@@ -5,7 +5,7 @@ import { inTransaction, type Store } from '../../../db/store.ts';
 import { isoTimeOrNull } from '../../../spec/time.ts';
 import { readConfig } from '../../config/config.ts';
 import { matching } from '../../config/readers.ts';
-import { baseName } from '../../machines/images/images.ts';
+import { baseName, withBase } from '../../machines/images/images.ts';
 import { jsonLine, printable } from '../../terminal/printable.ts';
 import { type Terminal, table } from '../../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from '../options.ts';
@@ -71,10 +71,8 @@ function isConflict(error: unknown): error is StoreError {
 }
 
 async function listing({ db }: Store, flags: { json?: boolean }): Promise<string> {
-  const stored = await listTemplates(db);
-  const base = { name: baseName, image: readConfig(flags).image, allowsSudo: false, runtime: null, createdAt: null };
-  const all = stored.some(({ name }) => name === baseName) ? stored : [base, ...stored];
-  const rows = all.map(({ name, image, allowsSudo, runtime, createdAt }) => ({
+  const templates = withBase(await listTemplates(db), readConfig(flags));
+  const rows = templates.map(({ name, image, allowsSudo, runtime, createdAt }) => ({
     name,
     image,
     allows_sudo: allowsSudo,

@@ -12,8 +12,14 @@ import { shellProblem } from './shell.ts';
 /** What a machine is made from. */
 export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'>;
 
+/** `createdAt` is null for `base` while it stands for the setting. */
+export type Template = MachineTemplate & { createdAt: number | null };
+
 /** The template that stands for the setting `image`, unless one is stored under this name. */
 export const baseName = 'base';
+
+/** How often to look for images that are missing: commands of other processes add templates. */
+const lookMilliseconds = 15_000;
 
 type Parts = {
   driver: Pick<Driver, 'image' | 'pull'>;
@@ -31,6 +37,7 @@ export class Images {
   /** The images that the engine had when it was asked last, with the ids of their content. */
   readonly #present = new Map<string, string>();
   readonly #checked = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -40,9 +47,30 @@ export class Images {
     });
   }
 
-  /** Pulls, in the background, what templates need and the engine does not have. */
+  /** Begins to pull, in the background, what templates need and the engine does not have. */
   start(): void {
-    this.#pullMissing().catch((error) => this.#parts.log.error({ err: error }, 'the images of templates are unknown'));
+    const look = () => {
+      this.#pullMissing().catch((error) => this.#parts.log.error({ err: error }, 'templates could not be read'));
+    };
+    look();
+    this.#timer = setInterval(look, lookMilliseconds).unref();
+  }
+
+  /** Returns all templates, `base` among them. */
+  async list(): Promise<Template[]> {
+    const { store, config } = this.#parts;
+    return withBase(await listTemplates(store.db), config);
+  }
+
+  /** Returns a template by its stored name, or null. */
+  async find(name: string): Promise<Template | null> {
+    const { store, config } = this.#parts;
+    return (await findTemplate(store.db, name)) ?? (name === baseName ? baseOf(config) : null);
+  }
+
+  /** Returns whether the engine had an image when it was asked last. */
+  isReady(image: string): boolean {
+    return this.#present.has(image);
   }
 
   /**
@@ -51,9 +79,8 @@ export class Images {
    * pulled or could not be. Throws MachineError when the engine does not answer.
    */
   async imageOf(ownerId: number, templateId: string | null): Promise<Image> {
-    const template = await this.#find(ownerId, templateId);
-    const { image } = template;
-    if (await this.#isPresent(image)) return template;
+    const { image, allowsSudo, runtime } = await this.#templateOf(ownerId, templateId);
+    if (await this.#isPresent(image)) return { image, allowsSudo, runtime };
     this.#pulls.add(image);
     throw this.#pulls.refusal(image);
   }
@@ -78,18 +105,16 @@ export class Images {
 
   /** Gives up the pull that is under way. */
   async stop(): Promise<void> {
+    clearInterval(this.#timer);
     await this.#pulls.stop();
   }
 
-  async #find(ownerId: number, templateId: string | null): Promise<Image> {
-    const { store, config } = this.#parts;
-    if (templateId !== null && (await findSnapshot(store.db, ownerId, templateId)))
-      throw new HttpError(501, noSnapshots);
-    const name = templateId ?? baseName;
-    const found = await findTemplate(store.db, name);
-    if (found) return found;
-    if (name === baseName) return { image: config.image, allowsSudo: false, runtime: null };
-    throw new HttpError(404, `template '${name}' not found`);
+  async #templateOf(ownerId: number, templateId: string | null): Promise<Template> {
+    const { db } = this.#parts.store;
+    if (templateId !== null && (await findSnapshot(db, ownerId, templateId))) throw new HttpError(501, noSnapshots);
+    const found = await this.find(templateId ?? baseName);
+    if (!found) throw new HttpError(404, `template '${templateId}' not found`);
+    return found;
   }
 
   async #isPresent(image: string): Promise<boolean> {
@@ -103,10 +128,7 @@ export class Images {
 
   /** Returns the images that templates stand for. */
   async #needed(): Promise<Set<string>> {
-    const { store, config } = this.#parts;
-    const templates = await listTemplates(store.db);
-    const hasBase = templates.some(({ name }) => name === baseName);
-    return new Set([...(hasBase ? [] : [config.image]), ...templates.map(({ image }) => image)]);
+    return new Set((await this.list()).map(({ image }) => image));
   }
 
   async #pullMissing(): Promise<void> {
@@ -115,6 +137,15 @@ export class Images {
       if (!(await this.#isPresent(image).catch(() => false))) this.#pulls.add(image);
     }
   }
+}
+
+/** Returns the stored templates, with `base` first if it is not stored. */
+export function withBase(stored: Template[], config: Pick<Config, 'image'>): Template[] {
+  return stored.some(({ name }) => name === baseName) ? stored : [baseOf(config), ...stored];
+}
+
+function baseOf({ image }: Pick<Config, 'image'>): Template {
+  return { name: baseName, image, allowsSudo: false, runtime: null, createdAt: null };
 }
 
 const noSnapshots =
