@@ -4,7 +4,7 @@ import { openAlone } from '../db/sqlite/open.ts';
 import { loadContract, withoutTests } from '../spec/load.ts';
 import type { TestMode } from './api/test-mode/mode.ts';
 import { createApp } from './app.ts';
-import { refuseOpenMetrics } from './config/config.ts';
+import { refuseOpenMetrics, refuseOpenProcesses } from './config/config.ts';
 import type { Config } from './config/settings.ts';
 import type { Context } from './context.ts';
 import { createListener } from './http/connections/listener.ts';
@@ -39,6 +39,7 @@ type Overrides = Pick<Context, 'log'> &
  */
 export async function createServer(config: Config, { test, driver, ...overrides }: Overrides): Promise<SandpitServer> {
   refuseOpenMetrics(config);
+  refuseOpenProcesses(config);
   // Read before the store is opened, so that a bad certificate leaves no new database behind.
   const certificate = readCertificate(config);
   const stopping = new AbortController();

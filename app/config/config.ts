@@ -36,6 +36,14 @@ function readSetting(setting: Setting<unknown>, flag: unknown, env: NodeJS.Proce
   }
 }
 
+/** Throws ConfigError if others could run commands on this machine through the driver for tests. */
+export function refuseOpenProcesses({ machines, host }: Config): void {
+  if (machines !== 'process' || isLoopback(host)) return;
+  throw new ConfigError(
+    `--machines process runs commands on this machine without isolation, so it listens on loopback only (127.0.0.1 or ::1), not on ${host}: use --machines docker`,
+  );
+}
+
 /** Throws ConfigError if other machines could read the metrics without a token. */
 export function refuseOpenMetrics({ metricsPort, metricsHost, metricsToken }: Config): void {
   if (metricsPort === undefined || metricsToken !== undefined || isLoopback(metricsHost)) return;

@@ -1,6 +1,8 @@
 import type { Request, RequestHandler } from 'express';
+import type { Sandbox } from '../../db/sandboxes/read.ts';
 import type { Contract } from '../../spec/load.ts';
 import type { components } from '../../spec/types.gen.ts';
+import type { Context } from '../context.ts';
 import { operationOf } from '../contract/operation.ts';
 import { HttpError } from '../errors.ts';
 import type { Driver, Feature } from './driver.ts';
@@ -90,6 +92,13 @@ export function refuseUnsupported(contract: Contract, { features }: Pick<Driver,
     if (broken) throw new HttpError(501, broken.reason);
     next();
   };
+}
+
+/** Throws HttpError 501 if the sandbox would have to be resumed and the driver cannot do that. */
+export function refusePaused({ machines }: Pick<Context, 'machines'>, sandbox: Pick<Sandbox, 'status'> | null): void {
+  if (machines && sandbox?.status === 'paused' && !machines.driver.features.has('pause')) {
+    throw new HttpError(501, resume.reason);
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, extendSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
-import { getLiveSandbox } from '../../../db/sandboxes/read.ts';
+import { findSandbox, getLiveSandbox } from '../../../db/sandboxes/read.ts';
 import { connectSandbox, pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
@@ -10,6 +10,7 @@ import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { startSandbox } from '../../machines/start.ts';
+import { refusePaused } from '../../machines/unsupported.ts';
 import { keptNetwork } from '../../network.ts';
 import { e2bObserveRoutes } from './observe.ts';
 import { namespaceOf, parseReference } from './references.ts';
@@ -84,9 +85,11 @@ function connect(context: Context): RequestHandler {
   return async (req, res) => {
     const { timeout }: Schemas['ConnectSandbox'] = req.body;
     const id = sandboxIdOf(req);
-    const { sandbox, hasResumed } = await inTransaction(store.db, (trx) =>
-      connectSandbox(trx, now(), actorOf(req), id, timeout),
-    );
+    const by = actorOf(req);
+    const { sandbox, hasResumed } = await inTransaction(store.db, async (trx) => {
+      refusePaused(context, await findSandbox(trx, now(), by.ownerId, id));
+      return connectSandbox(trx, now(), by, id, timeout);
+    });
     res.status(hasResumed ? 201 : 200).json(startedSandbox(context, sandbox));
   };
 }

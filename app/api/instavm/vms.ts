@@ -14,6 +14,7 @@ import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
+import { HttpError } from '../../errors.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
@@ -80,9 +81,16 @@ function create(context: Context): RequestHandler {
     const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
     const sandbox = await startSandbox(context, req, wanted, (trx, now, by, request) =>
       sessionId ? createInSession(trx, now, by, sessionId, request) : createSandbox(trx, now, by, request),
-    );
+    ).catch((error) => {
+      throw shownToUsers(error);
+    });
     sendCreated(context, res, sandbox);
   };
+}
+
+/** Returns a 403 for a 404, of which InstaVM's client would not show the message to its user. */
+function shownToUsers(error: unknown): unknown {
+  return error instanceof HttpError && error.status === 404 ? new HttpError(403, error.message) : error;
 }
 
 function sendCreated({ config }: Context, res: Response, sandbox: Sandbox): void {

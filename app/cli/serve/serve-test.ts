@@ -51,7 +51,8 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
 }
 
 /**
- * Throws ConfigError for a database file, and for an address on the network unless that is allowed.
+ * Throws ConfigError for a database file, for machines, and for an address on the network unless
+ * that is allowed.
  */
 function testConfig(flags: Record<string, unknown>): Config {
   const config = readConfig(flags, undefined, {
@@ -68,6 +69,11 @@ function testConfig(flags: Record<string, unknown>): Config {
   });
   if (config.db !== ':memory:') {
     throw new ConfigError(`--test keeps everything in memory: leave out --db and SANDPIT_DB (here ${config.db})`);
+  }
+  if (config.machines !== 'none') {
+    throw new ConfigError(
+      `--test keeps records only: leave out --machines and SANDPIT_MACHINES (here ${config.machines})`,
+    );
   }
   if (!flags.allowNetwork && !isLoopback(config.host)) {
     throw new ConfigError(

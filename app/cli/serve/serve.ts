@@ -10,6 +10,7 @@ import type { Terminal } from '../../terminal/terminal.ts';
 import { addSettings, upgradeNotice } from '../options.ts';
 import { createFirstUser } from './first-user.ts';
 import { listen, shutDown } from './lifecycle.ts';
+import { machinesNotice } from './machines-notice.ts';
 import { greeting, metricsWarning, missingLogWarning, plainTextWarning, welcome } from './messages.ts';
 
 export function serveCommand(program: Command, terminal: Terminal): void {
@@ -53,6 +54,7 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
     else if (firstKey) writeFirstKey(welcome(url, firstKey), stderr, log);
     if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) stderr.write(metricsWarning);
     stderr.write(greeting(server, url));
+    writeLater(machinesNotice(server), terminal);
     if (!stop.aborted) await once(stop, 'abort');
     stderr.write('Stopping.\n');
   } finally {
@@ -69,6 +71,14 @@ function writeFirstKey(text: string, stderr: Writable, { log }: Pick<OpenLog, 'l
     log.error('the first API key could not be shown: make one with sandpit keys create --user admin');
   stderr.once('lost', onLost);
   stderr.write(text, () => stderr.off('lost', onLost));
+}
+
+/** Writes a text once it is known, unless the server stops before that or it can't be known. */
+function writeLater(text: Promise<string>, { stderr, stop }: Terminal): void {
+  text.then(
+    (known) => void (stop.aborted || stderr.write(known)),
+    () => {},
+  );
 }
 
 /**

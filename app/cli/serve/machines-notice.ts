@@ -1,0 +1,62 @@
+import { readInstance } from '../../../db/machines/instance.ts';
+import { listMachines } from '../../../db/machines/rows.ts';
+import type { Context } from '../../context.ts';
+import type { Driver, EngineInfo } from '../../machines/driver.ts';
+import { openDriver } from '../../machines/open.ts';
+import type { SandpitServer } from '../../server.ts';
+
+/** How long to look for an engine before the text goes without it. */
+const patienceMilliseconds = 1000;
+
+/**
+ * Returns what the start-up text says about machines: the engine in use, or, with records only, how
+ * to use one that was found. Takes a second at most.
+ */
+export async function machinesNotice({ context }: SandpitServer): Promise<string> {
+  const { config, machines } = context;
+  if (config.machines === 'process') return processWarning;
+  const engine = machines ? await probe(machines.driver) : await findEngine(context);
+  if (machines) return engine instanceof Error ? awayWarning(engine) : `Machines: containers of ${nameOf(engine)}\n`;
+  return `${await leftWarning(context)}${engine instanceof Error ? '' : offer(engine)}`;
+}
+
+const processWarning =
+  'Warning: --machines process runs the commands of sandboxes on this machine, without isolation. Use it for tests only.\n';
+
+function awayWarning({ message }: Error): string {
+  return `Warning: sandboxes cannot be started: ${message}. Find out why with sandpit doctor --machines.\n`;
+}
+
+function offer(engine: EngineInfo): string {
+  return `Sandboxes are records only. ${nameOf(engine)} was found: sandpit serve --machines docker runs them in containers.\n`;
+}
+
+/** Warns of machines that an earlier server has left: this one neither uses nor removes them. */
+async function leftWarning({ store }: Context): Promise<string> {
+  const { length } = await listMachines(store.db);
+  if (length === 0) return '';
+  return `Warning: ${length} machines of an earlier start are left alone, because this server keeps records only.\n`;
+}
+
+function nameOf({ name, version, address }: EngineInfo): string {
+  return `${name} ${version} at ${address}`;
+}
+
+async function findEngine({ config, store, log }: Context): Promise<EngineInfo | Error> {
+  const { id: instance } = await readInstance(store.db);
+  const { engine, db } = config;
+  const driver = await openDriver({ machines: 'docker' }, { instance, engine, db, log });
+  try {
+    return await probe(driver);
+  } finally {
+    // Not awaited: an engine that hangs must not delay the start.
+    driver.close().catch(() => {});
+  }
+}
+
+async function probe(driver: Driver): Promise<EngineInfo | Error> {
+  const { promise: late, resolve } = Promise.withResolvers<Error>();
+  const timer = setTimeout(resolve, patienceMilliseconds, new Error('the container engine does not answer'));
+  const asked = driver.probe().catch((error: Error) => error);
+  return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+}
