@@ -20,6 +20,7 @@ import type { SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
 import { checkResponse } from './contract.ts';
 import { insertSandbox } from './insert.ts';
+import { removeMachines } from './processes/machines.ts';
 import { executable } from './processes/process.ts';
 import { startRemote } from './processes/remote.ts';
 
@@ -160,8 +161,11 @@ export function temporaryDirectory(): string {
 }
 
 /** Called after the last test. */
-export function removeDirectories(): void {
-  for (const dir of directories) rmSync(dir, { recursive: true, force: true });
+export async function removeDirectories(): Promise<void> {
+  for (const dir of directories) {
+    await removeMachines(dir);
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 export function apiKey({ key }: Caller): { 'X-API-Key': string } {

@@ -36,9 +36,9 @@ export const mochaHooks = {
     await closeApps();
     throwBreaches();
   },
-  afterAll(): void {
+  async afterAll(): Promise<void> {
     killRunning();
-    removeDirectories();
+    await removeDirectories();
     const folder = process.env[folderVariable];
     if (folder !== undefined) writeFileSync(join(folder, `${process.pid}.txt`), seenStatuses().join('\n'));
   },

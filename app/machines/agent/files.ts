@@ -155,7 +155,10 @@ export async function syncFiles(agent: Agent, signal?: AbortSignal): Promise<voi
   return request(agent, 'sync', new ArgumentWriter().bytes(), readNothing, signal, longMilliseconds);
 }
 
-export async function diskUsage(agent: Agent, signal?: AbortSignal): Promise<{ usedBytes: number; totalBytes: number }> {
+export async function diskUsage(
+  agent: Agent,
+  signal?: AbortSignal,
+): Promise<{ usedBytes: number; totalBytes: number }> {
   const read = (result: ValueReader) => ({ usedBytes: result.u64(), totalBytes: result.u64() });
   return request(agent, 'disk', new ArgumentWriter().bytes(), read, signal);
 }

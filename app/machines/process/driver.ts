@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { protocolVersion } from '../agent/agent.ts';
 import type {
@@ -33,10 +33,8 @@ import { descendantsOf, memoryOf, readStats } from './proc.ts';
 
 export type ProcessDriverOptions = {
   instance: string;
-  /**
-   * where the machines' folders are; by default one of the instance's in the temporary directory
-   */
-  directory?: string;
+  /** the database file, or `:memory:`; the machines' folders are beside it */
+  db: string;
   /** the agent's program and its first arguments, instead of the built one */
   program?: string[];
 };
@@ -51,7 +49,7 @@ const missingImage = 'missing/';
 
 /**
  * Returns a driver for tests: each machine is the agent as a plain process of this user, with a
- * temporary folder as its home. It isolates nothing and limits nothing.
+ * folder beside the database as its home. It isolates nothing and limits nothing.
  */
 export function createProcessDriver(options: ProcessDriverOptions): Driver {
   return new ProcessDriver(options);
@@ -67,8 +65,9 @@ class ProcessDriver implements Driver {
   /** called when a machine of this server ends */
   readonly #watchers = new Set<() => void>();
 
-  constructor({ instance, directory, program }: ProcessDriverOptions) {
-    this.#directory = directory ?? join(tmpdir(), `sandpit-${instance}`);
+  constructor({ instance, db, program }: ProcessDriverOptions) {
+    const parent = db === ':memory:' ? tmpdir() : dirname(resolve(db));
+    this.#directory = join(parent, `machines-${instance}`);
     this.#program = program;
   }
 

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync } from 'node:fs';
 import { expect } from 'chai';
 import { connectAgent } from '../../../app/machines/agent/agent.ts';
 import { startProcess } from '../../../app/machines/agent/processes.ts';
@@ -10,7 +9,6 @@ import { failureOf } from '../agent/failure.ts';
 import {
   createTestDriver,
   endMachines,
-  eventually,
   machineSpec,
   patience,
   pidOf,
@@ -47,7 +45,7 @@ describe('the process driver', () => {
     const late = driver.create(machineSpec('a'), AbortSignal.abort());
     expect(await failureOf(late)).to.match(/^MachineError timeout: /);
     expect(await driver.list()).to.deep.equal([]);
-    expect(existsSync(join(directory, 'a'))).to.equal(false);
+    expect(readdirSync(directory)).to.deep.equal([]);
   });
 
   it('keeps one machine for each id', async () => {
@@ -63,7 +61,7 @@ describe('the process driver', () => {
     const other = Number(await readUntil(events, /\n/));
     await driver.remove(id);
     expect([pid, other].map(isRunning)).to.deep.equal([false, false]);
-    expect(existsSync(directory)).to.equal(false);
+    expect(readdirSync(directory)).to.deep.equal([]);
     expect(await driver.list()).to.deep.equal([]);
     await agent.closed;
     expect(await failureOf(driver.channel(id, patience()))).to.match(/^MachineError gone: /);
@@ -143,7 +141,7 @@ describe('the process driver', () => {
     const failure = await failureOf(driver.channel('a', AbortSignal.timeout(1)));
     expect(failure).to.match(/^MachineError timeout: /);
     await driver.remove('a');
-    await eventually(() => !existsSync(join(directory, 'a')));
+    expect(readdirSync(directory)).to.deep.equal([]);
   });
 
   it('says why an agent does not start', async () => {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Agent, connectAgent } from '../../../app/machines/agent/agent.ts';
 import type { ProcessEvent, ProcessSpec } from '../../../app/machines/agent/processes.ts';
@@ -29,14 +30,17 @@ export async function startMachine(): Promise<TestMachine> {
   const spec = machineSpec('machine');
   await driver.create(spec, patience());
   const connect = async () => connectAgent(await driver.channel(spec.id, patience()));
-  const home = `${directory}/${spec.id}/home`;
+  const home = join(directory, `machines-${instance}`, spec.id, 'home');
   const machine = { id: spec.id, driver, directory, home, agent: await connect(), connect };
   running.add(machine);
   return machine;
 }
 
+const instance = '0123456789abcdef';
+
+/** Returns a driver whose machines are in a folder of the directory. */
 export function createTestDriver(directory: string, program = process.env.TEST_AGENT?.split(' ')): Driver {
-  return createProcessDriver({ instance: '0123456789abcdef', directory, ...(program && { program }) });
+  return createProcessDriver({ instance, db: join(directory, 'sandpit.db'), ...(program && { program }) });
 }
 
 /** Called after each test. */

@@ -41,7 +41,10 @@ describe('terminals of a machine', () => {
 
   it('control the command: Ctrl+C interrupts it, Ctrl+D ends its input', async () => {
     const { agent } = await startMachine();
-    const sleeper = startProcess(agent, shell("trap 'echo stopped; exit 1' INT; echo ready; sleep 1000", { terminal }));
+    const sleeper = startProcess(
+      agent,
+      shell("trap 'echo stopped; exit 1' INT; echo ready; while :; do sleep 0.01; done", { terminal }),
+    );
     const pid = await pidOf(sleeper);
     await readUntil(sleeper, /ready/);
     await sendInput(agent, { pid }, true, type('\x03'));
