@@ -32,10 +32,13 @@ export function withServer(): () => Serving {
 /** Ends every machine, then the server. Call it once, after the last test. */
 export async function stopServer(): Promise<void> {
   if (started === undefined) return;
-  const { url, stop, ...serving } = await started;
+  const { url, stop, output, ...serving } = await started;
   started = undefined;
   for (const apiKey of [serving.key, serving.otherKey]) await endAll(url, apiKey);
   await stop();
+  // An error of the server's own is a failure, even if the client took it well.
+  const errors = output.stderr.split('\n').filter((line) => /"level":(50|60)/.test(line));
+  if (errors.length > 0) throw new Error(`the server logged errors:\n${errors.join('\n')}`);
 }
 
 async function startServer(): Promise<Serving> {

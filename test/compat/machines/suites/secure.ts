@@ -20,7 +20,6 @@ describe("E2B's SDK on machines: access tokens", () => {
       const other = withToken(session, token);
       const error = await rejection(other.commands.run('true'));
       expect(error, String(error)).to.be.instanceOf(sdk.AuthenticationError);
-      expect(error.message).to.contain('unauthorized access');
       expect(await rejection(other.commands.list())).to.be.instanceOf(sdk.AuthenticationError);
       expect(await rejection(other.files.list('/'))).to.be.instanceOf(sdk.AuthenticationError);
       expect(await rejection(other.files.read('/etc/passwd'))).to.be.instanceOf(sdk.AuthenticationError);
