@@ -37,7 +37,7 @@ export async function stopServer(): Promise<void> {
   for (const apiKey of [serving.key, serving.otherKey]) await endAll(url, apiKey);
   await stop();
   // An error of the server's own is a failure, even if the client took it well.
-  const errors = output.stderr.split('\n').filter((line) => /"level":(50|60)/.test(line));
+  const errors = (output.stdout + output.stderr).split('\n').filter((line) => /"level":(50|60)/.test(line));
   if (errors.length > 0) throw new Error(`the server logged errors:\n${errors.join('\n')}`);
 }
 

@@ -21,7 +21,7 @@ import { join } from 'node:path';
 
 /** Debian packages whose files make up the image, as patterns of `dpkg-query`. */
 const packages = [
-  ...['bash', 'coreutils', 'findutils', 'grep', 'sed', 'gzip', 'tar', 'procps', 'git', 'curl', 'sudo'],
+  ...['bash', 'coreutils', 'findutils', 'grep', 'sed', 'gzip', 'tar', 'dash', 'procps', 'git', 'curl', 'sudo'],
   ...[
     'libpam-modules',
     'python3',

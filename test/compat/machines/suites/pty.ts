@@ -35,7 +35,8 @@ describe("E2B's SDK on machines: terminals", () => {
   works('pty.sendInput', async (session) => {
     const { sandbox, sdk } = session;
     const { handle, type, shows } = await openTerminal(session);
-    await type('cat\n');
+    await type('echo rea""dy; cat\n');
+    await shows(/ready/);
     await type('häl');
     await type('lo\n');
     await shows(/hällo\r\nhällo\r\n/);
