@@ -123,7 +123,7 @@ void op_close_input(struct call *call, struct reader *arguments) {
   struct process *process = process_find(call, arguments);
   if (!process) return;
   if (process->has_terminal)
-    return call_fail(call, FAILED_PRECONDITION, "a terminal's input can't be closed: send Ctrl+D (0x04) instead");
+    return call_fail(call, FAILED_PRECONDITION, "send Ctrl+D (0x04) instead");
   if (process->in.source.fd < 0) return call_fail(call, INTERNAL, "the process's input is closed");
   process->in.closes = true;
   write_all(process);
