@@ -190,7 +190,7 @@ function processEvent(reply: Reply): ProcessEvent {
 }
 
 function readStart(message: ValueReader): ProcessEvent {
-  return { type: 'start', pid: message.u32(), isTerminal: !message.isAtEnd && message.u8() !== 0 };
+  return { type: 'start', pid: message.u32(), isTerminal: message.u8() !== 0 };
 }
 
 function readProcess(message: ValueReader): RunningProcess {

@@ -96,10 +96,10 @@ describe('files of a machine', () => {
 
   it('of a large directory are all listed', async () => {
     const { agent } = await startMachine();
-    await run(agent, 'mkdir many; cd many; seq -f file-%05g 3000 | xargs touch');
+    await run(agent, 'mkdir many; cd many; seq -f file-%05g 1000 | xargs touch');
     const entries = await listDirectory(agent, '', 'many', 1, 10_000);
-    expect(entries).to.have.length(3_000);
-    expect(entries.at(-1)?.name).to.equal('file-03000');
+    expect(entries).to.have.length(1_000);
+    expect(entries.at(-1)?.name).to.equal('file-01000');
   });
 
   it('are made, moved and removed', async () => {
