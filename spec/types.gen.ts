@@ -4715,6 +4715,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             429: components["responses"]["TooManyRequests"];
+            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
             504: components["responses"]["MachineTooSlow"];
         };

@@ -92,6 +92,7 @@ export class Launcher {
     const { ownerId } = order.by;
     const waiting = AbortSignal.timeout(this.#limits.waitMilliseconds);
     const image = await this.#imageOf(order, waiting);
+    await this.#rehearse(order);
     await this.#starts.acquire(ownerId, AbortSignal.any([order.signal, waiting])).catch((error) => {
       throw waiting.aborted ? new MachineError('full', 'Too many sandboxes are being started: try again later') : error;
     });
@@ -109,6 +110,18 @@ export class Launcher {
     const found = this.#dependencies.images.imageOf(by.ownerId, templateId);
     return untilAborted(found, AbortSignal.any([signal, waiting])).catch((error) => {
       throw waiting.aborted ? new MachineError('unavailable', 'The container engine does not answer') : error;
+    });
+  }
+
+  /** Inserts the sandbox and takes it back, so that no machine is made for one that is refused. */
+  async #rehearse({ insert }: Order): Promise<void> {
+    const rehearsed = new Error('rolled back');
+    const rehearse = async (trx: Trx) => {
+      await insert(trx, newSandboxId());
+      throw rehearsed;
+    };
+    await inTransaction(this.#dependencies.store.db, rehearse).catch((error) => {
+      if (error !== rehearsed) throw error;
     });
   }
 
@@ -142,7 +155,9 @@ export class Launcher {
     const { log, images } = this.#dependencies;
     log.warn({ err: error, sandbox: id }, 'a sandbox could not be started');
     if (isLate) return tooSlow(error);
-    return error instanceof MachineError && error.code === 'no_image' ? images.missing(image) : error;
+    if (!(error instanceof MachineError)) return error;
+    if (error.code === 'no_image') return images.missing(image);
+    return error.code === 'gone' ? new MachineError('failed', stopped, { cause: error }) : error;
   }
 
   /** Removes what there is of a machine: now, and again if the engine still makes it after that. */
@@ -154,6 +169,8 @@ export class Launcher {
     creating?.then(removeAgain, removeAgain);
   }
 }
+
+const stopped = 'The machine of the sandbox stopped while it started';
 
 function inProgress(isSame: boolean): StoreError {
   return isSame

@@ -15,6 +15,9 @@ import { Removals } from './removals.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
 
+/** How long each step of stopping may take. */
+const stopMilliseconds = 2000;
+
 type Dependencies = { config: Config; store: Store; now: () => number; log: Logger; feed: EventFeed };
 
 /** What runs machines, until it is stopped. */
@@ -52,11 +55,20 @@ export async function openMachines(base: Dependencies, given?: Driver): Promise<
     machines,
     stop: async () => {
       stopFollowing();
-      await reconciler.stop();
-      await Promise.all([images.stop(), usages.stop()]);
+      await briefly(Promise.all([reconciler.stop(), images.stop(), usages.stop()]));
       connections.closeAll();
-      await removals.stop();
-      await driver.close();
+      await briefly(removals.stop());
+      await briefly(driver.close());
     },
   };
+}
+
+/**
+ * Waits for work, but not for an engine that hangs. The next start makes up for what is cut short.
+ */
+async function briefly(work: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, stopMilliseconds);
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }

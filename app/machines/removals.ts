@@ -10,9 +10,6 @@ const maxAtOnce = 4;
 const firstRetryMilliseconds = 200;
 const lastRetryMilliseconds = 30_000;
 
-/** How long `stop` waits for removals. The next start makes up for those that it cuts short. */
-const stopMilliseconds = 2000;
-
 type Dependencies = { store: Store; driver: Driver; log: Logger };
 
 /**
@@ -43,16 +40,13 @@ export class Removals {
     return this.#waiting.has(id) || this.#running.has(id) || this.#retries.has(id);
   }
 
-  /** Starts no more removals and waits a while for those that run. */
+  /** Starts no more removals and waits for those that run. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#waiting.clear();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     this.#retries.clear();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, stopMilliseconds);
-    await Promise.race([Promise.all(this.#running.values()), promise]);
-    clearTimeout(timer);
+    await Promise.all(this.#running.values());
   }
 
   #startNext(): void {
