@@ -160,5 +160,5 @@ export class Pulls {
 }
 
 function failure(image: string, { message }: MachineError): string {
-  return `The image ${image} could not be pulled: ${message}`;
+  return `The image ${image} could not be pulled: ${message.replace(/\.$/, '')}`;
 }

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { commandsOn } from '../helpers/processes/commands.ts';
+import { sandpit, serve } from '../helpers/processes/process.ts';
+import { temporaryDirectory } from '../helpers/server.ts';
+
+const key = `e2b_${'5'.repeat(40)}`;
+const image = 'registry.example/python:3.12';
+
+describe('sandpit templates', () => {
+  let db: string;
+  beforeEach(async () => {
+    db = join(temporaryDirectory(), 'sandpit.db');
+    await runs('users', 'create', 'alice');
+  });
+
+  const { runs, fails } = commandsOn(() => db);
+  const listed = async () => JSON.parse(await runs('templates', 'list', '--json'));
+
+  it('adds, replaces, lists and removes templates; base exists from the start', async () => {
+    const base = { name: 'base', allows_sudo: false, runtime: null, created_at: null };
+    expect(JSON.parse(await runs('templates', 'list', '--json', '--image', 'x'))).to.deep.equal([{ ...base, image: 'x' }]);
+    await runs('templates', 'add', 'Python:3.12', '--image', image, '--sudo', '--runtime', 'runsc');
+    const [, added] = await listed();
+    expect(added).to.deep.include({ name: 'python:3.12', image, allows_sudo: true, runtime: 'runsc' });
+    expect(await runs('templates', 'list')).to.match(
+      /^NAME +IMAGE +SUDO +RUNTIME +CREATED\nbase +docker\.io\S+ +no +- +-\npython:3\.12 +\S+ +yes +runsc +\S+Z\n$/,
+    );
+    await runs('templates', 'add', 'python:3.12', '--image', 'node:24', '--replace');
+    expect((await listed())[1]).to.deep.include({ image: 'node:24', allows_sudo: false, runtime: null });
+    expect(await runs('templates', 'remove', 'python:3.12')).to.equal('Removed python:3.12.\n');
+    expect(await listed()).to.have.length(1);
+    await runs('templates', 'add', 'base', '--image', 'node:24');
+    expect((await listed()).map((template: { image: string }) => template.image)).to.deep.equal(['node:24']);
+    expect(await runs('templates', 'remove', 'base')).to.contain('SANDPIT_IMAGE');
+  }).timeout(120_000);
+
+  it('says what is wrong and what to do', async () => {
+    await runs('templates', 'add', 'a', '--image', image);
+    expect(await fails('templates', 'add', 'a', '--image', image)).to.equal(
+      "sandpit: there is a template 'a' already: --replace replaces it\n",
+    );
+    for (const name of ['a b', 'bob/a', '', 'x'.repeat(257)]) {
+      expect(await fails('templates', 'add', name, '--image', image)).to.contain('is no name of a template');
+    }
+    expect(await fails('templates', 'remove', 'b')).to.equal(
+      "sandpit: there is no template 'b': see sandpit templates list\n",
+    );
+    expect(await fails('templates', 'remove', 'base')).to.contain('base stands for SANDPIT_IMAGE');
+    expect(await fails('templates', 'pull', 'b')).to.contain("there is no template 'b'");
+    expect(await fails('templates', 'pull', '--machines', 'none')).to.contain('add --machines docker');
+    const { code, stderr } = await sandpit(['templates', 'add', 'c', '--image', 'a b', '--db', db]);
+    expect([code, stderr]).to.satisfy(() => code === 1 && stderr.includes('must be an image reference'));
+  }).timeout(120_000);
+
+  it('pulls the images of all templates, or of one; exits with 1 when an image is missing', async () => {
+    await runs('templates', 'add', 'a', '--image', image);
+    await runs('templates', 'add', 'b', '--image', image);
+    const process = ['--machines', 'process', '--image', 'x:1'];
+    expect(await runs('templates', 'pull', ...process)).to.equal(`Pulled x:1 (base).\nPulled ${image} (a, b).\n`);
+    const [pulled] = JSON.parse(await runs('templates', 'pull', 'A', '--json', ...process));
+    expect(pulled).to.deep.include({ image, templates: ['a', 'b'] });
+    await runs('templates', 'add', 'c', '--image', 'missing/c');
+    expect(await fails('templates', 'pull', 'c', ...process)).to.match(/missing\/c could not be pulled/);
+    const { code, stdout, stderr } = await sandpit(['templates', 'pull', '--db', db, ...process]);
+    expect([code, stdout]).to.deep.equal([1, `Pulled x:1 (base).\nPulled ${image} (a, b).\n`]);
+    expect(stderr).to.match(/missing\/c could not be pulled.*\n.*1 of 3 images could not be pulled\n$/);
+  }).timeout(120_000);
+
+  it('says in one line that no engine answers', async () => {
+    const engine = ['--machines', 'docker', '--engine', `unix://${db}.socket`];
+    expect(await fails('templates', 'pull', ...engine)).to.match(/could not be pulled: .+/);
+  });
+
+  it('apply to a running server at once', async () => {
+    const server = await serve(['--db', db, '--machines', 'process'], { env: { SANDPIT_API_KEY: key } });
+    const made = await runs('keys', 'create', '--user', 'alice');
+    const create = async (templateID: string) => {
+      const body = JSON.stringify({ templateID });
+      const headers = { 'X-API-Key': made.trim(), 'Content-Type': 'application/json' };
+      return (await fetch(`${server.url}/v2/sandboxes`, { method: 'POST', headers, body })).status;
+    };
+    expect(await create('a')).to.equal(404);
+    await runs('templates', 'add', 'a', '--image', image);
+    expect(await create('a')).to.equal(201);
+    await runs('templates', 'remove', 'a');
+    expect(await create('a')).to.equal(404);
+    await server.stop();
+  }).timeout(120_000);
+
+  it('are completed by bash', async () => {
+    const { stdout } = await sandpit(['completion', 'bash']);
+    expect(stdout).to.contain('" templates add"*) words="--db --image --sudo --runtime --replace --help" ;;');
+    expect(stdout).to.contain('" templates"*) words="add list remove pull --help" ;;');
+  });
+});
