@@ -19,7 +19,9 @@ describe('sandpit templates', () => {
 
   it('adds, replaces, lists and removes templates; base exists from the start', async () => {
     const base = { name: 'base', allows_sudo: false, runtime: null, created_at: null };
-    expect(JSON.parse(await runs('templates', 'list', '--json', '--image', 'x'))).to.deep.equal([{ ...base, image: 'x' }]);
+    expect(JSON.parse(await runs('templates', 'list', '--json', '--image', 'x'))).to.deep.equal([
+      { ...base, image: 'x' },
+    ]);
     await runs('templates', 'add', 'Python:3.12', '--image', image, '--sudo', '--runtime', 'runsc');
     const [, added] = await listed();
     expect(added).to.deep.include({ name: 'python:3.12', image, allows_sudo: true, runtime: 'runsc' });
@@ -59,7 +61,7 @@ describe('sandpit templates', () => {
     const process = ['--machines', 'process', '--image', 'x:1'];
     expect(await runs('templates', 'pull', ...process)).to.equal(`Pulled x:1 (base).\nPulled ${image} (a, b).\n`);
     const [pulled] = JSON.parse(await runs('templates', 'pull', 'A', '--json', ...process));
-    expect(pulled).to.deep.include({ image, templates: ['a', 'b'] });
+    expect(pulled).to.deep.include({ image, templates: ['a'] });
     await runs('templates', 'add', 'c', '--image', 'missing/c');
     expect(await fails('templates', 'pull', 'c', ...process)).to.match(/missing\/c could not be pulled/);
     const { code, stdout, stderr } = await sandpit(['templates', 'pull', '--db', db, ...process]);
