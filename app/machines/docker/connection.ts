@@ -1,11 +1,13 @@
 import type { Container } from 'dockerode';
 import type { EngineEnvironment } from '../../config/engine-environment.ts';
-import type { EngineInfo, FoundMachine } from '../driver.ts';
+import type { EngineInfo, FoundMachine, MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import { createContainer } from './create.ts';
 import { findEngine } from './engine/discover.ts';
 import { callEngine, deadlines, type Engine } from './engine/engine.ts';
 import { instanceLabel, Names } from './labels.ts';
 import { listContainers } from './list.ts';
+import { listOwnNetworks } from './network.ts';
 import { Shared } from './shared.ts';
 
 /** How many removed containers are remembered, whose end is still to be reported by the engine. */
@@ -20,6 +22,7 @@ export class Connection {
   #shared: Promise<Shared> | null = null;
   /** The container of each machine, by the machine's id. */
   readonly #containers = new Map<string, string>();
+  readonly #creating = new Map<string, Promise<void>>();
   readonly #expected = new Set<string>();
 
   constructor(instance: string, setting: string | undefined, environment: EngineEnvironment, closing: AbortSignal) {
@@ -52,8 +55,22 @@ export class Connection {
     return this.use(async ({ engine }) => engine.info);
   }
 
+  /** Creates a machine. Calls for the same one are one call. */
+  create(spec: MachineSpec, signal: AbortSignal): Promise<void> {
+    const creating =
+      this.#creating.get(spec.id) ??
+      this.use((shared) => createContainer(shared, spec, signal)).finally(() => this.#creating.delete(spec.id));
+    this.#creating.set(spec.id, creating);
+    return creating;
+  }
+
   async list(): Promise<FoundMachine[]> {
-    const found = await this.use(({ engine }) => listContainers(engine, this.names));
+    const found = await this.use(async (shared) => {
+      const networks = shared.engine.isPodman ? await listOwnNetworks(shared.engine, this.names) : [];
+      const containers = await listContainers(shared.engine, this.names);
+      await this.#removeLeft(networks, new Set(containers.map(({ id }) => id)), shared);
+      return containers;
+    });
     this.#containers.clear();
     for (const { id, containerId } of found) this.#containers.set(id, containerId);
     return found.map(({ id, isRunning }) => ({ id, isRunning }));
@@ -90,6 +107,14 @@ export class Connection {
 
   isExpected(containerId: string): boolean {
     return this.#expected.has(containerId);
+  }
+
+  /** Removes the networks of machines that are gone: a crash leaves them. */
+  async #removeLeft(networks: string[], existing: Set<string>, shared: Shared): Promise<void> {
+    for (const id of networks.filter((each) => !existing.has(each) && !this.#creating.has(each)))
+      await shared.release(id).catch(() => {
+        // The next listing tries again.
+      });
   }
 
   async #connect(): Promise<Shared> {

@@ -7,6 +7,9 @@ import { engineWords, statusOf } from './engine/failures.ts';
 import { instanceLabel } from './labels.ts';
 import type { Shared } from './shared.ts';
 
+/** How often a container that is left from an interrupted create is replaced. */
+const mostTries = 3;
+
 /**
  * Creates and starts a container. Resolves if it runs already. Leaves nothing behind on failure,
  * also when the signal aborts: it rejects once everything is removed. Rejects with MachineError.
@@ -14,21 +17,24 @@ import type { Shared } from './shared.ts';
 export async function createContainer(shared: Shared, spec: MachineSpec, signal: AbortSignal): Promise<void> {
   if (!/^[\w.-]+$/.test(spec.id)) throw new MachineError('unsupported', `a machine can't have the id ${spec.id}`);
   try {
-    await attempt(shared, spec, signal);
+    await attempt(shared, spec, signal).catch((error) => {
+      if (!isMissing(error)) throw error;
+      // Somebody has removed the agent's volume or the network.
+      shared.forget();
+      return attempt(shared, spec, signal);
+    });
   } catch (error) {
-    if (!isMissing(error)) throw error;
-    // Somebody has removed the agent's volume or the network.
-    shared.forget();
-    await attempt(shared, spec, signal);
+    await shared.release(spec.id).catch(() => {
+      // The error that is thrown says more. Listing machines removes what is left.
+    });
+    throw error;
   }
 }
 
 async function attempt(shared: Shared, spec: MachineSpec, signal: AbortSignal): Promise<void> {
-  const [volume, network, processors] = await Promise.all([
-    shared.volume(spec.image),
-    spec.network === 'none' ? 'none' : shared.network(),
-    shared.processors(),
-  ]);
+  const volume = await shared.volume(spec.image);
+  const processors = await shared.processors();
+  const network = spec.network === 'none' ? 'none' : await shared.network(spec.id);
   mustGoOn(signal);
   const config = containerConfig(shared.engine, shared.names, spec, { volume, network, processors });
   const container = await make(shared, spec, config);
@@ -54,11 +60,11 @@ async function make(
 ): Promise<Container | null> {
   const { docker } = shared.engine;
   const create = (abortSignal: AbortSignal) => requestContainer(shared.engine, config, abortSignal);
-  for (;;) {
+  for (let tries = 0; ; tries += 1) {
     try {
       return await callEngine('create the machine', deadlines.change, (signal) => explained(create(signal), spec));
     } catch (error) {
-      if (!isConflict(error)) {
+      if (!isConflict(error) || tries === mostTries) {
         if ((error as MachineError).code === 'timeout') await removeLate(shared, spec.id);
         throw error;
       }

@@ -4,7 +4,7 @@ import type { Driver, DriverOptions } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import { openChannel } from './channel.ts';
 import { Connection } from './connection.ts';
-import { createContainer, removeContainer } from './create.ts';
+import { removeContainer } from './create.ts';
 import { watchDeaths } from './deaths.ts';
 import { findImage, pullImage } from './images/images.ts';
 import { readUsage } from './usage.ts';
@@ -30,15 +30,17 @@ export function createDockerDriver({ instance, engine }: DriverOptions): Driver 
     name: 'docker',
     features: new Set(),
     probe: () => connection.probe(),
-    create: (spec, signal) => connection.use((shared) => createContainer(shared, spec, until(signal))),
+    create: (spec, signal) => connection.create(spec, until(signal)),
     channel: (id, signal) => withContainer(id, (container) => openChannel(container, until(signal))),
     remove: (id) =>
       connection.use(async (shared) => {
         const container = await connection.find(shared, id);
-        if (container === null) return;
-        connection.expectDeath(container.id);
-        await removeContainer(container);
-        connection.forget(id);
+        if (container !== null) {
+          connection.expectDeath(container.id);
+          await removeContainer(container);
+          connection.forget(id);
+        }
+        await shared.release(id);
       }),
     list: () => connection.list(),
     deaths: (signal) => watchDeaths(connection, until(signal)),

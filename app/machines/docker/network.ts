@@ -1,28 +1,66 @@
 import type { NetworkCreateOptions } from 'dockerode';
 import { callEngine, deadlines, type Engine } from './engine/engine.ts';
 import { statusOf } from './engine/failures.ts';
-import type { Names } from './labels.ts';
+import { type Names, sandboxLabel } from './labels.ts';
+import { ignoring } from './program.ts';
 
 /**
- * Makes sure that the engine has the network of our machines, which can't reach one another on it.
+ * Makes sure that the engine has the network of all our machines, which can't reach one another on
+ * it. Returns its name. For Docker: Podman ignores the option that separates machines.
  */
-export async function provideNetwork(engine: Engine, names: Names): Promise<string> {
-  const config = {
+export async function provideSharedNetwork(engine: Engine, names: Names): Promise<string> {
+  await createNetwork(engine, {
     Name: names.network,
-    Driver: 'bridge',
     Labels: names.labels,
-    CheckDuplicate: true,
     Options: { 'com.docker.network.bridge.enable_icc': 'false' },
-  };
+  });
+  return names.network;
+}
+
+/**
+ * Makes the network of one machine, which can't reach other networks. Returns its name. For Podman,
+ * whose networks separate machines only if each has its own.
+ */
+export async function provideOwnNetwork(engine: Engine, names: Names, id: string): Promise<string> {
+  await createNetwork(engine, {
+    Name: names.machine(id),
+    Labels: { ...names.labels, [sandboxLabel]: id },
+    Options: { isolate: 'true' },
+  });
+  return names.machine(id);
+}
+
+/** Removes the network of a machine that is gone. A network that does not exist is no error. */
+export async function removeOwnNetwork(engine: Engine, names: Names, id: string): Promise<void> {
+  const network = engine.docker.getNetwork(names.machine(id));
+  await callEngine('remove a network', deadlines.change, (abortSignal) =>
+    ignoring(404, network.remove({ abortSignal } as object)),
+  );
+}
+
+/** Returns the ids of machines that have a network of their own. */
+export async function listOwnNetworks(engine: Engine, names: Names): Promise<string[]> {
+  const found = await callEngine('list networks', deadlines.read, (abortSignal) =>
+    engine.docker.listNetworks({ filters: names.filters, abortSignal } as object),
+  );
+  return found.flatMap(({ Labels }) => Labels?.[sandboxLabel] ?? []);
+}
+
+async function createNetwork(
+  { docker }: Engine,
+  config: { Name: string; Labels: Record<string, string>; Options: Record<string, string> },
+): Promise<void> {
   await callEngine('make a network', deadlines.change, async (abortSignal) => {
-    const found = await engine.docker.listNetworks({ filters: names.filters, abortSignal } as object);
-    if (found.some(({ Name }) => Name === names.network)) return;
     try {
-      await engine.docker.createNetwork({ ...config, abortSignal } as NetworkCreateOptions);
+      await docker.createNetwork({
+        ...config,
+        Driver: 'bridge',
+        CheckDuplicate: true,
+        abortSignal,
+      } as NetworkCreateOptions);
     } catch (error) {
-      // Another process of ours was faster.
+      // It is there already.
       if (statusOf(error) !== 409) throw error;
     }
   });
-  return names.network;
 }

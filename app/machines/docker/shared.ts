@@ -1,6 +1,6 @@
 import { describeEngine, type Engine } from './engine/engine.ts';
 import type { Names } from './labels.ts';
-import { provideNetwork } from './network.ts';
+import { provideOwnNetwork, provideSharedNetwork, removeOwnNetwork } from './network.ts';
 import { provideProgram } from './program.ts';
 
 /** What machines of an engine share. Each is made when the first machine needs it. */
@@ -25,13 +25,19 @@ export class Shared {
     return this.#volume;
   }
 
-  /** Returns the name of the network. */
-  network(): Promise<string> {
-    this.#network ??= provideNetwork(this.engine, this.names).catch((error) => {
+  /** Returns the name of the network for a machine with this id. */
+  network(id: string): Promise<string> {
+    if (this.engine.isPodman) return provideOwnNetwork(this.engine, this.names, id);
+    this.#network ??= provideSharedNetwork(this.engine, this.names).catch((error) => {
       this.#network = null;
       throw error;
     });
     return this.#network;
+  }
+
+  /** Removes what only a machine that is gone needed. */
+  async release(id: string): Promise<void> {
+    if (this.engine.isPodman) await removeOwnNetwork(this.engine, this.names, id);
   }
 
   /** Returns how many processors the engine's host has. */

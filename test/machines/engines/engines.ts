@@ -17,6 +17,8 @@ export type TestEngine = {
   image: string;
   /** an image with busybox only: no bash, no user `user` */
   minimalImage: string;
+  /** Calls the engine's API. Resolves to what it answers; null without a body. */
+  ask: (method: string, path: string) => Promise<unknown>;
   /** Ends the engine as a crash does, and runs `meanwhile` before it starts again. */
   restart: (meanwhile?: () => Promise<void>) => Promise<void>;
   /** Removes its machines, ends it and deletes its files. */
@@ -72,7 +74,8 @@ export async function startEngine(engine: EngineName): Promise<TestEngine> {
       await meanwhile?.();
       await running.start();
     };
-    return { engine, address: `unix://${running.socket}`, image, minimalImage, restart, stop };
+    const call = (method: string, path: string) => ask(running.socket, method, path);
+    return { engine, address: `unix://${running.socket}`, image, minimalImage, ask: call, restart, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -126,14 +129,15 @@ async function importImage(socketPath: string, archive: string, repository: stri
 }
 
 async function removeMachines(socketPath: string): Promise<void> {
-  const containers = JSON.parse(await ask(socketPath, 'GET', '/containers/json?all=1')) as { Id: string }[];
+  const containers = (await ask(socketPath, 'GET', '/containers/json?all=1')) as { Id: string }[];
   for (const { Id } of containers) await ask(socketPath, 'DELETE', `/containers/${Id}?force=1&v=1`);
 }
 
-async function ask(socketPath: string, method: string, path: string): Promise<string> {
-  const answered = new Promise<string>((resolve, reject) => {
+/** Calls an engine. Resolves to what it answers; null without a body. */
+async function ask(socketPath: string, method: string, path: string): Promise<unknown> {
+  const answered = await new Promise<string>((resolve, reject) => {
     const asked = request({ socketPath, method, path, agent: false }, (answer) => text(answer).then(resolve, reject));
     asked.on('error', reject).end();
   });
-  return answered;
+  return answered === '' ? null : JSON.parse(answered);
 }
