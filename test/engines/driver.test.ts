@@ -71,7 +71,10 @@ describeOnEngines('the Docker driver', (engine) => {
     await driver.remove('warm');
     for (const milliseconds of [0, 3, 10, 30, 60, 100]) {
       const result = await failure(
-        driver.create(specOf(`given-up-${milliseconds}`, engine(), { network: 'open' }), AbortSignal.timeout(milliseconds)),
+        driver.create(
+          specOf(`given-up-${milliseconds}`, engine(), { network: 'open' }),
+          AbortSignal.timeout(milliseconds),
+        ),
       );
       // A fast engine may have been done.
       if (result === null) await driver.remove(`given-up-${milliseconds}`);

@@ -35,7 +35,7 @@ export class Connection {
   /** Calls `work` with the engine. The call after one that it did not answer looks for it anew. */
   async use<T>(work: (shared: Shared) => Promise<T>): Promise<T> {
     if (this.#closing.aborted) throw new MachineError('unavailable', 'the server is stopping');
-    this.#shared ??= this.#connect();
+    this.#shared ??= this.#connect(deadlines.connect);
     const current = this.#shared;
     try {
       return await work(await current);
@@ -51,7 +51,7 @@ export class Connection {
   }
 
   async probe(): Promise<EngineInfo> {
-    this.#shared = null;
+    this.#shared = this.#connect(deadlines.probe);
     return this.use(async ({ engine }) => engine.info);
   }
 
@@ -117,7 +117,7 @@ export class Connection {
       });
   }
 
-  async #connect(): Promise<Shared> {
-    return new Shared(await findEngine(this.#setting, this.#environment), this.names);
+  async #connect(milliseconds: number): Promise<Shared> {
+    return new Shared(await findEngine(this.#setting, this.#environment, milliseconds), this.names);
   }
 }

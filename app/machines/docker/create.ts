@@ -15,7 +15,7 @@ const mostTries = 3;
  * also when the signal aborts: it rejects once everything is removed. Rejects with MachineError.
  */
 export async function createContainer(shared: Shared, spec: MachineSpec, signal: AbortSignal): Promise<void> {
-  if (!/^[\w.-]+$/.test(spec.id)) throw new MachineError('unsupported', `a machine can't have the id ${spec.id}`);
+  refuseImpossible(shared, spec);
   try {
     await attempt(shared, spec, signal).catch((error) => {
       if (!isMissing(error)) throw error;
@@ -29,6 +29,16 @@ export async function createContainer(shared: Shared, spec: MachineSpec, signal:
     });
     throw error;
   }
+}
+
+/** Throws MachineError `unsupported` for what the engine would refuse or ignore. */
+function refuseImpossible({ engine }: Shared, { id, runtime }: MachineSpec): void {
+  if (!/^[\w.-]+$/.test(id)) throw new MachineError('unsupported', `a machine can't have the id ${id}`);
+  if (runtime !== null && engine.isPodman)
+    throw new MachineError(
+      'unsupported',
+      `Podman does not let its callers choose the runtime ${runtime}: name it in its containers.conf, for all machines`,
+    );
 }
 
 async function attempt(shared: Shared, spec: MachineSpec, signal: AbortSignal): Promise<void> {
@@ -62,7 +72,7 @@ async function make(
   const create = (abortSignal: AbortSignal) => requestContainer(shared.engine, config, abortSignal);
   for (let tries = 0; ; tries += 1) {
     try {
-      return await callEngine('create the machine', deadlines.change, (signal) => explained(create(signal), spec));
+      return await callEngine('create the machine', deadlines.change, create);
     } catch (error) {
       if (!isConflict(error) || tries === mostTries) {
         if ((error as MachineError).code === 'timeout') await removeLate(shared, spec.id);
@@ -78,18 +88,6 @@ async function make(
       // It is left from a create that was interrupted.
       await removeContainer(docker.getContainer(state.Id));
     }
-  }
-}
-
-/** Rejects with the MachineError for a refused create. */
-async function explained<T>(call: Promise<T>, { image }: MachineSpec): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    const isImage = statusOf(error) === 404 && /image|manifest/i.test(engineWords(error));
-    if (isImage)
-      throw new MachineError('no_image', `the container engine does not have the image ${image}`, { cause: error });
-    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
@@ -68,8 +68,9 @@ export class EngineProcess {
   async remove(): Promise<void> {
     await this.end('SIGTERM');
     process.off('exit', this.#killAtExit);
-    for (const point of mountsBelow(this.folder)) execFileSync('umount', ['--lazy', point]);
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
+    // The network's file is a mount point, and Podman leaves others.
+    for (const point of mountsBelow(this.folder)) spawnSync('umount', ['--lazy', point]);
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 
   #log(): string {

@@ -9,6 +9,8 @@ import { engineWords, machineError } from './failures.ts';
 /** Milliseconds that calls of an engine may take. */
 export const deadlines = {
   probe: 1000,
+  /** the first call of an engine that a caller waits for */
+  connect: 5000,
   /** what only reads */
   read: 10_000,
   /** what starts or ends a machine: dozens may be under way */
@@ -54,12 +56,12 @@ export class Engine {
   /**
    * Connects to an engine and agrees on an API version, within a second. Rejects with MachineError.
    */
-  static async open(address: string, env: EngineEnvironment): Promise<Engine> {
+  static async open(address: string, env: EngineEnvironment, milliseconds: number): Promise<Engine> {
     const options = clientOptions(address, env);
     // Loaded here because it is large, and of no use to those who run no machines.
     const { default: Client } = await import('dockerode');
     const docker = new Client(options);
-    const version = await askVersion(docker);
+    const version = await askVersion(docker, milliseconds);
     const modem = docker.modem as { version?: string };
     modem.version = `v${agreeOn(version)}`;
     return new Engine(docker, address, version);
@@ -98,12 +100,13 @@ export function requestContainer(
   return docker.createContainer({ _query: { name }, _body: config, abortSignal } as ContainerCreateOptions);
 }
 
-async function askVersion(docker: Docker): Promise<Version> {
+async function askVersion(docker: Docker, milliseconds: number): Promise<Version> {
   const ask = (signal: AbortSignal) => docker.version({ abortSignal: signal } as never) as unknown as Promise<Version>;
   try {
-    return await withDeadline(deadlines.probe, ask);
+    return await withDeadline(milliseconds, ask);
   } catch (error) {
-    if (error instanceof MachineError) throw new MachineError('unavailable', 'it did not answer within a second');
+    if (error instanceof MachineError)
+      throw new MachineError('unavailable', `it did not answer within ${milliseconds / 1000} s`);
     const words = connectionWords[(error as NodeJS.ErrnoException).code ?? ''] ?? engineWords(error);
     throw new MachineError('unavailable', words, { cause: error });
   }

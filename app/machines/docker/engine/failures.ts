@@ -7,6 +7,7 @@ const fullWords =
   /no space left|disk quota|cannot allocate memory|out of memory|no available ipv?4? ?addresses|address pool|no free|too many open files|resource temporarily unavailable/i;
 const unsupportedWords =
   /unknown (or invalid )?runtime|runtime ".*" not found|invalid runtime|minimum memory limit|not supported|storage-opt/i;
+const imageWords = /no such image|image not known|unable to find .* in local storage|manifest unknown/i;
 const goneWords =
   /is not running|not running|container .* is stopped|no such container|no container with|container state improper|can only create exec sessions on running/i;
 const connectionCodes = new Set([
@@ -52,6 +53,8 @@ export function machineError(error: unknown, doing: string): MachineError {
   const make = (code: MachineErrorCode, message: string) => new MachineError(code, message, { cause });
   if (isConnectionFailure(error)) return make('unavailable', 'the container engine does not answer');
   const words = engineWords(error);
+  if (statusOf(error) === 404 && imageWords.test(words))
+    return make('no_image', `the container engine has no such image`);
   if (fullWords.test(words)) return make('full', `the container engine has no room to ${doing}`);
   if (unsupportedWords.test(words)) return make('unsupported', `the container engine can't ${doing}: ${words}`);
   if (goneWords.test(words)) return make('gone', 'the machine does not exist or has stopped');
