@@ -14,6 +14,9 @@ import { isConditional, isUnchanged, rangeOf } from './ranges.ts';
 
 type Content = AsyncIterable<Buffer>;
 
+/** Compressed content is sent in pieces of this length, as other content arrives. */
+const pieceBytes = 65_536;
+
 /**
  * Sends a file as it is read, no faster than the client takes it. A request with a range or a
  * condition gets no compression. Throws HttpError, AgentError and MachineError.
@@ -90,7 +93,7 @@ async function send(
 }
 
 function compressed(content: Content): Content {
-  const gzip = createGzip({ level: constants.Z_BEST_SPEED });
+  const gzip = createGzip({ level: constants.Z_BEST_SPEED, chunkSize: pieceBytes });
   pipeline(content, gzip).catch(() => {
     // Whoever reads it gets the error.
   });

@@ -12,6 +12,9 @@ import { writeForm } from './multipart.ts';
 import { checkedPath } from './paths.ts';
 import { type Written, written } from './written.ts';
 
+/** A compressed body is written in pieces of this length, as other bodies arrive. */
+const pieceBytes = 65_536;
+
 /**
  * Writes the files of a request as they arrive, no faster than the machine takes them. Nothing
  * bounds their length but the machine's disk. `seconds` is how long the client may send nothing.
@@ -53,7 +56,7 @@ function metadataOf({ headersDistinct }: Request): Record<string, string> {
 /** Returns the body without its Content-Encoding. Throws HttpError 400, also while it is read. */
 function unpacked(req: Request, body: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
   if (!isCompressed(req)) return body;
-  const plain = createGunzip();
+  const plain = createGunzip({ chunkSize: pieceBytes });
   pipeline(body, plain).catch(() => {
     // Whoever reads it gets the error.
   });
