@@ -20,7 +20,7 @@ export async function findMachine(db: Db, now: number, id: string): Promise<Mach
   return (await selectOne(db, { now, id }))[0] ?? null;
 }
 
-/** Returns the ids of running sandboxes with a machine that follow `after`, in order of their id. */
+/** Returns the ids of running sandboxes with a machine that follow `after`, in order. */
 export async function listRunning(db: Db, now: number, after: string, limit: number): Promise<string[]> {
   return (await selectRunning(db, { now, after, limit })).map(({ id }) => id);
 }

@@ -25,8 +25,8 @@ export async function* bodyPieces(req: Request, seconds: number): AsyncGenerator
 }
 
 /**
- * Returns the body of a request, for handlers that read it themselves. Throws HttpError 413 for more
- * than `most` bytes, and what `bodyPieces` throws.
+ * Returns the body of a request, for handlers that read it themselves. Throws HttpError 413 for
+ * more than `most` bytes, and what `bodyPieces` throws.
  */
 export async function wholeBody(req: Request, seconds: number, most: number): Promise<Buffer> {
   const pieces: Buffer[] = [];

@@ -23,9 +23,9 @@ export class Streams {
   readonly #bySandbox = new Map<string, number>();
 
   /**
-   * Makes a request a stream of a sandbox until its response is closed, which aborts the signal that
-   * it returns. Call it once the credential is checked. Throws HttpError 429 if the sandbox has too
-   * many, and 503 if there are too many.
+   * Makes a request a stream of a sandbox until its response is closed, which aborts the signal
+   * that it returns. Call it once the credential is checked. Throws HttpError 429 if the sandbox
+   * has too many, and 503 if there are too many.
    */
   take(res: Response, sandboxId: string): AbortSignal {
     const ofSandbox = this.#bySandbox.get(sandboxId) ?? 0;

@@ -20,7 +20,10 @@ export type Machine = {
   token: string;
   /** The headers that name the sandbox and hold its token. */
   headers: Record<string, string>;
-  /** Sends a request with these headers, unless others are given. Checks the response against the contract. */
+  /**
+   * Sends a request with these headers, unless others are given. Checks the response against the
+   * contract.
+   */
   call: (path: string, init?: RequestInit & { headers?: Record<string, string> }) => Promise<Answer>;
   /** Downloads a file. */
   read: (path: string, headers?: Record<string, string>) => Promise<Answer>;

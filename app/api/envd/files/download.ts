@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 import { create as contentDisposition } from 'content-disposition';
 import type { Request, Response } from 'express';
+import { HttpError } from '../../../errors.ts';
 import { sendPieces } from '../../../http/streams/send.ts';
 import type { Agent } from '../../../machines/agent/agent.ts';
 import type { Entry } from '../../../machines/agent/entry.ts';
@@ -69,7 +70,7 @@ function describe(res: Response, { modifiedAt }: Entry, path: string): void {
 
 /**
  * Sends `length` bytes of content. The first ones are read before the headers are sent, so that a
- * file that can't be read gets an error.
+ * file that can't be read gets an error, and a small one that is written meanwhile its true length.
  */
 async function send(
   res: Response,
@@ -79,17 +80,18 @@ async function send(
   closed: AbortSignal,
 ): Promise<void> {
   const pieces = content[Symbol.asyncIterator]();
-  const first = await pieces.next();
-  // Files in /proc have no size, and content.
-  const hasNoSize = length === 0 && !first.done;
-  const rest = startingWith(first, pieces);
-  const whole = hasNoSize ? rest : exactly(length, rest);
-  if (coding === 'gzip' && length > 0) {
+  const begun = [await pieces.next(), await pieces.next()];
+  const isWhole = begun[1]?.done === true;
+  const whole = startingWith(begun, pieces);
+  if (coding === 'gzip' && !begun[0]?.done) {
     res.set('Content-Encoding', 'gzip');
     return sendPieces(res, compressed(whole), closed);
   }
-  if (!hasNoSize) res.set('Content-Length', String(length));
-  await sendPieces(res, whole, closed);
+  // Files in /proc have no size, and content.
+  const size = isWhole && res.statusCode === 200 ? (begun[0]?.value?.length ?? 0) : length;
+  if (size === 0 && !isWhole) return sendPieces(res, whole, closed);
+  res.set('Content-Length', String(size));
+  await sendPieces(res, exactly(size, whole), closed);
 }
 
 function compressed(content: Content): Content {
@@ -100,17 +102,19 @@ function compressed(content: Content): Content {
   return gzip;
 }
 
-async function* startingWith(first: IteratorResult<Buffer>, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+async function* startingWith(begun: IteratorResult<Buffer>[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value;
+    for (const { done, value } of begun) if (!done) yield value;
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
   } finally {
     await rest.return?.();
   }
 }
 
 /**
- * Yields as many bytes as were promised, although the file may grow meanwhile. Throws an Error if it
- * has become shorter, which cuts the connection: the client could not tell otherwise.
+ * Yields as many bytes as were promised, although the file may grow meanwhile. Throws HttpError 503
+ * if it has become shorter. After the first bytes that cuts the connection: the client could not
+ * tell otherwise.
  */
 async function* exactly(length: number, content: Content): AsyncGenerator<Buffer> {
   let left = length;
@@ -119,5 +123,5 @@ async function* exactly(length: number, content: Content): AsyncGenerator<Buffer
     left -= piece.length;
     if (left <= 0) return;
   }
-  if (left > 0) throw new Error('A file became shorter while it was sent');
+  if (left > 0) throw new HttpError(503, 'The file became shorter while it was read', { 'Retry-After': '1' });
 }

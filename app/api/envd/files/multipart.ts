@@ -40,7 +40,7 @@ export async function writeForm(form: Form): Promise<Written[]> {
   return written;
 }
 
-/** Writes the files of a form in order: the parser may find the next one before the last is written. */
+/** Writes the files of a form in order: the parser may find one before the last is written. */
 class FormFiles {
   /** why a file was not written */
   failure: unknown;

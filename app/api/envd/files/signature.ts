@@ -11,7 +11,7 @@ export type FileOperation = 'read' | 'write';
 
 type Query = { path?: string; username?: string; signature?: string; signature_expiration?: string };
 
-/** Sandboxes whose tokens a signature without a sandbox is compared with, and those read at once. */
+/** Sandboxes that a signature without a sandbox is compared with, and those read at once. */
 const maxCompared = 10_000;
 const pageLength = 500;
 
@@ -55,7 +55,9 @@ function checkSignature(req: Request, operation: FileOperation, token: string, n
   }
 }
 
-/** Returns whether the request's signature was made with this token. Takes the same time either way. */
+/**
+ * Returns whether the request's signature was made with this token. Takes the same time either way.
+ */
 function isSigned(req: Request, operation: FileOperation, token: string): boolean {
   const { path = '', username = '', signature = '', signature_expiration: expiration } = req.query as Query;
   if (expiration !== undefined && !/^\d{1,15}$/.test(expiration)) return false;
