@@ -80,6 +80,8 @@ async function sessionOf(sdk: Sdk, serving: Serving): Promise<Session> {
   const Sandbox = as(key);
   const found = shared.get(sdk) ?? startShared(Sandbox);
   shared.set(sdk, found);
+  // The next test tries again.
+  found.catch(() => shared.delete(sdk));
   const { sandbox, home } = await found;
   const folder = `${home}/${randomUUID()}`;
   await sandbox.files.makeDir(folder);
