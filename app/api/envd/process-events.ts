@@ -1,18 +1,29 @@
+import { ConnectError } from '../../http/connect.ts';
 import type { Exit, ProcessEvent } from '../../machines/agent/processes.ts';
 import type { MessageStream } from './connect/message-stream.ts';
 
 /** The most output in one message, as in E2B's server. */
 const maxOutputBytes = 32_768;
 
-/** Sends the events of a process as E2B's messages, as fast as the client reads them. */
-export async function sendEvents(events: AsyncIterable<ProcessEvent>, stream: MessageStream): Promise<void> {
+/**
+ * Sends the events of a process as E2B's messages, as fast as the client reads them. A process that
+ * was killed after `deadline`, a time of `performance.now()`, is ConnectError `deadline_exceeded`.
+ */
+export async function sendEvents(
+  events: AsyncIterable<ProcessEvent>,
+  stream: MessageStream,
+  deadline = Number.POSITIVE_INFINITY,
+): Promise<void> {
   let output = 'stdout';
   for await (const event of events) {
     if (event.type === 'start') {
       if (event.isTerminal) output = 'pty';
       await stream.send(`{"event":{"start":{"pid":${event.pid}}}}`);
-    } else if (event.type === 'exit') await stream.send(JSON.stringify({ event: { end: endOf(event.exit) } }));
-    else await sendOutput(event.type === 'stdout' ? output : 'stderr', event.bytes, stream);
+    } else if (event.type === 'exit') {
+      if (event.exit.signal !== 0 && performance.now() >= deadline)
+        throw new ConnectError('deadline_exceeded', 'The process took longer than its timeout and was killed');
+      await stream.send(JSON.stringify({ event: { end: endOf(event.exit) } }));
+    } else await sendOutput(event.type === 'stdout' ? output : 'stderr', event.bytes, stream);
   }
 }
 

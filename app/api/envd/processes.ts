@@ -23,7 +23,9 @@ export function processRoutes(context: Context, streams: Streams): Router {
   const procedures = new Procedures(context, streams);
   procedures.stream(`${service}/Start`, keepalive, async (message, { target, agent, timeoutMilliseconds }, stream) => {
     const spec = specOf(message, target.env, target.user, timeoutMilliseconds);
-    await explained(spec, sendEvents(processes.startProcess(agent, spec, stream.over), stream));
+    // The agent's own timer begins later, so a process that it kills ends after this.
+    const deadline = timeoutMilliseconds === 0 ? undefined : performance.now() + timeoutMilliseconds;
+    await explained(spec, sendEvents(processes.startProcess(agent, spec, stream.over), stream, deadline));
   });
   procedures.stream(`${service}/Connect`, keepalive, async ({ process }, { agent, timeoutMilliseconds }, stream) => {
     stream.endAfter(timeoutMilliseconds);
