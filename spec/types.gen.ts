@@ -7448,6 +7448,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdProcessList"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7559,6 +7561,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7592,6 +7596,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7661,6 +7667,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7694,6 +7702,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7758,6 +7768,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEntryAnswer"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7793,6 +7805,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEntryList"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7828,6 +7842,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEntryAnswer"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7863,6 +7879,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEntryAnswer"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7898,6 +7916,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -7973,6 +7993,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdWatcher"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -8006,6 +8028,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdWatcherEvents"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
@@ -8039,6 +8063,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EnvdEmpty"];
+                    "application/connect+json": string;
+                    "application/connect+proto": string;
                 };
             };
             401: components["responses"]["ProcedureUnauthorized"];
