@@ -24,20 +24,19 @@ type Parts = {
   now: () => number;
   /** how often each machine is read */
   intervalMilliseconds?: number;
+  /** how long a reading may take before the next machine gets its turn */
+  patienceMilliseconds?: number;
 };
 
 /** How many machines are read at the same time. */
 const maxConcurrent = 4;
 
-/** How long a reading may take before the next machine gets its turn. */
-const patienceMilliseconds = 5_000;
-
 /** The machine's processor time at its last reading, and when that was on the monotonic clock. */
 type Mark = { cpuSeconds: number; at: number };
 
 /** Starts to read all running machines, one after another, evenly over the interval. */
-export function startSampler({ intervalMilliseconds = 5_000, ...parts }: Parts): Usages {
-  const sampler = new Sampler(parts);
+export function startSampler({ intervalMilliseconds = 5_000, patienceMilliseconds = 5_000, ...parts }: Parts): Usages {
+  const sampler = new Sampler({ ...parts, patienceMilliseconds });
   const stopping = new AbortController();
   const running = sampler.run(intervalMilliseconds, stopping.signal);
   return {
@@ -50,14 +49,16 @@ export function startSampler({ intervalMilliseconds = 5_000, ...parts }: Parts):
   };
 }
 
+type SamplerParts = Required<Omit<Parts, 'intervalMilliseconds'>>;
+
 class Sampler {
   readonly histories = new Map<string, History>();
-  readonly #parts: Omit<Parts, 'intervalMilliseconds'>;
+  readonly #parts: SamplerParts;
   readonly #marks = new Map<string, Mark>();
   readonly #underWay = new Set<string>();
   #slotsTaken = 0;
 
-  constructor(parts: Omit<Parts, 'intervalMilliseconds'>) {
+  constructor(parts: SamplerParts) {
     this.#parts = parts;
   }
 
@@ -103,15 +104,18 @@ class Sampler {
       .catch((error) => this.#parts.log.debug({ err: error, sandbox: id }, 'a machine could not be read'))
       .finally(() => void this.#underWay.delete(id));
     // One that hangs gives its slot up, and is not read again until it has answered.
-    void firstOf(done, patienceMilliseconds).finally(() => void this.#slotsTaken--);
+    void firstOf(done, this.#parts.patienceMilliseconds).finally(() => void this.#slotsTaken--);
   }
 
   async #read(machine: RunningMachine): Promise<void> {
-    const { driver, agentOf, now } = this.#parts;
+    const { driver, agentOf, now, patienceMilliseconds } = this.#parts;
     const { id } = machine;
     const signal = AbortSignal.timeout(patienceMilliseconds);
     const disk = agentOf(id).then((agent) => diskUsage(agent, signal));
-    const [usage, { usedBytes, totalBytes }] = await Promise.all([driver.usage(id), disk]);
+    const both = [driver.usage(id), disk] as const;
+    // The machine stays under way until both have answered, also when one fails before.
+    await Promise.allSettled(both);
+    const [usage, { usedBytes, totalBytes }] = await Promise.all(both);
     const reading = {
       at: now(),
       cpuPercent: this.#cpuPercent(machine, usage),
