@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { codeIn } from '../docs/marked.ts';
 
-const hasPython = spawnSync('python3', ['-c', 'import pty']).status === 0;
+/** Whether this machine has Python with its module for pseudo-terminals. */
+export const hasPython = spawnSync('python3', ['-c', 'import pty']).status === 0;
 
 /** Declares a test that needs Python. Without it the test is skipped, and its title says so. */
 export function itWithPython(title: string, body: Mocha.AsyncFunc): void {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { itWithPython } from '../../../helpers/python.ts';
+import { hasPython } from '../../../helpers/python.ts';
 import { temporaryDirectory } from '../../../helpers/server.ts';
 import { cli, sdks } from '../../clients.ts';
 import { bin, expectSuccess, run } from '../../command.ts';
@@ -45,6 +45,9 @@ describe("E2B's command line on machines", () => {
   };
   const e2b = (args: string[], input?: string) => run(args, variables(), input);
   const works = (command: string, body: () => Promise<void>) => recorder.declare(cli, command, 'works', body);
+  /** Needs a pseudo-terminal, which Python makes. */
+  const inTerminal = (command: string, body: () => Promise<void>) =>
+    hasPython ? works(command, body) : it.skip(`${cli.title}: ${command} (skipped: there is no python3)`, body);
   let sandbox: Sandbox;
   before(async () => {
     sandbox = await newSandbox(serving());
@@ -81,15 +84,15 @@ describe("E2B's command line on machines", () => {
     expect(result.stdout).to.match(/CPU/i).and.to.match(/mem/i);
   });
 
-  itWithPython(`${cli.title}: sandbox connect: a terminal`, async () => {
+  inTerminal('sandbox connect', async () => {
     const shown = await terminal(['sandbox', 'connect', sandbox.sandboxId], 'echo fo""und; stty size; exit 0\n');
-    expect(shown).to.match(/found\r?\n/);
-    expect(shown).to.match(/\d+ \d+\r?\n/);
+    expect(shown).to.match(/found\s/);
+    expect(shown).to.match(/\d+ \d+\s/);
     expect(await sandbox.isRunning()).to.equal(true);
   });
 
-  itWithPython(`${cli.title}: sandbox create: a terminal`, async () => {
+  inTerminal('sandbox create', async () => {
     const shown = await terminal(['sandbox', 'create', 'base'], 'echo fo""und; exit 0\n');
-    expect(shown).to.match(/found\r?\n/);
+    expect(shown).to.match(/found\s/);
   });
 });
