@@ -50,9 +50,9 @@ export async function* watchDeaths(source: DeathSource, signal: AbortSignal): As
  * Yields the ids of containers that have stopped, and null once it listens. Ends with the
  * connection.
  */
-async function* stopped({ names, withEngine }: DeathSource, signal: AbortSignal): AsyncGenerator<string | null> {
-  const filters = { ...names.filters, type: ['container' as const] };
-  const stream = await withEngine((engine) =>
+async function* stopped(source: DeathSource, signal: AbortSignal): AsyncGenerator<string | null> {
+  const filters = { ...source.names.filters, type: ['container' as const] };
+  const stream = await source.withEngine((engine) =>
     callEngine(
       'report events',
       deadlines.read,
@@ -66,7 +66,9 @@ async function* stopped({ names, withEngine }: DeathSource, signal: AbortSignal)
   try {
     yield null;
     // Listed once the stream is open, so that no death falls between the two.
-    for (const { containerId, isRunning, wasStarted } of await withEngine((engine) => listContainers(engine, names)))
+    for (const { containerId, isRunning, wasStarted } of await source.withEngine((engine) =>
+      listContainers(engine, source.names),
+    ))
       if (!isRunning && wasStarted) yield containerId;
     for await (const event of jsonLines(events as AsyncIterable<Buffer>)) {
       const { Action, status, Actor } = event as EngineEvent;
@@ -80,10 +82,10 @@ async function* stopped({ names, withEngine }: DeathSource, signal: AbortSignal)
 }
 
 /** Returns null for a container that somebody has removed since: reconciling notices it. */
-async function describeDeath({ withEngine }: DeathSource, containerId: string): Promise<Death | null> {
+async function describeDeath(source: DeathSource, containerId: string): Promise<Death | null> {
   let found: ContainerInspectInfo;
   try {
-    found = await withEngine((engine) =>
+    found = await source.withEngine((engine) =>
       callEngine('look at the machine', deadlines.read, (abortSignal) =>
         engine.docker.getContainer(containerId).inspect({ abortSignal } as object),
       ),

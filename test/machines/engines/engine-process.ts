@@ -68,9 +68,11 @@ export class EngineProcess {
   async remove(): Promise<void> {
     await this.end('SIGTERM');
     process.off('exit', this.#killAtExit);
-    // The network's file is a mount point, and Podman leaves others.
-    for (const point of mountsBelow(this.folder)) spawnSync('umount', ['--lazy', point]);
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    await until(() => {
+      // The network's file is a mount point. Podman leaves others, also through its late helpers.
+      for (const point of mountsBelow(this.folder)) spawnSync('umount', ['--lazy', point]);
+      return isDeleted(this.folder);
+    });
   }
 
   #log(): string {
@@ -80,6 +82,15 @@ export class EngineProcess {
 
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function isDeleted(folder: string): boolean {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isRunning(pidFile: string): boolean {

@@ -51,8 +51,9 @@ export function describeOnEngines(title: string, tests: (engine: () => TestEngin
       before(async () => {
         started = await startEngine(name);
       });
-      after(() => started?.stop());
       tests(() => started ?? none());
+      // Hooks run in this order: the tests' own need the engine.
+      after(() => started?.stop());
     });
 }
 
