@@ -4,7 +4,7 @@ import { protocolError } from './frames.ts';
 export type Reply = { type: 'data' | 'stderr' | 'message' | 'done'; payload: Buffer };
 
 /** Smaller payloads are copied: a slice would keep the whole chunk that it arrived in. */
-const copyBelow = 8_192;
+const copyBelow = 32_768;
 const blockBytes = 16_384;
 /** More than an agent has credit for: its shortest message, a change to a file, has 6 bytes. */
 const maxMessages = 65_536;
@@ -67,8 +67,8 @@ export class ReplyQueue {
   }
 
   #blockFor(length: number): Buffer {
-    if (this.#block === null || this.#used + length > blockBytes) {
-      this.#block = Buffer.allocUnsafeSlow(blockBytes);
+    if (this.#block === null || this.#used + length > this.#block.length) {
+      this.#block = Buffer.allocUnsafeSlow(Math.max(blockBytes, length));
       this.#used = 0;
     }
     return this.#block;

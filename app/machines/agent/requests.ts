@@ -1,6 +1,7 @@
 import { MachineError } from '../error.ts';
 import type { Agent, Operation } from './agent.ts';
 import type { Call } from './call.ts';
+import { AgentError } from './error.ts';
 import { protocolError } from './frames.ts';
 import type { Reply } from './reply-queue.ts';
 import { ValueReader } from './values.ts';
@@ -9,6 +10,9 @@ import { ValueReader } from './values.ts';
 const shortMilliseconds = 60_000;
 /** How long a call may take that works through a directory or a disk. */
 export const longMilliseconds = 600_000;
+
+/** The most that is kept of an answer which consists of messages. */
+const maxAnswer = 16 * 2 ** 20;
 
 /** Calls an operation that only answers DONE. Throws MachineError `timeout` past the deadline. */
 export async function request<T>(
@@ -23,7 +27,10 @@ export async function request<T>(
   return withDeadline(call, milliseconds, async () => readDone(await nextReply(call), read));
 }
 
-/** Calls an operation whose messages are read one by one, and then DONE. */
+/**
+ * Calls an operation whose messages are read one by one, and then DONE. Throws AgentError
+ * `resource_exhausted` if they are larger than 16 MiB.
+ */
 export async function requestAll(
   agent: Agent,
   operation: Operation,
@@ -32,9 +39,12 @@ export async function requestAll(
   signal?: AbortSignal,
 ): Promise<void> {
   const call = agent.open(operation, args, signal);
+  let length = 0;
   await withDeadline(call, longMilliseconds, async () => {
     for await (const reply of call) {
       if (reply.type === 'done') return readDone(reply, readNothing);
+      length += reply.payload.length;
+      if (length > maxAnswer) throw new AgentError('resource_exhausted', 'the answer is larger than 16 MiB');
       readWhole(expectType(reply, 'message').payload, readMessage);
     }
   });

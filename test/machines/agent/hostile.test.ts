@@ -1,4 +1,5 @@
 import { duplexPair } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { type Agent, connectAgent } from '../../../app/machines/agent/agent.ts';
@@ -72,6 +73,38 @@ describe('an agent that breaks the protocol', () => {
     expect(await answered([frameTypes.hello, hello(), 0])).to.match(/greeting/);
   });
 
+  it('can not hold up others with a flood of tiny frames', async () => {
+    const { fake, agent } = await connectFake();
+    const call = agent.open('watch', noArguments);
+    const { call: number } = await fake.take(open);
+    let [thisTurn, most, seen] = [0, 0, 0];
+    fake.channel.on('data', () => {
+      most = Math.max(most, ++thisTurn);
+      seen++;
+    });
+    const tiny = Buffer.concat([frameHeader(number, data, 1), Buffer.from('x')]);
+    for (let n = 0; n < 20; n++) fake.sendRaw(Buffer.concat(Array.from({ length: 5_000 }, () => tiny)));
+    for (; seen < 20; thisTurn = 0) await nextTurn();
+    expect(most).to.be.at.most(2);
+    call.cancel();
+    agent.close();
+  });
+
+  it('can not make the server keep an answer without end', async () => {
+    const { fake, agent } = await connectFake();
+    const listing = failureOf(listDirectory(agent, '', '/', 1, 1e9));
+    const { call } = await fake.take(open);
+    const entries = Buffer.concat(Array.from({ length: 600 }, () => entry()));
+    let room = initialCredit;
+    for (let sent = 0; sent <= 16 * 2 ** 20; sent += entries.length) {
+      while (room < entries.length) room += (await fake.take(credit)).payload.readUInt32LE();
+      fake.send(call, message, entries);
+      room -= entries.length;
+    }
+    expect(await listing).to.equal('AgentError resource_exhausted: the answer is larger than 16 MiB');
+    agent.close();
+  });
+
   it('has its messages cut to 4,096 characters', async () => {
     const { fake, agent } = await connectFake();
     const call = agent.open('list', noArguments).next();
@@ -130,6 +163,12 @@ describe('an agent that breaks the protocol', () => {
     );
   });
 });
+
+/** Returns an entry in the protocol's form. */
+function entry(): Buffer {
+  const start = new ArgumentWriter().string('name').string('/name').u8(1).u64(1).u32(0o644).u8(0);
+  return start.string('user').string('user').u64(0).u32(0).string('').pairs({}).bytes();
+}
 
 /** Frames whose parts are right more often than chance would have it, or any bytes. */
 const anySending = fc.oneof(
