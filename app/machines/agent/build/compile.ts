@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -19,11 +19,14 @@ export const builtFolder: string = fileURLToPath(new URL('../built/', import.met
 export const sourceFolder: string = fileURLToPath(new URL('../source/', import.meta.url));
 export const digestFile: string = join(builtFolder, 'source.sha256');
 
-/** Returns the C files of the agent, by name, in the order in which they are compiled. */
+/** Returns the C files of the agent, relative to their folder, in the order in which they are compiled. */
 export function sources(folder: string = sourceFolder): string[] {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.c'))
-    .sort();
+  return filesOf(folder).filter((name) => name.endsWith('.c'));
+}
+
+function filesOf(folder: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((each) => each.isFile());
+  return entries.map((each) => relative(folder, join(each.parentPath, each.name))).sort();
 }
 
 /**
@@ -32,8 +35,7 @@ export function sources(folder: string = sourceFolder): string[] {
  */
 export function digests(folder: string): string {
   const source = createHash('sha256').update(JSON.stringify([zigVersion, targets, flags]));
-  for (const name of readdirSync(sourceFolder).sort())
-    source.update(`\n${name}\n`).update(readFileSync(join(sourceFolder, name)));
+  for (const name of filesOf(sourceFolder)) source.update(`\n${name}\n`).update(readFileSync(join(sourceFolder, name)));
   const lines = [`${source.digest('hex')}  source`];
   for (const program of programs) {
     const bytes = readFileSync(join(folder, program));

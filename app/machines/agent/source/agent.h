@@ -31,7 +31,7 @@ enum code {
   PERMISSION_DENIED,
 };
 
-// wire.c: bytes that are built, and arguments that are read.
+// channel/wire.c: bytes that are built, and arguments that are read.
 
 // A failed allocation sets has_failed; what is added after it is dropped.
 struct buffer {
@@ -80,9 +80,30 @@ struct options {
 };
 extern struct options options;
 
-// channel.c: connections to the server, their frames and calls.
+// channel/channel.c: connections to the server.
 
 struct call;
+struct channel {
+  struct source source;
+  struct channel *next;
+  struct call *calls;
+  uint8_t *in;
+  size_t in_start, in_end, in_capacity;
+  struct buffer out;
+  size_t out_start;
+  bool is_broken, was_full;
+  int64_t heard_at;
+};
+void channel_accept(int listener);
+void channels_sweep(void);
+// The channel and its calls live on until channels_sweep, because callers may be walking through them.
+void channel_break(struct channel *);
+void channel_send(struct channel *, uint32_t call, enum frame, const void *, size_t);
+bool channel_is_full(const struct channel *);
+void channel_update(struct channel *);
+
+// channel/call.c: calls of a channel, and credit.
+
 struct call_kind {
   uint32_t unit;  // credit that a step needs; 0 counts as 1
   void (*data)(struct call *, const uint8_t *, size_t);
@@ -105,18 +126,23 @@ struct call {
   struct call *next_of_process;
   void *state;
 };
-void channel_accept(int listener);
-void channels_sweep(void);
+// Handles a frame of the server.
+void call_receive(struct channel *, uint32_t number, uint8_t type, uint8_t *payload, size_t);
+bool call_has_credit(const struct call *);
+// Whether there is credit, and room in the channel.
 bool call_can_send(const struct call *);
 void call_send(struct call *, enum frame, const void *, size_t);
 void call_message(struct call *, struct buffer *);
 void call_consumed(struct call *, size_t);
 void call_set_busy(struct call *, bool);
 // These end the call: it no longer exists afterwards.
+void call_end(struct call *);
 void call_done(struct call *, const void *, size_t);
 void call_done_buffer(struct call *, struct buffer *);
 void call_fail(struct call *, enum code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void call_fail_path(struct call *, int error, const char *path);
+// The same for an error of make_parents or make_directories.
+void fail_parents(struct call *, int error, const char *path);
 // Describes an error number for a user, and says which code it has.
 enum code describe_error(int error, const char *path, char *message, size_t size);
 
@@ -125,7 +151,7 @@ operation op_start, op_connect, op_list, op_signal, op_resize, op_input, op_clos
 operation op_stat, op_read_directory, op_make_directory, op_move, op_remove, op_read, op_write;
 operation op_watch, op_sync, op_disk;
 
-// log.c: the newest output, in a ring.
+// process/log.c: the newest output, in a ring.
 
 enum log_source { LOG_STDOUT = 1, LOG_STDERR, LOG_TERMINAL };
 #define MOST_RECORD 4096
@@ -141,7 +167,7 @@ void log_add(struct log *, uint32_t pid, enum log_source, const uint8_t *, size_
 // Reads the record at the cursor, or the oldest after it, and moves the cursor on.
 bool log_next(struct log *, uint64_t *cursor, struct record *, uint8_t bytes[MOST_RECORD]);
 
-// process.c: processes, their output and their end. input.c: what they read.
+// process/process.c: processes, their output and their end. input.c: what they read.
 
 struct stream {
   struct source source;
@@ -174,6 +200,14 @@ struct process {
 // Takes over the descriptors (-1: none) and what the process points to.
 void process_add(struct process *, int in, int out, int err);
 unsigned process_count(void);
+// The newest first, linked by `next`.
+struct process *processes_running(void);
+// What all processes printed; NULL: nothing yet.
+struct log *processes_output(void);
+// Reads on if there is credit again, and ends the process's calls if it is over.
+void process_update(struct process *);
+// process/signal.c. Returns 0 or errno.
+int process_signal(struct process *, int signal);
 void process_listen(struct process *, struct call *);
 void process_reap(pid_t, int status);
 // Handles deadlines that have passed; returns milliseconds until the next, or -1.
@@ -184,7 +218,7 @@ void input_open(struct process *, int fd);
 // Closes the process's input, and ends calls that still write to it.
 void input_close(struct process *);
 
-// start.c
+// process/start.c
 
 // Lets the agent open as many files as it may; commands get the limit from before.
 void raise_limits(void);
@@ -192,7 +226,7 @@ void close_from(int first);
 // After a fork: resets signals, and lets the kernel end this process before the agent when memory is short.
 void become_child(void);
 
-// users.c
+// files/users.c
 
 struct user {
   char name[64];
@@ -206,7 +240,7 @@ int groups_of(const struct user *, gid_t *groups, int most);
 void name_of(bool is_group, unsigned id, char name[64]);
 void ensure_user(void);
 
-// paths.c
+// files/paths.c
 
 bool resolve_path(const struct user *, const char *path, char out[PATH_MAX]);
 // Reads the user and a path. On failure it has ended the call.
@@ -219,7 +253,7 @@ int make_directories(const char *path, const struct user *);
 int put_entry(struct buffer *, const char *path);
 void done_entry(struct call *, const char *path);
 
-// task.c: work on whole trees, in a child of the agent, so that other calls go on meanwhile.
+// files/task.c: work on whole trees, in a child of the agent, so that other calls go on meanwhile.
 
 // Runs in the child. Reports by task_message, then returns the path of an entry that is the result,
 // or NULL: there is none.
@@ -230,7 +264,7 @@ void task_message(struct buffer *);
 _Noreturn void task_fail(enum code, const char *message);
 _Noreturn void task_fail_path(int error, const char *path);
 
-// trees.c, for tasks. 0 or errno.
+// files/trees.c, for tasks. 0 or errno.
 
 int remove_tree(const char *path);
 int copy_tree(const char *from, const char *to);

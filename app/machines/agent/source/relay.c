@@ -72,6 +72,7 @@ int relay(const char *socket_path) {
     };
     if (!polled[1].events) polled[1].fd = -1;
     if (poll(polled, 3, -1) < 0 && errno != EINTR) return 1;
-    if (!move(&in, polled[0].revents) || !move(&out, polled[1].revents & (POLLIN | POLLHUP | POLLERR))) return 0;
+    if (!move(&in, polled[0].revents) || !move(&out, polled[1].revents & (POLLIN | POLLHUP | POLLERR)))
+      return 0;
   }
 }

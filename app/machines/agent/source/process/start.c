@@ -1,5 +1,5 @@
 // START: a new process in its own session, as a user of the machine.
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +75,8 @@ static bool read_launch(struct call *call, struct reader *arguments, struct laun
   launch->timeout = read_u32(arguments);
   launch->tag = read_string(arguments);
   if (arguments->has_failed) call_fail(call, INVALID_ARGUMENT, "malformed arguments");
-  else if (!launch->arguments || !launch->call_environment) call_fail(call, RESOURCE_EXHAUSTED, "the agent is out of memory");
+  else if (!launch->arguments || !launch->call_environment)
+    call_fail(call, RESOURCE_EXHAUSTED, "the agent is out of memory");
   else if (!launch->arguments[0]) call_fail(call, INVALID_ARGUMENT, "there is no program to run");
   else return true;
   return false;
@@ -131,7 +132,8 @@ static bool open_pipes(struct launch *launch) {
   bool has_input = launch->flags & HAS_INPUT;
   if (has_input && !open_pipe(&launch->in, &launch->child_in, true)) return false;
   if (!has_input && (launch->child_in = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) return false;
-  return open_pipe(&launch->out, &launch->child_out, false) && open_pipe(&launch->err, &launch->child_err, false);
+  return open_pipe(&launch->out, &launch->child_out, false) &&
+         open_pipe(&launch->err, &launch->child_err, false);
 }
 
 static bool open_terminal(struct launch *launch) {
@@ -229,8 +231,10 @@ static int run(struct launch *launch, pid_t *pid, struct failure *failure) {
 
 static void fail_start(struct call *call, struct launch *launch, int error, const struct failure *failure) {
   if (failure->is_cwd) call_fail(call, INVALID_ARGUMENT, "cwd '%s': %s", launch->cwd, strerror(error));
-  else if (failure->error) call_fail(call, INVALID_ARGUMENT, "cannot run '%.1000s': %s", launch->arguments[0], strerror(error));
-  else if (error == EAGAIN) call_fail(call, RESOURCE_EXHAUSTED, "the machine has reached its limit of processes");
+  else if (failure->error)
+    call_fail(call, INVALID_ARGUMENT, "cannot run '%.1000s': %s", launch->arguments[0], strerror(error));
+  else if (error == EAGAIN)
+    call_fail(call, RESOURCE_EXHAUSTED, "the machine has reached its limit of processes");
   else call_fail(call, RESOURCE_EXHAUSTED, "cannot start a process: %s", strerror(error));
 }
 
@@ -244,7 +248,7 @@ static void put_strings(struct buffer *buffer, char **strings, size_t limit) {
   if (!buffer->has_failed) memcpy(buffer->bytes + count_place, &count, sizeof count);
 }
 
-static bool describe(struct process *process, const struct launch *launch) {
+static void describe(struct process *process, const struct launch *launch) {
   char tag[1024];
   snprintf(tag, sizeof tag, "%s", launch->tag);
   put_u32(&process->description, (uint32_t)process->pid);
@@ -252,7 +256,7 @@ static bool describe(struct process *process, const struct launch *launch) {
   put_string(&process->description, launch->cwd);
   put_strings(&process->description, launch->arguments, MOST_PAYLOAD - 4);
   put_strings(&process->description, launch->call_environment, MOST_PAYLOAD);
-  return !process->description.has_failed;
+  if (process->description.has_failed) buffer_free(&process->description);
 }
 
 static void start(struct call *call, struct launch *launch) {

@@ -1,5 +1,5 @@
 // Operations on single files.
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,12 @@ void op_stat(struct call *call, struct reader *arguments) {
   if (read_user(call, arguments, &user) && read_path(call, arguments, &user, path)) done_entry(call, path);
 }
 
+void fail_parents(struct call *call, int error, const char *path) {
+  if (error != ENOTDIR) return call_fail_path(call, error, path);
+  call_fail(call, INVALID_ARGUMENT, "path '%s' is, or leads through, something that is not a directory",
+            path);
+}
+
 void op_make_directory(struct call *call, struct reader *arguments) {
   struct user user;
   struct stat info;
@@ -27,8 +33,7 @@ void op_make_directory(struct call *call, struct reader *arguments) {
   if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
     return call_fail(call, ALREADY_EXISTS, "directory '%s' already exists", path);
   int error = make_directories(path, &user);
-  if (error == ENOTDIR) call_fail(call, INVALID_ARGUMENT, "path '%s' is, or leads through, something that is not a directory", path);
-  else if (error) call_fail_path(call, error, path);
+  if (error) fail_parents(call, error, path);
   else done_entry(call, path);
 }
 
@@ -74,7 +79,8 @@ static bool transfer_open(struct call *call, const struct call_kind *kind, int f
 static int open_regular(struct call *call, const char *path, int flags) {
   struct stat info;
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-    call_fail(call, INVALID_ARGUMENT, S_ISDIR(info.st_mode) ? "path '%s' is a directory" : "path '%s' is not a regular file", path);
+    call_fail(call, INVALID_ARGUMENT,
+              S_ISDIR(info.st_mode) ? "path '%s' is a directory" : "path '%s' is not a regular file", path);
     return -1;
   }
   int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC, 0666);
@@ -105,7 +111,8 @@ void op_read(struct call *call, struct reader *arguments) {
   char path[PATH_MAX];
   if (!read_user(call, arguments, &user) || !read_path(call, arguments, &user, path)) return;
   uint64_t offset = read_u64(arguments), most = read_u64(arguments);
-  if (arguments->has_failed || offset > INT64_MAX) return call_fail(call, INVALID_ARGUMENT, "malformed arguments");
+  if (arguments->has_failed || offset > INT64_MAX)
+    return call_fail(call, INVALID_ARGUMENT, "malformed arguments");
   int fd = open_regular(call, path, O_RDONLY);
   if (fd < 0 || !transfer_open(call, &kind, fd, path)) return;
   ((struct transfer *)call->state)->left = most;
@@ -155,13 +162,16 @@ static int set_metadata(int fd, char **metadata) {
 static void open_for_writing(struct call *call, const struct user *user, const char *path, char **metadata) {
   static const struct call_kind kind = {.data = write_data, .end = write_end, .close = transfer_close};
   int error = make_parents(path, user);
-  if (error) return call_fail_path(call, error, path);
+  if (error) return fail_parents(call, error, path);
   int fd = open_regular(call, path, O_WRONLY | O_CREAT);
   if (fd < 0 || !transfer_open(call, &kind, fd, path)) return;
   if (ftruncate(fd, 0) < 0 || fchown(fd, user->uid, user->gid) < 0) return call_fail_path(call, errno, path);
   error = set_metadata(fd, metadata);
-  if (error == ENOTSUP) call_fail(call, FAILED_PRECONDITION, "the file system of '%s' can't keep metadata: it has no extended attributes", path);
-  else if (error == E2BIG || error == ENOSPC) call_fail(call, RESOURCE_EXHAUSTED, "the metadata does not fit in the extended attributes of '%s'", path);
+  if (error == ENOTSUP)
+    call_fail(call, FAILED_PRECONDITION,
+              "the file system of '%s' can't keep metadata: it has no extended attributes", path);
+  else if (error == E2BIG || error == ENOSPC)
+    call_fail(call, RESOURCE_EXHAUSTED, "the metadata does not fit in the extended attributes of '%s'", path);
   else if (error) call_fail_path(call, error, path);
 }
 

@@ -1,5 +1,5 @@
 // Processes that START made: their output, their signals, their end.
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,12 +17,14 @@
 #define KEPT_BACKLOG (65536 + 8192)
 #define MOST_BACKLOGS 256
 
-static struct process *running;                     // the newest first
+static struct process *running;                      // the newest first
 static struct process *ended, **ended_end = &ended;  // the oldest first
 static unsigned running_count, ended_count, backlog_count;
 static struct log *output;
 
 unsigned process_count(void) { return running_count; }
+struct process *processes_running(void) { return running; }
+struct log *processes_output(void) { return output; }
 
 static uint8_t scratch[MOST_PAYLOAD];
 
@@ -127,7 +129,7 @@ static void drain(struct process *process) {
   }
 }
 
-static void update(struct process *process) {
+void process_update(struct process *process) {
   if (process->has_ended && process->was_signalled) drain(process);
   uint32_t events = sendable(process) > 0 ? EPOLLIN : 0;
   source_want(&process->out.source, events);
@@ -139,10 +141,10 @@ static void stream_ready(struct source *source, uint32_t events) {
   (void)events;
   struct stream *stream = (struct stream *)source;
   read_stream(stream);
-  update(stream->process);
+  process_update(stream->process);
 }
 
-static void listener_resume(struct call *call) { update(call->process); }
+static void listener_resume(struct call *call) { process_update(call->process); }
 
 static void listener_close(struct call *call) {
   struct process *process = call->process;
@@ -173,7 +175,7 @@ void process_listen(struct process *process, struct call *call) {
   call->process = process;
   call->next_of_process = process->listeners;
   process->listeners = call;
-  update(process);
+  process_update(process);
 }
 
 static void stream_open(struct stream *stream, struct process *process, int fd) {
@@ -208,29 +210,7 @@ void process_reap(pid_t pid, int status) {
   process->has_ended = true;
   process->status = status;
   process->deadline = 0;
-  update(process);
-}
-
-// Kills what is left of the session, e.g. jobs of a shell, which have groups of their own.
-static bool kill_session(pid_t session) {
-  bool found = false;
-  DIR *processes = opendir("/proc");
-  struct dirent *each;
-  while (processes && (each = readdir(processes))) {
-    pid_t pid = atoi(each->d_name);
-    if (pid > 1 && getsid(pid) == session) found |= kill(pid, SIGKILL) == 0;
-  }
-  if (processes) closedir(processes);
-  return found;
-}
-
-static int send_signal(struct process *process, int signal) {
-  process->was_signalled = true;
-  int result = kill(-process->pid, signal);
-  // What forks while the list is read is in the next one.
-  for (int round = 0; signal == SIGKILL && round < 3 && kill_session(process->pid); round++) continue;
-  if (process->has_ended) update(process);
-  return result < 0 && errno != ESRCH ? errno : 0;
+  process_update(process);
 }
 
 int process_tick(void) {
@@ -239,41 +219,17 @@ int process_tick(void) {
     following = process->next;
     if (process->must_update) {
       process->must_update = false;
-      update(process);
+      process_update(process);
     } else if (process->deadline && process->deadline <= now) {
       process->deadline = 0;
-      send_signal(process, SIGKILL);
+      process_signal(process, SIGKILL);
     } else if (process->deadline && process->deadline < next) {
       next = process->deadline;
     }
   }
   while (ended && ended->forgotten_at <= now) forget(&ended);
   if (ended && ended->forgotten_at < next) next = ended->forgotten_at;
-  return next == INT64_MAX ? -1 : (int)(next - now);
-}
-
-// Orphans become children of the agent, so this ends when no child is left.
-void processes_kill_all(void) {
-  int64_t limit = monotonic_milliseconds() + 5000;
-  for (struct process *process = running; process; process = process->next) kill(-process->pid, SIGKILL);
-  if (getpid() == 1) kill(-1, SIGKILL);
-  while (monotonic_milliseconds() < limit) {
-    DIR *processes = opendir("/proc");
-    struct dirent *each;
-    while (processes && (each = readdir(processes))) {
-      char path[300], text[512], *after_name;
-      snprintf(path, sizeof path, "/proc/%s/stat", each->d_name);
-      FILE *file = atoi(each->d_name) > 0 ? fopen(path, "re") : NULL;
-      size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
-      if (file) fclose(file);
-      text[length] = 0;
-      if ((after_name = strrchr(text, ')')) && atoi(after_name + 4) == getpid()) kill(atoi(each->d_name), SIGKILL);
-    }
-    if (processes) closedir(processes);
-    while (waitpid(-1, NULL, WNOHANG) > 0) continue;
-    if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD) return;
-    usleep(1000);
-  }
+  return next == INT64_MAX ? -1 : next - now > INT_MAX ? INT_MAX : (int)(next - now);
 }
 
 static bool is_named(const struct process *process, pid_t pid, const char *tag) {
@@ -304,22 +260,13 @@ static struct process *find(struct call *call, struct reader *arguments, bool ta
   return NULL;
 }
 
-struct process *process_find(struct call *call, struct reader *arguments) { return find(call, arguments, false); }
+struct process *process_find(struct call *call, struct reader *arguments) {
+  return find(call, arguments, false);
+}
 
 void op_connect(struct call *call, struct reader *arguments) {
   struct process *process = find(call, arguments, true);
   if (process) process_listen(process, call);
-}
-
-void op_signal(struct call *call, struct reader *arguments) {
-  struct process *process = process_find(call, arguments);
-  if (!process) return;
-  uint8_t signal = read_u8(arguments);
-  if (arguments->has_failed || signal == 0 || signal > 64)
-    return call_fail(call, INVALID_ARGUMENT, "there is no signal %d", signal);
-  int error = send_signal(process, signal);
-  if (error) call_fail(call, INTERNAL, "cannot send signal %d: %s", signal, strerror(error));
-  else call_done(call, NULL, 0);
 }
 
 void op_resize(struct call *call, struct reader *arguments) {
@@ -333,55 +280,4 @@ void op_resize(struct call *call, struct reader *arguments) {
   else if (process->out.source.fd < 0 || ioctl(process->out.source.fd, TIOCSWINSZ, &size) < 0)
     call_fail(call, INTERNAL, "the terminal cannot be resized");
   else call_done(call, NULL, 0);
-}
-
-struct cursor { uint64_t position; };
-
-static struct process *after(uint64_t position) {
-  struct process *found = NULL;
-  for (struct process *process = running; process; process = process->next)
-    if ((uint64_t)process->pid > position && (!found || process->pid < found->pid)) found = process;
-  return found;
-}
-
-static void list_step(struct call *call) {
-  struct cursor *cursor = call->state;
-  struct process *process = after(cursor->position);
-  if (!process) return call_done(call, NULL, 0);
-  cursor->position = (uint64_t)process->pid;
-  call_message(call, &process->description);
-}
-
-static void output_step(struct call *call) {
-  struct cursor *cursor = call->state;
-  struct record record;
-  if (!output || !log_next(output, &cursor->position, &record, scratch)) return call_done(call, NULL, 0);
-  struct buffer message = {0};
-  put_u64(&message, (uint64_t)record.time);
-  put_u32(&message, record.pid);
-  put_u8(&message, record.source);
-  put_bytes(&message, scratch, record.length);
-  call_message(call, &message);
-  buffer_free(&message);
-}
-
-static void cursor_close(struct call *call) { free(call->state); }
-
-static void open_cursor(struct call *call, const struct call_kind *kind) {
-  call->kind = kind;
-  call->state = calloc(1, sizeof(struct cursor));
-  if (call->state) call_set_busy(call, true);
-  else call_fail(call, RESOURCE_EXHAUSTED, "the agent is out of memory");
-}
-
-void op_list(struct call *call, struct reader *arguments) {
-  static const struct call_kind kind = {.unit = MOST_PAYLOAD, .step = list_step, .close = cursor_close};
-  (void)arguments;
-  open_cursor(call, &kind);
-}
-
-void op_output(struct call *call, struct reader *arguments) {
-  static const struct call_kind kind = {.unit = MOST_PAYLOAD, .step = output_step, .close = cursor_close};
-  (void)arguments;
-  open_cursor(call, &kind);
 }

@@ -1,5 +1,5 @@
 // Paths of the machine, and how the protocol describes what is at them.
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +52,8 @@ bool read_user(struct call *call, struct reader *arguments, struct user *user) {
 bool read_path(struct call *call, struct reader *arguments, const struct user *user, char out[PATH_MAX]) {
   const char *path = read_string(arguments);
   if (arguments->has_failed) call_fail(call, INVALID_ARGUMENT, "malformed arguments");
-  else if (!resolve_path(user, path, out)) call_fail(call, INVALID_ARGUMENT, "the path is longer than %d bytes", PATH_MAX - 1);
+  else if (!resolve_path(user, path, out))
+    call_fail(call, INVALID_ARGUMENT, "the path is longer than %d bytes", PATH_MAX - 1);
   else return true;
   return false;
 }
@@ -149,15 +150,42 @@ enum code describe_error(int error, const char *path, char *message, size_t size
   const char *words = strerror(error);
   enum code code = INTERNAL;
   switch (error) {
-    case ENOENT: code = NOT_FOUND; words = "does not exist"; break;
-    case ENOTDIR: code = NOT_FOUND; words = "does not exist: a part of it is not a directory"; break;
-    case EEXIST: case ENOTEMPTY: code = ALREADY_EXISTS; words = "already exists"; break;
-    case EISDIR: code = INVALID_ARGUMENT; words = "is a directory"; break;
-    case EINVAL: case ENAMETOOLONG: case ERANGE: code = INVALID_ARGUMENT; break;
-    case ELOOP: code = FAILED_PRECONDITION; words = "leads through too many symbolic links"; break;
-    case EACCES: case EPERM: case EROFS: code = PERMISSION_DENIED; break;
-    case ENOSPC: case EDQUOT: code = RESOURCE_EXHAUSTED; words = "does not fit: no space is left on the machine"; break;
-    case ENOMEM: case EMFILE: case ENFILE: case EAGAIN: code = RESOURCE_EXHAUSTED; break;
+    case ENOENT:
+      code = NOT_FOUND;
+      words = "does not exist";
+      break;
+    case ENOTDIR:
+      code = NOT_FOUND;
+      words = "does not exist: a part of it is not a directory";
+      break;
+    case EEXIST:
+    case ENOTEMPTY:
+      code = ALREADY_EXISTS;
+      words = "already exists";
+      break;
+    case EISDIR:
+      code = INVALID_ARGUMENT;
+      words = "is a directory";
+      break;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ERANGE: code = INVALID_ARGUMENT; break;
+    case ELOOP:
+      code = FAILED_PRECONDITION;
+      words = "leads through too many symbolic links";
+      break;
+    case EACCES:
+    case EPERM:
+    case EROFS: code = PERMISSION_DENIED; break;
+    case ENOSPC:
+    case EDQUOT:
+      code = RESOURCE_EXHAUSTED;
+      words = "does not fit: no space is left on the machine";
+      break;
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case EAGAIN: code = RESOURCE_EXHAUSTED; break;
   }
   bool is_sentence = words[0] >= 'a' && words[0] <= 'z';
   snprintf(message, size, "path '%s'%s %s", path, is_sentence ? "" : ":", words);

@@ -1,5 +1,5 @@
 // Bytes of frames: building and reading them. All integers are little-endian.
-#include "agent.h"
+#include "../agent.h"
 
 #include <stdlib.h>
 #include <string.h>

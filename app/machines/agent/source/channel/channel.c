@@ -1,10 +1,8 @@
-// Connections to the server: frames in and out, calls, credit.
-#include "agent.h"
+// Connections to the server: their frames, and whose turn it is.
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,57 +16,33 @@
 // Above this many unsent bytes a channel takes neither requests nor output of calls.
 #define OUT_FULL 262144
 
-struct channel {
-  struct source source;
-  struct channel *next;
-  struct call *calls;
-  uint8_t *in;
-  size_t in_start, in_end, in_capacity;
-  struct buffer out;
-  size_t out_start;
-  bool is_broken, was_full;
-};
-
 static struct channel *channels;
-static unsigned channel_count, call_count;
+static unsigned channel_count;
 
-static operation *const operations[] = {
-    [1] = op_start,  [2] = op_connect,     [3] = op_list,         [4] = op_signal,
-    [5] = op_resize, [6] = op_input,       [7] = op_close_input,  [8] = op_output,
-    [16] = op_stat,  [17] = op_read_directory, [18] = op_make_directory, [19] = op_move,
-    [20] = op_remove, [21] = op_read,      [22] = op_write,       [23] = op_watch,
-    [24] = op_sync,  [25] = op_disk,
-};
-
-// The channel and its calls live on until channels_sweep, because callers may be walking through them.
-static void channel_break(struct channel *channel) {
+void channel_break(struct channel *channel) {
   channel->is_broken = true;
   source_close(&channel->source);
 }
 
 static size_t unsent(const struct channel *channel) { return channel->out.length - channel->out_start; }
 
-static bool is_full(const struct channel *channel) { return unsent(channel) >= OUT_FULL; }
-
-static bool has_credit(const struct call *call) {
-  return call->credit > 0 && (!call->kind || call->credit >= call->kind->unit);
-}
+bool channel_is_full(const struct channel *channel) { return unsent(channel) >= OUT_FULL; }
 
 static struct call *next_busy(const struct channel *channel) {
   struct call *call = channel->calls;
-  while (call && !(call->is_busy && has_credit(call))) call = call->next;
+  while (call && !(call->is_busy && call_has_credit(call))) call = call->next;
   return call;
 }
 
-static void update_events(struct channel *channel) {
+void channel_update(struct channel *channel) {
   if (channel->is_broken) return;
   bool wants_out = unsent(channel) > 0 || next_busy(channel);
-  source_want(&channel->source, (is_full(channel) ? 0 : EPOLLIN) | (wants_out ? EPOLLOUT : 0));
+  source_want(&channel->source, (channel_is_full(channel) ? 0 : EPOLLIN) | (wants_out ? EPOLLOUT : 0));
 }
 
 // Sends at once what the socket takes, and keeps the rest.
-static void channel_send(struct channel *channel, uint32_t number, enum frame type, const void *payload,
-                         size_t length) {
+void channel_send(struct channel *channel, uint32_t number, enum frame type, const void *payload,
+                  size_t length) {
   if (channel->is_broken) return;
   uint8_t header[HEADER] = {number, number >> 8, number >> 16, number >> 24, type,
                             length, length >> 8, length >> 16, length >> 24};
@@ -84,8 +58,8 @@ static void channel_send(struct channel *channel, uint32_t number, enum frame ty
   size_t done = sent > HEADER ? sent - HEADER : 0;
   put_bytes(&channel->out, (const uint8_t *)payload + done, length - done);
   if (channel->out.has_failed) return channel_break(channel);
-  channel->was_full |= is_full(channel);
-  update_events(channel);
+  channel->was_full |= channel_is_full(channel);
+  channel_update(channel);
 }
 
 static void flush(struct channel *channel) {
@@ -98,117 +72,6 @@ static void flush(struct channel *channel) {
   }
   buffer_free(&channel->out);
   channel->out_start = 0;
-}
-
-bool call_can_send(const struct call *call) { return has_credit(call) && !is_full(call->channel); }
-
-void call_send(struct call *call, enum frame type, const void *payload, size_t length) {
-  call->credit -= length < call->credit ? (uint32_t)length : call->credit;
-  channel_send(call->channel, call->number, type, payload, length);
-}
-
-void call_message(struct call *call, struct buffer *message) {
-  if (message->has_failed) channel_break(call->channel);
-  call_send(call, MESSAGE, message->bytes, message->length);
-}
-
-void call_consumed(struct call *call, size_t length) {
-  call->consumed += length;
-  if (call->has_ended || call->consumed < FIRST_CREDIT / 4) return;
-  uint8_t grant[4] = {call->consumed, call->consumed >> 8, call->consumed >> 16, call->consumed >> 24};
-  call->allowance += call->consumed;
-  call->consumed = 0;
-  channel_send(call->channel, call->number, CREDIT, grant, 4);
-}
-
-void call_set_busy(struct call *call, bool is_busy) {
-  call->is_busy = is_busy;
-  update_events(call->channel);
-}
-
-static void call_end(struct call *call) {
-  struct call **place = &call->channel->calls;
-  while (*place != call) place = &(*place)->next;
-  *place = call->next;
-  if (call->kind && call->kind->close) call->kind->close(call);
-  call_count--;
-  free(call);
-}
-
-void call_done(struct call *call, const void *payload, size_t length) {
-  channel_send(call->channel, call->number, DONE, payload, length);
-  call_end(call);
-}
-
-void call_done_buffer(struct call *call, struct buffer *result) {
-  if (result->has_failed) call_fail(call, RESOURCE_EXHAUSTED, "the agent is out of memory");
-  else call_done(call, result->bytes, result->length);
-  buffer_free(result);
-}
-
-void call_fail(struct call *call, enum code code, const char *format, ...) {
-  char message[PATH_MAX + 256];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(message, sizeof message, format, arguments);
-  va_end(arguments);
-  struct buffer payload = {0};
-  put_u8(&payload, code);
-  put_string(&payload, message);
-  if (payload.has_failed) channel_break(call->channel);
-  channel_send(call->channel, call->number, ERROR, payload.bytes, payload.length);
-  buffer_free(&payload);
-  call_end(call);
-}
-
-static struct call *find_call(const struct channel *channel, uint32_t number) {
-  struct call *call = channel->calls;
-  while (call && call->number != number) call = call->next;
-  return call;
-}
-
-static void open_call(struct channel *channel, uint32_t number, struct reader arguments) {
-  if (number == 0 || find_call(channel, number)) return channel_break(channel);
-  struct call *call = calloc(1, sizeof *call);
-  if (!call) return channel_break(channel);
-  *call = (struct call){.next = channel->calls, .channel = channel, .number = number,
-                        .credit = FIRST_CREDIT, .allowance = FIRST_CREDIT};
-  channel->calls = call;
-  if (++call_count > MOST_CALLS)
-    return call_fail(call, RESOURCE_EXHAUSTED, "more than %d calls are under way", MOST_CALLS);
-  uint8_t number_of_operation = read_u8(&arguments);
-  operation *operation = number_of_operation < sizeof operations / sizeof *operations
-                             ? operations[number_of_operation] : NULL;
-  if (operation) operation(call, &arguments);
-  else call_fail(call, UNIMPLEMENTED, "the agent has no operation %d", number_of_operation);
-}
-
-static void receive_data(struct call *call, const uint8_t *bytes, size_t length) {
-  if (length > call->allowance || call->has_ended) return channel_break(call->channel);
-  call->allowance -= (uint32_t)length;
-  if (call->kind && call->kind->data && length > 0) call->kind->data(call, bytes, length);
-}
-
-static void receive_credit(struct call *call, struct reader grant) {
-  uint32_t more = read_u32(&grant);
-  call->credit = more > INT32_MAX - call->credit ? INT32_MAX : call->credit + more;
-  if (call->kind && call->kind->resume) call->kind->resume(call);
-}
-
-static void receive(struct channel *channel, uint32_t number, uint8_t type, uint8_t *payload, size_t length) {
-  struct reader reader = {payload, payload + length, false};
-  if (type == OPEN) return open_call(channel, number, reader);
-  if ((type == CREDIT && length != 4) || ((type == END || type == CANCEL) && length != 0) ||
-      (type != DATA && type != END && type != CREDIT && type != CANCEL))
-    return channel_break(channel);
-  struct call *call = find_call(channel, number);
-  if (!call) return;
-  if (type == DATA) return receive_data(call, payload, length);
-  if (type == CREDIT) return receive_credit(call, reader);
-  if (type == CANCEL) return call_end(call);
-  if (call->has_ended) return channel_break(channel);
-  call->has_ended = true;
-  if (call->kind && call->kind->end) call->kind->end(call);
 }
 
 static bool make_in_capacity(struct channel *channel, size_t capacity) {
@@ -227,7 +90,7 @@ static uint32_t number_at(const uint8_t *bytes) {
 // Handles the next frame. Returns false if it has not arrived as a whole, or the channel is full.
 static bool next_frame(struct channel *channel) {
   size_t received = channel->in_end - channel->in_start;
-  if (channel->is_broken || is_full(channel) || received < HEADER) return false;
+  if (channel->is_broken || channel_is_full(channel) || received < HEADER) return false;
   uint8_t *frame = channel->in + channel->in_start;
   uint32_t length = number_at(frame + 5);
   if (length > (frame[4] == OPEN ? MOST_ARGUMENTS : MOST_PAYLOAD)) {
@@ -243,7 +106,7 @@ static bool next_frame(struct channel *channel) {
     return false;
   }
   channel->in_start += HEADER + length;
-  receive(channel, number_at(frame), frame[4], frame + HEADER, length);
+  call_receive(channel, number_at(frame), frame[4], frame + HEADER, length);
   return true;
 }
 
@@ -260,9 +123,12 @@ static void handle_in(struct channel *channel) {
     channel->in_end -= channel->in_start;
     channel->in_start = 0;
   }
-  ssize_t got = read(channel->source.fd, channel->in + channel->in_end, channel->in_capacity - channel->in_end);
+  size_t room = channel->in_capacity - channel->in_end;
+  if (room == 0) return;
+  ssize_t got = read(channel->source.fd, channel->in + channel->in_end, room);
   if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return channel_break(channel);
   if (got > 0) channel->in_end += (size_t)got;
+  channel->heard_at = monotonic_milliseconds();
   handle_frames(channel);
 }
 
@@ -282,7 +148,7 @@ static void resume_calls(struct channel *channel) {
 // Lets one busy call work, then puts it behind the others.
 static void step_call(struct channel *channel) {
   struct call *call = next_busy(channel);
-  if (!call || is_full(channel)) return;
+  if (!call || channel_is_full(channel)) return;
   struct call **place = &channel->calls;
   while (*place != call) place = &(*place)->next;
   *place = call->next;
@@ -296,19 +162,20 @@ static void channel_ready(struct source *source, uint32_t events) {
   struct channel *channel = (struct channel *)source;
   if (events & EPOLLOUT) {
     flush(channel);
-    if (!channel->is_broken && channel->was_full && !is_full(channel)) resume_calls(channel);
+    if (!channel->is_broken && channel->was_full && !channel_is_full(channel)) resume_calls(channel);
     if (!channel->is_broken) step_call(channel);
   }
   if (channel->is_broken) return;
   if (events & EPOLLIN) handle_in(channel);
   else if (events & (EPOLLHUP | EPOLLERR)) channel_break(channel);
-  update_events(channel);
+  channel_update(channel);
 }
 
 static bool is_allowed(int fd) {
   struct ucred peer;
   socklen_t size = sizeof peer;
-  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         (peer.uid == 0 || peer.uid == geteuid());
 }
 
 static uint64_t number_of_run(void) {
@@ -330,12 +197,21 @@ static void channel_open(int fd) {
     close(fd);
   } else {
     channel->source.ready = channel_ready;
+    channel->heard_at = monotonic_milliseconds();
     channel->next = channels;
     channels = channel;
     channel_count++;
     channel_send(channel, 0, HELLO, hello.bytes, hello.length);
   }
   buffer_free(&hello);
+}
+
+// An engine may keep channels of a server that is gone: they must not lock out its successor.
+static void break_most_silent(void) {
+  struct channel *silent = channels;
+  for (struct channel *each = channels; each; each = each->next)
+    if (each->heard_at < silent->heard_at) silent = each;
+  channel_break(silent);
 }
 
 void channel_accept(int listener) {
@@ -351,8 +227,12 @@ void channel_accept(int listener) {
   }
   if (spare < 0) spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
-  if (channel_count < MOST_CHANNELS && is_allowed(fd)) channel_open(fd);
-  else close(fd);
+  if (!is_allowed(fd)) {
+    close(fd);
+    return;
+  }
+  if (channel_count >= MOST_CHANNELS) break_most_silent();
+  channel_open(fd);
 }
 
 void channels_sweep(void) {

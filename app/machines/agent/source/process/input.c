@@ -1,5 +1,5 @@
 // What the server writes to processes: to their standard input or terminal.
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,10 +109,14 @@ void op_input(struct call *call, struct reader *arguments) {
   struct process *process = process_find(call, arguments);
   if (!process) return;
   uint8_t kind = read_u8(arguments);
-  if (arguments->has_failed || kind < 1 || kind > 2) return call_fail(call, INVALID_ARGUMENT, "malformed arguments");
+  if (arguments->has_failed || kind < 1 || kind > 2)
+    return call_fail(call, INVALID_ARGUMENT, "malformed arguments");
   if (process->has_terminal != (kind == 2))
-    return call_fail(call, FAILED_PRECONDITION, process->has_terminal ? "the process has a terminal: write to that" : "the process has no terminal");
-  if (process->in.source.fd < 0 || process->in.closes) return call_fail(call, INTERNAL, "the process's input is closed");
+    return call_fail(
+        call, FAILED_PRECONDITION,
+        process->has_terminal ? "the process has a terminal: write to that" : "the process has no terminal");
+  if (process->in.source.fd < 0 || process->in.closes)
+    return call_fail(call, INTERNAL, "the process's input is closed");
   call->kind = &input_kind;
   call->process = process;
   call->next_of_process = process->in.calls;
@@ -122,8 +126,7 @@ void op_input(struct call *call, struct reader *arguments) {
 void op_close_input(struct call *call, struct reader *arguments) {
   struct process *process = process_find(call, arguments);
   if (!process) return;
-  if (process->has_terminal)
-    return call_fail(call, FAILED_PRECONDITION, "send Ctrl+D (0x04) instead");
+  if (process->has_terminal) return call_fail(call, FAILED_PRECONDITION, "send Ctrl+D (0x04) instead");
   if (process->in.source.fd < 0) return call_fail(call, INTERNAL, "the process's input is closed");
   process->in.closes = true;
   write_all(process);

@@ -1,5 +1,5 @@
 // WATCH: changes below a directory, through inotify.
-#include "agent.h"
+#include "../agent.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,9 @@
 #define MOST_DIRECTORIES 65536
 // The names that a step or a read event can report fit into one unit of credit.
 #define ENTRIES_PER_STEP 7
-#define MASK (IN_CREATE | IN_MODIFY | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
+#define MASK                                                                                      \
+  (IN_CREATE | IN_MODIFY | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | \
+   IN_MOVE_SELF)
 
 enum change { CREATED = 1, WRITTEN, REMOVED, RENAMED, CHMODDED };
 
@@ -37,7 +39,7 @@ struct watch {
   struct directory *directories;
   size_t count, capacity, pending_count;
   struct pending *first, *last;
-  DIR *open;  // what the step is reading: the directory of `first`
+  DIR *open;       // what the step is reading: the directory of `first`
   uint32_t moved;  // inotify's number of the last move out of a watched directory
   char root[PATH_MAX];
 };
@@ -135,7 +137,8 @@ static bool join(char out[PATH_MAX], const char *directory, const char *name) {
 }
 
 static bool fail_full(struct watch *watch) {
-  call_fail(watch->call, RESOURCE_EXHAUSTED, "there are more directories below '%s' than can be watched", watch->root);
+  call_fail(watch->call, RESOURCE_EXHAUSTED, "there are more directories below '%s' than can be watched",
+            watch->root);
   return false;
 }
 
@@ -159,7 +162,8 @@ static bool open_pending(struct watch *watch) {
 static bool handle_found(struct watch *watch, const char *entry) {
   char name[PATH_MAX], path[PATH_MAX];
   struct stat info;
-  if (!join(name, watch->first->name, entry) || !join(path, watch->root, name) || lstat(path, &info) < 0) return true;
+  if (!join(name, watch->first->name, entry) || !join(path, watch->root, name) || lstat(path, &info) < 0)
+    return true;
   if (watch->first->reports) send_change(watch, CREATED, name);
   if (watch->first->reports && S_ISREG(info.st_mode) && info.st_size > 0) send_change(watch, WRITTEN, name);
   return !S_ISDIR(info.st_mode) || add_pending(watch, name, watch->first->reports) || fail_full(watch);
@@ -168,7 +172,8 @@ static bool handle_found(struct watch *watch, const char *entry) {
 static bool read_pending(struct watch *watch) {
   struct dirent *entry = NULL;
   for (int i = 0; i < ENTRIES_PER_STEP && (entry = readdir(watch->open)); i++)
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !handle_found(watch, entry->d_name))
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+        !handle_found(watch, entry->d_name))
       return false;
   if (!entry) drop_pending(watch);
   return true;
@@ -209,18 +214,26 @@ static bool handle_directory(struct watch *watch, const struct inotify_event *ev
 
 // Returns false if the call has ended.
 static bool handle_event(struct watch *watch, const struct inotify_event *event) {
-  static const struct { uint32_t mask; enum change change; } kinds[] = {
-      {IN_CREATE | IN_MOVED_TO, CREATED}, {IN_MOVED_FROM | IN_MOVE_SELF, RENAMED}, {IN_ATTRIB, CHMODDED},
-      {IN_MODIFY, WRITTEN}, {IN_DELETE | IN_DELETE_SELF, REMOVED}};
+  static const struct {
+    uint32_t mask;
+    enum change change;
+  } kinds[] = {{IN_CREATE | IN_MOVED_TO, CREATED},
+               {IN_MOVED_FROM | IN_MOVE_SELF, RENAMED},
+               {IN_ATTRIB, CHMODDED},
+               {IN_MODIFY, WRITTEN},
+               {IN_DELETE | IN_DELETE_SELF, REMOVED}};
   if (event->mask & IN_Q_OVERFLOW)
-    return call_fail(watch->call, RESOURCE_EXHAUSTED, "there were more changes than could be told: watch again"), false;
+    return call_fail(watch->call, RESOURCE_EXHAUSTED,
+                     "there were more changes than could be told: watch again"),
+           false;
   struct directory *directory = find_directory(watch, event->wd);
   char name[PATH_MAX];
   if (!directory) return true;
   if (event->mask & IN_IGNORED) return drop_directory(watch, directory), true;
   bool is_self = event->len == 0;
   // What happens to a directory below the root itself is reported by the one above it.
-  if ((is_self && directory->name[0]) || !join(name, directory->name, is_self ? "." : event->name)) return true;
+  if ((is_self && directory->name[0]) || !join(name, directory->name, is_self ? "." : event->name))
+    return true;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (event->mask & kinds[i].mask) send_change(watch, kinds[i].change, name);
   bool is_directory = event->mask & IN_ISDIR && !is_self && watch->is_recursive;
@@ -255,7 +268,8 @@ static void open_watch(struct call *call, const char *path, bool is_recursive) {
   int fd = watch ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
   if (fd < 0) {
     free(watch);
-    return call_fail(call, RESOURCE_EXHAUSTED, "no more watches: %s (see the host's fs.inotify limits)", strerror(errno));
+    return call_fail(call, RESOURCE_EXHAUSTED, "no more watches: %s (see the host's fs.inotify limits)",
+                     strerror(errno));
   }
   *watch = (struct watch){.source.ready = watch_ready, .call = call, .is_recursive = is_recursive};
   strcpy(watch->root, path);
@@ -276,6 +290,7 @@ void op_watch(struct call *call, struct reader *arguments) {
   if (arguments->has_failed) call_fail(call, INVALID_ARGUMENT, "malformed arguments");
   else if (stat(path, &info) < 0) call_fail_path(call, errno, path);
   else if (!S_ISDIR(info.st_mode)) call_fail(call, INVALID_ARGUMENT, "path is not a directory: %s", path);
-  else if (watch_count >= MOST_WATCHES) call_fail(call, RESOURCE_EXHAUSTED, "more than %d watches are open", MOST_WATCHES);
+  else if (watch_count >= MOST_WATCHES)
+    call_fail(call, RESOURCE_EXHAUSTED, "more than %d watches are open", MOST_WATCHES);
   else open_watch(call, path, is_recursive);
 }

@@ -1,5 +1,5 @@
 // Removing and copying whole trees. Runs in a child of the agent, so it may change its directory.
-#include "agent.h"
+#include "../agent.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -85,7 +85,8 @@ int remove_tree(const char *path) {
 }
 
 static int copy_content(const char *from, const char *to) {
-  int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC),
+      out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   ssize_t sent = in >= 0 && out >= 0 ? 1 : -1;
   while (sent > 0) sent = sendfile(out, in, NULL, 1 << 20);
   int error = sent < 0 ? errno : 0;
@@ -138,7 +139,8 @@ static int copy_children(struct copy *copy) {
     if (!is_dots && !error) {
       int length = snprintf(copy->from + from, PATH_MAX - from, "/%s", name);
       int other = snprintf(copy->to + to, PATH_MAX - to, "/%s", name);
-      error = from + (size_t)length >= PATH_MAX || to + (size_t)other >= PATH_MAX ? ENAMETOOLONG : copy_one(copy);
+      error =
+          from + (size_t)length >= PATH_MAX || to + (size_t)other >= PATH_MAX ? ENAMETOOLONG : copy_one(copy);
     }
     free(entries[i]);
   }

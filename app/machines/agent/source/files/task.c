@@ -1,5 +1,5 @@
 // Work that may take long runs in a child. It reports in packets: a frame's type and its payload.
-#include "agent.h"
+#include "../agent.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -165,7 +165,8 @@ void op_read_directory(struct call *call, struct reader *arguments) {
   tree.depth = read_u32(arguments);
   if (arguments->has_failed) call_fail(call, INVALID_ARGUMENT, "malformed arguments");
   else if (stat(tree.path, &info) < 0) call_fail_path(call, errno, tree.path);
-  else if (!S_ISDIR(info.st_mode)) call_fail(call, INVALID_ARGUMENT, "path is not a directory: %s", tree.path);
+  else if (!S_ISDIR(info.st_mode))
+    call_fail(call, INVALID_ARGUMENT, "path is not a directory: %s", tree.path);
   else call_task(call, list_task, &tree);
 }
 
@@ -180,7 +181,8 @@ void op_remove(struct call *call, struct reader *arguments) {
   char path[PATH_MAX];
   if (!read_user(call, arguments, &user) || !read_path(call, arguments, &user, path)) return;
   if (path[1] == 0) call_fail(call, INVALID_ARGUMENT, "the root directory can't be removed");
-  else if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR || rmdir(path) == 0) call_done(call, NULL, 0);
+  else if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR || rmdir(path) == 0)
+    call_done(call, NULL, 0);
   else call_task(call, remove_task, path);
 }
 
@@ -202,10 +204,11 @@ void op_move(struct call *call, struct reader *arguments) {
   struct tree tree = {0};
   struct stat info;
   if (!read_user(call, arguments, &tree.user) || !read_path(call, arguments, &tree.user, tree.path) ||
-      !read_path(call, arguments, &tree.user, tree.target)) return;
+      !read_path(call, arguments, &tree.user, tree.target))
+    return;
   if (lstat(tree.path, &info) < 0) return call_fail_path(call, errno, tree.path);
   int error = make_parents(tree.target, &tree.user);
-  if (error) return call_fail_path(call, error, tree.target);
+  if (error) return fail_parents(call, error, tree.target);
   if (rename(tree.path, tree.target) == 0) done_entry(call, tree.target);
   else if (errno == EXDEV) call_task(call, move_task, &tree);
   else if (errno == EINVAL) call_fail(call, INVALID_ARGUMENT, "'%s' can't be moved into itself", tree.path);

@@ -1,5 +1,5 @@
 // A ring of output: records of a header and at most MOST_RECORD bytes, the oldest dropped first.
-#include "agent.h"
+#include "../agent.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // The machine's users and groups, read from its files: no library, no service of the image.
-#include "agent.h"
+#include "../agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,8 @@ static FILE *open_table(const char *path) {
   int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return NULL;
   FILE *file = NULL;
-  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= MOST_FILE_SIZE) file = fdopen(fd, "r");
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= MOST_FILE_SIZE)
+    file = fdopen(fd, "r");
   if (!file) close(fd);
   return file;
 }
@@ -92,7 +93,11 @@ static bool look_up_name(bool is_group, unsigned id, char name[64]) {
 
 // A directory's entries mostly have the same owner: the last answer is good for a moment.
 void name_of(bool is_group, unsigned id, char name[64]) {
-  static struct { unsigned id; int64_t until; char name[64]; } last[2];
+  static struct {
+    unsigned id;
+    int64_t until;
+    char name[64];
+  } last[2];
   int64_t now = monotonic_milliseconds();
   if (last[is_group].id != id || last[is_group].until < now) {
     last[is_group].id = id;
@@ -113,7 +118,8 @@ static bool append_line(const char *path, const char *line) {
   if (fd < 0) return false;
   off_t size = lseek(fd, 0, SEEK_END);
   if (size > 0 && pread(fd, &last, 1, size - 1) != 1) last = '\n';
-  bool is_written = (last == '\n' || write(fd, "\n", 1) == 1) && write(fd, line, strlen(line)) == (ssize_t)strlen(line);
+  bool is_written =
+      (last == '\n' || write(fd, "\n", 1) == 1) && write(fd, line, strlen(line)) == (ssize_t)strlen(line);
   close(fd);
   return is_written;
 }
