@@ -1,6 +1,6 @@
 import { readInstance } from '../../../db/machines/instance.ts';
 import { listMachines } from '../../../db/machines/rows.ts';
-import type { Context } from '../../context.ts';
+import type { Context, Machines } from '../../context.ts';
 import type { Driver, EngineInfo } from '../../machines/driver.ts';
 import { openDriver } from '../../machines/open.ts';
 import type { SandpitServer } from '../../server.ts';
@@ -10,18 +10,26 @@ const patienceMilliseconds = 1000;
 
 /**
  * Returns what the start-up text says about machines: the engine in use, or, with records only, how
- * to use one that was found. Takes a second at most.
+ * to use one that was found. Takes two seconds at most.
  */
 export async function machinesNotice({ context }: SandpitServer): Promise<string> {
   const { config, machines } = context;
   if (config.machines === 'process') return processWarning;
-  const engine = machines ? await probe(machines.driver) : await findEngine(context);
-  if (machines) return engine instanceof Error ? awayWarning(engine) : `Machines: containers of ${nameOf(engine)}\n`;
+  if (machines) return containersNotice(machines);
+  const engine = await findEngine(context);
   return `${await leftWarning(context)}${engine instanceof Error ? '' : offer(engine)}`;
 }
 
 const processWarning =
   'Warning: --machines process runs the commands of sandboxes on this machine, without isolation. Use it for tests only.\n';
+
+async function containersNotice({ driver, images }: Machines): Promise<string> {
+  const engine = await probe(driver);
+  if (engine instanceof Error) return awayWarning(engine);
+  const missing = await inTime(images.planned(), []);
+  const pulls = missing.length === 0 ? '' : `Pulling ${missing.join(', ')}: until then no sandbox can start from it.\n`;
+  return `Machines: containers of ${nameOf(engine)}\n${pulls}`;
+}
 
 function awayWarning({ message }: Error): string {
   return `Warning: sandboxes cannot be started: ${message}. Find out why with sandpit doctor --machines.\n`;
@@ -55,8 +63,13 @@ async function findEngine({ config, store, log }: Context): Promise<EngineInfo |
 }
 
 async function probe(driver: Driver): Promise<EngineInfo | Error> {
-  const { promise: late, resolve } = Promise.withResolvers<Error>();
-  const timer = setTimeout(resolve, patienceMilliseconds, new Error('the container engine does not answer'));
   const asked = driver.probe().catch((error: Error) => error);
+  return inTime<EngineInfo | Error>(asked, new Error('the container engine does not answer'));
+}
+
+/** Returns what a promise resolves to, or `otherwise` when that takes too long. */
+async function inTime<T>(asked: Promise<T>, otherwise: T): Promise<T> {
+  const { promise: late, resolve } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => resolve(otherwise), patienceMilliseconds);
   return Promise.race([asked, late]).finally(() => clearTimeout(timer));
 }

@@ -38,6 +38,7 @@ export class Images {
   readonly #present = new Map<string, string>();
   readonly #checked = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  #firstLook = Promise.resolve();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -49,11 +50,16 @@ export class Images {
 
   /** Begins to pull, in the background, what templates need and the engine does not have. */
   start(): void {
-    const look = () => {
+    const look = () =>
       this.#pullMissing().catch((error) => this.#parts.log.error({ err: error }, 'templates could not be read'));
-    };
-    look();
+    this.#firstLook = look();
     this.#timer = setInterval(look, lookMilliseconds).unref();
+  }
+
+  /** Returns the images that are being pulled or will be, as soon as the first look has found them. */
+  async planned(): Promise<string[]> {
+    await this.#firstLook;
+    return this.#pulls.planned();
   }
 
   /** Returns all templates, `base` among them. */

@@ -18,9 +18,6 @@ type Job = {
 const firstPauseMilliseconds = 10_000;
 const longestPauseMilliseconds = 300_000;
 
-/** A pull that makes no progress for this long is given up. */
-const stallMilliseconds = 300_000;
-
 /** How often the progress of a pull is logged. */
 const logMilliseconds = 30_000;
 
@@ -84,6 +81,11 @@ export class Pulls {
     return new HttpError(503, text, { 'Retry-After': String(retryAfterSeconds) });
   }
 
+  /** Returns the images that are being pulled or will be. */
+  planned(): string[] {
+    return [...this.#jobs.keys()];
+  }
+
   /** Gives up the pull that is under way. */
   async stop(): Promise<void> {
     this.#stopping.abort();
@@ -125,25 +127,17 @@ export class Pulls {
   }
 
   async #pullOnce(image: string, job: Job): Promise<void> {
-    const stalled = new AbortController();
-    const stall = setTimeout(() => stalled.abort(), stallMilliseconds).unref();
     let loggedAt = performance.now();
     job.progress = '';
     const onProgress = (words: string) => {
-      if (words !== job.progress) stall.refresh();
       job.progress = words;
       if (performance.now() - loggedAt < logMilliseconds) return;
       loggedAt = performance.now();
       this.#parts.log.info({ image, progress: words }, 'pulling an image');
     };
     try {
-      await this.#parts.driver.pull(image, onProgress, AbortSignal.any([this.#stopping.signal, stalled.signal]));
-    } catch (error) {
-      throw stalled.signal.aborted
-        ? new MachineError('timeout', `nothing came for ${stallMilliseconds / 1000} s`)
-        : error;
+      await this.#parts.driver.pull(image, onProgress, this.#stopping.signal);
     } finally {
-      clearTimeout(stall);
       job.progress = null;
     }
   }
