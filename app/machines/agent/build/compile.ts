@@ -19,7 +19,7 @@ export const builtFolder: string = fileURLToPath(new URL('../built/', import.met
 export const sourceFolder: string = fileURLToPath(new URL('../source/', import.meta.url));
 export const digestFile: string = join(builtFolder, 'source.sha256');
 
-/** Returns the C files of the agent, relative to their folder, in the order in which they are compiled. */
+/** Returns the agent's C files, relative to their folder, in the order of compilation. */
 export function sources(folder: string = sourceFolder): string[] {
   return filesOf(folder).filter((name) => name.endsWith('.c'));
 }

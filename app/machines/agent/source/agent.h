@@ -215,7 +215,7 @@ int process_tick(void);
 void processes_kill_all(void);
 struct process *process_find(struct call *, struct reader *);
 void input_open(struct process *, int fd);
-// Closes the process's input, and ends calls that still write to it.
+// Closes the process's input. Calls fail whose bytes it has not taken; others may still say that they end.
 void input_close(struct process *);
 
 // process/start.c

@@ -37,7 +37,15 @@ void input_close(struct process *process) {
   struct input *input = &process->in;
   source_close(&input->source);
   while (input->first) drop_chunk(input);
-  while (input->calls) call_fail(input->calls, INTERNAL, "the process's input is closed");
+  while (input->calls) {
+    struct call *call = input->calls;
+    if (call->pending > 0) {
+      call_fail(call, INTERNAL, "the process's input is closed");
+    } else {
+      leave(call);
+      call->process = NULL;
+    }
+  }
 }
 
 // Writes one chunk, as far as the process takes it. Returns false when it takes no more now.
@@ -80,6 +88,7 @@ void input_open(struct process *process, int fd) {
 }
 
 static void input_data(struct call *call, const uint8_t *bytes, size_t length) {
+  if (!call->process) return call_fail(call, INTERNAL, "the process's input is closed");
   struct input *input = &call->process->in;
   struct chunk *chunk = waiting + length > MOST_INPUT ? NULL : malloc(sizeof *chunk + length);
   if (!chunk) return call_fail(call, RESOURCE_EXHAUSTED, "too much input waits for processes to read it");
@@ -98,6 +107,7 @@ static void input_end(struct call *call) {
 }
 
 static void input_call_close(struct call *call) {
+  if (!call->process) return;
   leave(call);
   for (struct chunk *chunk = call->process->in.first; chunk; chunk = chunk->next)
     if (chunk->call == call) chunk->call = NULL;
