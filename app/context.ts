@@ -9,7 +9,7 @@ import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
 import type { Images } from './machines/images/images.ts';
-import type { Order } from './machines/launch.ts';
+import type { LaunchOutcome, Order } from './machines/launch.ts';
 import type { Usages } from './machines/usage/sampler.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */
@@ -77,4 +77,6 @@ export type Metrics = {
   swept: (task: string, seconds: number, hasFailed: boolean) => void;
   /** An attempt to send a webhook has ended. */
   webhookSent: (outcome: WebhookOutcome) => void;
+  /** The start of a machine has ended, `seconds` after it was asked for. */
+  launched: (outcome: LaunchOutcome, seconds: number) => void;
 };

@@ -45,7 +45,7 @@ export class Connections {
     const forget = () => {
       if (this.#open.get(id) === entry) this.#open.delete(id);
     };
-    agent.then(({ closed }) => closed).then(forget, forget);
+    agent.then(({ closed }) => void closed.then(forget), forget);
     return agent;
   }
 

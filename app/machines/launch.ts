@@ -6,9 +6,10 @@ import { type KeyedRequest, recordKey, sandboxesOfKey } from '../../db/sandboxes
 import { newSandboxId } from '../../db/sandboxes/insert.ts';
 import type { Sandbox } from '../../db/sandboxes/read.ts';
 import { inTransaction, type Store, type Trx } from '../../db/store.ts';
+import { HttpError } from '../errors.ts';
 import type { Connections } from './connections.ts';
 import type { Driver, MachineSpec } from './driver.ts';
-import { MachineError } from './error.ts';
+import { MachineError, type MachineErrorCode } from './error.ts';
 import type { Image, Images } from './images/images.ts';
 import type { Removals } from './removals.ts';
 import { Starts } from './starts.ts';
@@ -29,6 +30,9 @@ export type Order = {
   signal: AbortSignal;
 };
 
+/** Why a machine did not start, unless it did. `refused`: the store or a rule did not allow it. */
+export type LaunchOutcome = 'started' | 'client_left' | 'refused' | MachineErrorCode;
+
 type Dependencies = {
   store: Store;
   now: () => number;
@@ -36,6 +40,8 @@ type Dependencies = {
   driver: Driver;
   connections: Connections;
   removals: Removals;
+  /** Null: nobody counts. */
+  metrics: { launched: (outcome: LaunchOutcome, seconds: number) => void } | null;
   images: Pick<Images, 'imageOf' | 'missing' | 'check'>;
 };
 
@@ -70,13 +76,13 @@ export class Launcher {
    */
   async launch(order: Order): Promise<Sandbox> {
     const { by, keyed } = order;
-    if (!keyed) return this.#launchNew(order);
+    if (!keyed) return this.#launchTimed(order);
     const key = `${by.ownerId} ${keyed.key}`;
     const underWay = this.#keys.get(key);
     if (underWay) throw inProgress(underWay.equals(keyed.hash));
     this.#keys.set(key, keyed.hash);
     try {
-      return (await this.#earlier(by, keyed)) ?? (await this.#launchNew(order));
+      return (await this.#earlier(by, keyed)) ?? (await this.#launchTimed(order));
     } finally {
       this.#keys.delete(key);
     }
@@ -86,6 +92,20 @@ export class Launcher {
     const { store, now } = this.#dependencies;
     const [earlier] = await sandboxesOfKey(store.db, now(), ownerId, keyed);
     return earlier;
+  }
+
+  async #launchTimed(order: Order): Promise<Sandbox> {
+    const begin = performance.now();
+    const report = (outcome: LaunchOutcome) =>
+      this.#dependencies.metrics?.launched(outcome, (performance.now() - begin) / 1000);
+    try {
+      const sandbox = await this.#launchNew(order);
+      report('started');
+      return sandbox;
+    } catch (error) {
+      report(outcomeOf(error, order.signal.aborted));
+      throw error;
+    }
   }
 
   async #launchNew(order: Order): Promise<Sandbox> {
@@ -168,6 +188,12 @@ export class Launcher {
     const removeAgain = () => removals.add(id);
     creating?.then(removeAgain, removeAgain);
   }
+}
+
+function outcomeOf(error: unknown, hasLeft: boolean): LaunchOutcome {
+  if (hasLeft) return 'client_left';
+  if (error instanceof MachineError) return error.code;
+  return error instanceof HttpError && error.status === 503 ? 'no_image' : 'refused';
 }
 
 const stopped = 'The machine of the sandbox stopped while it started';

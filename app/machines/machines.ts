@@ -1,9 +1,5 @@
-import type { Logger } from 'pino';
-import type { EventFeed } from '../../db/events/feed.ts';
 import { readInstance } from '../../db/machines/instance.ts';
-import type { Store } from '../../db/store.ts';
-import type { Config } from '../config/settings.ts';
-import type { Machines } from '../context.ts';
+import type { Context, Machines } from '../context.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { followEndings } from './endings.ts';
@@ -18,7 +14,7 @@ import { startSampler } from './usage/sampler.ts';
 /** How long each step of stopping may take. */
 const stopMilliseconds = 2000;
 
-type Dependencies = { config: Config; store: Store; now: () => number; log: Logger; feed: EventFeed };
+type Dependencies = Pick<Context, 'config' | 'store' | 'now' | 'log' | 'feed' | 'metrics'>;
 
 /** What runs machines, until it is stopped. */
 export type MachineRoom = { machines: Machines; stop: () => Promise<void> };

@@ -22,6 +22,10 @@ const snapshot: Rule = {
   isUsed: always,
   reason: 'Sandpit takes no snapshots of sandboxes with machines',
 };
+const image: Rule = {
+  ...snapshot,
+  reason: 'Sandpit makes no snapshots from images for machines: an administrator adds templates with sandpit templates',
+};
 const copy: Rule = { ...snapshot, reason: 'Sandboxes with machines cannot be copied: create a new one' };
 const devbox: Rule = { ...snapshot, reason: 'Sandboxes with machines cannot be started from snapshots' };
 
@@ -72,7 +76,7 @@ const rules: { [operationId: string]: Rule[] } = {
   resume_vm: [resume],
   clone_vm: [copy],
   snapshot_vm: [snapshot],
-  create_snapshot: [snapshot],
+  create_snapshot: [image],
   publish_template: [devbox],
   run_template: [devbox],
 };

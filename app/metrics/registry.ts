@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Context, Metrics } from '../context.ts';
 import { versions } from '../version.ts';
 import { eventMetrics } from './events.ts';
+import { machineMetrics } from './machines.ts';
 import { requestMetrics } from './requests.ts';
 import { storeMetrics } from './store.ts';
 import { sweeperMetrics } from './sweeper.ts';
@@ -21,7 +22,12 @@ export function collectMetrics(context: Sources): MetricsRegistry {
   collectDefaultMetrics({ register });
   const countEvents = eventMetrics(context, register);
   const refreshStore = storeMetrics(context, register, countEvents);
-  const own = { ...requestMetrics(register), ...sweeperMetrics(register), ...webhookMetrics(register) };
+  const own = {
+    ...requestMetrics(register),
+    ...sweeperMetrics(register),
+    ...webhookMetrics(register),
+    ...machineMetrics(register),
+  };
   addLostLogLines(context, register);
   addBuildInfo(register);
   return {

@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
+import { countMachines } from '../../db/machines/rows.ts';
 import { countByStatus, countPendingDeliveries } from '../../db/sandboxes/lists/counts.ts';
 import type { Context } from '../context.ts';
 
@@ -15,6 +16,8 @@ export function storeMetrics(
   const read = async () => {
     const byStatus = await countByStatus(store.db, now());
     for (const [status, count] of Object.entries(byStatus)) gauges.sandboxes.set({ status }, count);
+    const machines = await countMachines(store.db);
+    for (const [state, count] of Object.entries(machines)) gauges.machines.set({ state }, count);
     gauges.pending.set(await countPendingDeliveries(store.db));
     await countEvents();
     const { total, log: wal, free } = store.sizes();
@@ -23,7 +26,7 @@ export function storeMetrics(
     gauges.free.set(free);
   };
   const clear = () => {
-    gauges.sandboxes.reset();
+    for (const gauge of [gauges.sandboxes, gauges.machines]) gauge.reset();
     for (const gauge of [gauges.pending, gauges.size, gauges.wal, gauges.free]) gauge.remove();
   };
   return async () => {
@@ -44,6 +47,7 @@ function storeGauges(register: Registry) {
   return {
     up: gauge('store_up', 'Whether the store answers.'),
     sandboxes: gauge('sandboxes', 'Sandboxes of all owners, by the status that the API reports.', 'status'),
+    machines: gauge('machines', 'Machines that run, and machines that are being started.', 'state'),
     pending: gauge('webhooks_pending', 'Webhook deliveries of all owners that wait to be sent or retried.'),
     size: gauge('database_size_bytes', 'The database, including its write-ahead log.'),
     wal: gauge('database_wal_bytes', 'The write-ahead log. It grows while another process reads an old snapshot.'),

@@ -32,6 +32,12 @@ export async function listMachines(db: Db): Promise<MachineRow[]> {
   return selectAll(db, {});
 }
 
+/** Returns how many machines run, and how many are being started. */
+export async function countMachines(db: Db): Promise<{ running: number; starting: number }> {
+  const [{ running, all } = { running: 0, all: 0 }] = await selectCounts(db, {});
+  return { running, starting: all - running };
+}
+
 const insertMachine = query<NewMachine & { now: number }, unknown>((db, value) =>
   db.insertInto('machines').values({
     sandbox_id: value('sandboxId'),
@@ -56,6 +62,15 @@ const selectEnded = query<{ now: number }, { sandboxId: string }>((db, value) =>
     .select('machines.sandbox_id as sandboxId')
     .where('machines.is_ready', '=', 1)
     .where((eb) => eb.or([eb('sandboxes.id', 'is', null), eb(statusAt(eb as never, value('now')), '!=', 'active')])),
+);
+
+const selectCounts = query<Record<string, never>, { running: number; all: number }>((db) =>
+  db
+    .selectFrom('machines')
+    .select((eb) => [
+      eb.fn.coalesce(eb.fn.sum<number>('is_ready'), eb.lit(0)).as('running'),
+      eb.fn.countAll<number>().as('all'),
+    ]),
 );
 
 const selectAll = query<Record<string, never>, MachineRow>((db) =>

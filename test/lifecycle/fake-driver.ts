@@ -28,6 +28,7 @@ export class FakeDriver implements Driver {
   /** the names of the calls so far */
   readonly calls: string[] = [];
   #deaths: Death[] = [];
+  #deathsError: Error | null = null;
   #wake = () => {};
 
   async probe(): Promise<EngineInfo> {
@@ -92,8 +93,15 @@ export class FakeDriver implements Driver {
     this.#wake();
   }
 
+  /** Lets the engine's events fail from now on; null: no longer. */
+  failDeaths(error: Error | null): void {
+    this.#deathsError = error;
+    this.#wake();
+  }
+
   async *deaths(signal: AbortSignal): AsyncGenerator<Death> {
     while (!signal.aborted) {
+      if (this.#deathsError) throw this.#deathsError;
       yield* this.#deaths.splice(0);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

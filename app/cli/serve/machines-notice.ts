@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
 import { readInstance } from '../../../db/machines/instance.ts';
 import { listMachines } from '../../../db/machines/rows.ts';
+import { readEngineEnvironment } from '../../config/engine-environment.ts';
 import type { Context, Machines } from '../../context.ts';
+import { engineAddresses } from '../../machines/docker/engine/address.ts';
 import type { Driver, EngineInfo } from '../../machines/driver.ts';
 import { openDriver } from '../../machines/open.ts';
 import type { SandpitServer } from '../../server.ts';
@@ -43,7 +46,8 @@ function offer(engine: EngineInfo): string {
 async function leftWarning({ store }: Context): Promise<string> {
   const { length } = await listMachines(store.db);
   if (length === 0) return '';
-  return `Warning: ${length} machines of an earlier start are left alone, because this server keeps records only.\n`;
+  const those = length === 1 ? '1 machine of an earlier start is' : `${length} machines of an earlier start are`;
+  return `Warning: ${those} left alone, because this server keeps records only.\n`;
 }
 
 function nameOf({ name, version, address }: EngineInfo): string {
@@ -51,6 +55,8 @@ function nameOf({ name, version, address }: EngineInfo): string {
 }
 
 async function findEngine({ config, store, log }: Context): Promise<EngineInfo | Error> {
+  // Before the driver is loaded, which takes memory that a server without an engine does not need.
+  if (!mayHaveEngine(config.engine)) return new Error('there is no engine');
   const { id: instance } = await readInstance(store.db);
   const { engine, db } = config;
   const driver = await openDriver({ machines: 'docker' }, { instance, engine, db, log });
@@ -60,6 +66,12 @@ async function findEngine({ config, store, log }: Context): Promise<EngineInfo |
     // Not awaited: an engine that hangs must not delay the start.
     driver.close().catch(() => {});
   }
+}
+
+function mayHaveEngine(setting: string | undefined): boolean {
+  return engineAddresses(setting, readEngineEnvironment()).some(
+    (address) => !address.startsWith('unix://') || existsSync(address.slice('unix://'.length)),
+  );
 }
 
 async function probe(driver: Driver): Promise<EngineInfo | Error> {
