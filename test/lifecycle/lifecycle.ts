@@ -46,8 +46,12 @@ export async function startLifecycle(driver = new FakeDriver(), config: Partial<
 }
 
 /** Waits until `isTrue` returns true. Throws an Error that names what did not happen. */
-export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + patienceMilliseconds; !(await isTrue()); await delay(5)) {
+export async function until(
+  what: string,
+  isTrue: () => boolean | Promise<boolean>,
+  milliseconds = patienceMilliseconds,
+): Promise<void> {
+  for (const end = Date.now() + milliseconds; !(await isTrue()); await delay(5)) {
     if (Date.now() > end) throw new Error(`${what}: did not happen`);
   }
 }
