@@ -12,7 +12,7 @@ import type { SandpitServer } from '../../server.ts';
 const patienceMilliseconds = 1000;
 
 /**
- * Returns what the start-up text says about machines: the engine in use, or, with records only, how
+ * Returns the part of the start-up text about machines: the engine in use, or, with records only, how
  * to use one that was found. Takes two seconds at most.
  */
 export async function machinesNotice({ context }: SandpitServer): Promise<string> {
@@ -79,7 +79,7 @@ async function probe(driver: Driver): Promise<EngineInfo | Error> {
   return inTime<EngineInfo | Error>(asked, new Error('the container engine does not answer'));
 }
 
-/** Returns what a promise resolves to, or `otherwise` when that takes too long. */
+/** Returns the value of a promise, or `otherwise` when it takes too long. */
 async function inTime<T>(asked: Promise<T>, otherwise: T): Promise<T> {
   const { promise: late, resolve } = Promise.withResolvers<T>();
   const timer = setTimeout(() => resolve(otherwise), patienceMilliseconds);
