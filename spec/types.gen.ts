@@ -4403,6 +4403,17 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
+        /** @description The sandbox or its machine can't do this now. Retry after the seconds in `Retry-After`. */
+        EnvdBusy: {
+            headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
         /** @description No running sandbox has this id. Create or resume one. */
         NotRunning: {
             headers: {
@@ -8180,6 +8191,7 @@ export interface operations {
                     "application/json": components["schemas"]["E2BError"];
                 };
             };
+            429: components["responses"]["EnvdBusy"];
             /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
@@ -8190,6 +8202,7 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
             504: components["responses"]["EnvdRefusal"];
         };
     };
@@ -8241,6 +8254,7 @@ export interface operations {
             403: components["responses"]["EnvdRefusal"];
             404: components["responses"]["EnvdRefusal"];
             408: components["responses"]["EnvdRefusal"];
+            429: components["responses"]["EnvdBusy"];
             /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
@@ -8251,7 +8265,9 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
             504: components["responses"]["EnvdRefusal"];
+            507: components["responses"]["EnvdRefusal"];
         };
     };
     envd_compose: {
@@ -8287,6 +8303,7 @@ export interface operations {
             404: components["responses"]["EnvdRefusal"];
             408: components["responses"]["EnvdRefusal"];
             413: components["responses"]["E2BTooLarge"];
+            429: components["responses"]["EnvdBusy"];
             /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
@@ -8297,7 +8314,9 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
             504: components["responses"]["EnvdRefusal"];
+            507: components["responses"]["EnvdRefusal"];
         };
     };
     envd_metrics: {

@@ -19,6 +19,7 @@ describe("E2B's calls to the inside of a sandbox", () => {
       .set(headers)
       .type('application/octet-stream')
       .send(Buffer.alloc(3) as never),
+    app.http.post('/files/compose').set(headers).type('json').send('{"a":'),
     app.http.post('/files').set(headers).attach('file', Buffer.alloc(3), 'a'),
     app.http.get('/files?path=a&username=user&signature=v1_x').set(headers),
   ];
@@ -106,6 +107,14 @@ describe("E2B's calls to the inside of a sandbox", () => {
         expect(body.subarray(5).toString()).to.equal(message.toString());
       }
     }
+  });
+
+  it('501: what a sandbox uses; 404 without a sandbox, as before a reading', async () => {
+    const metrics = (headers: Record<string, string>) => app.http.get('/metrics').set(headers);
+    const { status, body } = await metrics(of(await e2b.create()));
+    expect([status, body]).to.deep.equal([501, { code: 501, message: unimplemented }]);
+    expect((await metrics(of(anyId))).status).to.equal(502);
+    expect((await metrics({})).status).to.equal(404);
   });
 
   it('501: a call of another media type than a stream’s', async () => {

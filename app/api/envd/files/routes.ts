@@ -55,7 +55,7 @@ function streamed(streams: Streams, find: (req: Request) => Promise<Target>, wor
       await work(target, req, res, gone);
     } catch (error) {
       // There is nobody to answer; the rest of a response that was begun is missing.
-      if (!res.destroyed) throw asHttpError(target.id, error);
+      if (!res.destroyed) throw asHttpError(target.id, error, req.method);
     }
   };
 }
@@ -65,7 +65,7 @@ const statusOf: Record<AgentErrorCode, number> = {
   not_found: 404,
   already_exists: 400,
   unauthenticated: 401,
-  // Also said of a full disk. A file that is too long is the usual reason.
+  // Usually the disk is full.
   resource_exhausted: 507,
   failed_precondition: 400,
   internal: 500,
@@ -73,8 +73,12 @@ const statusOf: Record<AgentErrorCode, number> = {
   permission_denied: 403,
 };
 
-function asHttpError(id: string, error: unknown): unknown {
-  return error instanceof AgentError ? new HttpError(statusOf[error.code], error.message) : machineFailure(id, error);
+function asHttpError(id: string, error: unknown, method: string): unknown {
+  if (!(error instanceof AgentError)) return machineFailure(id, error);
+  const isBusy = error.code === 'resource_exhausted' && method === 'GET';
+  return isBusy
+    ? new HttpError(503, error.message, { 'Retry-After': '1' })
+    : new HttpError(statusOf[error.code], error.message);
 }
 
 /** Closes the connection after an error, if a part of the body is still to come. */
