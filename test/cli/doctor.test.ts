@@ -32,6 +32,16 @@ describe('sandpit doctor', () => {
     sqlite.exec(sql).close();
   };
 
+  it('says with --machines what it tried, and how to get an engine', async () => {
+    const { code, stdout, stderr } = await sandpit(['doctor', '--machines', '--engine', 'unix:///missing.sock']);
+    expect(code).to.equal(1);
+    expect(stdout).to.match(
+      /^engine: +WRONG, no container engine answers; unix:\/\/\/missing\.sock: there is no such socket; /,
+    );
+    expect(stdout).to.include('systemctl start docker');
+    expect(stderr).to.match(/^sandpit: engine: .+\n$/);
+  });
+
   it('prints a line for each check while a server runs', async () => {
     const server = await serve(['--db', db]);
     const { code, stdout } = await sandpit(['doctor', '--db', db]);

@@ -42,7 +42,10 @@ describeOnEngines('the ends of machines', (engine) => {
     run(agent, hog, 'root').catch(() => {
       // The machine ends with the command.
     });
-    expect((await died).value).to.deep.equal({ id: 'hungry', reason: 'out_of_memory' });
+    const { id, reason } = (await died).value;
+    expect(id).to.equal('hungry');
+    // Podman does not notice it under cgroup v1.
+    expect(reason).to.be.oneOf(engine().engine === 'docker' ? ['out_of_memory'] : ['out_of_memory', 'exited']);
   });
 
   it('are seen if they happened while nobody listened', async () => {

@@ -29,7 +29,7 @@ export async function provideProgram(engine: Engine, names: Names, image: string
   const volume = names.volume(agent.version);
   await store((abortSignal) => engine.docker.createVolume({ Name: volume, Labels: names.labels, abortSignal }));
   await fill(engine, names, { volume, agent, image });
-  await removeOldVolumes(engine, names, volume);
+  await removeVolumes(engine, names, volume);
   return volume;
 }
 
@@ -103,8 +103,11 @@ async function removeFiller(engine: Engine, names: Names): Promise<void> {
   await store((abortSignal) => ignoring(404, filler.remove({ force: true, abortSignal })));
 }
 
-/** Removes the volumes of other versions of the agent that no machine uses any more. */
-async function removeOldVolumes(engine: Engine, names: Names, current: string): Promise<void> {
+/**
+ * Removes our volumes that no machine uses any more: of other versions of the agent than `current`,
+ * or all of them.
+ */
+export async function removeVolumes(engine: Engine, names: Names, current?: string): Promise<void> {
   const filters = JSON.stringify(names.filters);
   const { Volumes } = await store((abortSignal) => engine.docker.listVolumes({ filters, abortSignal } as object));
   for (const { Name } of Volumes ?? []) {
