@@ -82,8 +82,11 @@ describe('process.Process of a machine', () => {
 
     it('kills the process after Connect-Timeout-Ms', async () => {
       const stream = await start(machine, shell('echo begun; exec sleep 1000'), {}, { 'Connect-Timeout-Ms': '300' });
-      const { stdout, end } = summary((await stream.rest()).messages);
-      expect([stdout, end?.status]).to.deep.equal(['begun\n', 'signal: killed']);
+      const pid = await pidOf(stream);
+      const { messages, end: last } = await stream.rest();
+      expect([summary(messages).stdout, last.error?.code]).to.deep.equal(['begun\n', 'deadline_exceeded']);
+      const { processes } = (await call(machine, 'process.Process/List', {})).body;
+      expect(processes.map((each: { pid: number }) => each.pid)).not.to.include(pid);
     });
 
     it('refuses a Connect-Timeout-Ms that is no number', async () => {

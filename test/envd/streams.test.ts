@@ -73,6 +73,31 @@ describe('streams of a machine', () => {
     expect(summary(messages).end?.exitCode).to.equal(0);
   });
 
+  it('a sandbox has at most 256 calls at the same time, and a process that takes nothing holds its calls', async () => {
+    const other = await startMachine(machine.app, machine.url);
+    const stream = await start(other, { cmd: 'sleep', args: ['1000'] });
+    const pid = await pidOf(stream);
+    const listeners = await Promise.all(
+      Array.from({ length: 255 }, async () => {
+        const listener = await open(other, 'process.Process/Connect', { process: { pid } });
+        await pidOf(listener);
+        return listener;
+      }),
+    );
+    const list = () => call(other, 'process.Process/List', {});
+    const [unary, late] = [await list(), await open(other, 'process.Process/Connect', { process: { pid } })];
+    expect([unary.status, unary.body.code]).to.deep.equal([429, 'resource_exhausted']);
+    expect((await late.rest()).end.error?.code).to.equal('resource_exhausted');
+    expect((await call(machine, 'process.Process/List', {})).status).to.equal(200);
+    for (const listener of listeners) listener.close();
+    while ((await list()).status === 429);
+    const input = { stdin: Buffer.alloc(500_000).toString('base64') };
+    const ended = call(other, 'process.Process/SendInput', { process: { pid }, input });
+    await call(other, 'process.Process/SendSignal', { process: { pid }, signal: 'SIGNAL_SIGKILL' });
+    expect((await ended).status).to.be.above(399);
+    await stream.rest();
+  });
+
   it('Connect and WatchDir end with deadline_exceeded after Connect-Timeout-Ms', async () => {
     const pid = await pidOf(await start(machine, { cmd: 'sleep', args: ['1000'] }));
     for (const [procedure, message] of [

@@ -1,12 +1,15 @@
 import type { Router } from 'express';
 import { Turns } from '../../../db/turns.ts';
 import type { Context } from '../../context.ts';
+import { ConnectError } from '../../http/connect.ts';
 import type { Streams } from '../../http/streams/streams.ts';
 import type { Entry } from '../../machines/agent/entry.ts';
+import { AgentError } from '../../machines/agent/error.ts';
 import * as files from '../../machines/agent/files.ts';
 import { changesIn } from './changes.ts';
 import { Procedures } from './connect/procedures.ts';
 import { entryInfo } from './entry.ts';
+import { Lanes } from './lanes.ts';
 import { Watchers } from './watchers.ts';
 
 const service = '/filesystem.Filesystem';
@@ -14,6 +17,13 @@ const keepalive = '{"keepalive":{}}';
 
 /** The contract's description states this limit. */
 const maxEntries = 50_000;
+
+/** A list takes up to 1 KB of memory for each entry, so only short ones may be many at once. */
+const shortList = 1000;
+const maxLongLists = 8;
+
+/** A machine that is slow must not keep others from listing. */
+const longListMilliseconds = 60_000;
 
 /** The procedures of E2B's service `filesystem.Filesystem`. */
 export function filesystemRoutes(context: Context, streams: Streams): Router {
@@ -27,9 +37,17 @@ function addFiles(procedures: Procedures): void {
   procedures.unary(`${service}/Stat`, async ({ path = '' }, { agent, target }) =>
     answer(await files.statFile(agent, target.user, path)),
   );
-  procedures.unary(`${service}/ListDir`, async ({ path = '', depth = 0 }, { agent, target }) =>
-    listText(await files.listDirectory(agent, target.user, path, depth || 1, maxEntries)),
-  );
+  const longLists = new Lanes(maxLongLists);
+  procedures.unary(`${service}/ListDir`, async ({ path = '', depth = 0 }, { agent, target, gone }) => {
+    const list = async (limit: number, signal: AbortSignal) =>
+      listText(await files.listDirectory(agent, target.user, path, depth || 1, limit, signal));
+    try {
+      return await list(shortList, gone);
+    } catch (error) {
+      if (!(error instanceof AgentError && error.code === 'resource_exhausted')) throw error;
+      return longLists.run(target.id, () => withinTime((late) => list(maxEntries, AbortSignal.any([gone, late]))));
+    }
+  });
   procedures.unary(`${service}/MakeDir`, async ({ path = '' }, { agent, target }) =>
     answer(await files.makeDirectory(agent, target.user, path)),
   );
@@ -61,6 +79,16 @@ function addWatching(procedures: Procedures, watchers: Watchers): void {
     watchers.remove(target.id, watcherId);
     return {};
   });
+}
+
+async function withinTime<T>(list: (late: AbortSignal) => Promise<T>): Promise<T> {
+  const late = AbortSignal.timeout(longListMilliseconds);
+  try {
+    return await list(late);
+  } catch (error) {
+    if (!late.aborted) throw error;
+    throw new ConnectError('deadline_exceeded', `The list took more than ${longListMilliseconds / 1000} seconds`);
+  }
 }
 
 function answer(entry: Entry) {

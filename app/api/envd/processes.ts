@@ -7,6 +7,7 @@ import { AgentError } from '../../machines/agent/error.ts';
 import * as processes from '../../machines/agent/processes.ts';
 import { explainStart } from '../../machines/images/shell.ts';
 import { Procedures } from './connect/procedures.ts';
+import { Lanes } from './lanes.ts';
 import { sendEvents } from './process-events.ts';
 import { inputOf, selectorOf, writeInput } from './process-input.ts';
 
@@ -31,8 +32,9 @@ export function processRoutes(context: Context, streams: Streams): Router {
     stream.endAfter(timeoutMilliseconds);
     await sendEvents(processes.connectProcess(agent, selectorOf(process), stream.over), stream);
   });
-  procedures.unary(`${service}/List`, async (_message, { agent }) => ({
-    processes: (await processes.listProcesses(agent)).map(infoOf),
+  const lists = new Lanes(Number.POSITIVE_INFINITY);
+  procedures.unary(`${service}/List`, async (_message, { agent, target }) => ({
+    processes: (await lists.run(target.id, () => processes.listProcesses(agent))).map(infoOf),
   }));
   procedures.unary(`${service}/Update`, async ({ process, pty: { size } }, { agent }) => {
     await processes.resizeTerminal(agent, selectorOf(process), terminalOf(size));
@@ -49,9 +51,9 @@ export function processRoutes(context: Context, streams: Streams): Router {
     await processes.closeInput(agent, selectorOf(process));
     return {};
   });
-  procedures.unary(`${service}/SendInput`, async ({ process, input }, { agent }) => {
+  procedures.unary(`${service}/SendInput`, async ({ process, input }, { agent, gone }) => {
     const { isTerminal, bytes } = inputOf(input);
-    await processes.sendInput(agent, selectorOf(process), isTerminal, [bytes]);
+    await processes.sendInput(agent, selectorOf(process), isTerminal, [bytes], gone);
     return {};
   });
   procedures.receive(`${service}/StreamInput`, (messages, { agent }, signal) => writeInput(agent, messages, signal));

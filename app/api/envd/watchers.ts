@@ -16,8 +16,12 @@ const maxLength = 2 ** 20;
 /** A watcher that nobody asks for this long ends. */
 const idleMilliseconds = 600_000;
 
+/** What the watchers of a sandbox hold together. */
+type Share = { watchers: number; length: number };
+
 type Watcher = {
   sandboxId: string;
+  share: Share;
   usedAt: number;
   /** The changes since the last call, as JSON texts. */
   changes: string[];
@@ -34,6 +38,7 @@ export class Watchers {
   readonly #now: () => number;
   /** By id, the longest unused one first. */
   readonly #watchers = new Map<string, Watcher>();
+  readonly #shares = new Map<string, Share>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -45,16 +50,13 @@ export class Watchers {
    */
   async create(sandboxId: string, agent: Agent, user: string, watch: Schemas['EnvdWatch']): Promise<string> {
     this.#endIdle();
-    this.#requireRoom(sandboxId);
     const id = randomBytes(12).toString('hex');
-    const stop = new AbortController();
-    const watcher: Watcher = { sandboxId, usedAt: this.#now(), changes: [], length: 0, hasLost: false, stop };
-    this.#watchers.set(id, watcher);
-    const changes = changesIn(agent, user, watch, stop.signal);
+    const watcher = this.#add(id, sandboxId);
+    const changes = changesIn(agent, user, watch, watcher.stop.signal);
     try {
       await changes.next();
     } catch (error) {
-      this.#watchers.delete(id);
+      this.#end(id, watcher);
       throw error;
     }
     void this.#collect(id, watcher, changes);
@@ -69,7 +71,8 @@ export class Watchers {
     this.#endIdle();
     const watcher = this.#find(sandboxId, id);
     const { changes, hasLost } = watcher;
-    Object.assign(watcher, { changes: [], length: 0, hasLost: false, usedAt: this.#now() });
+    empty(watcher);
+    Object.assign(watcher, { hasLost: false, usedAt: this.#now() });
     this.#watchers.delete(id);
     this.#watchers.set(id, watcher);
     if (!hasLost) return changes;
@@ -89,7 +92,9 @@ export class Watchers {
 
   async #collect(id: string, watcher: Watcher, changes: AsyncIterable<Schemas['EnvdChange'] | null>): Promise<void> {
     try {
-      for await (const change of changes) if (change) this.#add(watcher, JSON.stringify(change));
+      for await (const change of changes) {
+        if (change && !watcher.stop.signal.aborted) collect(watcher, JSON.stringify(change));
+      }
     } catch {
       // The machine or its connection is gone. The next call finds no watcher.
     } finally {
@@ -97,29 +102,22 @@ export class Watchers {
     }
   }
 
-  /** Beyond the bound the sandbox's other watchers keep what they have. */
-  #add(watcher: Watcher, change: string): void {
-    const collected = this.#of(watcher.sandboxId).reduce((sum, { length }) => sum + length, 0);
-    watcher.hasLost ||= collected + change.length > maxLength;
-    if (watcher.hasLost) Object.assign(watcher, { changes: [], length: 0 });
-    else {
-      watcher.changes.push(change);
-      watcher.length += change.length;
-    }
-  }
-
-  #of(sandboxId: string): Watcher[] {
-    return [...this.#watchers.values()].filter((watcher) => watcher.sandboxId === sandboxId);
-  }
-
-  #requireRoom(sandboxId: string): void {
-    if (this.#of(sandboxId).length >= maxOfSandbox) {
+  /** Makes room by ending the longest unused watchers. */
+  #add(id: string, sandboxId: string): Watcher {
+    const share = this.#shares.get(sandboxId) ?? { watchers: 0, length: 0 };
+    if (share.watchers >= maxOfSandbox) {
       throw new ConnectError('resource_exhausted', `The sandbox has ${maxOfSandbox} watchers already: stop some`);
     }
-    for (const [id, watcher] of this.#watchers) {
-      if (this.#watchers.size < maxInAll) return;
-      this.#end(id, watcher);
+    for (const [oldest, watcher] of this.#watchers) {
+      if (this.#watchers.size < maxInAll) break;
+      this.#end(oldest, watcher);
     }
+    share.watchers++;
+    this.#shares.set(sandboxId, share);
+    const stop = new AbortController();
+    const watcher = { sandboxId, share, usedAt: this.#now(), changes: [], length: 0, hasLost: false, stop };
+    this.#watchers.set(id, watcher);
+    return watcher;
   }
 
   #endIdle(): void {
@@ -130,8 +128,28 @@ export class Watchers {
     }
   }
 
-  #end(id: string, { stop }: Watcher): void {
-    this.#watchers.delete(id);
-    stop.abort();
+  #end(id: string, watcher: Watcher): void {
+    watcher.stop.abort();
+    if (!this.#watchers.delete(id)) return;
+    empty(watcher);
+    if (--watcher.share.watchers === 0) this.#shares.delete(watcher.sandboxId);
   }
+}
+
+/** Beyond its share, a sandbox loses the changes of the watcher that has the next one. */
+function collect(watcher: Watcher, change: string): void {
+  watcher.hasLost ||= watcher.share.length + change.length > maxLength;
+  if (watcher.hasLost) {
+    empty(watcher);
+    return;
+  }
+  watcher.changes.push(change);
+  watcher.length += change.length;
+  watcher.share.length += change.length;
+}
+
+function empty(watcher: Watcher): void {
+  watcher.share.length -= watcher.length;
+  watcher.changes = [];
+  watcher.length = 0;
 }

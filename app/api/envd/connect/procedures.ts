@@ -18,6 +18,8 @@ export type Call = {
   agent: Agent;
   /** The longest time that the call may take, in milliseconds; 0: no limit. */
   timeoutMilliseconds: number;
+  /** Aborted when the client is gone or has its answer. */
+  gone: AbortSignal;
 };
 
 type Answers<P extends Procedure> = paths[P]['post'] extends { responses: { 200: { content: infer Content } } }
@@ -45,7 +47,8 @@ const maxTimeoutMilliseconds = 2 ** 31 - 1;
 /**
  * The routes of Connect's procedures (connectrpc.com, "Protocol reference"), with JSON only. Each
  * finds the sandbox and checks its access token, then reads the message and checks it against the
- * contract, then calls the handler.
+ * contract, then calls the handler. A call counts as a stream of its sandbox, because the sandbox
+ * decides how long it takes.
  */
 export class Procedures {
   readonly router = Router();
@@ -65,7 +68,8 @@ export class Procedures {
     const reader = new MessageReader(contract, path);
     this.#add(path, async (target, req, res) => {
       const message = reader.parse(await reader.readBody(req, res));
-      const answer = await handle(message, await callOf(target, req));
+      this.#streams.take(res, target.id);
+      const answer = await handle(message, await callOf(target, req, res));
       if (typeof answer === 'string') sendJson(res, config, answer);
       else res.json(answer);
     });
@@ -77,7 +81,7 @@ export class Procedures {
     this.#add(path, async (target, req, res) => {
       const message = reader.parse(onlyMessage(await reader.readBody(req, res)));
       this.#streams.take(res, target.id);
-      const call = await callOf(target, req);
+      const call = await callOf(target, req, res);
       await this.#answer(target, new MessageStream(req, res, keepalive), res, (stream) =>
         handle(message, call, stream),
       );
@@ -90,7 +94,7 @@ export class Procedures {
     this.#add(path, async (target, req, res) => {
       reader.checkType(req);
       this.#streams.take(res, target.id);
-      const call = await callOf(target, req);
+      const call = await callOf(target, req, res);
       const stream = new MessageStream(req, res, '{}');
       stream.endAfter(call.timeoutMilliseconds);
       try {
@@ -111,7 +115,8 @@ export class Procedures {
       try {
         await handle(target, req, res);
       } catch (error) {
-        throw machineFailure(target.id, error);
+        // Nobody is there to read the answer.
+        if (!res.destroyed) throw machineFailure(target.id, error);
       }
     };
     this.router.post(path, route);
@@ -154,9 +159,16 @@ export class Procedures {
   }
 }
 
-async function callOf(target: Target, req: Request): Promise<Call> {
+async function callOf(target: Target, req: Request, res: Response): Promise<Call> {
   const asked = Number(req.get('connect-timeout-ms') ?? 0);
-  return { target, agent: await target.agent(), timeoutMilliseconds: Math.min(asked, maxTimeoutMilliseconds) };
+  const gone = new AbortController();
+  res.once('close', () => gone.abort());
+  return {
+    target,
+    agent: await target.agent(),
+    timeoutMilliseconds: Math.min(asked, maxTimeoutMilliseconds),
+    gone: gone.signal,
+  };
 }
 
 async function* parsed<P extends Procedure>(reader: MessageReader<P>, req: Request): AsyncGenerator<Message<P>> {
