@@ -96,7 +96,7 @@ struct channel {
 };
 void channel_accept(int listener);
 void channels_sweep(void);
-// The channel and its calls live on until channels_sweep, because callers may be walking through them.
+// The channel and its calls live on until channels_sweep: callers may be walking through them.
 void channel_break(struct channel *);
 void channel_send(struct channel *, uint32_t call, enum frame, const void *, size_t);
 bool channel_is_full(const struct channel *);
@@ -215,16 +215,8 @@ int process_tick(void);
 void processes_kill_all(void);
 struct process *process_find(struct call *, struct reader *);
 void input_open(struct process *, int fd);
-// Closes the process's input. Calls fail whose bytes it has not taken; others may still say that they end.
+// Closes the process's input. Calls fail whose bytes it has not taken; others may still end well.
 void input_close(struct process *);
-
-// process/start.c
-
-// Lets the agent open as many files as it may; commands get the limit from before.
-void raise_limits(void);
-void close_from(int first);
-// After a fork: resets signals, and lets the kernel end this process before the agent when memory is short.
-void become_child(void);
 
 // files/users.c
 
@@ -239,6 +231,28 @@ int groups_of(const struct user *, gid_t *groups, int most);
 // Writes the name of an id, or its number.
 void name_of(bool is_group, unsigned id, char name[64]);
 void ensure_user(void);
+
+// process/start.c
+
+// Lets the agent open as many files as it may; commands get the limit from before.
+void raise_limits(void);
+void close_from(int first);
+// After a fork: resets signals, and makes this process the one that the kernel ends, and not the
+// agent, when memory is short.
+void become_child(void);
+
+// process/ends.c
+
+// What the agent keeps and what the child gets; -1: none.
+struct ends {
+  int in, out, err, child_in, child_out, child_err;
+};
+struct winsize;
+bool open_pipes(struct ends *, bool has_input);
+// Gives the terminal to the user. Sets a size of 0 to the usual one.
+bool open_terminal(struct ends *, const struct user *, struct winsize *);
+void close_child_ends(struct ends *);
+void close_agent_ends(struct ends *);
 
 // files/paths.c
 

@@ -186,7 +186,7 @@ void op_remove(struct call *call, struct reader *arguments) {
   else call_task(call, remove_task, path);
 }
 
-// The kernel renames only within one file system, and no directory that comes from a container's image.
+// The kernel renames only within a file system, and no directory of a container's image.
 static const char *move_task(void *argument) {
   struct tree *tree = argument;
   char copy[PATH_MAX];

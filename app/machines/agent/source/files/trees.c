@@ -32,7 +32,7 @@ static int enter(struct level **way, const char *name) {
   return 0;
 }
 
-// A program may move the directory meanwhile; then `..` is another place, where nothing may be removed.
+// A program may move the directory meanwhile: then `..` is a place where nothing may be removed.
 static int leave(struct level **way) {
   struct stat info;
   struct level *level = *way;
@@ -44,7 +44,7 @@ static int leave(struct level **way) {
   return 0;
 }
 
-// Removes one thing of the current directory, or enters it if it is a directory with something in it.
+// Removes one thing of the current directory, or enters it if it is a directory that isn't empty.
 static int remove_one(struct level **way, const char *name, bool *has_entered) {
   if (unlink(name) == 0 || errno == ENOENT) return 0;
   if (errno != EISDIR) return errno;
@@ -66,7 +66,7 @@ static int remove_some(struct level **way, bool *has_entered) {
   return error;
 }
 
-// Holds one directory open at a time, and works with names only: a tree may be deeper than any limit.
+// Holds one directory open, and works with names only: a tree may be deeper than any limit.
 int remove_tree(const char *path) {
   char parent[PATH_MAX];
   struct level *way = NULL;

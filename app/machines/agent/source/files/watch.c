@@ -37,7 +37,7 @@ struct watch {
   struct call *call;
   bool is_recursive, has_started;
   struct directory *directories;
-  size_t count, capacity, pending_count;
+  size_t count, capacity;
   struct pending *first, *last;
   DIR *open;       // what the step is reading: the directory of `first`
   uint32_t moved;  // inotify's number of the last move out of a watched directory
@@ -45,6 +45,7 @@ struct watch {
 };
 
 static unsigned watch_count;
+static size_t directory_count;  // of all watches, pending ones too
 
 static void send_change(struct watch *watch, enum change change, const char *name) {
   struct buffer message = {0};
@@ -59,13 +60,13 @@ static void drop_pending(struct watch *watch) {
   if (watch->open) closedir(watch->open);
   watch->open = NULL;
   watch->first = pending->next;
-  watch->pending_count--;
+  directory_count--;
   free(pending);
 }
 
 static bool add_pending(struct watch *watch, const char *name, bool reports) {
-  bool has_room = watch->count + watch->pending_count < MOST_DIRECTORIES;
-  struct pending *pending = has_room ? malloc(sizeof *pending + strlen(name) + 1) : NULL;
+  struct pending *pending =
+      directory_count < MOST_DIRECTORIES ? malloc(sizeof *pending + strlen(name) + 1) : NULL;
   if (!pending) return false;
   pending->next = NULL;
   pending->reports = reports;
@@ -73,7 +74,7 @@ static bool add_pending(struct watch *watch, const char *name, bool reports) {
   if (watch->first) watch->last->next = pending;
   else watch->first = pending;
   watch->last = pending;
-  watch->pending_count++;
+  directory_count++;
   return true;
 }
 
@@ -112,6 +113,7 @@ static bool add_directory(struct watch *watch, int number, const char *name) {
   memmove(watch->directories + place + 1, watch->directories + place, (watch->count - place) * sizeof *known);
   watch->directories[place] = (struct directory){number, copy};
   watch->count++;
+  directory_count++;
   return true;
 }
 
@@ -120,12 +122,14 @@ static void drop_directory(struct watch *watch, struct directory *directory) {
   size_t place = (size_t)(directory - watch->directories);
   memmove(directory, directory + 1, (watch->count - place - 1) * sizeof *directory);
   watch->count--;
+  directory_count--;
 }
 
 static void watch_close(struct call *call) {
   struct watch *watch = call->state;
   while (watch->first) drop_pending(watch);
   for (size_t i = 0; i < watch->count; i++) free(watch->directories[i].name);
+  directory_count -= watch->count;
   free(watch->directories);
   source_close(&watch->source);
   free(watch);

@@ -121,7 +121,7 @@ static void read_stream(struct stream *stream) {
   }
 }
 
-// After a signal has ended the process, others may hold its pipes: what is in them is read and no more.
+// Others may hold the pipes of a process that a signal has ended: what is in them is read, no more.
 static void drain(struct process *process) {
   for (int i = 0; i < 2; i++) {
     struct stream *stream = i ? &process->err : &process->out;
@@ -149,7 +149,7 @@ static void listener_resume(struct call *call) { process_update(call->process); 
 static void listener_close(struct call *call) {
   struct process *process = call->process;
   leave(&process->listeners, call);
-  // The process may have waited for this call only. Others may be walking through its calls, so later.
+  // The process may have waited for this call only. Later: others may be walking through its calls.
   process->must_update = true;
 }
 

@@ -15,15 +15,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define MOST_GROUPS 64
+#define MOST_TAG 1024
 #define MOST_FILES 4096
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER _IO('T', 0x41)
-#endif
 
 enum { HAS_INPUT = 1, HAS_TERMINAL = 2 };
 
@@ -36,8 +33,7 @@ struct launch {
   struct winsize size;
   uint32_t timeout;
   const char *tag;
-  // What the child gets and what the agent keeps; -1: none.
-  int child_in, child_out, child_err, in, out, err;
+  struct ends ends;
   int groups_count;
   gid_t groups[MOST_GROUPS];
 };
@@ -78,6 +74,8 @@ static bool read_launch(struct call *call, struct reader *arguments, struct laun
   else if (!launch->arguments || !launch->call_environment)
     call_fail(call, RESOURCE_EXHAUSTED, "the agent is out of memory");
   else if (!launch->arguments[0]) call_fail(call, INVALID_ARGUMENT, "there is no program to run");
+  else if (strlen(launch->tag) >= MOST_TAG)
+    call_fail(call, INVALID_ARGUMENT, "the tag is longer than %d bytes", MOST_TAG - 1);
   else return true;
   return false;
 }
@@ -120,53 +118,6 @@ static bool make_environment(struct launch *launch) {
   return true;
 }
 
-static bool open_pipe(int *agent_end, int *child_end, bool child_reads) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) return false;
-  *child_end = ends[child_reads ? 0 : 1];
-  *agent_end = ends[child_reads ? 1 : 0];
-  return fcntl(*agent_end, F_SETFL, O_NONBLOCK) == 0;
-}
-
-static bool open_pipes(struct launch *launch) {
-  bool has_input = launch->flags & HAS_INPUT;
-  if (has_input && !open_pipe(&launch->in, &launch->child_in, true)) return false;
-  if (!has_input && (launch->child_in = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) return false;
-  return open_pipe(&launch->out, &launch->child_out, false) &&
-         open_pipe(&launch->err, &launch->child_err, false);
-}
-
-static bool open_terminal(struct launch *launch) {
-  int unlocked = 0;
-  launch->out = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-  if (launch->out < 0 || ioctl(launch->out, TIOCSPTLCK, &unlocked) < 0) return false;
-  launch->child_in = ioctl(launch->out, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (launch->child_in < 0) return false;
-  if (launch->size.ws_col == 0) launch->size.ws_col = 80;
-  if (launch->size.ws_row == 0) launch->size.ws_row = 24;
-  ioctl(launch->out, TIOCSWINSZ, &launch->size);
-  if (!options.home) fchown(launch->child_in, launch->user.uid, (gid_t)-1);
-  launch->in = fcntl(launch->out, F_DUPFD_CLOEXEC, 0);
-  launch->child_out = fcntl(launch->child_in, F_DUPFD_CLOEXEC, 0);
-  launch->child_err = fcntl(launch->child_in, F_DUPFD_CLOEXEC, 0);
-  return launch->in >= 0 && launch->child_out >= 0 && launch->child_err >= 0;
-}
-
-static void close_all(int *fds[], int count) {
-  for (int i = 0; i < count; i++) {
-    if (*fds[i] >= 0) close(*fds[i]);
-    *fds[i] = -1;
-  }
-}
-
-static void close_child_ends(struct launch *launch) {
-  close_all((int *[]){&launch->child_in, &launch->child_out, &launch->child_err}, 3);
-}
-
-static void close_agent_ends(struct launch *launch) {
-  close_all((int *[]){&launch->in, &launch->out, &launch->err}, 3);
-}
-
 static bool become(struct launch *launch) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct sets[2] = {0};
@@ -196,10 +147,10 @@ void become_child(void) {
 static _Noreturn void run_child(struct launch *launch, int status) {
   become_child();
   setsid();
-  if (launch->flags & HAS_TERMINAL) ioctl(launch->child_in, TIOCSCTTY, 0);
-  dup2(launch->child_in, 0);
-  dup2(launch->child_out, 1);
-  dup2(launch->child_err, 2);
+  if (launch->flags & HAS_TERMINAL) ioctl(launch->ends.child_in, TIOCSCTTY, 0);
+  dup2(launch->ends.child_in, 0);
+  dup2(launch->ends.child_out, 1);
+  dup2(launch->ends.child_err, 2);
   setrlimit(RLIMIT_NOFILE, &first_limit);
   struct failure failure = {.is_cwd = false};
   if (become(launch)) {
@@ -249,10 +200,8 @@ static void put_strings(struct buffer *buffer, char **strings, size_t limit) {
 }
 
 static void describe(struct process *process, const struct launch *launch) {
-  char tag[1024];
-  snprintf(tag, sizeof tag, "%s", launch->tag);
   put_u32(&process->description, (uint32_t)process->pid);
-  put_string(&process->description, tag);
+  put_string(&process->description, launch->tag);
   put_string(&process->description, launch->cwd);
   put_strings(&process->description, launch->arguments, MOST_PAYLOAD - 4);
   put_strings(&process->description, launch->call_environment, MOST_PAYLOAD);
@@ -263,9 +212,11 @@ static void start(struct call *call, struct launch *launch) {
   struct process *process = calloc(1, sizeof *process);
   char *tag = launch->tag[0] ? strdup(launch->tag) : NULL;
   struct failure failure = {0};
-  bool is_open = process && (launch->flags & HAS_TERMINAL ? open_terminal(launch) : open_pipes(launch));
+  bool is_open =
+      process && (launch->flags & HAS_TERMINAL ? open_terminal(&launch->ends, &launch->user, &launch->size)
+                                               : open_pipes(&launch->ends, launch->flags & HAS_INPUT));
   int error = is_open ? run(launch, &process->pid, &failure) : errno;
-  close_child_ends(launch);
+  close_child_ends(&launch->ends);
   if (error) {
     free(process);
     free(tag);
@@ -275,13 +226,13 @@ static void start(struct call *call, struct launch *launch) {
   process->has_terminal = launch->flags & HAS_TERMINAL;
   process->deadline = launch->timeout ? monotonic_milliseconds() + launch->timeout : 0;
   describe(process, launch);
-  process_add(process, launch->in, launch->out, launch->err);
-  launch->in = launch->out = launch->err = -1;
+  process_add(process, launch->ends.in, launch->ends.out, launch->ends.err);
+  launch->ends.in = launch->ends.out = launch->ends.err = -1;
   process_listen(process, call);
 }
 
 void op_start(struct call *call, struct reader *arguments) {
-  struct launch launch = {.child_in = -1, .child_out = -1, .child_err = -1, .in = -1, .out = -1, .err = -1};
+  struct launch launch = {.ends = {-1, -1, -1, -1, -1, -1}};
   if (process_count() >= MOST_PROCESSES)
     return call_fail(call, RESOURCE_EXHAUSTED, "more than %d commands are running", MOST_PROCESSES);
   if (read_launch(call, arguments, &launch) && check_cwd(call, &launch)) {
@@ -289,8 +240,8 @@ void op_start(struct call *call, struct reader *arguments) {
     if (make_environment(&launch)) start(call, &launch);
     else call_fail(call, RESOURCE_EXHAUSTED, "the agent is out of memory");
   }
-  close_child_ends(&launch);
-  close_agent_ends(&launch);
+  close_child_ends(&launch.ends);
+  close_agent_ends(&launch.ends);
   free(launch.arguments);
   free(launch.call_environment);
   free(launch.environment);
