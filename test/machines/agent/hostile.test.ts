@@ -7,6 +7,7 @@ import { AgentError } from '../../../app/machines/agent/error.ts';
 import { listDirectory, statFile, watchDirectory } from '../../../app/machines/agent/files.ts';
 import { frameHeader, frameTypes, initialCredit } from '../../../app/machines/agent/frames.ts';
 import { listProcesses, recentOutput, startProcess } from '../../../app/machines/agent/processes.ts';
+import { request } from '../../../app/machines/agent/requests.ts';
 import { ArgumentWriter } from '../../../app/machines/agent/values.ts';
 import { MachineError } from '../../../app/machines/error.ts';
 import { failureOf } from './failure.ts';
@@ -102,6 +103,40 @@ describe('an agent that breaks the protocol', () => {
       room -= entries.length;
     }
     expect(await listing).to.equal('AgentError resource_exhausted: the answer is larger than 16 MiB');
+    agent.close();
+  });
+
+  it('that does not read, whatever it grants, does not make the server keep what it writes', async () => {
+    const { fake, agent } = await connectFake();
+    const call = agent.open('write', noArguments);
+    const { call: number } = await fake.take(open);
+    fake.pause();
+    fake.send(number, credit, u32(100_000_000));
+    await nextTurn();
+    const writing = failureOf(call.write(Buffer.alloc(50_000_000)));
+    for (let n = 0; n < 10; n++) await nextTurn();
+    expect(fake.channel.writableLength).to.be.within(1, 1_000_000);
+    agent.close();
+    expect(await writing).to.match(/^MachineError gone: /);
+  });
+
+  it('that does not read gets no further calls', async () => {
+    const { fake, agent } = await connectFake();
+    fake.pause();
+    const large = Buffer.alloc(1_000_000);
+    for (let n = 0; n < 12; n++) agent.open('watch', large);
+    expect(fake.channel.writableLength).to.be.lessThan(10_000_000);
+    const failure = await failureOf(agent.open('list', noArguments).next());
+    expect(failure).to.match(/^MachineError timeout: .*does not take any more calls/);
+    agent.close();
+  });
+
+  it('that does not answer in time is given up, and told so', async () => {
+    const { fake, agent } = await connectFake();
+    const asking = request(agent, 'stat', noArguments, () => {}, undefined, 1);
+    const { call } = await fake.take(open);
+    expect(await failureOf(asking)).to.match(/^MachineError timeout: /);
+    expect((await fake.take(cancel)).call).to.equal(call);
     agent.close();
   });
 
