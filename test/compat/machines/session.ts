@@ -22,11 +22,11 @@ export type Session = Serving & {
 };
 
 type Body = (session: Session) => Promise<void>;
-type Options = { since?: string; newest?: boolean; engine?: boolean };
+type Options = { since?: string; engine?: boolean };
 
 /**
  * Returns functions that declare tests with a machine behind each sandbox: one for every version of
- * the SDK from `since` on, or for the newest alone. A test with `engine` needs containers. Each
+ * the SDK from `since` on. A test with `engine` needs containers. Each
  * function is named for the result that its tests prove.
  */
 export function eachSdkOnMachines() {
@@ -42,9 +42,8 @@ export function eachSdkOnMachines() {
   return { works: declare('works'), refused: declare('refused in words') };
 }
 
-function takes(client: Client, { since = '0', newest = false, engine = false }: Options): boolean {
+function takes(client: Client, { since = '0', engine = false }: Options): boolean {
   if (engine && !target.isEngine) return false;
-  if (newest) return client === sdks.at(-1)?.client;
   return client.version.localeCompare(since, 'en', { numeric: true }) >= 0;
 }
 
