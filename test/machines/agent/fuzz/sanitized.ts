@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,9 +28,12 @@ export async function startSanitized(program: string): Promise<Sanitized> {
   mkdirSync(home);
   for (const each of [directory, home]) chownSync(each, uid, uid);
   const socket = join(directory, 'socket');
+  // Nobody may not be able to reach the checkout.
+  const copy = join(directory, 'agent');
+  copyFileSync(program, copy);
   const env = { PATH: '/usr/bin:/bin', ASAN_OPTIONS: 'allocator_may_return_null=1' };
   const options = { uid, gid: uid, env, stdio: ['ignore', 'ignore', 'pipe'] as ['ignore', 'ignore', 'pipe'] };
-  const agent = spawn(program, ['serve', '--home', home, '--socket', socket], options);
+  const agent = spawn(copy, ['serve', '--home', home, '--socket', socket], options);
   let report = '';
   agent.stderr.on('data', (bytes: Buffer) => (report += bytes));
   while (!existsSync(socket) && agent.exitCode === null) await delay(5);

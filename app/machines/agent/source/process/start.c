@@ -215,7 +215,7 @@ static void start(struct call *call, struct launch *launch) {
   bool is_open =
       process && (launch->flags & HAS_TERMINAL ? open_terminal(&launch->ends, &launch->user, &launch->size)
                                                : open_pipes(&launch->ends, launch->flags & HAS_INPUT));
-  int error = is_open ? run(launch, &process->pid, &failure) : errno;
+  int error = !process ? ENOMEM : is_open ? run(launch, &process->pid, &failure) : errno;
   close_child_ends(&launch->ends);
   if (error) {
     free(process);
