@@ -69,16 +69,31 @@ describe('files of a machine that fails', () => {
     });
   }
 
-  itHere('507: the machine has no space left; 503: it can answer no more calls', async () => {
+  itHere('answers what the agent refuses with a status that fits, and with its words', async () => {
+    let code = 0;
     const machine = await failing((fake) => {
       fake.send(0, frameTypes.hello, hello());
-      void refuseAll(fake, 5, 'no space is left');
+      void refuseAll(fake, () => code);
       return fake.channel;
     });
-    for (const [n, call] of calls(machine).entries()) {
-      const { status, json } = await call();
-      const expected = n === 0 ? 503 : 507;
-      expect([status, json()]).to.deep.equal([expected, { code: expected, message: 'no space is left' }]);
+    // Codes of PROTOCOL.md. A full disk is 507; only a download has no use for one.
+    for (const [refusal, status, whenReading] of [
+      [1, 400],
+      [2, 404],
+      [3, 400],
+      [4, 401],
+      [5, 507, 503],
+      [6, 400],
+      [7, 500],
+      [8, 501],
+      [9, 403],
+    ] as const) {
+      code = refusal;
+      for (const [n, call] of calls(machine).entries()) {
+        const { status: found, json } = await call();
+        const expected = n === 0 ? (whenReading ?? status) : status;
+        expect([found, json()]).to.deep.equal([expected, { code: expected, message: 'the reason' }]);
+      }
     }
   });
 
@@ -94,9 +109,9 @@ describe('files of a machine that fails', () => {
 });
 
 /** Answers every call with an error. */
-async function refuseAll(fake: FakeAgent, code: number, message: string): Promise<void> {
+async function refuseAll(fake: FakeAgent, code: () => number): Promise<void> {
   for (;;) {
     const { call } = await fake.take(frameTypes.open);
-    fake.send(call, frameTypes.error, new ArgumentWriter().u8(code).string(message).bytes());
+    fake.send(call, frameTypes.error, new ArgumentWriter().u8(code()).string('the reason').bytes());
   }
 }
