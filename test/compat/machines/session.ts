@@ -43,7 +43,8 @@ export function eachSdkOnMachines() {
 }
 
 function takes(client: Client, { since = '0', engine = false }: Options): boolean {
-  if (engine && !target.isEngine) return false;
+  // `npm test` must be quick: the older versions are for engines.
+  if (!target.isEngine && (engine || client !== sdks.at(-1)?.client)) return false;
   return client.version.localeCompare(since, 'en', { numeric: true }) >= 0;
 }
 
