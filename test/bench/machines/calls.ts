@@ -20,7 +20,7 @@ export async function measureRun(sandbox: Sandbox): Promise<Row> {
   };
 }
 
-/** From the SDK's `create` to a sandbox in which commands run; one after another, and 16 at once. */
+/** The SDK's `create`, which answers once commands can run: one after another, and 16 at once. */
 export async function measureCreate({ Sandbox }: Subject): Promise<Row[]> {
   const made: Sandbox[] = [];
   const create = async () => {

@@ -16,7 +16,7 @@ type Row = Omit<MachineRow, 'engine'>;
 
 const count = 100;
 
-/** A hundred machines at once: their start, their memory, and the list beside one of records only. */
+/** A hundred machines at once: their start, their memory, and the list beside one of records. */
 export async function measureMany(subject: Subject, parent: string): Promise<Row[]> {
   const sandboxes: Sandbox[] = [];
   try {

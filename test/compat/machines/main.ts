@@ -5,8 +5,8 @@ import { type EngineName, startEngine } from '../../machines/engines/engines.ts'
 
 /**
  * `npm run judge:machines`: E2B's SDKs and command line, unmodified, on machines of Docker and of
- * Podman, or of the engines that TEST_ENGINES names. `--write` writes the table to COMPATIBILITY.md;
- * without it, a table that differs is a failure. Other arguments go to mocha.
+ * Podman, or of the engines that TEST_ENGINES names. `--write` writes the table to
+ * COMPATIBILITY.md; without it, a table that differs is a failure. Other arguments go to mocha.
  */
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const mocha = `${root}node_modules/mocha/bin/mocha.js`;

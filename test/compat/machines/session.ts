@@ -49,7 +49,8 @@ function takes(client: Client, { since = '0', engine = false }: Options): boolea
 }
 
 /**
- * Resolves once `ask` returns true. Throws an Error with the words after `seconds`, ten unless given.
+ * Resolves once `ask` returns true. Throws an Error with the words after `seconds`, ten unless
+ * given.
  */
 export async function until(words: string, ask: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !(await ask()); await new Promise(setImmediate)) {
