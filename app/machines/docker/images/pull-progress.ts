@@ -18,6 +18,7 @@ export class PullState {
   readonly #onProgress: PullProgress;
   readonly #layers = new Map<string, Layer>();
   #reportedAt = 0;
+  #reportedLayers = '';
 
   constructor(onProgress: PullProgress) {
     this.#onProgress = onProgress;
@@ -43,18 +44,24 @@ export class PullState {
   get words(): string {
     const layers = [...this.#layers.values()];
     if (layers.length === 0) return 'asking the registry';
-    const done = layers.filter(({ isDone }) => isDone).length;
     const sum = (member: 'current' | 'total') => layers.reduce((bytes, layer) => bytes + layer[member], 0);
     const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
     const loaded = layers.reduce((bytes, layer) => bytes + (layer.isDone ? layer.total : layer.current), 0);
     const size = sum('total') > 0 ? `, ${megabytes(loaded)} of ${megabytes(sum('total'))}` : '';
-    return `${done} of ${layers.length} layers${size}`;
+    return `${this.#done()} of ${layers.length} layers${size}`;
+  }
+
+  #done(): number {
+    return [...this.#layers.values()].filter(({ isDone }) => isDone).length;
   }
 
   #report(): void {
     const now = performance.now();
-    if (this.#reportedAt > 0 && now - this.#reportedAt < interval) return;
+    const layers = `${this.#done()} of ${this.#layers.size}`;
+    // Layers are reported at once, because an engine that waits for bytes sends nothing more.
+    if (layers === this.#reportedLayers && now - this.#reportedAt < interval) return;
     this.#reportedAt = now;
+    this.#reportedLayers = layers;
     this.#onProgress(this.words);
   }
 }
