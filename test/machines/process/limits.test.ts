@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { listProcesses, startProcess } from '../../../app/machines/agent/processes.ts';
+import { connectProcess, listProcesses, startProcess } from '../../../app/machines/agent/processes.ts';
 import { failureOf } from '../agent/failure.ts';
 import { endMachines, outcomeOf, pidOf, run, shell, startMachine } from './machine.ts';
 
@@ -13,6 +13,16 @@ describe('the limits of an agent', () => {
     const last = await connect();
     await silent.closed;
     for (const each of [...others, last]) expect(await listProcesses(each)).to.deep.equal([]);
+  });
+
+  it('of a command are kept when a listener leaves', async () => {
+    const { agent } = await startMachine();
+    const events = startProcess(agent, shell('exec sleep 1000', { timeoutMilliseconds: 300 }));
+    const pid = await pidOf(events);
+    const leaving = new AbortController();
+    await pidOf(connectProcess(agent, { pid }, leaving.signal));
+    leaving.abort();
+    expect(await outcomeOf(events)).to.include({ exitCode: -1, signal: 9 });
   });
 
   it('refuse a command beyond 256, and run one again when others have ended', async () => {

@@ -220,7 +220,8 @@ int process_tick(void) {
     if (process->must_update) {
       process->must_update = false;
       process_update(process);
-    } else if (process->deadline && process->deadline <= now) {
+    }
+    if (process->deadline && process->deadline <= now) {
       process->deadline = 0;
       process_signal(process, SIGKILL);
     } else if (process->deadline && process->deadline < next) {

@@ -25,11 +25,11 @@ static bool kill_session(pid_t session) {
 
 int process_signal(struct process *process, int signal) {
   process->was_signalled = true;
-  int result = kill(-process->pid, signal);
+  int error = kill(-process->pid, signal) < 0 && errno != ESRCH ? errno : 0;
   // What forks while the list is read is in the next one.
   for (int round = 0; signal == SIGKILL && round < 3 && kill_session(process->pid); round++) continue;
   if (process->has_ended) process_update(process);
-  return result < 0 && errno != ESRCH ? errno : 0;
+  return error;
 }
 
 // Orphans become children of the agent, so this ends when no child is left.
