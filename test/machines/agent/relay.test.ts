@@ -11,7 +11,7 @@ import { run } from '../process/machine.ts';
 const built = fileURLToPath(new URL(`../../../app/machines/agent/built/agent-${process.arch}`, import.meta.url));
 const [program = built, ...firstArguments] = process.env.TEST_AGENT?.split(' ') ?? [];
 
-/** Starts the agent's program with standard input and output as pipes, as a container engine does. */
+/** Starts the program with pipes as standard input and output, as a container engine does. */
 function start(...args: string[]): ChildProcess & { stdin: NodeJS.WritableStream; stdout: NodeJS.ReadableStream } {
   return spawn(program, [...firstArguments, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
 }

@@ -73,7 +73,7 @@ async function attack(sanitized: Sanitized, seed: number): Promise<void> {
   channel.destroy();
 }
 
-/** Waits until the bytes are on their way, or have failed, or the agent has not taken them for a moment. */
+/** Waits until the bytes are sent or failed, or the agent has not taken them for a moment. */
 async function send(channel: Socket, bytes: Buffer): Promise<void> {
   await Promise.race([new Promise<void>((resolve) => channel.write(bytes, () => resolve())), delay(50)]);
 }

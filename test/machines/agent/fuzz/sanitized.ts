@@ -10,7 +10,7 @@ import { sourceFolder, sources } from '../../../../app/machines/agent/build/comp
 /** Nobody, whose files and processes are none that matter. */
 const uid = 65_534;
 
-/** Builds the agent with Debian's compiler, under AddressSanitizer and UndefinedBehaviorSanitizer. */
+/** Builds the agent with gcc, under AddressSanitizer and UndefinedBehaviorSanitizer. */
 export function buildSanitized(program: string): void {
   const flags = ['-std=c17', '-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   execFileSync('gcc', [...flags, ...sources(), '-o', program], { cwd: sourceFolder, stdio: 'inherit' });

@@ -73,7 +73,7 @@ const frame = (call: number, type: number, payload: Buffer, length = payload.len
 
 const operations = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 0, 9, 255];
 
-/** Yields the bytes that one connection sends: mostly valid frames, some damaged, few that break the rules. */
+/** Yields what one connection sends: valid frames, damaged ones, few that break the rules. */
 export function* traffic(random: Random): Generator<Buffer> {
   let call = 0;
   for (let left = upTo(random, 120); left > 0; left--) {
