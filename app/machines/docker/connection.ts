@@ -37,11 +37,13 @@ export class Connection {
     if (this.#closing.aborted) throw new MachineError('unavailable', 'the server is stopping');
     this.#shared ??= this.#connect(deadlines.connect);
     const current = this.#shared;
+    let shared: Shared | undefined;
     try {
-      return await work(await current);
+      shared = await current;
+      return await work(shared);
     } catch (error) {
-      const isAway = error instanceof MachineError && ['unavailable', 'unsupported'].includes(error.code);
-      if (isAway && this.#shared === current) this.#shared = null;
+      const isLost = shared === undefined || (error instanceof MachineError && error.code === 'unavailable');
+      if (isLost && this.#shared === current) this.#shared = null;
       throw error;
     }
   }

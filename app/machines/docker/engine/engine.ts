@@ -10,7 +10,7 @@ import { engineWords, machineError } from './failures.ts';
 export const deadlines = {
   probe: 1000,
   /** the first call of an engine that a caller waits for */
-  connect: 5000,
+  connect: 10_000,
   /** what only reads */
   read: 10_000,
   /** what starts or ends a machine: dozens may be under way */
