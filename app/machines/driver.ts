@@ -60,7 +60,7 @@ export type PullProgress = (words: string) => void;
 export type Driver = {
   readonly name: 'docker' | 'process';
   readonly features: ReadonlySet<Feature>;
-  /** Asks the engine who it is, within a second. Rejects with `unavailable`. */
+  /** Asks the engine who it is, within some seconds. Rejects with `unavailable`. */
   probe(): Promise<EngineInfo>;
   /**
    * Creates and starts a machine; its agent may still be starting. Leaves nothing behind on

@@ -35,7 +35,7 @@ export class Connection {
   /** Calls `work` with the engine. The call after one that it did not answer looks for it anew. */
   async use<T>(work: (shared: Shared) => Promise<T>): Promise<T> {
     if (this.#closing.aborted) throw new MachineError('unavailable', 'the server is stopping');
-    this.#shared ??= this.#connect(deadlines.connect);
+    this.#shared ??= this.#connect();
     const current = this.#shared;
     let shared: Shared | undefined;
     try {
@@ -53,7 +53,7 @@ export class Connection {
   }
 
   async probe(): Promise<EngineInfo> {
-    this.#shared = this.#connect(deadlines.probe);
+    this.#shared = this.#connect();
     return this.use(async ({ engine }) => engine.info);
   }
 
@@ -119,7 +119,10 @@ export class Connection {
       });
   }
 
-  async #connect(milliseconds: number): Promise<Shared> {
+  /** An address that somebody named gets more time: there is no other to try. */
+  async #connect(): Promise<Shared> {
+    const isNamed = (this.#setting ?? this.#environment.dockerHost) !== undefined;
+    const milliseconds = isNamed ? deadlines.connect : deadlines.probe;
     return new Shared(await findEngine(this.#setting, this.#environment, milliseconds), this.names);
   }
 }

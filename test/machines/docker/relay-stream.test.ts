@@ -12,7 +12,10 @@ function framed(stream: 1 | 2, bytes: Uint8Array): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
-/** Returns both ends of a connection: the engine's, and the stream that the driver makes of the other. */
+/**
+ * Returns both ends of a connection: the engine's, and the stream that the driver makes of the
+ * other.
+ */
 async function connected(): Promise<{ engine: Socket; socket: Socket; stream: RelayStream; close: () => void }> {
   const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -8,8 +8,9 @@ import { engineWords, machineError } from './failures.ts';
 
 /** Milliseconds that calls of an engine may take. */
 export const deadlines = {
+  /** the first call of an engine at an address that is one of several */
   probe: 1000,
-  /** the first call of an engine that a caller waits for */
+  /** the first call of an engine at the only address */
   connect: 10_000,
   /** what only reads */
   read: 10_000,

@@ -92,7 +92,7 @@ async function examineInside(agent: Agent, signal: AbortSignal): Promise<Machine
   ];
 }
 
-/** Returns what a program prints, at most 10,000 characters of it. Throws if it fails. */
+/** Runs a program and returns its output, at most 10,000 characters of it. Throws if it fails. */
 async function outputOf(agent: Agent, args: string[], signal: AbortSignal): Promise<string> {
   const rest = { cwd: '/', env: {}, hasStdin: false, terminal: null, timeoutMilliseconds: 10_000, tag: '' };
   let output = '';
