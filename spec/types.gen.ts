@@ -1504,7 +1504,7 @@ export interface paths {
         put?: never;
         /**
          * Start a process
-         * @description The stream begins with `start`, goes on with what the process prints, and ends with `end`. The process runs on when the client goes away. It is killed after `Connect-Timeout-Ms`. A client that reads slowly slows the process down.
+         * @description The stream begins with `start`, goes on with what the process prints, and ends with `end`. The process runs on when the client goes away. After `Connect-Timeout-Ms` it is killed, and the stream ends with the error `deadline_exceeded`. A client that reads slowly slows the process down.
          */
         post: operations["envd_process_start"];
         delete?: never;
@@ -1784,7 +1784,7 @@ export interface paths {
         put?: never;
         /**
          * Collect the changes in a directory
-         * @description Starts to collect the changes in a directory for GetWatcherEvents. At most 64 watchers of a sandbox collect, each the latest 10,000 changes, and one that nobody asks for 10 minutes ends.
+         * @description Starts to collect the changes in a directory for GetWatcherEvents. A sandbox has at most 64 watchers, which hold at most 1 MiB of changes together. A watcher that nobody asks for 10 minutes ends.
          */
         post: operations["envd_filesystem_create_watcher"];
         delete?: never;
@@ -1804,7 +1804,7 @@ export interface paths {
         put?: never;
         /**
          * Take collected changes
-         * @description Returns the changes since the last call.
+         * @description Returns the changes since the last call. The error `resource_exhausted` says once that there were too many, so that some are lost.
          */
         post: operations["envd_filesystem_get_watcher_events"];
         delete?: never;

@@ -70,6 +70,7 @@ export function sendConnectError(req: Request, res: Response, error: HttpError):
       .set(headers)
       .json({ code, message });
   } else {
+    res.removeHeader('Should-Retry');
     res.status(200).set(headers).setHeader('Content-Type', stream);
     res.end(endOfStream({ code: codeFor(error), message }));
   }

@@ -1,6 +1,7 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import type { Context } from '../../context.ts';
+import { ConnectError } from '../../http/connect.ts';
 
 /** Why nothing inside a sandbox can be reached. */
 export const noMachines =
@@ -48,36 +49,10 @@ function refuseWith(res: Response, status: number, body: object): void {
   res.status(status).set('Should-Retry', 'false').json(body);
 }
 
-/**
- * Answers `unimplemented` as the Connect protocol does, for streams and for unary calls
- * (connectrpc.com, "Protocol reference").
- */
-const refuseCall: RequestHandler = (req, res) => {
-  const error = { code: 'unimplemented', message: noMachines };
-  const contentType = /^application\/connect\+(?:json|proto)/.exec(contentTypeOf(req))?.[0];
-  if (contentType) endStream(res, contentType, error);
-  else refuseWith(res, 501, error);
+const refuseCall: RequestHandler = () => {
+  throw new ConnectError('unimplemented', noMachines);
 };
-
-/** Sends a stream's last message: a byte of flags, the length in four bytes, and JSON. */
-function endStream(res: Response, contentType: string, error: object): void {
-  const message = Buffer.from(JSON.stringify({ error }));
-  const head = Buffer.alloc(5);
-  head.writeUInt8(0b10);
-  head.writeUInt32BE(message.length, 1);
-  res.setHeader('Content-Type', contentType);
-  res.end(Buffer.concat([head, message]));
-}
 
 function sandboxIdOf(req: Request): string | undefined {
   return req.get('e2b-sandbox-id');
-}
-
-/**
- * Returns the Content-Type as it was sent. `req.headers` no longer has it: the body reader removes
- * types that the contract does not know.
- */
-function contentTypeOf({ rawHeaders }: Request): string {
-  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type');
-  return rawHeaders[at + 1] ?? '';
 }
