@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { call, open, pidOf, run, shows, start, summary } from '../helpers/clients/connect-client.ts';
 import { startMachine, useMachine } from '../helpers/clients/machine-client.ts';
+import { startApp } from '../helpers/server.ts';
 
 const shell = (command: string) => ({ cmd: '/bin/sh', args: ['-c', command] });
 
@@ -109,6 +110,15 @@ describe('streams of a machine', () => {
     }
     expect(await isOpen(pid)).to.equal(true);
     await kill(pid);
+  });
+
+  it('streams break off when the server stops, which does not wait for them', async () => {
+    const app = await startApp({ machines: 'process', port: 0, shutdownSeconds: 3600 });
+    const other = await startMachine(app, await app.server.start());
+    const stream = await start(other, { cmd: 'sleep', args: ['1000'] });
+    await pidOf(stream);
+    await app.close();
+    expect(String(await stream.rest().catch((thrown: unknown) => thrown))).to.match(/terminated|aborted/);
   });
 
   it('streams break off when their sandbox is killed, and its calls are 502', async () => {
