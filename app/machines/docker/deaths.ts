@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerInspectInfo } from 'dockerode';
 import type { Death } from '../driver.ts';
@@ -60,7 +61,9 @@ async function* stopped(source: DeathSource, signal: AbortSignal): AsyncGenerato
       signal,
     ),
   );
-  const events = stream as NodeJS.ReadableStream & { destroy: (error?: Error) => void };
+  const events = stream as IncomingMessage;
+  // Notices an engine on another machine that vanishes.
+  events.socket?.setKeepAlive(true, 30_000);
   const stop = () => events.destroy();
   signal.addEventListener('abort', stop, { once: true });
   try {
@@ -70,7 +73,7 @@ async function* stopped(source: DeathSource, signal: AbortSignal): AsyncGenerato
       listContainers(engine, source.names),
     ))
       if (!isRunning && wasStarted) yield containerId;
-    for await (const event of jsonLines(events as AsyncIterable<Buffer>)) {
+    for await (const event of jsonLines(events)) {
       const { Action, status, Actor } = event as EngineEvent;
       const isDeath = ['die', 'died'].includes(Action ?? status ?? '');
       if (isDeath && Actor?.Attributes?.[sandboxLabel] !== undefined && Actor.ID) yield Actor.ID;

@@ -27,9 +27,9 @@ export class Names {
     return this.#prefix;
   }
 
-  /** The container that fills the agent's volume, and does not run. */
+  /** The container that fills the agent's volume, and does not run. No machine has this name. */
   get filler(): string {
-    return `${this.#prefix}-agent`;
+    return `${this.#prefix}.agent`;
   }
 
   /** The volume with the agent whose program has this hash. */
