@@ -56,7 +56,7 @@ export class Images {
     this.#timer = setInterval(look, lookMilliseconds).unref();
   }
 
-  /** Returns the images that are being pulled or will be, as soon as the first look has found them. */
+  /** Returns the images that are being pulled or will be, once the first look has found them. */
   async planned(): Promise<string[]> {
     await this.#firstLook;
     return this.#pulls.planned();

@@ -49,7 +49,7 @@ export class FakeRegistry {
 
 /** Waits until a condition holds. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await holds()); await nextTurn()) {
+  for (const end = Date.now() + 30_000; !(await holds()); await nextTurn()) {
     if (Date.now() > end) throw new Error(`this did not come true: ${holds}`);
   }
 }
