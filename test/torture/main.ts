@@ -3,9 +3,10 @@ import { temporaryDirectory } from '../bench/cleanup.ts';
 import { runProgram } from '../bench/program.ts';
 import { clearProgress, progress } from '../bench/progress.ts';
 import { readOptions, usage } from './options.ts';
-import { diskSummary, isClean, summary } from './report.ts';
+import { diskSummary, isClean, machineSummary, summary } from './report.ts';
 import { tortureFull, tortureReadOnly } from './trials/disks.ts';
 import { torture } from './trials/kills.ts';
+import { tortureMachines } from './trials/machines.ts';
 
 async function main(args: string[]): Promise<boolean> {
   const { help, ...options } = readOptions(args);
@@ -14,6 +15,11 @@ async function main(args: string[]): Promise<boolean> {
     return true;
   }
   const dir = temporaryDirectory(options.dir);
+  if (options.machines) {
+    const result = await tortureMachines({ ...options, file: join(dir, 'sandpit.db'), report: progress });
+    show(machineSummary(result));
+    return result.problems.length === 0;
+  }
   const killed = await torture({ ...options, file: join(dir, 'sandpit.db'), report: progress });
   show(summary(killed));
   progress('a full disk');

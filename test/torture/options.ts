@@ -2,7 +2,16 @@ import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { wholeNumber } from '../bench/program.ts';
 
-export type Options = { kills: number; seconds: number; seed: number; dir: string };
+export type Options = {
+  kills: number;
+  seconds: number;
+  seed: number;
+  dir: string;
+  /** whether to kill a server with machines */
+  machines: boolean;
+  /** the container engine and its image; undefined: plain processes */
+  engine: { address: string; image: string } | undefined;
+};
 
 export const usage = `npm run torture -- [options]
 
@@ -10,6 +19,9 @@ export const usage = `npm run torture -- [options]
   --seconds N       how long that may take, 600
   --seed N          what the moments and the writes are drawn from; printed with the result
   --dir DIRECTORY   where the database is (${tmpdir()})
+  --machines        kill a server with machines while sandboxes are created and killed, and nothing else
+  --engine ADDRESS  with --machines: use this container engine instead of plain processes
+  --image REFERENCE with --engine: an image that the engine has
 
 TEST_EXECUTABLE=FILE runs that file as the server. The trials of disks mount some: they need root.
 `;
@@ -19,7 +31,16 @@ export function readOptions(args: string[]): Options & { help: boolean } {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args,
-    options: { kills: text, seconds: text, seed: text, dir: text, help: { type: 'boolean' } },
+    options: {
+      kills: text,
+      seconds: text,
+      seed: text,
+      dir: text,
+      machines: { type: 'boolean' },
+      engine: text,
+      image: text,
+      help: { type: 'boolean' },
+    },
   });
   return {
     help: values.help ?? false,
@@ -27,5 +48,7 @@ export function readOptions(args: string[]): Options & { help: boolean } {
     seconds: wholeNumber(values.seconds ?? '600'),
     seed: wholeNumber(values.seed ?? String(1 + Math.floor(Math.random() * 1e6))),
     dir: values.dir ?? tmpdir(),
+    machines: values.machines ?? false,
+    engine: values.engine === undefined ? undefined : { address: values.engine, image: values.image ?? 'base' },
   };
 }

@@ -2,6 +2,7 @@ import type { Tally } from './model/client.ts';
 import type { Findings } from './model/verify.ts';
 import type { DiskResult } from './trials/disks.ts';
 import type { KillResult } from './trials/kills.ts';
+import type { MachineResult } from './trials/machines.ts';
 
 /** Returns whether no error was found. */
 export function isClean(result: Findings & Pick<Tally, 'lies'>): boolean {
@@ -38,6 +39,23 @@ export function diskSummary(name: string, result: DiskResult | null): string {
     ...findingLines(result),
   ];
   return `\n${name}\n${table(lines)}${listing(problemsOf(result))}`;
+}
+
+/** Returns the result of the kills of a server with machines as lines of text. */
+export function machineSummary({ seed, kills, created, steps, problems }: MachineResult): string {
+  const { begun, made, running, ended } = steps;
+  const lines = [
+    ['seed', seed],
+    ['kills', kills],
+    ['sandboxes created', created],
+    [
+      'machines caught',
+      `${begun} before they were made, ${made} before they were ready, ${ended} before they were removed`,
+    ],
+    ['machines kept', running],
+    ['problems', problems.length],
+  ];
+  return `${table(lines)}${listing(problems)}`;
 }
 
 function findingLines({ lost, half, index, integrity, lies }: Findings & Pick<Tally, 'lies'>) {

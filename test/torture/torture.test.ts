@@ -5,9 +5,22 @@ import { temporaryDirectory } from '../helpers/server.ts';
 import { problemsOf } from './report.ts';
 import { type DiskResult, tortureFull, tortureReadOnly } from './trials/disks.ts';
 import { torture } from './trials/kills.ts';
+import { tortureMachines } from './trials/machines.ts';
 import { mountMemory, remountReadOnly } from './trials/mounts.ts';
 
 const cannotMount = 'this user may not mount a file system';
+
+describe('records and machines', function () {
+  this.timeout(120_000);
+  const seed = 1 + Math.floor(Math.random() * 1e6);
+
+  it(`agree after kill -9 at any moment of a create or a kill; commands run on (seed ${seed})`, async () => {
+    const file = join(temporaryDirectory(), 'sandpit.db');
+    const result = await tortureMachines({ file, kills: 3, seconds: 60, seed });
+    expect(result.problems).to.deep.equal([]);
+    expect([result.kills > 0, result.created > 0]).to.deep.equal([true, true]);
+  });
+});
 
 /** A short run; `npm run torture` is the long one. */
 describe('an acknowledged write', function () {
