@@ -33,6 +33,8 @@ type Trial = {
   random: () => number;
   /** by id */
   known: Map<string, Known>;
+  /** the sandboxes whose kill was acknowledged */
+  ended: Set<string>;
   result: MachineResult;
 };
 
@@ -53,7 +55,7 @@ export async function tortureMachines(options: MachineOptions): Promise<MachineR
   const deadline = performance.now() + seconds * 1000;
   let server = await serveMachines(options);
   const driver = await driverOf(options);
-  const trial: Trial = { options, driver, random: randomFrom(seed), known: new Map(), result };
+  const trial: Trial = { options, driver, random: randomFrom(seed), known: new Map(), ended: new Set(), result };
   try {
     while (result.kills < kills && performance.now() < deadline && result.problems.length === 0) {
       await killWhileWorking(trial, server);
@@ -103,7 +105,10 @@ async function work(trial: Trial, url: string): Promise<void> {
     if (mayKill.length > 3 && random() < 0.6) {
       const { id } = mayKill[Math.floor(random() * mayKill.length)] as Known;
       known.delete(id);
-      if ((await call(url, 'DELETE', `/sandboxes/${id}`)) === null) return;
+      const answer = await call(url, 'DELETE', `/sandboxes/${id}`);
+      if (answer === null) return;
+      if (answer.status === 204) trial.ended.add(id);
+      else result.problems.push(`a kill was answered ${answer.status}`);
       continue;
     }
     const made = await call(url, 'POST', '/v2/sandboxes', { templateID: 'base', timeout: 3600 });
@@ -160,6 +165,10 @@ function machinesIn(file: string): MachineRow[] {
   return rowsOf(file, `select m.sandbox_id as id, is_ready as isReady, s.status as status from ${join}`);
 }
 
+function activeIn(file: string): string[] {
+  return rowsOf<{ id: string }>(file, "select id from sandboxes where status = 'active'").map(({ id }) => id);
+}
+
 function rowsOf<Row>(file: string, sql: string): Row[] {
   const db = new Database(file, { readonly: true });
   try {
@@ -178,6 +187,9 @@ async function verify(trial: Trial, url: string): Promise<void> {
     if (disagreement === '') break;
     if (performance.now() > end) return void result.problems.push(disagreement);
   }
+  for (const id of activeIn(trial.options.file)) {
+    if (trial.ended.has(id)) result.problems.push(`${id} runs although its kill was acknowledged`);
+  }
   for (const { id, token, hasCommand } of known.values()) {
     const headers = { 'E2b-Sandbox-Id': id, 'X-Access-Token': token, 'Connect-Protocol-Version': '1' };
     const listed = await call(url, 'POST', '/process.Process/List', {}, headers);
@@ -189,20 +201,14 @@ async function verify(trial: Trial, url: string): Promise<void> {
 
 /** Returns how records and machines differ; empty if they agree. */
 async function disagreementOf({ driver, options }: Trial): Promise<string> {
-  const machines = (await driver.list()).filter(({ isRunning }) => isRunning).map(({ id }) => id);
-  const active = rowsOf<{ id: string }>(options.file, "select id from sandboxes where status = 'active'");
-  const rows = machinesIn(options.file);
-  const [found, live] = [
-    machines.toSorted().join(' '),
-    active
-      .map(({ id }) => id)
-      .toSorted()
-      .join(' '),
-  ];
+  const machines = (await driver.list()).filter(({ isRunning }) => isRunning);
+  const [found, rows] = [textOf(machines), textOf(machinesIn(options.file))];
+  const live = activeIn(options.file).toSorted().join(' ');
   if (found !== live) return `machines: ${found}; active sandboxes: ${live}`;
-  const recorded = rows
-    .map(({ id }) => id)
-    .toSorted()
-    .join(' ');
-  return recorded === live ? '' : `rows of machines: ${recorded}; active sandboxes: ${live}`;
+  return rows === live ? '' : `rows of machines: ${rows}; active sandboxes: ${live}`;
+}
+
+function textOf(machines: { id: string }[]): string {
+  const ids = machines.map(({ id }) => id);
+  return ids.toSorted().join(' ');
 }
