@@ -35,6 +35,8 @@ type Trial = {
   known: Map<string, Known>;
   /** the sandboxes whose kill was acknowledged */
   ended: Set<string>;
+  /** how many requests of the clients were answered */
+  answers: number;
   result: MachineResult;
 };
 
@@ -55,7 +57,15 @@ export async function tortureMachines(options: MachineOptions): Promise<MachineR
   const deadline = performance.now() + seconds * 1000;
   let server = await serveMachines(options);
   const driver = await driverOf(options);
-  const trial: Trial = { options, driver, random: randomFrom(seed), known: new Map(), ended: new Set(), result };
+  const trial: Trial = {
+    options,
+    driver,
+    random: randomFrom(seed),
+    known: new Map(),
+    ended: new Set(),
+    answers: 0,
+    result,
+  };
   try {
     while (result.kills < kills && performance.now() < deadline && result.problems.length === 0) {
       await killWhileWorking(trial, server);
@@ -91,7 +101,12 @@ async function driverOf({ file, engine }: MachineOptions): Promise<Driver> {
 async function killWhileWorking(trial: Trial, { url, stop }: Serving): Promise<void> {
   const { random, result } = trial;
   const working = Promise.all(Array.from({ length: clients }, () => work(trial, url)));
-  await delay(20 + random() * 400);
+  // The first requests are slow, so the moment counts from an answer and not from the start.
+  const enough = trial.answers + 1 + Math.floor(random() * 8);
+  for (const end = performance.now() + patienceMilliseconds; trial.answers < enough && performance.now() < end; ) {
+    await delay(2);
+  }
+  await delay(random() * 60);
   await stop('SIGKILL');
   result.kills++;
   await working;
@@ -107,12 +122,14 @@ async function work(trial: Trial, url: string): Promise<void> {
       known.delete(id);
       const answer = await call(url, 'DELETE', `/sandboxes/${id}`);
       if (answer === null) return;
+      trial.answers++;
       if (answer.status === 204) trial.ended.add(id);
       else result.problems.push(`a kill was answered ${answer.status}`);
       continue;
     }
     const made = await call(url, 'POST', '/v2/sandboxes', { templateID: 'base', timeout: 3600 });
     if (made === null) return;
+    trial.answers++;
     if (made.status !== 201) result.problems.push(`a create was answered ${made.status}`);
     else {
       const { sandboxID: id, envdAccessToken: token } = made.body as { sandboxID: string; envdAccessToken: string };
