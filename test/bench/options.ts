@@ -43,7 +43,7 @@ export const usage = `npm run bench -- [options]
   --only PARTS      some of ${parts.join(',')}; all but ${asked} unless given
   --sizes NUMBERS   sandboxes in the store, as 1000,100000
   --rounds NUMBER   rounds of each trial, 5
-  --filter REGEXP   only store filters whose name matches
+  --filter REGEXP   only store filters, and steps of machines, whose name matches
   --dir DIRECTORY   where files are written; the disk matters for creating (${tmpdir()})
   --engines NAMES   engines for machines, docker,podman: it starts its own; needs root
   --seconds NUMBER  how long mixed calls are made to machines, 60

@@ -1,6 +1,6 @@
 import { startEngine } from '../../machines/engines/engines.ts';
 import { atEnd } from '../cleanup.ts';
-import type { Bench } from '../options.ts';
+import type { Bench, Options } from '../options.ts';
 import { note, trial } from '../progress.ts';
 import { measureFile, measureOutput } from './bytes.ts';
 import { measureCreate, measureEcho, measureKill, measureRun, measureWrites } from './calls.ts';
@@ -23,7 +23,7 @@ export async function measureMachines({ options, dir }: Bench): Promise<MachineR
     };
     atEnd(stop);
     const subject = await startSubject(engine, dir);
-    const found = await measureEngine(subject, dir, options.seconds * 1000);
+    const found = await measureEngine(subject, dir, options);
     rows.push(...found.map((row) => ({ engine: name, ...row })));
     await subject.stop();
     await stop();
@@ -31,7 +31,7 @@ export async function measureMachines({ options, dir }: Bench): Promise<MachineR
   return rows;
 }
 
-async function measureEngine(subject: Subject, dir: string, mixed: number): Promise<Row[]> {
+async function measureEngine(subject: Subject, dir: string, { seconds, filter }: Options): Promise<Row[]> {
   const sandbox = await subject.Sandbox.create({ timeoutMs: 3_600_000 });
   const steps: [string, () => Promise<Row | Row[]>][] = [
     ['commands', () => measureRun(sandbox)],
@@ -43,10 +43,10 @@ async function measureEngine(subject: Subject, dir: string, mixed: number): Prom
     ['kills', () => measureKill(subject)],
     ['the end of the first machine', () => sandbox.kill().then(() => [])],
     ['many machines', () => measureMany(subject, dir)],
-    ['mixed calls', () => measureMixed(subject, mixed)],
+    ['mixed calls', () => measureMixed(subject, seconds * 1000)],
   ];
   const rows: Row[] = [];
-  for (const [title, measure] of steps) {
+  for (const [title, measure] of steps.filter(([name]) => filter.test(name))) {
     trial(`machines of ${subject.engine.engine}: ${title}`);
     try {
       rows.push(...[await measure()].flat());

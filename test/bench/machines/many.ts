@@ -54,7 +54,10 @@ async function createAll({ Sandbox }: Subject, sandboxes: Sandbox[]): Promise<vo
   const one = async () => {
     sandboxes.push(await Sandbox.create({ timeoutMs: 3_600_000, requestTimeoutMs: 60_000 }));
   };
-  await Promise.all(Array.from({ length: count }, one));
+  // All of them have an end before any failure is told: a late one would be left behind.
+  const created = await Promise.allSettled(Array.from({ length: count }, one));
+  const failed = created.find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') throw failed.reason;
 }
 
 /** The list of this server, and that of one with as many records and no machines, in turn. */
