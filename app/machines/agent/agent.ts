@@ -203,7 +203,6 @@ class Connection implements Agent {
   }
 
   #receive(number: number, type: number, payload: Buffer): void {
-    if (this.#failure !== null) return;
     if (!this.#hasGreeted || type === frameTypes.hello) this.#greet(number, type, payload);
     else {
       const call = this.#calls.get(number);

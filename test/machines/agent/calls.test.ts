@@ -1,3 +1,5 @@
+import { getEventListeners } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { operations } from '../../../app/machines/agent/agent.ts';
 import { frameTypes, initialCredit } from '../../../app/machines/agent/frames.ts';
@@ -118,6 +120,52 @@ describe('calls of an agent', () => {
     leaving.abort(new Error('left'));
     expect(await failureOf(listing)).to.equal('Error undefined: left');
     expect(await failureOf(listProcesses(agent, leaving.signal))).to.equal('Error undefined: left');
+    agent.close();
+  });
+
+  it('cancels a call whose answer it does not understand', async () => {
+    const { fake, agent } = await connectFake();
+    const signaling = signalProcess(agent, { pid: 7 }, 9);
+    const { call } = await fake.take(open);
+    fake.send(call, message, Buffer.from('?'));
+    expect(await failureOf(signaling)).to.match(/^MachineError failed: .*message instead of done/);
+    expect((await fake.take(cancel)).call).to.equal(call);
+    agent.close();
+  });
+
+  it('leaves nothing behind at a signal, and no timer', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    // Mocha sets its own timer once a test has begun.
+    await nextTurn();
+    const before = timers();
+    const { fake, agent } = await connectFake();
+    const { signal } = new AbortController();
+    for (let n = 0; n < 20; n++) {
+      const listing = listProcesses(agent, signal);
+      fake.send((await fake.take(open)).call, done);
+      await listing;
+    }
+    expect(getEventListeners(signal, 'abort')).to.have.length(0);
+    expect(timers()).to.equal(before);
+    agent.close();
+  });
+
+  it('lets others work while replies that are here already are read', async () => {
+    const { fake, agent } = await connectFake();
+    const call = agent.open('watch', noArguments);
+    const { call: number } = await fake.take(open);
+    for (let n = 0; n < 20; n++) fake.send(number, message, Buffer.from('x'));
+    fake.send(number, done);
+    await nextTurn();
+    let turns = 0;
+    const turn = () => {
+      turns++;
+      if (turns < 100) setImmediate(turn);
+    };
+    setImmediate(turn);
+    for await (const _ of call) for (const end = performance.now() + 2; performance.now() < end; );
+    expect(turns).to.be.greaterThan(3);
+    turns = 100;
     agent.close();
   });
 

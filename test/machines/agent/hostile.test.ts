@@ -66,6 +66,17 @@ describe('an agent that breaks the protocol', () => {
     expect(await failureOf(pending)).to.match(/^MachineError failed: .*not open/);
   });
 
+  it('is cut off when it answers a call that never was, also after one was canceled', async () => {
+    for (const number of [0, 9]) {
+      const { fake, agent } = await connectFake();
+      agent.open('read', noArguments).cancel();
+      await fake.take(cancel);
+      const pending = agent.open('watch', noArguments).next();
+      fake.send(number, data, Buffer.from('x'));
+      expect(await failureOf(pending)).to.match(/^MachineError failed: .*not open/);
+    }
+  });
+
   it('is cut off when it grants too much, or sends a broken error', async () => {
     expect(await answered([credit, u32(2 ** 31)])).to.match(/granted too much/);
     expect(await answered([credit, Buffer.alloc(3)])).to.match(/too short/);

@@ -52,8 +52,8 @@ describe('values of the agent', () => {
 
   it('with a count or a length that lies are refused without making room for it', () => {
     const lie = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
-    expect(() => new ValueReader(lie).strings()).to.throw(MachineError);
-    expect(() => new ValueReader(lie).pairs()).to.throw(MachineError);
+    expect(() => new ValueReader(lie).strings()).to.throw(MachineError, 'list of 4294967295 items');
+    expect(() => new ValueReader(lie).pairs()).to.throw(MachineError, 'list of 4294967295 items');
     expect(() => new ValueReader(lie).string()).to.throw(MachineError);
   });
 
