@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import { HttpError } from '../errors.ts';
+import { contentTypeOf } from './content-type.ts';
 
 /** The HTTP status of each of Connect's error codes (connectrpc.com, "Error codes"). */
 const statusOf = {
@@ -83,16 +84,7 @@ export function codeFor(error: HttpError): ConnectCode {
 
 /** Returns the media type of a request that wants a stream; undefined for others. */
 export function streamTypeOf(req: Request): string | undefined {
-  return /^application\/connect\+(?:json|proto)(?=$|[ ;])/.exec(contentTypeOf(req))?.[0];
-}
-
-/**
- * Returns the Content-Type as it was sent. `req.headers` no longer has it where the contract's body
- * reader leaves the body to the handler.
- */
-export function contentTypeOf({ rawHeaders }: Request): string {
-  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type');
-  return at < 0 ? '' : (rawHeaders[at + 1] ?? '').toLowerCase();
+  return /^application\/connect\+(?:json|proto)(?=$|[ ;])/.exec(contentTypeOf(req).toLowerCase())?.[0];
 }
 
 /** Returns the last message of a stream. */

@@ -5,7 +5,7 @@ import { bytesReader } from '../../../contract/body/bytes.ts';
 import { formats } from '../../../contract/body/formats.ts';
 import { ProblemList } from '../../../contract/problems/problem-list.ts';
 import { HttpError, ValidationFailure } from '../../../errors.ts';
-import { contentTypeOf } from '../../../http/connect.ts';
+import { contentTypeOf } from '../../../http/content-type.ts';
 
 /** The paths of procedures that the contract describes. */
 export type Procedure = {
@@ -50,7 +50,7 @@ export class MessageReader<P extends Procedure> {
 
   /** Throws HttpError 415 if the request has another media type than the procedure. */
   checkType(req: Request): void {
-    const type = contentTypeOf(req);
+    const type = contentTypeOf(req).toLowerCase();
     const [mediaType = '', charset = ''] = type.split(/;\s*charset=/);
     if (mediaType.trim() !== this.#mediaType || !/^(?:"?utf-?8"?)?$/.test(charset.trim())) {
       throw new HttpError(415, `Unsupported Media Type: send ${this.#mediaType}`);
