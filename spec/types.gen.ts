@@ -4628,6 +4628,10 @@ export interface components {
     };
     requestBodies: never;
     headers: {
+        /** @description The name of a file */
+        "Content-Disposition": string;
+        /** @description When a file was changed last */
+        "Last-Modified": string;
         /** @description The `cursor` of the next page; missing on the last page */
         "X-Next-Cursor": string;
         /** @description The request's id, which also stands in the server's log and in the events of the request */
@@ -8139,10 +8143,8 @@ export interface operations {
             /** @description The file. Its media type follows from its name. */
             200: {
                 headers: {
-                    /** @description The file's name */
-                    "Content-Disposition"?: string;
-                    /** @description When the file was changed last */
-                    "Last-Modified"?: string;
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "Last-Modified": components["headers"]["Last-Modified"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -8152,10 +8154,8 @@ export interface operations {
             /** @description The range that was asked for */
             206: {
                 headers: {
-                    /** @description The file's name */
-                    "Content-Disposition"?: string;
-                    /** @description When the file was changed last */
-                    "Last-Modified"?: string;
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "Last-Modified": components["headers"]["Last-Modified"];
                     [name: string]: unknown;
                 };
                 content: {
