@@ -1,5 +1,5 @@
 import { startEngine } from '../../machines/engines/engines.ts';
-import { atEnd } from '../cleanup.ts';
+import { atEnd, isEnding } from '../cleanup.ts';
 import type { Bench, Options } from '../options.ts';
 import { note, trial } from '../progress.ts';
 import { measureFile, measureOutput } from './bytes.ts';
@@ -15,6 +15,8 @@ type Row = Omit<MachineRow, 'engine'>;
 export async function measureMachines({ options, dir }: Bench): Promise<MachineRow[]> {
   const rows: MachineRow[] = [];
   for (const name of options.engines) {
+    // Ended by a signal: what has begun is being cleaned up.
+    if (isEnding()) break;
     const engine = await startEngine(name);
     let stopping: Promise<void> | undefined;
     const stop = () => {
