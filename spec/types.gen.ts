@@ -835,7 +835,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 15 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are refused with 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars` and `allow_internet_access` have their effect; `autoPause`, `autoResume` and rules in `network` are refused with 501, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -861,7 +861,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 300 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. None of them has an effect yet, because no machine runs behind a sandbox. For the same reason the response has no `envdAccessToken`. `mcp`, `iam` and `volumeMounts` are refused with 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars` and `allow_internet_access` have their effect; `autoPause`, `autoResume` and rules in `network` are refused with 501, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -1104,7 +1104,7 @@ export interface paths {
         get?: never;
         /**
          * Replace a sandbox's network rules
-         * @description Replaces the rules and `allow_internet_access`. Fields that are left out are cleared. The rules are stored and returned. They have no effect yet, because no machine runs behind a sandbox.
+         * @description Replaces the rules and `allow_internet_access`. Fields that are left out are cleared. The rules are stored and returned. They have no effect on records; with machines every change is refused with 501.
          */
         put: operations["e2b_update_network"];
         post?: never;
@@ -3377,15 +3377,15 @@ export interface components {
              */
             autoPause: boolean;
             /**
-             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise, because no machine runs behind a sandbox.
+             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise: it applies to records only.
              * @default true
              */
             autoPauseMemory: boolean;
-            /** @description Stored and returned. It has no effect yet, because no machine runs behind a sandbox. */
+            /** @description Stored and returned. It has no effect on records; with machines `enabled` is refused with 501. */
             autoResume?: {
                 enabled: boolean;
             };
-            /** @description Accepted without effect: no machine runs behind a sandbox, so no traffic needs a token */
+            /** @description Accepted without effect: with machines every sandbox is secured, and without them there is no traffic */
             secure?: boolean;
             allow_internet_access?: boolean;
             network?: components["schemas"]["SandboxNetworkConfig"];
@@ -3413,15 +3413,15 @@ export interface components {
              */
             autoPause: boolean;
             /**
-             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise, because no machine runs behind a sandbox.
+             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise: it applies to records only.
              * @default true
              */
             autoPauseMemory: boolean;
-            /** @description Stored and returned. It has no effect yet, because no machine runs behind a sandbox. */
+            /** @description Stored and returned. It has no effect on records; with machines `enabled` is refused with 501. */
             autoResume?: {
                 enabled: boolean;
             };
-            /** @description Accepted without effect: no machine runs behind a sandbox, so no traffic needs a token */
+            /** @description Accepted without effect: with machines every sandbox is secured, and without them there is no traffic */
             secure?: boolean;
             allow_internet_access?: boolean;
             network?: components["schemas"]["SandboxNetworkConfig"];
@@ -3653,7 +3653,7 @@ export interface components {
         };
         /**
          * SandboxNetworkConfig
-         * @description Network settings. They are stored and returned; they have no effect yet, because no machine runs behind a sandbox.
+         * @description Network settings. They are stored and returned. They have no effect on records, and with machines rules are refused with 501.
          */
         SandboxNetworkConfig: {
             /** @description Destinations that may be reached: CIDR blocks, addresses and domains */
@@ -4215,7 +4215,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The request uses a field that clients know and Sandpit does not offer. `detail` names the field and gives the reason. A field with `x-not-offered-status` gets that status instead. */
+        /** @description The request uses a field that clients know and Sandpit does not offer, or asks for what sandboxes with machines can't do yet. `detail` gives the reason. A field with `x-not-offered-status` gets that status instead. */
         NotOffered: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
@@ -4225,7 +4225,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The request uses a field that clients know and Sandpit does not offer. `message` names the field and gives the reason. */
+        /** @description The request uses a field that clients know and Sandpit does not offer, or asks for what sandboxes with machines can't do yet. `message` gives the reason. */
         E2BNotOffered: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
@@ -4280,7 +4280,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The `Idempotency-Key` started a sandbox that has been deleted since; `error_code` is `idempotency_outcome_unknown`. Use a new key. */
+        /** @description The `Idempotency-Key` started a sandbox that has been deleted since; `error_code` is `idempotency_outcome_unknown`: use a new key. Or its first request still starts a machine; `error_code` is `idempotency_in_progress`: repeat the request later. */
         KeyOutcomeUnknown: {
             headers: {
                 [name: string]: unknown;
@@ -4289,7 +4289,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The `Idempotency-Key` was used for another request, or started a sandbox that has been deleted since. Use a new key. */
+        /** @description The `Idempotency-Key` was used for another request, or started a sandbox that has been deleted since: use a new key. Or its first request still starts a machine: repeat the request later. */
         KeyConflict: {
             headers: {
                 [name: string]: unknown;
@@ -4316,7 +4316,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The server cannot write: another process has locked the database for three seconds, the database is read-only, or its disk fails. Retry after the seconds in `Retry-After`. */
+        /** @description The server cannot write: another process has locked the database for three seconds, the database is read-only, or its disk fails. Or no machine can be started now: the container engine is away or full, too many sandboxes are being started, or the template's image is being pulled. Retry after the seconds in `Retry-After`. */
         E2BBusy: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
@@ -4543,7 +4543,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The server cannot serve the request: another process has locked the database for three seconds, the database is read-only, its disk fails, or too many passwords are being checked. Retry after the seconds in `Retry-After`. */
+        /** @description The server cannot serve the request: another process has locked the database for three seconds, the database is read-only, its disk fails, too many passwords are being checked, or no machine can be started now. Retry after the seconds in `Retry-After`. */
         Busy: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];

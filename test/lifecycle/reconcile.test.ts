@@ -10,7 +10,7 @@ describe('records and machines', () => {
     if (process.env.TEST_EXECUTABLE !== undefined) this.skip();
   });
 
-  /** Stops the server, lets something happen, and starts another on the same database and engine. */
+  /** Stops the server, lets something happen, and starts another on its database and engine. */
   async function restarted(one: Lifecycle, meanwhile: () => unknown = () => {}): Promise<Lifecycle> {
     await one.app.close();
     await meanwhile();

@@ -12,8 +12,8 @@ import type { SandpitServer } from '../../server.ts';
 const patienceMilliseconds = 1000;
 
 /**
- * Returns the part of the start-up text about machines: the engine in use, or, with records only, how
- * to use one that was found. Takes two seconds at most.
+ * Returns the part of the start-up text about machines: the engine in use, or, with records only,
+ * how to use one that was found. Takes two seconds at most.
  */
 export async function machinesNotice({ context }: SandpitServer): Promise<string> {
   const { config, machines } = context;
