@@ -62,7 +62,7 @@ const networkUpdate: Rule = {
 };
 
 /** What is refused with machines, by operation. Operations that are not here need no feature. */
-const rules: { [operationId: string]: Rule[] } = {
+export const rules: { [operationId: string]: Rule[] } = {
   e2b_create: [autoPause, autoResume, network],
   e2b_create_v2: [autoPause, autoResume, network],
   e2b_pause: [pause],
