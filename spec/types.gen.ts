@@ -1928,7 +1928,7 @@ export interface paths {
         put?: never;
         /**
          * Run code
-         * @description Not offered: Sandpit keeps records of sandboxes and runs no machines.
+         * @description Not offered: with machines, run code as a command of E2B's `commands.run`.
          */
         post: operations["envd_execute"];
         delete?: never;

@@ -58,14 +58,14 @@ export function isConnect(path: string): boolean {
 
 /**
  * Answers a failed call. A stream's errors are in its last message, and its status is 200. A caller
- * without a valid access token gets E2B's own shape.
+ * without a valid access token gets E2B's own shape, and so does a request that is no call.
  */
 export function sendConnectError(req: Request, res: Response, error: HttpError): void {
   const { message, status, headers } = error;
   const stream = streamTypeOf(req);
-  const isForbidden = status === 401 && !(error instanceof ConnectError);
-  if (isForbidden || !stream) {
-    const code = isForbidden ? status : codeFor(error);
+  const isOutside = status === 405 || (status === 401 && !(error instanceof ConnectError));
+  if (isOutside || !stream) {
+    const code = isOutside ? status : codeFor(error);
     res
       .status(status === 422 ? 400 : status)
       .set(headers)

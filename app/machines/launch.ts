@@ -16,7 +16,7 @@ import { Starts } from './starts.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** How long a create may wait for its turn, and how long its machine may then take to start. */
-const limits = { waitMilliseconds: 30_000, startMilliseconds: 30_000 };
+const limits = { waitMilliseconds: 50_000, startMilliseconds: 30_000 };
 
 /** A sandbox to start with a machine. */
 export type Order = {

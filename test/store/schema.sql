@@ -10,6 +10,9 @@ CREATE INDEX events_by_sandbox on events (owner_id, sandbox_id, kind, seq, at) w
 CREATE INDEX events_by_session on events (owner_id, session_id, kind, seq, at) where session_id is not null;
 CREATE TABLE idempotency_keys ( owner_id integer not null references users (id) on delete cascade, key text not null, request_hash blob not null, sandbox_ids text not null, created_at integer not null, primary key (owner_id, key) ) strict, without rowid;
 CREATE INDEX idempotency_keys_by_age on idempotency_keys (created_at);
+CREATE TABLE instance ( id text primary key, token_key blob not null ) strict, without rowid;
+CREATE TABLE machine_templates ( name text primary key, image text not null, allows_sudo integer not null default 0, runtime text, created_at integer not null ) strict, without rowid;
+CREATE TABLE machines ( sandbox_id text primary key, owner_id integer not null, image text not null, is_ready integer not null default 0, created_at integer not null ) strict, without rowid;
 CREATE TABLE migrations (id integer primary key, name text, applied_at text) strict;
 CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, members blob not null, primary key (pair, chunk) ) strict, without rowid;
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text, session_id text, devbox_name text, devbox_template_slug text) strict;
