@@ -5,7 +5,7 @@ import { ConfigError, readConfig } from '../../config/config.ts';
 import { type Config, settings } from '../../config/settings.ts';
 import { isLoopback } from '../../http/addresses.ts';
 import { type OpenLog, openLog } from '../../log/log.ts';
-import { createServer, type SandpitServer } from '../../server.ts';
+import type { SandpitServer } from '../../server.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
 import { addSettings, upgradeNotice } from '../options.ts';
 import { createFirstUser } from './first-user.ts';
@@ -39,6 +39,8 @@ function wholeNumber(text: string): number {
 
 async function serve(config: Config, terminal: Terminal): Promise<void> {
   const { stderr, stop, now } = terminal;
+  // Imported only here, because other commands start faster without the server.
+  const { createServer } = await import('../../server.ts');
   const { close: closeLog, ...log } = await openLog(config, 1);
   const server = await createServer(config, { now, ...log });
   try {
