@@ -21,7 +21,7 @@ describeOnEngines('templates whose images come from a registry', (engine) => {
   });
   afterEach(async () => {
     for (const id of (await e2b?.listed()) ?? []) await machines().driver.remove(id);
-    registry.stop();
+    registry?.stop();
   });
 
   const machines = () => app.server.context.machines as Machines;

@@ -48,9 +48,15 @@ EXPLAINED = [
     ),
     Explained(
         "ServerError",
-        r"(GET|POST) /(files|execute|process\.Process/\{method\}|filesystem\.Filesystem/\{method\})|(GET|HEAD) /health",
+        r"(GET|POST) /(files(/compose)?|metrics|execute|(process\.Process|filesystem\.Filesystem)/[\w{}]+)|(GET|HEAD) /health",
         "50[12] ",
         "501 and 502 are what E2B's clients know as 'not offered' and 'this sandbox does not run'; both are declared.",
+    ),
+    Explained(
+        "ContentDeserializationError|AcceptedNegativeData",
+        r"POST /(process\.Process/(Start|Connect|StreamInput)|filesystem\.Filesystem/WatchDir)",
+        "200 .*\"error\"",
+        "A stream of Connect is envelopes, no text, and its status is 200: a refusal is in its last message.",
     ),
     Explained(
         "ServerError",
