@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { MachineError, type MachineErrorCode } from '../../app/machines/error.ts';
 import { apiKey, itHere } from '../helpers/server.ts';
+import { until } from '../helpers/until.ts';
 import { forever } from './fake-driver.ts';
-import { type Lifecycle, startLifecycle, until } from './lifecycle.ts';
+import { type Lifecycle, startLifecycle } from './lifecycle.ts';
 
 const base = { templateID: 'base' };
 

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { sandpit } from '../helpers/processes/process.ts';
 import { itHere } from '../helpers/server.ts';
-import { type Lifecycle, startLifecycle, until } from './lifecycle.ts';
+import { until } from '../helpers/until.ts';
+import { type Lifecycle, startLifecycle } from './lifecycle.ts';
 
 describe('the end of a sandbox with a machine', () => {
   let { app, driver, e2b, events, rows, vms } = {} as Lifecycle;

@@ -5,8 +5,9 @@ import { Removals } from '../../app/machines/removals.ts';
 import { cli } from '../../db/events/record.ts';
 import { createSandbox } from '../../db/sandboxes/create.ts';
 import { itHere, startApp, startTime } from '../helpers/server.ts';
+import { until } from '../helpers/until.ts';
 import { FakeDriver, forever } from './fake-driver.ts';
-import { startLifecycle, until } from './lifecycle.ts';
+import { startLifecycle } from './lifecycle.ts';
 
 const machine = { vcpuCount: 1, memoryMb: 128, network: 'open' } as const;
 const sandbox = { templateId: null, metadata: {}, env: null, lifetimeSeconds: 60 };

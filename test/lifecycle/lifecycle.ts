@@ -1,11 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../../app/config/settings.ts';
 import { type E2b, e2bOf } from '../helpers/clients/e2b-client.ts';
 import { apiKey, type Caller, startApp, type TestApp } from '../helpers/server.ts';
 import { FakeDriver } from './fake-driver.ts';
-
-/** How long a test waits for what must happen. */
-const patienceMilliseconds = 20_000;
 
 /** An application whose machines exist in memory. */
 export type Lifecycle = {
@@ -43,15 +39,4 @@ export async function startLifecycle(driver = new FakeDriver(), config: Partial<
     rows: () => db.selectFrom('machines').select(['sandbox_id', 'is_ready']).execute(),
     vms: (method, path, body) => app.http[method](path).set(apiKey(alice)).send(body) as never,
   };
-}
-
-/** Waits until `isTrue` returns true. Throws an Error that names what did not happen. */
-export async function until(
-  what: string,
-  isTrue: () => boolean | Promise<boolean>,
-  milliseconds = patienceMilliseconds,
-): Promise<void> {
-  for (const end = Date.now() + milliseconds; !(await isTrue()); await delay(5)) {
-    if (Date.now() > end) throw new Error(`${what}: did not happen`);
-  }
 }

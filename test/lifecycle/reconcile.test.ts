@@ -2,8 +2,9 @@ import { expect } from 'chai';
 import { MachineError } from '../../app/machines/error.ts';
 import { newSandboxId } from '../../db/sandboxes/insert.ts';
 import { itHere, startApp } from '../helpers/server.ts';
+import { until } from '../helpers/until.ts';
 import { FakeDriver, forever } from './fake-driver.ts';
-import { type Lifecycle, startLifecycle, until } from './lifecycle.ts';
+import { type Lifecycle, startLifecycle } from './lifecycle.ts';
 
 describe('records and machines', () => {
   beforeEach(function () {

@@ -5,7 +5,7 @@ import { newSandboxId } from '../../db/sandboxes/insert.ts';
 import { listen } from '../helpers/listen.ts';
 import { sandpit, serve } from '../helpers/processes/process.ts';
 import { itHere, startApp, temporaryDirectory } from '../helpers/server.ts';
-import { until } from './lifecycle.ts';
+import { until } from '../helpers/until.ts';
 
 /** Answers as a container engine does, so far as the start-up text asks. */
 async function startEngine(): Promise<string> {

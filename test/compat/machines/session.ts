@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Result } from '../../docs/results.ts';
+import { until } from '../../helpers/until.ts';
 import { type Client, type Sdk, sdks } from '../clients.ts';
 import { machines as recorder } from '../record.ts';
 import { type Serving, withServer } from './serving.ts';
@@ -46,16 +47,6 @@ function takes(client: Client, { since = '0', engine = false }: Options): boolea
   // `npm test` must be quick: the older versions are for engines.
   if (!target.isEngine && (engine || client !== sdks.at(-1)?.client)) return false;
   return client.version.localeCompare(since, 'en', { numeric: true }) >= 0;
-}
-
-/**
- * Resolves once `ask` returns true. Throws an Error with the words after `seconds`, ten unless
- * given.
- */
-export async function until(words: string, ask: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; !(await ask()); await new Promise(setImmediate)) {
-    if (Date.now() > end) throw new Error(`not within ${seconds} s: ${words}`);
-  }
 }
 
 /** Collects text that arrives in parts. */

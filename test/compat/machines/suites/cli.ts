@@ -3,11 +3,12 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { hasPython } from '../../../helpers/python.ts';
 import { temporaryDirectory } from '../../../helpers/server.ts';
+import { until } from '../../../helpers/until.ts';
 import { cli, sdks } from '../../clients.ts';
 import { bin, expectSuccess, run } from '../../command.ts';
 import { machines as recorder } from '../../record.ts';
 import { type Serving, withServer } from '../serving.ts';
-import { type Sandbox, until } from '../session.ts';
+import type { Sandbox } from '../session.ts';
 
 /**
  * Runs a program on a pseudo-terminal. Once it shows a prompt, types the first argument. Prints
@@ -78,7 +79,7 @@ describe("E2B's command line on machines", () => {
   });
 
   works('sandbox metrics', async () => {
-    await until('the first reading', async () => (await sandbox.getMetrics()).length > 0, 30);
+    await until('the first reading', async () => (await sandbox.getMetrics()).length > 0, 30_000);
     const result = await e2b(['sandbox', 'metrics', sandbox.sandboxId]);
     expectSuccess(result);
     expect(result.stdout).to.match(/CPU/i).and.to.match(/mem/i);

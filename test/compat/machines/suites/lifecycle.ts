@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { until } from '../../../helpers/until.ts';
 import { rejection } from '../../sdk.ts';
-import { eachSdkOnMachines, until } from '../session.ts';
+import { eachSdkOnMachines } from '../session.ts';
 
 describe("E2B's SDK on machines: sandboxes", () => {
   const { works, refused } = eachSdkOnMachines();
@@ -67,7 +68,7 @@ describe("E2B's SDK on machines: sandboxes", () => {
 
   works('getMetrics', async ({ sandbox, Sandbox }) => {
     const { startedAt } = await sandbox.getInfo();
-    await until('the first reading', async () => (await sandbox.getMetrics()).length > 0, 30);
+    await until('the first reading', async () => (await sandbox.getMetrics()).length > 0, 30_000);
     const [first] = await Sandbox.getMetrics(sandbox.sandboxId);
     expect(first?.timestamp.getTime()).to.be.within(startedAt.getTime(), Date.now());
     expect(first).to.include({ cpuCount: 2, memTotal: 512 * 2 ** 20 });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { until } from '../../../helpers/until.ts';
 import { rejection } from '../../sdk.ts';
-import { eachSdkOnMachines, newListener, type Session, until } from '../session.ts';
+import { eachSdkOnMachines, newListener, type Session } from '../session.ts';
 
 const encoder = new TextEncoder();
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { until } from '../../../helpers/until.ts';
 import { rejection } from '../../sdk.ts';
-import { eachSdkOnMachines, newListener, until } from '../session.ts';
+import { eachSdkOnMachines, newListener } from '../session.ts';
 
 const blockBytes = 65_536;
 

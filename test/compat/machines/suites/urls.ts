@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { eachSdkOnMachines, until } from '../session.ts';
+import { until } from '../../../helpers/until.ts';
+import { eachSdkOnMachines } from '../session.ts';
 
 /** Returns a form with one file. */
 function formOf(text: string): FormData {

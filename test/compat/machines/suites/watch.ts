@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import type { FilesystemEvent } from 'e2b';
+import { until } from '../../../helpers/until.ts';
 import { rejection } from '../../sdk.ts';
-import { eachSdkOnMachines, until } from '../session.ts';
+import { eachSdkOnMachines } from '../session.ts';
 
 describe("E2B's SDK on machines: watching folders", () => {
   const { works } = eachSdkOnMachines();
