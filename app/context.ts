@@ -9,7 +9,7 @@ import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
 import type { Images } from './machines/images/images.ts';
-import type { LaunchOutcome, Order } from './machines/launch.ts';
+import type { LaunchOutcome, Order } from './machines/launch/launch.ts';
 import type { Usages } from './machines/usage/sampler.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */

@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely';
 import type { EventKind } from './events/kinds.ts';
-import type { InstanceTable, MachinesTable, MachineTemplatesTable } from './machines/tables.ts';
+import type { InstanceTable, MachineSnapshotsTable, MachinesTable, MachineTemplatesTable } from './machines/tables.ts';
 
 /** All times are milliseconds since 1970 in UTC, like Date.now(). */
 export type UsersTable = {
@@ -110,6 +110,8 @@ export type SnapshotsTable = {
   type: Generated<SnapshotType>;
   /** a UUID that changes when a later snapshot replaces it; null: older than tags */
   build_id: string | null;
+  /** what a driver holds of it; null: a record only */
+  machine_ref: Generated<string | null>;
 };
 
 export type SnapshotType = 'user' | 'system';
@@ -281,6 +283,7 @@ export type Tables = {
   idempotency_keys: IdempotencyKeysTable;
   instance: InstanceTable;
   machines: MachinesTable;
+  machine_snapshots: MachineSnapshotsTable;
   machine_templates: MachineTemplatesTable;
   migrations: MigrationsTable;
 };

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
+import type { MachineError } from './error.ts';
 
 /** What a driver is made from. */
 export type DriverOptions = {
@@ -16,8 +17,10 @@ export type DriverOptions = {
 export type MachineSpec = {
   /** the id of the sandbox; a driver has at most one machine with it */
   id: string;
-  /** an image that the engine has: drivers never pull while they create */
+  /** an image that the engine has, or the reference of a snapshot: drivers never pull here */
   image: string;
+  /** whether `image` is the reference of a snapshot that this driver took */
+  isSnapshot: boolean;
   vcpuCount: number;
   memoryMb: number;
   network: 'open' | 'none';
@@ -27,16 +30,25 @@ export type MachineSpec = {
   runtime: string | null;
 };
 
-/** What some drivers can do and others can't. */
+/** What some drivers can do and others can't. `pause` includes `stop`, `snapshot` includes `fork`. */
 export type Feature = 'pause' | 'snapshot';
 
 /** What `probe` learns about the engine behind a driver. */
 export type EngineInfo = { name: string; version: string; address: string };
 
-/** A machine that exists, whether or not a sandbox still needs it. */
-export type FoundMachine = { id: string; isRunning: boolean };
+/** `paused`: frozen, with its memory. `stopped`: its files are kept, its processes are gone. */
+export type MachineState = 'running' | 'paused' | 'stopped';
 
-/** A machine that stopped without being told to. */
+/** A machine that exists, whether or not a sandbox still needs it. */
+export type FoundMachine = { id: string; state: MachineState };
+
+/** A snapshot that was just taken. `ref` is what `create` takes as `image`. */
+export type TakenSnapshot = { ref: string; sizeBytes: number };
+
+/** A snapshot that exists. `isUsed`: a machine was made from it, so that it can't be removed yet. */
+export type FoundSnapshot = { ref: string; isUsed: boolean };
+
+/** A machine that stopped without being told to: by itself, or by a program beside Sandpit. */
 export type Death = { id: string; reason: 'exited' | 'out_of_memory' };
 
 /** What a machine has used. `cpuSeconds` counts from its start. */
@@ -58,8 +70,11 @@ export type PullProgress = (words: string) => void;
  * MachineError; machines of other Sandpits on the same engine are invisible and untouched.
  */
 export type Driver = {
-  readonly name: 'docker' | 'process';
+  readonly name: 'docker' | 'microvm' | 'process';
+  /** Fixed once `probe` has answered: a runtime of an older version may lack some. */
   readonly features: ReadonlySet<Feature>;
+  /** whether snapshots and forks hold the memory and the processes of a machine */
+  readonly keepsMemory: boolean;
   /** Asks the engine who it is, within some seconds. Rejects with `unavailable`. */
   probe(): Promise<EngineInfo>;
   /**
@@ -76,6 +91,32 @@ export type Driver = {
   /** Ends a machine with everything in it. A machine that does not exist is no error. */
   remove(id: string): Promise<void>;
   list(): Promise<FoundMachine[]>;
+  /**
+   * Freezes a machine with its memory, which stays used. A paused one is no error. Rejects with
+   * `gone` when there is no such machine or it is stopped.
+   */
+  pause(id: string): Promise<void>;
+  /** Ends a machine's processes and keeps its files. A stopped one is no error. */
+  stop(id: string): Promise<void>;
+  /**
+   * Lets a paused machine go on, or starts a stopped one, whose agent may still be starting. A
+   * running one is no error. Rejects with `gone` when there is no such machine.
+   */
+  resume(id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Keeps what a running machine is now, as a snapshot with this name: letters, digits and hyphens.
+   * The machine goes on. Leaves nothing behind on failure. One at a time for each machine.
+   */
+  snapshot(id: string, name: string, signal: AbortSignal): Promise<TakenSnapshot>;
+  /**
+   * Starts copies of a running machine, all from one moment; `image` of each spec is ignored. Returns
+   * what became of each, in order: null, or why it could not be started. Rejects when none could.
+   */
+  fork(id: string, specs: MachineSpec[], signal: AbortSignal): Promise<(MachineError | null)[]>;
+  /** Returns the snapshots of this Sandpit, also what is left of forks and of interrupted ones. */
+  snapshots(): Promise<FoundSnapshot[]>;
+  /** Removes a snapshot. A missing one is no error. Rejects with `failed` while a machine uses it. */
+  removeSnapshot(ref: string): Promise<void>;
   /** Yields machines that die, until the signal. Rejects when the engine's events can't be read. */
   deaths(signal: AbortSignal): AsyncIterable<Death>;
   usage(id: string): Promise<Usage>;

@@ -2,12 +2,12 @@ import { readInstance } from '../../db/machines/instance.ts';
 import type { Context, Machines } from '../context.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
-import { followEndings } from './endings.ts';
 import { Images } from './images/images.ts';
-import { Launcher } from './launch.ts';
+import { Launcher } from './launch/launch.ts';
+import { followEndings } from './lifecycle/endings.ts';
+import { Reconciler } from './lifecycle/reconcile.ts';
+import { Removals } from './lifecycle/removals.ts';
 import { openDriver } from './open.ts';
-import { Reconciler } from './reconcile.ts';
-import { Removals } from './removals.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
 

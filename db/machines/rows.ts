@@ -2,11 +2,19 @@ import { query } from '../prepared.ts';
 import { statusAt } from '../sandboxes/read.ts';
 import type { Db, Trx } from '../store.ts';
 
-export type NewMachine = { sandboxId: string; ownerId: number; image: string };
+export type NewMachine = {
+  sandboxId: string;
+  ownerId: number;
+  /** the name of the driver that makes it */
+  driver: string;
+  image: string;
+  allowsSudo: boolean;
+  runtime: string | null;
+};
 
 /** Records that a machine will be made for a sandbox that does not exist yet. */
 export async function addMachine(trx: Trx, now: number, machine: NewMachine): Promise<void> {
-  await insertMachine(trx, { ...machine, now });
+  await insertMachine(trx, { ...machine, allowsSudo: machine.allowsSudo ? 1 : 0, now });
 }
 
 /** Records that a machine runs, in the transaction that inserts its sandbox. */
@@ -38,11 +46,14 @@ export async function countMachines(db: Db): Promise<{ running: number; starting
   return { running, starting: all - running };
 }
 
-const insertMachine = query<NewMachine & { now: number }, unknown>((db, value) =>
+const insertMachine = query<Omit<NewMachine, 'allowsSudo'> & { allowsSudo: 0 | 1; now: number }, unknown>((db, value) =>
   db.insertInto('machines').values({
     sandbox_id: value('sandboxId'),
     owner_id: value('ownerId'),
+    driver: value('driver'),
     image: value('image'),
+    allows_sudo: value('allowsSudo'),
+    runtime: value('runtime'),
     created_at: value('now'),
   }),
 );

@@ -17,6 +17,29 @@ export type MachinesTable = {
   /** 0 while the machine is being made: then there is no sandbox yet */
   is_ready: Generated<0 | 1>;
   created_at: number;
+  /** what the driver was last made to do: a crash may have left the machine in the state before */
+  state: Generated<'running' | 'paused' | 'stopped'>;
+  /** the name of the driver that made it */
+  driver: Generated<string>;
+  allows_sudo: Generated<0 | 1>;
+  /** the container runtime; null: the engine's default */
+  runtime: string | null;
+};
+
+/**
+ * Snapshots that a driver holds. `snapshots.machine_ref` refers to them; several rows there may
+ * share one. A row is deleted before the driver removes the snapshot.
+ */
+export type MachineSnapshotsTable = {
+  ref: string;
+  /** the name of the driver that took it */
+  driver: string;
+  allows_sudo: 0 | 1;
+  runtime: string | null;
+  /** whether it holds the memory and the processes of the machine */
+  has_memory: 0 | 1;
+  size_bytes: number;
+  created_at: number;
 };
 
 /** The images that templates stand for, by name. Administrators choose them. */

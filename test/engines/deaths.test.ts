@@ -25,7 +25,7 @@ describeOnEngines('the ends of machines', (engine) => {
     await driver.remove('removed');
     process.kill(await processOf('killed'), 'SIGKILL');
     expect((await died).value).to.deep.equal({ id: 'killed', reason: 'exited' });
-    expect(await driver.list()).to.deep.equal([{ id: 'killed', isRunning: false }]);
+    expect(await driver.list()).to.deep.equal([{ id: 'killed', state: 'stopped' }]);
   });
 
   it('do not come from a command that kills the first process', async () => {
@@ -74,7 +74,7 @@ describeOnEngines('the ends of machines', (engine) => {
     const { output } = await run(again, 'touch /tmp/go; until [ -e /tmp/went-on ]; do sleep 0.05; done; echo over');
     expect(output).to.equal('over\n');
     await driver.create(specOf('new', engine()), soon());
-    expect((await driver.list()).filter(({ isRunning }) => isRunning).map(({ id }) => id)).to.have.members([
+    expect((await driver.list()).filter(({ state }) => state === 'running').map(({ id }) => id)).to.have.members([
       'lasting',
       'new',
     ]);

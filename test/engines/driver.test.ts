@@ -27,7 +27,7 @@ describeOnEngines('the Docker driver', (engine) => {
   it('starts a machine, runs commands in it, lists it and removes it', async () => {
     const agent = await startMachine(driver, specOf('first', engine()));
     expect(await run(agent, 'id -un; echo $HOME')).to.include({ output: 'user\n/home/user\n', exitCode: 0 });
-    expect(await driver.list()).to.deep.equal([{ id: 'first', isRunning: true }]);
+    expect(await driver.list()).to.deep.equal([{ id: 'first', state: 'running' }]);
     await driver.remove('first');
     await agent.closed;
     expect(await driver.list()).to.deep.equal([]);
@@ -51,7 +51,7 @@ describeOnEngines('the Docker driver', (engine) => {
     const [container] = await containers();
     await engine().ask('POST', `/containers/${container?.Id}/kill`);
     await driver.create(spec, soon());
-    expect(await driver.list()).to.deep.equal([{ id: 'left', isRunning: true }]);
+    expect(await driver.list()).to.deep.equal([{ id: 'left', state: 'running' }]);
   });
 
   it('leaves nothing behind when a create fails', async () => {
@@ -90,7 +90,7 @@ describeOnEngines('the Docker driver', (engine) => {
     expect(await driver.list()).to.deep.equal([]);
     await driver.remove('theirs');
     expect(await failure(driver.channel('theirs', soon()))).to.equal('gone');
-    expect(await other.list()).to.deep.equal([{ id: 'theirs', isRunning: true }]);
+    expect(await other.list()).to.deep.equal([{ id: 'theirs', state: 'running' }]);
     await other.remove('theirs');
     await other.close();
   });

@@ -14,7 +14,14 @@ export function driverOf({ address }: TestEngine, instance = randomBytes(8).toSt
 }
 
 export function specOf(id: string, { image }: TestEngine, changes: Partial<MachineSpec> = {}): MachineSpec {
-  const small = { vcpuCount: 1, memoryMb: 128, network: 'none', allowsSudo: false, runtime: null } as const;
+  const small = {
+    isSnapshot: false,
+    vcpuCount: 1,
+    memoryMb: 128,
+    network: 'none',
+    allowsSudo: false,
+    runtime: null,
+  } as const;
   return { id, image, ...small, ...changes };
 }
 

@@ -29,7 +29,7 @@ describe('a create with machines', () => {
     const session = await vms('post', '/v1/sessions/session', { api_key: alice.key, memory_mb: 256 });
     expect([vm.status, session.status]).to.deep.equal([201, 200]);
     const last = (await vms('get', `/v1/sessions/session/${session.body.session_id}`)).body.vm_id;
-    const common = { image: 'docker.io/library/python:3.12', allowsSudo: false, runtime: null };
+    const common = { image: 'docker.io/library/python:3.12', isSnapshot: false, allowsSudo: false, runtime: null };
     expect(driver.specs).to.deep.equal([
       { ...common, id: offline, network: 'none', memoryMb: 512, vcpuCount: 2 },
       { ...common, id: first, network: 'open', memoryMb: 512, vcpuCount: 2 },

@@ -10,6 +10,7 @@ import type {
   Usage,
 } from '../../app/machines/driver.ts';
 import { MachineError } from '../../app/machines/error.ts';
+import { notYet } from '../../app/machines/not-yet.ts';
 import { FakeAgent, hello } from '../machines/agent/fake-agent.ts';
 
 /** What a test replaces: a call that fails, hangs or waits. */
@@ -19,6 +20,14 @@ export type Behaviour = Partial<Pick<Driver, 'create' | 'channel' | 'remove' | '
 export class FakeDriver implements Driver {
   readonly name = 'process';
   readonly features = new Set<never>();
+  readonly keepsMemory = false;
+  readonly pause = notYet.pause;
+  readonly stop = notYet.stop;
+  readonly resume = notYet.resume;
+  readonly snapshot = notYet.snapshot;
+  readonly fork = notYet.fork;
+  readonly snapshots = notYet.snapshots;
+  readonly removeSnapshot = notYet.removeSnapshot;
   /** What the next calls do instead of their work. `original` is reached through `work`. */
   behaviour: Behaviour = {};
   /** the machines that exist, and whether they run */
@@ -80,7 +89,8 @@ export class FakeDriver implements Driver {
       this.machines.delete(id);
       for (const agent of this.agents.get(id) ?? []) agent.end();
     },
-    list: async () => [...this.machines].map(([id, isRunning]) => ({ id, isRunning })),
+    list: async () =>
+      [...this.machines].map(([id, isRunning]): FoundMachine => ({ id, state: isRunning ? 'running' : 'stopped' })),
     image: async (reference: string) => ({ id: reference, sizeBytes: 1 }),
     close: async () => {},
   };

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Connections } from '../../app/machines/connections.ts';
-import { Launcher } from '../../app/machines/launch.ts';
-import { Removals } from '../../app/machines/removals.ts';
+import { Launcher } from '../../app/machines/launch/launch.ts';
+import { Removals } from '../../app/machines/lifecycle/removals.ts';
 import { cli } from '../../db/events/record.ts';
 import { createSandbox } from '../../db/sandboxes/create.ts';
 import { itHere, startApp, startTime } from '../helpers/server.ts';
@@ -22,7 +22,7 @@ describe('the limits of a start', () => {
     const connections = new Connections(common);
     const removals = new Removals(common);
     const images = {
-      imageOf: async () => ({ image: 'x', allowsSudo: false, runtime: null }),
+      imageOf: async () => ({ image: 'x', isSnapshot: false, allowsSudo: false, runtime: null }),
       missing: () => new Error('missing') as never,
       check: () => {},
     };

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
-import { Starts } from '../../app/machines/starts.ts';
+import { Starts } from '../../app/machines/launch/starts.ts';
 
 const never = new AbortController().signal;
 

@@ -11,8 +11,9 @@ CREATE INDEX events_by_session on events (owner_id, session_id, kind, seq, at) w
 CREATE TABLE idempotency_keys ( owner_id integer not null references users (id) on delete cascade, key text not null, request_hash blob not null, sandbox_ids text not null, created_at integer not null, primary key (owner_id, key) ) strict, without rowid;
 CREATE INDEX idempotency_keys_by_age on idempotency_keys (created_at);
 CREATE TABLE instance ( id text primary key, token_key blob not null ) strict, without rowid;
+CREATE TABLE machine_snapshots ( ref text primary key, driver text not null, allows_sudo integer not null, runtime text, has_memory integer not null, size_bytes integer not null, created_at integer not null ) strict, without rowid;
 CREATE TABLE machine_templates ( name text primary key, image text not null, allows_sudo integer not null default 0, runtime text, created_at integer not null ) strict, without rowid;
-CREATE TABLE machines ( sandbox_id text primary key, owner_id integer not null, image text not null, is_ready integer not null default 0, created_at integer not null ) strict, without rowid;
+CREATE TABLE machines ( sandbox_id text primary key, owner_id integer not null, image text not null, is_ready integer not null default 0, created_at integer not null , state text not null default 'running' check (state in ('running', 'paused', 'stopped')), driver text not null default 'docker', allows_sudo integer not null default 0, runtime text) strict, without rowid;
 CREATE TABLE migrations (id integer primary key, name text, applied_at text) strict;
 CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, members blob not null, primary key (pair, chunk) ) strict, without rowid;
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text, session_id text, devbox_name text, devbox_template_slug text) strict;
@@ -26,7 +27,8 @@ CREATE TABLE sessions ( id text primary key, owner_id integer not null reference
 CREATE INDEX sessions_by_owner on sessions (owner_id);
 CREATE TABLE snapshot_tags ( owner_id integer not null references users (id) on delete cascade, reference text not null, snapshot_id text not null references snapshots (id) on delete cascade, created_at integer not null, primary key (owner_id, reference) ) strict, without rowid;
 CREATE INDEX snapshot_tags_by_snapshot on snapshot_tags (snapshot_id, reference);
-CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, type text not null default 'user' check (type in ('user', 'system')), build_id text, unique (owner_id, name) ) strict;
+CREATE TABLE snapshots ( id text primary key, owner_id integer not null references users (id), name text, sandbox_id text, template_id text, oci_image text, metadata text not null, memory_mb integer not null, vcpu_count integer not null, created_at integer not null, updated_at integer not null, spawn_count integer not null default 0, last_spawned_at integer, type text not null default 'user' check (type in ('user', 'system')), build_id text, machine_ref text, unique (owner_id, name) ) strict;
+CREATE INDEX snapshots_by_machine_ref on snapshots (machine_ref) where machine_ref is not null;
 CREATE INDEX snapshots_by_sandbox on snapshots (owner_id, sandbox_id, created_at desc, id);
 CREATE INDEX snapshots_by_type on snapshots (owner_id, type, created_at desc, id);
 CREATE INDEX snapshots_newest_first on snapshots (owner_id, created_at desc, id);

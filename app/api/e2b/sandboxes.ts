@@ -9,7 +9,7 @@ import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { startSandbox } from '../../machines/start.ts';
+import { startSandbox } from '../../machines/launch/start.ts';
 import { refusePaused } from '../../machines/unsupported.ts';
 import { keptNetwork } from '../../network.ts';
 import { e2bObserveRoutes } from './observe.ts';

@@ -15,7 +15,7 @@ import type { Refine } from '../../error-handler.ts';
 import { HttpError } from '../../errors.ts';
 import { sendJson } from '../../http/json.ts';
 import { jsonArray, sendArray } from '../../http/json-array.ts';
-import { startSandbox } from '../../machines/start.ts';
+import { startSandbox } from '../../machines/launch/start.ts';
 import { readFilter } from './filter.ts';
 import { sandboxInfo, sandboxRequest, session, sessionStatus, sessionUsage } from './shapes.ts';
 

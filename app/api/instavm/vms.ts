@@ -18,7 +18,7 @@ import { HttpError } from '../../errors.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
-import { startSandbox } from '../../machines/start.ts';
+import { startSandbox } from '../../machines/launch/start.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];

@@ -75,7 +75,7 @@ export class Connection {
     });
     this.#containers.clear();
     for (const { id, containerId } of found) this.#containers.set(id, containerId);
-    return found.map(({ id, isRunning }) => ({ id, isRunning }));
+    return found.map(({ id, isRunning }) => ({ id, state: isRunning ? ('running' as const) : ('stopped' as const) }));
   }
 
   /** Returns the container of a machine; null if there is none, or if it is not ours. */

@@ -2,6 +2,7 @@ import type { Container } from 'dockerode';
 import { readEngineEnvironment } from '../../config/engine-environment.ts';
 import type { Driver, DriverOptions } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import { notYet } from '../not-yet.ts';
 import { openChannel } from './channel.ts';
 import { Connection } from './connection.ts';
 import { removeContainer } from './create.ts';
@@ -29,6 +30,8 @@ export function createDockerDriver({ instance, engine }: DriverOptions): Driver 
   return {
     name: 'docker',
     features: new Set(),
+    keepsMemory: false,
+    ...notYet,
     probe: () => connection.probe(),
     create: (spec, signal) => connection.create(spec, until(signal)),
     channel: (id, signal) => withContainer(id, (container) => openChannel(container, until(signal))),

@@ -10,7 +10,7 @@ import { Pulls } from './pulls.ts';
 import { shellProblem } from './shell.ts';
 
 /** What a machine is made from. */
-export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'>;
+export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'> & { isSnapshot: boolean };
 
 /** `createdAt` is null for `base` while it stands for the setting. */
 export type Template = MachineTemplate & { createdAt: number | null };
@@ -86,7 +86,7 @@ export class Images {
    */
   async imageOf(ownerId: number, templateId: string | null): Promise<Image> {
     const { image, allowsSudo, runtime } = await this.#templateOf(ownerId, templateId);
-    if (await this.#isPresent(image)) return { image, allowsSudo, runtime };
+    if (await this.#isPresent(image)) return { image, isSnapshot: false, allowsSudo, runtime };
     this.#pulls.add(image);
     throw this.#pulls.refusal(image);
   }

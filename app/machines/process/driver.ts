@@ -18,6 +18,7 @@ import type {
   Usage,
 } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import { notYet } from '../not-yet.ts';
 import { endMachine, marker } from './end.ts';
 import {
   agentFile,
@@ -58,6 +59,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 class ProcessDriver implements Driver {
   readonly name = 'process';
   readonly features = new Set<never>();
+  readonly keepsMemory = false;
+  readonly pause = notYet.pause;
+  readonly stop = notYet.stop;
+  readonly resume = notYet.resume;
+  readonly snapshot = notYet.snapshot;
+  readonly fork = notYet.fork;
+  readonly snapshots = notYet.snapshots;
+  readonly removeSnapshot = notYet.removeSnapshot;
   readonly #directory: string;
   readonly #program: string[] | undefined;
   readonly #closing = new AbortController();
@@ -117,7 +126,7 @@ class ProcessDriver implements Driver {
   async list(): Promise<FoundMachine[]> {
     return machineIds(this.#directory).map((id) => ({
       id,
-      isRunning: findAgent(placeOf(this.#directory, id)) !== null,
+      state: findAgent(placeOf(this.#directory, id)) !== null ? ('running' as const) : ('stopped' as const),
     }));
   }
 
@@ -162,7 +171,7 @@ class ProcessDriver implements Driver {
 
   async #deadMachines(): Promise<string[]> {
     const machines = await this.list();
-    return machines.filter(({ id, isRunning }) => !isRunning && !this.#removals.has(id)).map(({ id }) => id);
+    return machines.filter(({ id, state }) => state === 'stopped' && !this.#removals.has(id)).map(({ id }) => id);
   }
 
   /** Waits until a machine of this server ends, or it is time to look at the others. */

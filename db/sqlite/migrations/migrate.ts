@@ -24,6 +24,7 @@ import { eventFilters } from './016-event-filters.ts';
 import { snapshotTags } from './017-snapshot-tags.ts';
 import { templates } from './018-templates.ts';
 import { machines } from './019-machines.ts';
+import { machineStates } from './020-machine-states.ts';
 
 export type Migration = {
   id: number;
@@ -56,6 +57,7 @@ export const migrations: Migration[] = [
   snapshotTags,
   templates,
   machines,
+  machineStates,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

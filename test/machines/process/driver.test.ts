@@ -75,7 +75,7 @@ describe('the process driver', () => {
     const pid = await pidOf(events);
     agent.close();
     const later = createTestDriver(directory);
-    expect(await later.list()).to.deep.equal([{ id, isRunning: true }]);
+    expect(await later.list()).to.deep.equal([{ id, state: 'running' }]);
     const again = await connectAgent(await later.channel(id, patience()));
     expect((await run(again, 'echo alive')).stdout).to.equal('alive\n');
     expect(isRunning(pid)).to.equal(true);
@@ -91,7 +91,7 @@ describe('the process driver', () => {
     const deaths = watching.map((each) => each.next() as Promise<IteratorResult<Death>>);
     await run(agent, 'kill -9 $PPID').catch(() => {});
     for (const death of deaths) expect((await death).value).to.deep.equal({ id, reason: 'exited' });
-    expect(await driver.list()).to.deep.equal([{ id, isRunning: false }]);
+    expect(await driver.list()).to.deep.equal([{ id, state: 'stopped' }]);
     expect(await failureOf(driver.channel(id, patience()))).to.match(/^MachineError gone: /);
     const ended = watching.map((each) => each.next());
     stop.abort();

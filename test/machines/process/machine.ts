@@ -55,7 +55,16 @@ export async function endMachines(): Promise<void> {
 
 export function machineSpec(id: string, changes: Partial<MachineSpec> = {}): MachineSpec {
   const sizes = { vcpuCount: 1, memoryMb: 512 };
-  return { id, image: 'base', ...sizes, network: 'open', allowsSudo: false, runtime: null, ...changes };
+  return {
+    id,
+    image: 'base',
+    isSnapshot: false,
+    ...sizes,
+    network: 'open',
+    allowsSudo: false,
+    runtime: null,
+    ...changes,
+  };
 }
 
 /** Returns a signal that ends what takes much too long. */

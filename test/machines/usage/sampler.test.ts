@@ -26,7 +26,14 @@ describe('the sampler of what machines use', () => {
     const id = await app.insert(alice, { endAt: null, vcpuCount: 2 });
     const { db } = app.server.context.store;
     await inTransaction(db, async (trx) => {
-      await addMachine(trx, app.clock.now, { sandboxId: id, ownerId: alice.id, image: 'x' });
+      await addMachine(trx, app.clock.now, {
+        sandboxId: id,
+        ownerId: alice.id,
+        driver: 'process',
+        image: 'x',
+        allowsSudo: false,
+        runtime: null,
+      });
       await markReady(trx, id);
     });
     return id;

@@ -218,7 +218,7 @@ async function verify(trial: Trial, url: string): Promise<void> {
 
 /** Returns how records and machines differ; empty if they agree. */
 async function disagreementOf({ driver, options }: Trial): Promise<string> {
-  const machines = (await driver.list()).filter(({ isRunning }) => isRunning);
+  const machines = (await driver.list()).filter(({ state }) => state === 'running');
   const [found, rows] = [textOf(machines), textOf(machinesIn(options.file))];
   const live = activeIn(options.file).toSorted().join(' ');
   if (found !== live) return `machines: ${found}; active sandboxes: ${live}`;

@@ -31,7 +31,16 @@ export async function tryMachine(engine: Engine, image: string): Promise<Machine
   // A name of its own keeps it apart from the machines of every database.
   const shared = new Shared(engine, new Names(randomBytes(8).toString('hex')));
   const id = 'doctor';
-  const spec: MachineSpec = { id, image, vcpuCount: 1, memoryMb, network: 'none', allowsSudo: false, runtime: null };
+  const spec: MachineSpec = {
+    id,
+    image,
+    isSnapshot: false,
+    vcpuCount: 1,
+    memoryMb,
+    network: 'none',
+    allowsSudo: false,
+    runtime: null,
+  };
   const tried = await useMachine(shared, spec);
   const removed = await attempt('removal', async () => {
     const began = performance.now();

@@ -1,14 +1,14 @@
 import type { Request } from 'express';
-import type { Actor } from '../../db/events/record.ts';
-import { createSandbox, type SandboxRequest } from '../../db/sandboxes/create.ts';
-import { createOnce } from '../../db/sandboxes/idempotency.ts';
-import { defaultSize } from '../../db/sandboxes/insert.ts';
-import type { Sandbox } from '../../db/sandboxes/read.ts';
-import { inTransaction, type Trx } from '../../db/store.ts';
-import { actorOf } from '../auth.ts';
-import type { Context } from '../context.ts';
-import { keyedRequestOf } from '../http/idempotency.ts';
-import { MachineError } from './error.ts';
+import type { Actor } from '../../../db/events/record.ts';
+import { createSandbox, type SandboxRequest } from '../../../db/sandboxes/create.ts';
+import { createOnce } from '../../../db/sandboxes/idempotency.ts';
+import { defaultSize } from '../../../db/sandboxes/insert.ts';
+import type { Sandbox } from '../../../db/sandboxes/read.ts';
+import { inTransaction, type Trx } from '../../../db/store.ts';
+import { actorOf } from '../../auth.ts';
+import type { Context } from '../../context.ts';
+import { keyedRequestOf } from '../../http/idempotency.ts';
+import { MachineError } from '../error.ts';
 
 type Insert = (trx: Trx, now: number, by: Actor, request: SandboxRequest) => Promise<Sandbox>;
 

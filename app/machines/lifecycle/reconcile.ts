@@ -1,11 +1,11 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { endLost, type LossReason, recordsWithoutMachine } from '../../db/machines/lost.ts';
-import { listMachines, type MachineRow } from '../../db/machines/rows.ts';
-import { inTransaction, type Store } from '../../db/store.ts';
-import type { Death, Driver, FoundMachine } from './driver.ts';
+import { endLost, type LossReason, recordsWithoutMachine } from '../../../db/machines/lost.ts';
+import { listMachines, type MachineRow } from '../../../db/machines/rows.ts';
+import { inTransaction, type Store } from '../../../db/store.ts';
+import type { Death, Driver, FoundMachine } from '../driver.ts';
+import { untilAborted } from '../until-aborted.ts';
 import type { Removals } from './removals.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** How often records and machines are compared. */
 const intervalMilliseconds = 30_000;
@@ -88,14 +88,14 @@ export class Reconciler {
     const found = await untilAborted(driver.list(), within);
     const after = await listMachines(store.db);
     this.#removeStray(found, after, halfMade);
-    const states = new Map(found.map(({ id, isRunning }) => [id, isRunning]));
+    const states = new Map(found.map(({ id, state }) => [id, state]));
     const ready = before.filter(({ isReady }) => isReady).map(({ id }) => id);
     await this.#end(
       ready.filter((id) => !states.has(id)),
       'machine_missing',
     );
     await this.#end(
-      ready.filter((id) => states.get(id) === false),
+      ready.filter((id) => states.get(id) === 'stopped'),
       'machine_died',
     );
     await this.#endBare();

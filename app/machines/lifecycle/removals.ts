@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import { deleteMachine } from '../../db/machines/rows.ts';
-import type { Store } from '../../db/store.ts';
-import type { Driver } from './driver.ts';
+import { deleteMachine } from '../../../db/machines/rows.ts';
+import type { Store } from '../../../db/store.ts';
+import type { Driver } from '../driver.ts';
 
 /** How many machines are being removed at the same time. */
 const maxAtOnce = 4;

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { EventFeed } from '../../db/events/feed.ts';
-import { endedMachines } from '../../db/machines/rows.ts';
-import type { Store } from '../../db/store.ts';
-import type { Connections } from './connections.ts';
+import type { EventFeed } from '../../../db/events/feed.ts';
+import { endedMachines } from '../../../db/machines/rows.ts';
+import type { Store } from '../../../db/store.ts';
+import type { Connections } from '../connections.ts';
 import type { Removals } from './removals.ts';
 
 /** How often to look for sandboxes whose end has come: no event announces it. */

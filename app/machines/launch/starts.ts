@@ -1,4 +1,4 @@
-import { MachineError } from './error.ts';
+import { MachineError } from '../error.ts';
 
 /** How many machines are started at the same time. More at once would only slow each other. */
 const maxStarting = 8;

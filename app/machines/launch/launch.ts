@@ -1,19 +1,19 @@
 import type { Logger } from 'pino';
-import { StoreError } from '../../db/errors.ts';
-import type { Actor } from '../../db/events/record.ts';
-import { addMachine, markReady } from '../../db/machines/rows.ts';
-import { type KeyedRequest, recordKey, sandboxesOfKey } from '../../db/sandboxes/idempotency.ts';
-import { newSandboxId } from '../../db/sandboxes/insert.ts';
-import type { Sandbox } from '../../db/sandboxes/read.ts';
-import { inTransaction, type Store, type Trx } from '../../db/store.ts';
-import { HttpError } from '../errors.ts';
-import type { Connections } from './connections.ts';
-import type { Driver, MachineSpec } from './driver.ts';
-import { MachineError, type MachineErrorCode } from './error.ts';
-import type { Image, Images } from './images/images.ts';
-import type { Removals } from './removals.ts';
+import { StoreError } from '../../../db/errors.ts';
+import type { Actor } from '../../../db/events/record.ts';
+import { addMachine, markReady } from '../../../db/machines/rows.ts';
+import { type KeyedRequest, recordKey, sandboxesOfKey } from '../../../db/sandboxes/idempotency.ts';
+import { newSandboxId } from '../../../db/sandboxes/insert.ts';
+import type { Sandbox } from '../../../db/sandboxes/read.ts';
+import { inTransaction, type Store, type Trx } from '../../../db/store.ts';
+import { HttpError } from '../../errors.ts';
+import type { Connections } from '../connections.ts';
+import type { Driver, MachineSpec } from '../driver.ts';
+import { MachineError, type MachineErrorCode } from '../error.ts';
+import type { Image, Images } from '../images/images.ts';
+import type { Removals } from '../lifecycle/removals.ts';
+import { untilAborted } from '../until-aborted.ts';
 import { Starts } from './starts.ts';
-import { untilAborted } from './until-aborted.ts';
 
 /** How long a create may wait for its turn, and how long its machine may then take to start. */
 const limits = { waitMilliseconds: 50_000, startMilliseconds: 30_000 };
@@ -147,8 +147,10 @@ export class Launcher {
 
   async #start(spec: MachineSpec, { by, keyed, insert, signal }: Order): Promise<Sandbox> {
     const { store, now, driver, connections, images } = this.#dependencies;
-    const { id, image } = spec;
-    await inTransaction(store.db, (trx) => addMachine(trx, now(), { sandboxId: id, ownerId: by.ownerId, image }));
+    const { id, image, allowsSudo, runtime } = spec;
+    await inTransaction(store.db, (trx) =>
+      addMachine(trx, now(), { sandboxId: id, ownerId: by.ownerId, driver: driver.name, image, allowsSudo, runtime }),
+    );
     const late = AbortSignal.timeout(this.#limits.startMilliseconds);
     const either = AbortSignal.any([signal, late]);
     let creating: Promise<void> | undefined;
