@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { Logger } from 'pino';
 import type { EventFeed } from '../db/events/feed.ts';
+import type { LossReason } from '../db/machines/lost.ts';
 import type { Sandbox } from '../db/sandboxes/read.ts';
 import type { Store } from '../db/store.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
@@ -8,6 +9,7 @@ import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
+import type { MachineErrorCode } from './machines/error.ts';
 import type { Images } from './machines/images/images.ts';
 import type { LaunchOutcome, Order } from './machines/launch/launch.ts';
 import type { Usages } from './machines/usage/sampler.ts';
@@ -68,6 +70,12 @@ export type Webhooks = {
 /** Delivered; failed and to be retried; failed for the last time. */
 export type WebhookOutcome = 'succeeded' | 'failed' | 'given_up';
 
+/** A change of a machine after its start. */
+export type MachineVerb = 'pause' | 'stop' | 'resume' | 'snapshot' | 'fork';
+
+/** How a change of a machine ended. `refused`: a record or a rule did not allow it. */
+export type VerbOutcome = 'done' | 'refused' | MachineErrorCode;
+
 /** Receives what the running server counts and times. */
 export type Metrics = {
   requestBegan: () => void;
@@ -79,4 +87,10 @@ export type Metrics = {
   webhookSent: (outcome: WebhookOutcome) => void;
   /** The start of a machine has ended, `seconds` after it was asked for. */
   launched: (outcome: LaunchOutcome, seconds: number) => void;
+  /** A change of a machine has ended, `seconds` after its turn came. */
+  machineVerb: (verb: MachineVerb, outcome: VerbOutcome, seconds: number) => void;
+  /** A command has begun, `seconds` after its machine was asked. */
+  execStarted: (seconds: number) => void;
+  /** Sandboxes ended because their machines are gone. */
+  machinesLost: (reason: LossReason, count: number) => void;
 };

@@ -47,7 +47,11 @@ function storeGauges(register: Registry) {
   return {
     up: gauge('store_up', 'Whether the store answers.'),
     sandboxes: gauge('sandboxes', 'Sandboxes of all owners, by the status that the API reports.', 'status'),
-    machines: gauge('machines', 'Machines that run, and machines that are being started.', 'state'),
+    machines: gauge(
+      'machines',
+      'Machines of all owners: starting, running, paused (frozen, with their memory) or stopped (only their files).',
+      'state',
+    ),
     pending: gauge('webhooks_pending', 'Webhook deliveries of all owners that wait to be sent or retried.'),
     size: gauge('database_size_bytes', 'The database, including its write-ahead log.'),
     wal: gauge('database_wal_bytes', 'The write-ahead log. It grows while another process reads an old snapshot.'),

@@ -1,6 +1,8 @@
+import type { Selectable } from 'kysely';
 import { query } from '../prepared.ts';
 import { statusAt } from '../sandboxes/read.ts';
 import type { Db, Trx } from '../store.ts';
+import type { MachinesTable } from './tables.ts';
 
 export type NewMachine = {
   sandboxId: string;
@@ -40,10 +42,11 @@ export async function listMachines(db: Db): Promise<MachineRow[]> {
   return selectAll(db, {});
 }
 
-/** Returns how many machines run, and how many are being started. */
-export async function countMachines(db: Db): Promise<{ running: number; starting: number }> {
-  const [{ running, all } = { running: 0, all: 0 }] = await selectCounts(db, {});
-  return { running, starting: all - running };
+/** Returns how many machines there are in each state. */
+export async function countMachines(db: Db): Promise<Record<Selectable<MachinesTable>['state'] | 'starting', number>> {
+  const counts = { starting: 0, running: 0, paused: 0, stopped: 0 };
+  for (const { isReady, state, count } of await selectCounts(db, {})) counts[isReady ? state : 'starting'] += count;
+  return counts;
 }
 
 const insertMachine = query<Omit<NewMachine, 'allowsSudo'> & { allowsSudo: 0 | 1; now: number }, unknown>((db, value) =>
@@ -75,13 +78,13 @@ const selectEnded = query<{ now: number }, { sandboxId: string }>((db, value) =>
     .where((eb) => eb.or([eb('sandboxes.id', 'is', null), eb(statusAt(eb as never, value('now')), '!=', 'active')])),
 );
 
-const selectCounts = query<Record<string, never>, { running: number; all: number }>((db) =>
+type Count = Pick<Selectable<MachinesTable>, 'state'> & { isReady: 0 | 1; count: number };
+
+const selectCounts = query<Record<string, never>, Count>((db) =>
   db
     .selectFrom('machines')
-    .select((eb) => [
-      eb.fn.coalesce(eb.fn.sum<number>('is_ready'), eb.lit(0)).as('running'),
-      eb.fn.countAll<number>().as('all'),
-    ]),
+    .select((eb) => ['is_ready as isReady', 'state', eb.fn.countAll<number>().as('count')])
+    .groupBy(['is_ready', 'state']),
 );
 
 const selectAll = query<Record<string, never>, MachineRow>((db) =>

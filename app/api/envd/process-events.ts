@@ -5,6 +5,8 @@ import type { MessageStream } from './connect/message-stream.ts';
 /** The most output in one message, as in E2B's server. */
 const maxOutputBytes = 32_768;
 
+type Options = { deadline?: number | undefined; onStart?: () => void };
+
 /**
  * Sends the events of a process as E2B's messages, as fast as the client reads them. A process that
  * was killed after `deadline`, a time of `performance.now()`, is ConnectError `deadline_exceeded`.
@@ -12,11 +14,12 @@ const maxOutputBytes = 32_768;
 export async function sendEvents(
   events: AsyncIterable<ProcessEvent>,
   stream: MessageStream,
-  deadline = Number.POSITIVE_INFINITY,
+  { deadline = Number.POSITIVE_INFINITY, onStart }: Options = {},
 ): Promise<void> {
   let output = 'stdout';
   for await (const event of events) {
     if (event.type === 'start') {
+      onStart?.();
       if (event.isTerminal) output = 'pty';
       await stream.send(`{"event":{"start":{"pid":${event.pid}}}}`);
     } else if (event.type === 'exit') {

@@ -24,9 +24,12 @@ export function processRoutes(context: Context, streams: Streams): Router {
   const procedures = new Procedures(context, streams);
   procedures.stream(`${service}/Start`, keepalive, async (message, { target, agent, timeoutMilliseconds }, stream) => {
     const spec = specOf(message, target.env, target.user, timeoutMilliseconds);
+    const began = performance.now();
     // The agent's own timer begins later, so a process that it kills ends after this.
-    const deadline = timeoutMilliseconds === 0 ? undefined : performance.now() + timeoutMilliseconds;
-    await explained(spec, sendEvents(processes.startProcess(agent, spec, stream.over), stream, deadline));
+    const deadline = timeoutMilliseconds === 0 ? undefined : began + timeoutMilliseconds;
+    const onStart = () => context.metrics?.execStarted((performance.now() - began) / 1000);
+    const events = processes.startProcess(agent, spec, stream.over);
+    await explained(spec, sendEvents(events, stream, { deadline, onStart }));
   });
   procedures.stream(`${service}/Connect`, keepalive, async ({ process }, { agent, timeoutMilliseconds }, stream) => {
     stream.endAfter(timeoutMilliseconds);

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { endLost, type LossReason, recordsWithoutMachine } from '../../../db/machines/lost.ts';
 import { listMachines, type MachineRow } from '../../../db/machines/rows.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
+import type { Metrics } from '../../context.ts';
 import type { Death, Driver, FoundMachine } from '../driver.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { Removals } from './removals.ts';
@@ -28,6 +29,8 @@ type Dependencies = {
   log: Logger;
   driver: Driver;
   removals: Removals;
+  /** Null: nobody counts. */
+  metrics: Pick<Metrics, 'machinesLost'> | null;
   /** Returns whether the machine of this sandbox is being started. */
   isLaunching: (id: string) => boolean;
 };
@@ -124,15 +127,17 @@ export class Reconciler {
 
   /** Returns how many of the sandboxes it ended. */
   async #end(ids: string[], reason: LossReason): Promise<number> {
-    const { store, now, log } = this.#dependencies;
+    const { store, now, log, metrics } = this.#dependencies;
     let ended = 0;
     for (let from = 0; from < ids.length && !this.#stopping.signal.aborted; from += batchSize) {
       const batch = ids.slice(from, from + batchSize);
       ended += await inTransaction(store.db, (trx) => endLost(trx, now(), batch, reason));
       await nextTurn();
     }
-    if (ended > 0)
+    if (ended > 0) {
       log.warn({ ended, reason, sandboxes: ids.slice(0, batchSize) }, 'machines are gone: sandboxes ended');
+      metrics?.machinesLost(reason, ended);
+    }
     return ended;
   }
 
