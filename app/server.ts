@@ -63,7 +63,9 @@ export async function createServer(config: Config, { test, driver, ...overrides 
   const measured = { ...base, metrics: metricsServer?.metrics ?? null };
   const dispatcher = new Dispatcher(measured);
   const room =
-    config.machines === 'none' ? null : await (await import('./machines/machines.ts')).openMachines(measured, driver);
+    config.machines === 'none'
+      ? null
+      : await (await import('./machines/machines.ts')).openMachines(measured, config.machines, driver);
   const machines = room?.machines ?? null;
   const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, machines };
   const app = createApp(context, test);

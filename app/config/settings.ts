@@ -16,7 +16,8 @@ export type Config = {
   port: number;
   domain: string | undefined;
   db: string;
-  machines: 'none' | 'docker' | 'process';
+  machines: 'none' | 'microvm' | 'docker' | 'process';
+  msb: string | undefined;
   engine: string | undefined;
   image: string;
   apiKey: string | undefined;
@@ -97,9 +98,17 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     variable: 'SANDPIT_MACHINES',
     flag: 'machines',
     argument: 'driver',
-    help: 'what runs behind sandboxes: none (records only), docker (containers, also of Podman), or process (for tests: commands run on this machine, not isolated)',
+    help: 'what runs behind sandboxes: microvm, docker (containers, also of Podman), none (records only), or process (for tests: commands run on this machine, not isolated)',
     fallback: 'none',
-    read: oneOf('none', 'docker', 'process'),
+    read: oneOf('none', 'microvm', 'docker', 'process'),
+  },
+  msb: {
+    variable: 'SANDPIT_MSB',
+    flag: 'msb',
+    argument: 'file',
+    help: "microsandbox's program msb, which runs microVMs (default: the one in PATH, then npm's package)",
+    fallback: undefined,
+    read: text,
   },
   engine: {
     variable: 'SANDPIT_ENGINE',

@@ -8,6 +8,8 @@ export type DriverOptions = {
   instance: string;
   /** the engine's address, if the settings name one */
   engine: string | undefined;
+  /** the program that runs microVMs, if the settings name one */
+  msb?: string | undefined;
   /** the database file, or `:memory:` */
   db: string;
   log: Logger;

@@ -21,13 +21,12 @@ export type MachineRoom = { machines: Machines; stop: () => Promise<void> };
 
 /**
  * Starts to look after machines. Returns at once, whatever the engine does. `given` is a driver to
- * use instead of the one that the settings choose.
+ * use instead of the named one.
  */
-export async function openMachines(base: Dependencies, given?: Driver): Promise<MachineRoom> {
+export async function openMachines(base: Dependencies, name: Driver['name'], given?: Driver): Promise<MachineRoom> {
   const { config, store, log } = base;
   const instance = await readInstance(store.db);
-  const { engine, db } = config;
-  const driver = given ?? (await openDriver(config, { instance: instance.id, engine, db, log }));
+  const driver = given ?? (await openDriver(name, config, { instance: instance.id, log }));
   const connections = new Connections({ ...base, driver });
   const removals = new Removals({ store, driver, log });
   const stopFollowing = followEndings({ ...base, connections, removals });

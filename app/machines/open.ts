@@ -1,16 +1,18 @@
 import type { Config } from '../config/settings.ts';
 import type { Driver, DriverOptions } from './driver.ts';
 
-/**
- * Returns the driver that the settings choose. Its module is loaded only then, because that takes
- * time. Throws an Error without machines.
- */
-export async function openDriver({ machines }: Pick<Config, 'machines'>, options: DriverOptions): Promise<Driver> {
-  switch (machines) {
-    case 'none':
-      throw new Error('there is no driver for records only');
+/** Returns a driver. Its module is loaded only then, because that takes time. */
+export async function openDriver(
+  name: Driver['name'],
+  { engine, msb, db }: Pick<Config, 'engine' | 'msb' | 'db'>,
+  { instance, log }: Pick<DriverOptions, 'instance' | 'log'>,
+): Promise<Driver> {
+  const options = { instance, engine, msb, db, log };
+  switch (name) {
     case 'docker':
       return (await import('./docker/driver.ts')).createDockerDriver(options);
+    case 'microvm':
+      throw new Error('microVMs are not there yet');
     case 'process':
       return (await import('./process/driver.ts')).createProcessDriver(options);
   }

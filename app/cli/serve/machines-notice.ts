@@ -58,8 +58,7 @@ async function findEngine({ config, store, log }: Context): Promise<EngineInfo |
   // Before the driver is loaded, which takes memory that a server without an engine does not need.
   if (!mayHaveEngine(config.engine)) return new Error('there is no engine');
   const { id: instance } = await readInstance(store.db);
-  const { engine, db } = config;
-  const driver = await openDriver({ machines: 'docker' }, { instance, engine, db, log });
+  const driver = await openDriver('docker', config, { instance, log });
   try {
     return await probe(driver);
   } finally {

@@ -36,9 +36,8 @@ export function pullCommand(templates: Command, terminal: Terminal): void {
         instance: (await readInstance(db)).id,
         wanted: imagesOf(withBase(await listTemplates(db), config), name),
       }));
-      const { engine, db } = config;
       const log = createLog('silent', terminal.stderr);
-      const driver = await openDriver(driverOf(config), { instance, engine, db, log });
+      const driver = await openDriver(driverOf(config), config, { instance, log });
       try {
         await pullAll(driver, wanted, flags.json ?? false, terminal);
         stop.throwIfAborted();
@@ -48,10 +47,10 @@ export function pullCommand(templates: Command, terminal: Terminal): void {
     });
 }
 
-function driverOf({ machines }: Config): Pick<Config, 'machines'> {
+function driverOf({ machines }: Config): Driver['name'] {
   if (machines === 'none')
     throw new ConfigError('SANDPIT_MACHINES is none, so there is no engine: add --machines docker');
-  return { machines };
+  return machines;
 }
 
 /** Throws an Error for an unknown name. */

@@ -93,9 +93,9 @@ function serveMachines({ file, engine }: MachineOptions): Promise<Serving> {
 /** Returns a driver that sees the machines of the server's database. */
 async function driverOf({ file, engine }: MachineOptions): Promise<Driver> {
   const [instance] = rowsOf<{ id: string }>(file, 'select id from instance');
-  const machines = engine ? 'docker' : 'process';
+  const settings = { engine: engine?.address, msb: undefined, db: file };
   const log = pino({ level: 'silent' });
-  return openDriver({ machines }, { instance: instance?.id ?? '', engine: engine?.address, db: file, log });
+  return openDriver(engine ? 'docker' : 'process', settings, { instance: instance?.id ?? '', log });
 }
 
 async function killWhileWorking(trial: Trial, { url, stop }: Serving): Promise<void> {
