@@ -207,7 +207,7 @@ class Connection implements Agent {
     else {
       const call = this.#calls.get(number);
       if (call !== undefined) call.receive(type, payload);
-      else this.#receiveStray(number, payload);
+      else if (number !== 0 || type !== frameTypes.credit) this.#receiveStray(number, payload);
     }
   }
 

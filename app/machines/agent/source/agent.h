@@ -72,11 +72,13 @@ bool source_open(struct source *, int fd, uint32_t events);
 void source_want(struct source *, uint32_t events);
 void source_close(struct source *);
 int64_t monotonic_milliseconds(void);
-int serve(const char *socket_path);
+int serve(void);
 
 struct options {
   const char *home;  // for tests: all users are the current one, with this home; else NULL
   const char *socket_path;
+  const char *peer;  // whom to dial instead of listening; NULL: nobody
+  bool denies_privileges;  // sudo and its like don't work
 };
 extern struct options options;
 
@@ -95,12 +97,22 @@ struct channel {
   int64_t heard_at;
 };
 void channel_accept(int listener);
+void channel_open(int fd);
+bool channel_exists(void);
+void channels_say_alive(void);
 void channels_sweep(void);
 // The channel and its calls live on until channels_sweep: callers may be walking through them.
 void channel_break(struct channel *);
 void channel_send(struct channel *, uint32_t call, enum frame, const void *, size_t);
 bool channel_is_full(const struct channel *);
 void channel_update(struct channel *);
+
+// channel/dial.c
+
+// Takes `vsock:PORT` of the host, or `unix:PATH`. Returns whether it understands it.
+bool dial_peer(const char *words);
+// Dials unless there is a channel; returns milliseconds until the next step, or -1.
+int dial_tick(void);
 
 // channel/call.c: calls of a channel, and credit.
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -60,13 +61,20 @@ static void reap(void) {
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) process_reap(pid, status);
 }
 
+// The first process of a microVM must not exit: the kernel would panic.
+static void power_off(void) {
+  sync();
+  reboot(RB_POWER_OFF);
+}
+
 static void signal_ready(struct source *source, uint32_t events) {
   (void)events;
   struct signalfd_siginfo info;
   while (read(source->fd, &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGCHLD) continue;
     processes_kill_all();
-    unlink(options.socket_path);
+    if (!options.peer) unlink(options.socket_path);
+    if (getpid() == 1 && options.peer) power_off();
     exit(0);
   }
   reap();
@@ -78,6 +86,9 @@ static int open_signals(void) {
   sigaddset(&signals, SIGCHLD);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  // SIGRTMIN + 4 of glibc and of musl: they ask an init to power off.
+  sigaddset(&signals, 38);
+  sigaddset(&signals, 39);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
@@ -120,11 +131,15 @@ static int fail(const char *what) {
   return 1;
 }
 
+static int sooner(int one, int other) {
+  return one < 0 ? other : other < 0 ? one : one < other ? one : other;
+}
+
 static void run(void) {
   for (;;) {
     // One event at a time: what an event has closed can't be among the events still to come.
     struct epoll_event event;
-    if (epoll_wait(poller, &event, 1, process_tick()) == 1) {
+    if (epoll_wait(poller, &event, 1, sooner(process_tick(), dial_tick())) == 1) {
       struct source *source = event.data.ptr;
       source->ready(source, event.events);
     }
@@ -132,7 +147,7 @@ static void run(void) {
   }
 }
 
-int serve(const char *socket_path) {
+int serve(void) {
   struct source listener = {.ready = listener_ready}, signals = {.ready = signal_ready};
   open_standard_descriptors();
   close_from(3);
@@ -142,9 +157,12 @@ int serve(const char *socket_path) {
   int signal_fd = open_signals();
   if (poller < 0 || signal_fd < 0 || !source_open(&signals, signal_fd, EPOLLIN)) return fail("events");
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (options.denies_privileges) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (!options.home) ensure_user();
-  int fd = open_listener(socket_path);
-  if (fd < 0 || !source_open(&listener, fd, EPOLLIN)) return fail(socket_path);
+  if (!options.peer) {
+    int fd = open_listener(options.socket_path);
+    if (fd < 0 || !source_open(&listener, fd, EPOLLIN)) return fail(options.socket_path);
+  }
   run();
   return 0;
 }
