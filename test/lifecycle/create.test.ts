@@ -200,7 +200,7 @@ describe('a create with machines', () => {
     await app.close();
     await answer;
     driver.behaviour = {};
-    driver.machines.set((await import('../../db/sandboxes/insert.ts')).newSandboxId(), true);
+    driver.machines.set((await import('../../db/sandboxes/insert.ts')).newSandboxId(), 'running');
     const next = await startLifecycle(driver, { db: app.server.context.config.db }).catch((error) => error);
     await until('the clean-up', async () => (await next.rows()).length === 0 && driver.machines.size === 0);
   });

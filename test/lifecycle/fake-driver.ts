@@ -4,34 +4,34 @@ import type {
   Death,
   Driver,
   EngineInfo,
+  Feature,
   FoundMachine,
+  FoundSnapshot,
   ImageInfo,
   MachineSpec,
+  MachineState,
+  TakenSnapshot,
   Usage,
 } from '../../app/machines/driver.ts';
 import { MachineError } from '../../app/machines/error.ts';
-import { notYet } from '../../app/machines/not-yet.ts';
 import { FakeAgent, hello } from '../machines/agent/fake-agent.ts';
 
 /** What a test replaces: a call that fails, hangs or waits. */
-export type Behaviour = Partial<Pick<Driver, 'create' | 'channel' | 'remove' | 'list' | 'image' | 'close'>>;
+export type Behaviour = Partial<
+  Omit<Driver, 'name' | 'features' | 'keepsMemory' | 'probe' | 'deaths' | 'usage' | 'pull'>
+>;
 
 /** A driver whose machines exist in memory only. A test says how its engine behaves. */
 export class FakeDriver implements Driver {
   readonly name = 'process';
-  readonly features = new Set<never>();
-  readonly keepsMemory = false;
-  readonly pause = notYet.pause;
-  readonly stop = notYet.stop;
-  readonly resume = notYet.resume;
-  readonly snapshot = notYet.snapshot;
-  readonly fork = notYet.fork;
-  readonly snapshots = notYet.snapshots;
-  readonly removeSnapshot = notYet.removeSnapshot;
+  readonly features: Set<Feature>;
+  keepsMemory = false;
   /** What the next calls do instead of their work. `original` is reached through `work`. */
   behaviour: Behaviour = {};
-  /** the machines that exist, and whether they run */
-  readonly machines = new Map<string, boolean>();
+  /** the machines that exist, and what they do */
+  readonly machines = new Map<string, MachineState>();
+  /** the snapshots that exist, by reference, with the machines that were made from them */
+  readonly images = new Map<string, Set<string>>();
   readonly specs: MachineSpec[] = [];
   readonly agents = new Map<string, FakeAgent[]>();
   /** the names of the calls so far */
@@ -39,6 +39,11 @@ export class FakeDriver implements Driver {
   #deaths: Death[] = [];
   #deathsError: Error | null = null;
   #wake = () => {};
+
+  /** `features` are what its machines can do: everything, unless a test is about refusals. */
+  constructor(features: Feature[] = ['pause', 'snapshot']) {
+    this.features = new Set(features);
+  }
 
   async probe(): Promise<EngineInfo> {
     return { name: 'Fake', version: '1', address: 'memory' };
@@ -64,6 +69,41 @@ export class FakeDriver implements Driver {
     return (this.behaviour.list ?? this.work.list)();
   }
 
+  async pause(id: string): Promise<void> {
+    this.calls.push('pause');
+    await (this.behaviour.pause ?? this.work.pause)(id);
+  }
+
+  async stop(id: string): Promise<void> {
+    this.calls.push('stop');
+    await (this.behaviour.stop ?? this.work.stop)(id);
+  }
+
+  async resume(id: string, signal: AbortSignal): Promise<void> {
+    this.calls.push('resume');
+    await (this.behaviour.resume ?? this.work.resume)(id, signal);
+  }
+
+  async snapshot(id: string, name: string, signal: AbortSignal): Promise<TakenSnapshot> {
+    this.calls.push('snapshot');
+    return (this.behaviour.snapshot ?? this.work.snapshot)(id, name, signal);
+  }
+
+  async fork(id: string, specs: MachineSpec[], signal: AbortSignal): Promise<(MachineError | null)[]> {
+    this.calls.push('fork');
+    return (this.behaviour.fork ?? this.work.fork)(id, specs, signal);
+  }
+
+  async snapshots(): Promise<FoundSnapshot[]> {
+    this.calls.push('snapshots');
+    return (this.behaviour.snapshots ?? this.work.snapshots)();
+  }
+
+  async removeSnapshot(ref: string): Promise<void> {
+    this.calls.push('removeSnapshot');
+    await (this.behaviour.removeSnapshot ?? this.work.removeSnapshot)(ref);
+  }
+
   async image(reference: string): Promise<ImageInfo | null> {
     return (this.behaviour.image ?? this.work.image)(reference);
   }
@@ -74,30 +114,68 @@ export class FakeDriver implements Driver {
 
   /** What the calls do unless a test says otherwise. */
   readonly work = {
-    create: async (spec: MachineSpec) => {
+    create: async (spec: MachineSpec): Promise<void> => {
+      if (spec.isSnapshot && !this.images.has(spec.image)) throw new MachineError('no_image', 'There is no snapshot');
       this.specs.push(spec);
-      this.machines.set(spec.id, true);
+      this.images.get(spec.image)?.add(spec.id);
+      this.machines.set(spec.id, 'running');
     },
-    channel: async (id: string) => {
-      if (!this.machines.get(id)) throw new MachineError('gone', 'There is no such machine');
+    channel: async (id: string): Promise<Duplex> => {
+      this.#need(id, ['running', 'paused']);
       const agent = new FakeAgent();
       agent.send(0, frameTypes.hello, hello());
       this.agents.set(id, [...(this.agents.get(id) ?? []), agent]);
       return agent.channel;
     },
-    remove: async (id: string) => {
+    remove: async (id: string): Promise<void> => {
       this.machines.delete(id);
+      for (const users of this.images.values()) users.delete(id);
       for (const agent of this.agents.get(id) ?? []) agent.end();
     },
-    list: async () =>
-      [...this.machines].map(([id, isRunning]): FoundMachine => ({ id, state: isRunning ? 'running' : 'stopped' })),
-    image: async (reference: string) => ({ id: reference, sizeBytes: 1 }),
-    close: async () => {},
+    list: async (): Promise<FoundMachine[]> => [...this.machines].map(([id, state]) => ({ id, state })),
+    pause: async (id: string): Promise<void> => {
+      this.#need(id, ['running', 'paused']);
+      this.machines.set(id, 'paused');
+    },
+    stop: async (id: string): Promise<void> => {
+      this.#need(id);
+      this.machines.set(id, 'stopped');
+      for (const agent of this.agents.get(id) ?? []) agent.end();
+    },
+    resume: async (id: string): Promise<void> => {
+      this.#need(id);
+      this.machines.set(id, 'running');
+    },
+    snapshot: async (id: string, name: string): Promise<TakenSnapshot> => {
+      this.#need(id, ['running']);
+      this.images.set(name, new Set());
+      return { ref: name, sizeBytes: 1 };
+    },
+    fork: async (id: string, specs: MachineSpec[]): Promise<(MachineError | null)[]> => {
+      this.#need(id, ['running']);
+      for (const spec of specs) this.machines.set(spec.id, 'running');
+      this.specs.push(...specs);
+      return specs.map(() => null);
+    },
+    snapshots: async (): Promise<FoundSnapshot[]> =>
+      [...this.images].map(([ref, users]) => ({ ref, isUsed: users.size > 0 })),
+    removeSnapshot: async (ref: string): Promise<void> => {
+      if (this.images.get(ref)?.size) throw new MachineError('failed', 'A machine uses the snapshot');
+      this.images.delete(ref);
+    },
+    image: async (reference: string): Promise<ImageInfo | null> => ({ id: reference, sizeBytes: 1 }),
+    close: async (): Promise<void> => {},
   };
+
+  /** Rejects unless there is such a machine, in one of these states. */
+  #need(id: string, states: MachineState[] = ['running', 'paused', 'stopped']): void {
+    const state = this.machines.get(id);
+    if (state === undefined || !states.includes(state)) throw new MachineError('gone', 'There is no such machine');
+  }
 
   /** Lets a machine end by itself. `isSeen` false: the engine reports no event. */
   die(id: string, reason: Death['reason'] = 'exited', isSeen = true): void {
-    this.machines.set(id, false);
+    this.machines.set(id, 'stopped');
     for (const agent of this.agents.get(id) ?? []) agent.end();
     if (isSeen) this.#deaths.push({ id, reason });
     this.#wake();

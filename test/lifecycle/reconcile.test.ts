@@ -26,7 +26,7 @@ describe('records and machines', () => {
     await until('the comparison', () => two.driver.calls.filter((call) => call === 'list').length >= 2);
     await two.app.server.context.machines?.agentOf(id);
     expect(two.app.server.context.machines?.tokenOf(id)).to.equal(envdAccessToken);
-    expect([...two.driver.machines]).to.deep.equal([[id, true]]);
+    expect([...two.driver.machines]).to.deep.equal([[id, 'running']]);
     expect(await two.events('vm.killed')).to.deep.equal([]);
   });
 
@@ -36,8 +36,8 @@ describe('records and machines', () => {
     const orphan = newSandboxId();
     const two = await restarted(one, () => {
       one.driver.machines.delete(lost as string);
-      one.driver.machines.set(stopped as string, false);
-      one.driver.machines.set(orphan, true);
+      one.driver.machines.set(stopped as string, 'stopped');
+      one.driver.machines.set(orphan, 'running');
     });
     await until('the ends', async () => (await two.events('vm.killed')).length === 2);
     const reasons = (await two.events('vm.killed')).map(({ subject, details }) => [subject, details.reason]);
@@ -47,7 +47,7 @@ describe('records and machines', () => {
   });
 
   itHere('agree when a server with records only was in between', async () => {
-    const one = await startLifecycle();
+    const one = await startLifecycle(new FakeDriver([]));
     const id = await one.e2b.create();
     await one.app.close();
     const { db } = one.app.server.context.config;

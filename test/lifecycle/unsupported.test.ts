@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { itHere } from '../helpers/server.ts';
+import { FakeDriver } from './fake-driver.ts';
 import { type Lifecycle, startLifecycle } from './lifecycle.ts';
 
 const base = { templateID: 'base' };
@@ -30,7 +31,7 @@ describe('what machines can’t do', () => {
   let { app, driver, e2b, events, vms } = {} as Lifecycle;
   beforeEach(async function () {
     if (process.env.TEST_EXECUTABLE !== undefined) this.skip();
-    ({ app, driver, e2b, events, vms } = await startLifecycle());
+    ({ app, driver, e2b, events, vms } = await startLifecycle(new FakeDriver([])));
   });
 
   itHere('501: members of E2B’s create, on both paths; what asks for nothing is accepted', async () => {

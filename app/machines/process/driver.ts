@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,26 +10,23 @@ import type {
   Death,
   Driver,
   EngineInfo,
+  Feature,
   FoundMachine,
+  FoundSnapshot,
   ImageInfo,
   MachineSpec,
   PullProgress,
+  TakenSnapshot,
   Usage,
 } from '../driver.ts';
 import { MachineError } from '../error.ts';
-import { notYet } from '../not-yet.ts';
-import { endMachine, marker } from './end.ts';
-import {
-  agentFile,
-  findAgent,
-  machineIds,
-  makeDirectory,
-  type Place,
-  placeOf,
-  recordAgent,
-  removeUnused,
-} from './folder.ts';
+import { Deaths } from './deaths.ts';
+import { endMachine } from './end.ts';
+import { agentFile, findAgent, machineIds, makeDirectory, type Place, placeOf } from './folder.ts';
 import { descendantsOf, memoryOf, readStats } from './proc.ts';
+import { Snapshots } from './snapshots.ts';
+import { connectTo, startAgent } from './start.ts';
+import { forgetHalt, freeze, halt, stateOf, thaw, wasHalted } from './states.ts';
 
 export type ProcessDriverOptions = {
   instance: string;
@@ -40,11 +36,8 @@ export type ProcessDriverOptions = {
   program?: string[];
 };
 
-const executablePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** How long to wait before an agent that is still starting is tried again. */
 const retryMilliseconds = 5;
-/** How often machines of an earlier server are looked at. */
-const watchMilliseconds = 250;
 /** Images that this driver pretends not to find begin with this. */
 const missingImage = 'missing/';
 
@@ -58,25 +51,18 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
 
 class ProcessDriver implements Driver {
   readonly name = 'process';
-  readonly features = new Set<never>();
+  readonly features = new Set<Feature>(['pause', 'snapshot']);
   readonly keepsMemory = false;
-  readonly pause = notYet.pause;
-  readonly stop = notYet.stop;
-  readonly resume = notYet.resume;
-  readonly snapshot = notYet.snapshot;
-  readonly fork = notYet.fork;
-  readonly snapshots = notYet.snapshots;
-  readonly removeSnapshot = notYet.removeSnapshot;
   readonly #directory: string;
   readonly #program: string[] | undefined;
-  readonly #closing = new AbortController();
+  readonly #snapshots: Snapshots;
+  readonly #deaths = new Deaths(() => this.#deadMachines());
   readonly #removals = new Map<string, Promise<void>>();
-  /** called when a machine of this server ends */
-  readonly #watchers = new Set<() => void>();
 
   constructor({ instance, db, program }: ProcessDriverOptions) {
     const parent = db === ':memory:' ? tmpdir() : dirname(resolve(db));
     this.#directory = join(parent, `machines-${instance}`);
+    this.#snapshots = new Snapshots(this.#directory);
     this.#program = program;
   }
 
@@ -89,25 +75,16 @@ class ProcessDriver implements Driver {
     const place = placeOf(this.#directory, spec.id);
     refuseUnsupported(spec);
     if (spec.image.startsWith(missingImage)) throw noImage(spec.image);
-    makeDirectory(this.#directory);
-    const [program, ...args] = this.#program ?? [agentFile(this.#directory)];
-    makeFolder(place, spec.id);
-    try {
-      const child = startAgent(place, program as string, args);
-      child.once('exit', () => this.#wakeWatchers());
-      await started(child);
-      if (signal.aborted) throw new MachineError('timeout', 'The machine did not start in time.');
-    } catch (error) {
-      await this.remove(spec.id);
-      throw error;
-    }
+    const start = (home?: string) => this.#start(place, spec.id, signal, home);
+    if (spec.isSnapshot) await this.#snapshots.copied(this.#snapshots.homeOf(spec.image), spec.id, signal, start);
+    else await start();
   }
 
   async channel(id: string, signal: AbortSignal): Promise<Socket> {
     const place = placeOf(this.#directory, id);
     for (;;) {
       const isRunning = findAgent(place) !== null;
-      const socket = isRunning ? await connectTo(place.socket) : null;
+      const socket = isRunning ? await connectTo(place) : null;
       if (socket !== null) return socket;
       if (!isRunning) throw new MachineError('gone', 'The machine does not exist or has stopped.');
       if (signal.aborted) throw new MachineError('timeout', 'The agent of the sandbox did not start in time.');
@@ -124,21 +101,62 @@ class ProcessDriver implements Driver {
   }
 
   async list(): Promise<FoundMachine[]> {
-    return machineIds(this.#directory).map((id) => ({
-      id,
-      state: findAgent(placeOf(this.#directory, id)) !== null ? ('running' as const) : ('stopped' as const),
-    }));
+    return machineIds(this.#directory).map((id) => ({ id, state: stateOf(placeOf(this.#directory, id)) }));
   }
 
-  async *deaths(signal: AbortSignal): AsyncGenerator<Death> {
-    const ended = AbortSignal.any([signal, this.#closing.signal]);
-    let dead = new Set(await this.#deadMachines());
-    while (!ended.aborted) {
-      await this.#change(ended);
-      const now = await this.#deadMachines();
-      for (const id of now) if (!dead.has(id)) yield { id, reason: 'exited' };
-      dead = new Set(now);
+  async pause(id: string): Promise<void> {
+    await freeze(this.#aliveAt(id));
+  }
+
+  async stop(id: string): Promise<void> {
+    await halt(this.#existingAt(id));
+  }
+
+  async resume(id: string, signal: AbortSignal): Promise<void> {
+    const place = this.#existingAt(id);
+    if (findAgent(place) !== null) thaw(place);
+    else {
+      if (signal.aborted) throw new MachineError('timeout', 'The machine did not start in time.');
+      // What a dead agent left must not run beside the new one.
+      await endMachine(place);
+      await startAgent(place, this.#command(), () => this.#deaths.wake());
     }
+    forgetHalt(place);
+  }
+
+  async snapshot(id: string, name: string, signal: AbortSignal): Promise<TakenSnapshot> {
+    return this.#frozen(id, ({ home }) => this.#snapshots.take(home, name, signal));
+  }
+
+  /** Copies the home once while the machine is frozen, and that copy for each new machine. */
+  async fork(id: string, specs: MachineSpec[], signal: AbortSignal): Promise<(MachineError | null)[]> {
+    for (const spec of specs) refuseUnsupported(spec);
+    const name = `fork-${randomUUID()}`;
+    await this.snapshot(id, name, signal);
+    try {
+      const made = await Promise.allSettled(
+        specs.map((spec) => this.create({ ...spec, image: name, isSnapshot: true }, signal)),
+      );
+      const failures = made.map((each) => (each.status === 'fulfilled' ? null : asMachineError(each.reason)));
+      const [first] = failures;
+      if (first && failures.every((failure) => failure !== null)) throw first;
+      return failures;
+    } finally {
+      await this.#snapshots.remove(name);
+    }
+  }
+
+  async snapshots(): Promise<FoundSnapshot[]> {
+    return this.#snapshots.list();
+  }
+
+  async removeSnapshot(ref: string): Promise<void> {
+    await this.#snapshots.remove(ref);
+    this.#removeUnused();
+  }
+
+  deaths(signal: AbortSignal): AsyncIterable<Death> {
+    return this.#deaths.follow(signal);
   }
 
   async usage(id: string): Promise<Usage> {
@@ -159,38 +177,69 @@ class ProcessDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#deaths.close();
   }
 
   async #remove(id: string): Promise<void> {
     const place = placeOf(this.#directory, id);
     await endMachine(place);
     await rm(place.folder, { recursive: true, force: true, maxRetries: 5 });
-    removeUnused(this.#directory);
+    this.#removeUnused();
   }
 
-  async #deadMachines(): Promise<string[]> {
-    const machines = await this.list();
-    return machines.filter(({ id, state }) => state === 'stopped' && !this.#removals.has(id)).map(({ id }) => id);
+  /** Removes the directory of all machines if nothing is left in it. */
+  #removeUnused(): void {
+    if (machineIds(this.#directory).length > 0 || !this.#snapshots.isEmpty()) return;
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** Waits until a machine of this server ends, or it is time to look at the others. */
-  #change(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', wake);
-        this.#watchers.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, watchMilliseconds).unref();
-      signal.addEventListener('abort', wake);
-      this.#watchers.add(wake);
+  #command(): string[] {
+    return this.#program ?? [agentFile(this.#directory)];
+  }
+
+  #existingAt(id: string): Place {
+    const place = placeOf(this.#directory, id);
+    if (!machineIds(this.#directory).includes(id)) throw new MachineError('gone', 'The machine does not exist.');
+    return place;
+  }
+
+  #aliveAt(id: string): Place {
+    const place = placeOf(this.#directory, id);
+    if (findAgent(place) === null) throw new MachineError('gone', 'The machine does not exist or has stopped.');
+    return place;
+  }
+
+  /** Does something while nothing in the machine runs. */
+  async #frozen<T>(id: string, work: (place: Place) => Promise<T>): Promise<T> {
+    const place = this.#aliveAt(id);
+    const isPaused = stateOf(place) === 'paused';
+    await freeze(place);
+    try {
+      return await work(place);
+    } finally {
+      if (!isPaused) thaw(place);
+    }
+  }
+
+  /** Makes the machine's folder, with its own home or the given one, and starts the agent in it. */
+  async #start(place: Place, id: string, signal: AbortSignal, home?: string): Promise<void> {
+    makeDirectory(this.#directory);
+    const command = this.#command();
+    makeFolder(place, id, home);
+    try {
+      await startAgent(place, command, () => this.#deaths.wake());
+      if (signal.aborted) throw new MachineError('timeout', 'The machine did not start in time.');
+    } catch (error) {
+      await this.remove(id);
+      throw error;
+    }
+  }
+
+  #deadMachines(): string[] {
+    return machineIds(this.#directory).filter((id) => {
+      const place = placeOf(this.#directory, id);
+      return findAgent(place) === null && !this.#removals.has(id) && !wasHalted(place);
     });
-  }
-
-  #wakeWatchers(): void {
-    for (const wake of this.#watchers) wake();
   }
 }
 
@@ -203,42 +252,18 @@ function noImage(reference: string): MachineError {
   return new MachineError('no_image', `There is no image ${reference}.`);
 }
 
-function makeFolder({ folder, home }: Place, id: string): void {
+function asMachineError(error: unknown): MachineError {
+  if (error instanceof MachineError) return error;
+  return new MachineError('failed', `The machine can not be made: ${(error as Error).message}.`, { cause: error });
+}
+
+function makeFolder({ folder, home }: Place, id: string, given?: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     throw new MachineError('failed', `There is a machine ${id} already.`);
   }
-  mkdirSync(home);
-}
-
-/** Starts the agent so that it outlives this server. */
-function startAgent(place: Place, program: string, args: string[]): ChildProcess {
-  const { home, socket, folder } = place;
-  const env = { PATH: executablePath, LANG: 'C.UTF-8', [marker]: folder };
-  const options = { cwd: home, env, detached: true, stdio: 'ignore' } as const;
-  const child = spawn(program, [...args, 'serve', '--home', home, '--socket', socket], options);
-  child.unref();
-  if (child.pid !== undefined) recordAgent(place, child.pid);
-  return child;
-}
-
-async function started(child: ChildProcess): Promise<void> {
-  try {
-    await once(child, 'spawn');
-  } catch (cause) {
-    throw new MachineError('failed', `The agent can not be started: ${(cause as Error).message}.`, { cause });
-  }
-}
-
-/** Returns null if nothing listens. */
-async function connectTo(path: string): Promise<Socket | null> {
-  const socket = connect(path);
-  try {
-    await once(socket, 'connect');
-    return socket;
-  } catch {
-    return null;
-  }
+  if (given === undefined) mkdirSync(home);
+  else renameSync(given, home);
 }

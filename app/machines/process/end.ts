@@ -9,24 +9,29 @@ export const marker = 'SANDPIT_MACHINE';
 const patienceMilliseconds = 5_000;
 const retryMilliseconds = 5;
 
-/**
- * Ends all processes of a machine. Finds them as the agent's descendants, and by the marker if the
- * agent has ended before. Throws MachineError `timeout` if a process does not end.
- */
+/** The processes of a machine. */
+export type Processes = { agent: ProcessStat | null; programs: ProcessStat[] };
+
+/** Finds programs as the agent's descendants, and by the marker if the agent has ended before. */
+export function processesOf(place: Place): Processes {
+  const agent = findAgent(place);
+  const stats = readStats();
+  const descendants = agent === null ? [] : descendantsOf(agent.pid, stats);
+  const known = new Set([agent, ...descendants].map((each) => each?.pid));
+  const marked = stats.filter(({ pid }) => !known.has(pid) && hasVariable(pid, marker, place.folder));
+  return { agent, programs: [...descendants, ...marked] };
+}
+
+/** Ends all processes of a machine. Throws MachineError `timeout` if a process does not end. */
 export async function endMachine(place: Place): Promise<void> {
   const end = performance.now() + patienceMilliseconds;
   for (;;) {
-    const agent = findAgent(place);
-    const stats = readStats();
-    const programs = new Set([
-      ...(agent === null ? [] : descendantsOf(agent.pid, stats)),
-      ...stats.filter(({ pid }) => pid !== agent?.pid && hasVariable(pid, marker, place.folder)),
-    ]);
+    const { agent, programs } = processesOf(place);
     // The agent goes last, because its descendants can't be found without it.
     const all = [...programs];
-    if (programs.size === 0 && agent !== null) all.push(agent);
+    if (programs.length === 0 && agent !== null) all.push(agent);
     if (all.length === 0) return;
-    all.forEach(kill);
+    for (const each of all) send(each, 'SIGKILL');
     do {
       if (performance.now() > end) throw new MachineError('timeout', 'A process of the machine does not end.');
       await delay(retryMilliseconds);
@@ -34,9 +39,10 @@ export async function endMachine(place: Place): Promise<void> {
   }
 }
 
-function kill({ pid }: ProcessStat): void {
+/** Sends a signal to a process, which may have ended. */
+export function send({ pid }: ProcessStat, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }

@@ -1,23 +1,39 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { builtAgent } from '../agent/built.ts';
 import { MachineError } from '../error.ts';
 import { type ProcessStat, readStat } from './proc.ts';
 
 /** Where a machine is: in a folder that holds all its files. */
-export type Place = { folder: string; home: string; socket: string; record: string };
+export type Place = {
+  folder: string;
+  home: string;
+  socket: string;
+  /** the file that says which process is the agent */
+  record: string;
+  /** the file that exists if the machine was told to stop */
+  halted: string;
+};
+
+const idPattern = /^[\w-]{1,64}$/;
 
 /** The longest path of a Unix socket (unix(7)). */
 const maxSocketPath = 107;
 
 /** Returns where a machine is. Throws MachineError for an id that can't be in a path. */
 export function placeOf(directory: string, id: string): Place {
-  if (!/^[\w-]{1,64}$/.test(id)) throw new MachineError('failed', `'${id}' can't be the id of a machine.`);
+  if (!idPattern.test(id)) throw new MachineError('failed', `'${id}' can't be the id of a machine.`);
   const folder = join(directory, id);
   const socket = join(folder, 's');
   if (Buffer.byteLength(socket) > maxSocketPath)
     throw new MachineError('failed', `${directory} is too long a path for the sockets of machines.`);
-  return { folder, home: join(folder, 'home'), socket, record: join(folder, 'agent.json') };
+  return {
+    folder,
+    home: join(folder, 'home'),
+    socket,
+    record: join(folder, 'agent.json'),
+    halted: join(folder, 'halted'),
+  };
 }
 
 /** Makes the directory of all machines, or throws MachineError if it belongs to someone else. */
@@ -40,20 +56,15 @@ export function agentFile(directory: string): string {
   return file;
 }
 
-function isFile(file: string): boolean {
+export function isFile(file: string): boolean {
   return lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
-}
-
-/** Removes the directory of all machines if none is left. */
-export function removeUnused(directory: string): void {
-  if (machineIds(directory).length === 0) rmSync(directory, { recursive: true, force: true });
 }
 
 /** Returns the ids of all machines whose folders exist. */
 export function machineIds(directory: string): string[] {
   try {
     const entries = readdirSync(directory, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    return entries.filter((entry) => entry.isDirectory() && idPattern.test(entry.name)).map(({ name }) => name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

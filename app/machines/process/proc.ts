@@ -5,6 +5,10 @@ export type ProcessStat = {
   pid: number;
   parent: number;
   isZombie: boolean;
+  /** by a signal, until another one continues it */
+  isStopped: boolean;
+  /** for something that signals don't interrupt */
+  isWaiting: boolean;
   /** clock ticks from the boot to its start: with the pid it names a process for ever */
   startTime: number;
   /** seconds of it and of the children that it has waited for */
@@ -20,11 +24,14 @@ export function readStat(pid: number): ProcessStat | null {
   if (text === undefined) return null;
   // The second field is a name in parentheses, which may hold anything.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state] = fields;
   const field = (number: number) => Number(fields[number - 3]);
   return {
     pid,
     parent: field(4),
-    isZombie: fields[0] === 'Z' || fields[0] === 'X',
+    isZombie: state === 'Z' || state === 'X',
+    isStopped: state === 'T' || state === 't',
+    isWaiting: state === 'D',
     startTime: field(22),
     cpuSeconds: (field(14) + field(15) + field(16) + field(17)) / ticksPerSecond,
   };

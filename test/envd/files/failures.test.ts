@@ -21,6 +21,9 @@ const calls = (machine: Machine) => [
     }),
 ];
 
+const names = ['probe', 'create', 'remove', 'list', 'deaths', 'usage', 'image', 'pull', 'close'];
+const verbs = ['pause', 'stop', 'resume', 'snapshot', 'fork', 'snapshots', 'removeSnapshot'];
+
 /** Starts a sandbox whose machine fails from now on: `channel` is called for each connection. */
 async function failing(channel: (fake: FakeAgent) => Duplex): Promise<Machine> {
   const real = createProcessDriver({ instance: '0123456789abcdef', db: join(temporaryDirectory(), 'x.db') });
@@ -28,13 +31,14 @@ async function failing(channel: (fake: FakeAgent) => Duplex): Promise<Machine> {
   let isFailing = false;
   const driver: Driver = {
     ...Object.fromEntries(
-      ['probe', 'create', 'remove', 'list', 'deaths', 'usage', 'image', 'pull', 'close'].map((name) => [
+      [...names, ...verbs].map((name) => [
         name,
         (real[name as keyof Driver] as (...args: unknown[]) => unknown).bind(real),
       ]),
     ),
     name: real.name,
     features: real.features,
+    keepsMemory: real.keepsMemory,
     channel: async (id: string, signal: AbortSignal) => {
       if (isFailing) return channel(new FakeAgent());
       const opened = await real.channel(id, signal);
