@@ -81,6 +81,23 @@ describe('an agent that dials', () => {
     expect(received.subarray(19, 19 + alive.length)).to.deep.equal(alive);
   });
 
+  it('can go to the background, where a second one for the same server leaves at once', async () => {
+    const options = ['serve', '--home', temporaryDirectory(), '--connect', `unix:${path}2`, '--detach', 'yes'];
+    const start = () => once(spawn(program, [...firstArguments, ...options], { stdio: 'ignore' }), 'exit');
+    expect(await start()).to.deep.equal([0, null]);
+    expect(await start()).to.deep.equal([0, null]);
+    let dials = 0;
+    server.on('connection', () => (dials += 1));
+    await once(server.listen(`${path}2`), 'listening');
+    const agent = await connectAgent(await dialled());
+    const { stdout } = await run(agent, 'cut -d" " -f4,6 /proc/$PPID/stat; echo $PPID');
+    expect(dials).to.equal(1);
+    const [, session, pid] = stdout.split(/\s+/).map(Number);
+    process.kill(pid as number);
+    await agent.closed;
+    expect(session).to.not.equal(process.pid);
+  });
+
   it('refuses an address that is none', async () => {
     for (const address of ['vsock:', 'vsock:x', 'tcp:1', `unix:${'x'.repeat(200)}`]) {
       const refused = spawn(program, [...firstArguments, 'serve', '--connect', address], { stdio: 'ignore' });

@@ -79,6 +79,7 @@ struct options {
   const char *socket_path;
   const char *peer;  // whom to dial instead of listening; NULL: nobody
   bool denies_privileges;  // sudo and its like don't work
+  bool detaches;           // serves in the background
 };
 extern struct options options;
 

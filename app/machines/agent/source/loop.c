@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -61,12 +60,6 @@ static void reap(void) {
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) process_reap(pid, status);
 }
 
-// The first process of a microVM must not exit: the kernel would panic.
-static void power_off(void) {
-  sync();
-  reboot(RB_POWER_OFF);
-}
-
 static void signal_ready(struct source *source, uint32_t events) {
   (void)events;
   struct signalfd_siginfo info;
@@ -74,7 +67,6 @@ static void signal_ready(struct source *source, uint32_t events) {
     if (info.ssi_signo == SIGCHLD) continue;
     processes_kill_all();
     if (!options.peer) unlink(options.socket_path);
-    if (getpid() == 1 && options.peer) power_off();
     exit(0);
   }
   reap();
@@ -86,9 +78,6 @@ static int open_signals(void) {
   sigaddset(&signals, SIGCHLD);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
-  // SIGRTMIN + 4 of glibc and of musl: they ask an init to power off.
-  sigaddset(&signals, 38);
-  sigaddset(&signals, 39);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
@@ -147,10 +136,29 @@ static void run(void) {
   }
 }
 
+// Ends the caller and goes on in a process of its own session, unless an agent for this peer did so
+// before. The name is an abstract one: the kernel frees it with the process.
+static bool detach(void) {
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "sandpit-agent %s", options.peer ? options.peer : "");
+  int lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (bind(lock, (struct sockaddr *)&name, sizeof name) < 0) exit(errno == EADDRINUSE ? 0 : 1);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+  for (int each = 0; each < 2; each++) {
+    pid_t child = fork();
+    if (child < 0) return false;
+    if (child > 0) _exit(0);
+    setsid();
+  }
+  return chdir("/") == 0;
+}
+
 int serve(void) {
   struct source listener = {.ready = listener_ready}, signals = {.ready = signal_ready};
   open_standard_descriptors();
   close_from(3);
+  if (options.detaches && !detach()) return fail("detaching");
   umask(022);
   raise_limits();
   poller = epoll_create1(EPOLL_CLOEXEC);

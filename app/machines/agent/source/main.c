@@ -1,4 +1,4 @@
-// agent serve [--socket PATH | --connect vsock:PORT|unix:PATH] [--home DIRECTORY] [--sudo no]
+// agent serve [--socket PATH | --connect vsock:PORT|unix:PATH] [--home DIRECTORY] [--sudo no] [--detach yes]
 // agent relay [--socket PATH] | agent version
 #include "agent.h"
 
@@ -14,6 +14,7 @@ static bool read_options(int count, char **words) {
     else if (strcmp(words[i], "--home") == 0) options.home = words[i + 1];
     else if (strcmp(words[i], "--connect") == 0 && dial_peer(words[i + 1])) options.peer = words[i + 1];
     else if (strcmp(words[i], "--sudo") == 0) options.denies_privileges = strcmp(words[i + 1], "no") == 0;
+    else if (strcmp(words[i], "--detach") == 0) options.detaches = strcmp(words[i + 1], "yes") == 0;
     else return false;
   }
   return count % 2 == 0;
@@ -28,6 +29,6 @@ int main(int count, char **words) {
     if (strcmp(command, "version") == 0) return printf("%d\n", VERSION) < 0;
   }
   fprintf(stderr, "usage: agent serve|relay|version [--socket PATH] [--connect vsock:PORT|unix:PATH] "
-                  "[--home DIRECTORY] [--sudo no]\n");
+                  "[--home DIRECTORY] [--sudo no] [--detach yes]\n");
   return 2;
 }
