@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -20,9 +20,10 @@ import type {
   Usage,
 } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import { startCopies } from './copies.ts';
 import { Deaths } from './deaths.ts';
 import { endMachine } from './end.ts';
-import { agentFile, findAgent, machineIds, makeDirectory, type Place, placeOf } from './folder.ts';
+import { agentFile, findAgent, machineIds, makeDirectory, makeFolder, type Place, placeOf } from './folder.ts';
 import { descendantsOf, memoryOf, readStats } from './proc.ts';
 import { Snapshots } from './snapshots.ts';
 import { connectTo, startAgent } from './start.ts';
@@ -130,17 +131,10 @@ class ProcessDriver implements Driver {
 
   /** Copies the home once while the machine is frozen, and that copy for each new machine. */
   async fork(id: string, specs: MachineSpec[], signal: AbortSignal): Promise<(MachineError | null)[]> {
-    for (const spec of specs) refuseUnsupported(spec);
     const name = `fork-${randomUUID()}`;
     await this.snapshot(id, name, signal);
     try {
-      const made = await Promise.allSettled(
-        specs.map((spec) => this.create({ ...spec, image: name, isSnapshot: true }, signal)),
-      );
-      const failures = made.map((each) => (each.status === 'fulfilled' ? null : asMachineError(each.reason)));
-      const [first] = failures;
-      if (first && failures.every((failure) => failure !== null)) throw first;
-      return failures;
+      return await startCopies(specs, (spec) => this.create({ ...spec, image: name, isSnapshot: true }, signal));
     } finally {
       await this.#snapshots.remove(name);
     }
@@ -225,7 +219,7 @@ class ProcessDriver implements Driver {
   async #start(place: Place, id: string, signal: AbortSignal, home?: string): Promise<void> {
     makeDirectory(this.#directory);
     const command = this.#command();
-    makeFolder(place, id, home);
+    makeFolder(place, home);
     try {
       await startAgent(place, command, () => this.#deaths.wake());
       if (signal.aborted) throw new MachineError('timeout', 'The machine did not start in time.');
@@ -250,20 +244,4 @@ function refuseUnsupported({ network, runtime }: MachineSpec): void {
 
 function noImage(reference: string): MachineError {
   return new MachineError('no_image', `There is no image ${reference}.`);
-}
-
-function asMachineError(error: unknown): MachineError {
-  if (error instanceof MachineError) return error;
-  return new MachineError('failed', `The machine can not be made: ${(error as Error).message}.`, { cause: error });
-}
-
-function makeFolder({ folder, home }: Place, id: string, given?: string): void {
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new MachineError('failed', `There is a machine ${id} already.`);
-  }
-  if (given === undefined) mkdirSync(home);
-  else renameSync(given, home);
 }

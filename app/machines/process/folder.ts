@@ -44,6 +44,18 @@ export function makeDirectory(directory: string): void {
     throw new MachineError('failed', `${directory} belongs to another user.`);
 }
 
+/** Makes a machine's folder, with an empty home or a given one, or throws MachineError if it exists. */
+export function makeFolder({ folder, home }: Place, given?: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new MachineError('failed', `There is a machine in ${folder} already.`);
+  }
+  if (given === undefined) mkdirSync(home);
+  else renameSync(given, home);
+}
+
 /** Returns the path of the agent's program, which it writes first if it is missing. */
 export function agentFile(directory: string): string {
   const { bytes, version } = builtAgent(process.arch === 'arm64' ? 'arm64' : 'x64');
