@@ -9,9 +9,11 @@ import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { Driver } from './machines/driver.ts';
-import type { MachineErrorCode } from './machines/error.ts';
 import type { Images } from './machines/images/images.ts';
 import type { LaunchOutcome, Order } from './machines/launch/launch.ts';
+import type { VerbMetrics } from './machines/lifecycle/timed.ts';
+import type { Forks } from './machines/snapshots/fork.ts';
+import type { Snapshots } from './machines/snapshots/take.ts';
 import type { Usages } from './machines/usage/sampler.ts';
 
 /** Everything that handlers and background jobs use. Built once, it never changes. */
@@ -57,6 +59,10 @@ export type Machines = {
   agentOf: (id: string) => Promise<Agent>;
   images: Images;
   usages: Usages;
+  snapshots: Snapshots;
+  forks: Forks;
+  /** Removes, in the background, what the driver holds of deleted snapshots. */
+  collectSnapshots: () => void;
 };
 
 /** Sends events to webhook endpoints. */
@@ -70,14 +76,8 @@ export type Webhooks = {
 /** Delivered; failed and to be retried; failed for the last time. */
 export type WebhookOutcome = 'succeeded' | 'failed' | 'given_up';
 
-/** A change of a machine after its start. */
-export type MachineVerb = 'pause' | 'stop' | 'resume' | 'snapshot' | 'fork';
-
-/** How a change of a machine ended. `refused`: a record or a rule did not allow it. */
-export type VerbOutcome = 'done' | 'refused' | MachineErrorCode;
-
 /** Receives what the running server counts and times. */
-export type Metrics = {
+export type Metrics = VerbMetrics & {
   requestBegan: () => void;
   /** `route` is the path in the contract; null for a path that is not in it. */
   requestEnded: (method: string, route: string | null, status: number, seconds: number) => void;
@@ -87,8 +87,6 @@ export type Metrics = {
   webhookSent: (outcome: WebhookOutcome) => void;
   /** The start of a machine has ended, `seconds` after it was asked for. */
   launched: (outcome: LaunchOutcome, seconds: number) => void;
-  /** A change of a machine has ended, `seconds` after its turn came. */
-  machineVerb: (verb: MachineVerb, outcome: VerbOutcome, seconds: number) => void;
   /** A command has begun, `seconds` after its machine was asked. */
   execStarted: (seconds: number) => void;
   /** Sandboxes ended because their machines are gone. */

@@ -12,7 +12,7 @@ import { HttpError, type Problem, ValidationFailure } from './errors.ts';
 import { ConnectError, isConnect, sendConnectError } from './http/connect.ts';
 import { isE2b } from './http/dialect.ts';
 import { AgentError } from './machines/agent/error.ts';
-import { MachineError, type MachineErrorCode } from './machines/error.ts';
+import { MachineError, statusOfMachine } from './machines/error.ts';
 
 const statusOf: Record<StoreErrorCode, number> = {
   not_found: 404,
@@ -29,16 +29,6 @@ const statusOf: Record<StoreErrorCode, number> = {
   full: 507,
   inaccessible: 503,
   unusable: 500,
-};
-
-const statusOfMachine: Record<MachineErrorCode, number> = {
-  unavailable: 503,
-  full: 503,
-  no_image: 404,
-  timeout: 504,
-  unsupported: 501,
-  gone: 502,
-  failed: 500,
 };
 
 /** E2B's names of errors that its clients recognize. */

@@ -2849,8 +2849,10 @@ export interface components {
              */
             is_public: false;
             oci_image: string | null;
-            /** @description Always null, because a snapshot is a record only */
-            size_bytes: null;
+            /** @description The disk that the snapshot takes; null if it is a record only */
+            size_bytes: number | null;
+            /** @description Whether the snapshot holds the memory and the processes of the machine, not only its files; null if it is a record only */
+            has_memory: boolean | null;
             /** @description The sandbox from which the snapshot was taken; null if it was created from an image */
             vm_id: string | null;
             /** @description The template from which that sandbox started */

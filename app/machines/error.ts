@@ -9,6 +9,17 @@
  */
 export type MachineErrorCode = 'unavailable' | 'full' | 'no_image' | 'timeout' | 'unsupported' | 'gone' | 'failed';
 
+/** The HTTP status that answers a failure. */
+export const statusOfMachine: Record<MachineErrorCode, number> = {
+  unavailable: 503,
+  full: 503,
+  no_image: 404,
+  timeout: 504,
+  unsupported: 501,
+  gone: 502,
+  failed: 500,
+};
+
 /** A failure of a machine, its engine or its agent. `message` may be shown to users. */
 export class MachineError extends Error {
   override name = 'MachineError';

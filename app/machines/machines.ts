@@ -3,11 +3,17 @@ import type { Context, Machines } from '../context.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { Images } from './images/images.ts';
+import { KeysUnderWay } from './launch/keys.ts';
 import { Launcher } from './launch/launch.ts';
+import { Starts } from './launch/starts.ts';
 import { followEndings } from './lifecycle/endings.ts';
 import { Reconciler } from './lifecycle/reconcile.ts';
 import { Removals } from './lifecycle/removals.ts';
+import { Verbs } from './lifecycle/verbs.ts';
 import { openDriver } from './open.ts';
+import { Collector } from './snapshots/collector.ts';
+import { Forks } from './snapshots/fork.ts';
+import { Snapshots } from './snapshots/take.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
 
@@ -28,14 +34,20 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   const instance = await readInstance(store.db);
   const driver = given ?? (await openDriver(name, config, { instance: instance.id, log }));
   const connections = new Connections({ ...base, driver });
-  const removals = new Removals({ store, driver, log });
+  const collector = new Collector({ store, driver, log });
+  const removals = new Removals({ store, driver, log, onRemoved: () => collector.machineGone() });
   const stopFollowing = followEndings({ ...base, connections, removals });
   const agentOf = (id: string) => connections.agentOf(id);
   const images = new Images({ ...base, driver });
   images.start();
   const usages = startSampler({ ...base, driver, agentOf });
-  const launcher = new Launcher({ ...base, driver, connections, removals, images });
-  const isLaunching = (id: string) => launcher.isLaunching(id);
+  const [starts, keys, verbs] = [new Starts(), new KeysUnderWay(), new Verbs()];
+  const launcher = new Launcher({ ...base, driver, connections, removals, images, starts, keys });
+  const changing = { ...base, driver, agentOf, verbs, collector };
+  const snapshots = new Snapshots(changing);
+  const forks = new Forks({ ...changing, connections, removals, starts, keys });
+  collector.start();
+  const isLaunching = (id: string) => launcher.isLaunching(id) || forks.isForking(id);
   const reconciler = new Reconciler({ ...base, driver, removals, isLaunching });
   reconciler.start();
   const machines: Machines = {
@@ -45,12 +57,15 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     agentOf,
     images,
     usages,
+    snapshots,
+    forks,
+    collectSnapshots: () => collector.wake(),
   };
   return {
     machines,
     stop: async () => {
       stopFollowing();
-      await briefly(Promise.all([reconciler.stop(), images.stop(), usages.stop()]));
+      await briefly(Promise.all([reconciler.stop(), images.stop(), usages.stop(), collector.stop()]));
       connections.closeAll();
       await briefly(removals.stop());
       await briefly(driver.close());

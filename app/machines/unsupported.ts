@@ -23,7 +23,8 @@ const snapshot: Rule = {
   reason: 'Sandpit takes no snapshots of sandboxes with machines',
 };
 const image: Rule = {
-  ...snapshot,
+  feature: null,
+  isUsed: always,
   reason: 'Sandpit makes no snapshots from images for machines: an administrator adds templates with sandpit templates',
 };
 const copy: Rule = { ...snapshot, reason: 'Sandboxes with machines cannot be copied: create a new one' };
@@ -87,11 +88,12 @@ export const rules: { [operationId: string]: Rule[] } = {
  * do. The status is 501 because InstaVM's client shows its user only the messages of 403, 429 and
  * 5xx.
  */
-export function refuseUnsupported(contract: Contract, { features }: Pick<Driver, 'features'>): RequestHandler {
+export function refuseUnsupported(contract: Contract, driver: Pick<Driver, 'features'>): RequestHandler {
   return (req: Request, _res, next) => {
     const found = rules[operationOf(contract, req)?.operationId ?? ''] ?? [];
     const broken = found.find(
-      ({ feature, isUsed }) => !(feature && features.has(feature)) && isUsed((req.body as Body | undefined) ?? {}),
+      ({ feature, isUsed }) =>
+        !(feature && driver.features.has(feature)) && isUsed((req.body as Body | undefined) ?? {}),
     );
     if (broken) throw new HttpError(501, broken.reason);
     next();

@@ -24,6 +24,19 @@ export async function markReady(trx: Trx, sandboxId: string): Promise<void> {
   await updateReady(trx, { sandboxId });
 }
 
+/** How the machine of a sandbox was made; null without one. */
+export async function findOrigin(db: Db, sandboxId: string): Promise<MachineOrigin | null> {
+  const [row] = await selectOrigin(db, { sandboxId });
+  return row ? { ...row, allowsSudo: row.allowsSudo === 1 } : null;
+}
+
+export type MachineOrigin = Pick<NewMachine, 'image' | 'allowsSudo' | 'runtime'>;
+
+/** Returns those of the sandboxes whose machines are not ready. */
+export async function unready(db: Db, ids: string[]): Promise<string[]> {
+  return (await selectUnready(db, { ids })).map(({ id }) => id);
+}
+
 /** Forgets a machine that is gone. */
 export async function deleteMachine(db: Db, sandboxId: string): Promise<void> {
   await deleteRow(db, { sandboxId });
@@ -63,6 +76,19 @@ const insertMachine = query<Omit<NewMachine, 'allowsSudo'> & { allowsSudo: 0 | 1
 
 const updateReady = query<{ sandboxId: string }, unknown>((db, value) =>
   db.updateTable('machines').set({ is_ready: 1 }).where('sandbox_id', '=', value('sandboxId')),
+);
+
+type OriginRow = Omit<MachineOrigin, 'allowsSudo'> & { allowsSudo: 0 | 1 };
+
+const selectOrigin = query<{ sandboxId: string }, OriginRow>((db, value) =>
+  db
+    .selectFrom('machines')
+    .select(['image', 'allows_sudo as allowsSudo', 'runtime'])
+    .where('sandbox_id', '=', value('sandboxId')),
+);
+
+const selectUnready = query<{ ids: string[] }, { id: string }>((db, _value, list) =>
+  db.selectFrom('machines').select('sandbox_id as id').where('sandbox_id', 'in', list('ids')).where('is_ready', '=', 0),
 );
 
 const deleteRow = query<{ sandboxId: string }, unknown>((db, value) =>

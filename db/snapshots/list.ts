@@ -4,7 +4,7 @@ import type { Cursor } from '../sandboxes/lists/pages.ts';
 import { smallText, type Unread } from '../sandboxes/lists/texts.ts';
 import type { SnapshotType } from '../schema.ts';
 import type { Db } from '../store.ts';
-import { isReferredTo, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
+import { heldColumns, isReferredTo, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
 
 /** A snapshot of a list. Its metadata is null if it is large: `wholeSnapshots` reads it. */
 export type ListedSnapshot = Omit<Snapshot, 'metadata'> & Unread;
@@ -26,6 +26,7 @@ export async function listSnapshots(
   const rows = await db
     .selectFrom('snapshots')
     .select(listedColumns)
+    .select(heldColumns)
     .select(smallText('metadata', ['metadata']))
     .where(reference === undefined ? sql<boolean>`owner_id = ${ownerId}` : isReferredTo(ownerId, reference))
     .$if(type !== undefined, (query) => query.where('type', '=', type as SnapshotType))

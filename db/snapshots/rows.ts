@@ -22,6 +22,12 @@ export type Snapshot = {
   type: SnapshotType;
   /** a UUID that changes when a later snapshot replaces it */
   buildId: string;
+  /** what a driver holds of it; null: a record only */
+  machineRef: string | null;
+  /** whether that includes memory and processes; null: a record only */
+  hasMemory: boolean | null;
+  /** the disk that it takes; null: a record only */
+  sizeBytes: number | null;
 };
 
 /** All columns but the metadata, which a list may not read. */
@@ -39,9 +45,19 @@ export const listedColumns = [
   'last_spawned_at',
   'type',
   'build_id',
+  'machine_ref',
 ] as const;
 
-type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]>;
+/** What a driver holds of a snapshot. */
+export const heldColumns = [
+  sql<0 | 1 | null>`(select has_memory from machine_snapshots where ref = snapshots.machine_ref)`.as('has_memory'),
+  sql<number | null>`(select size_bytes from machine_snapshots where ref = snapshots.machine_ref)`.as('size_bytes'),
+] as const;
+
+type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]> & {
+  has_memory: 0 | 1 | null;
+  size_bytes: number | null;
+};
 
 /** Returns the snapshot of a row. */
 export function snapshotOf<Metadata extends string | null>(row: ListedColumns & { metadata: Metadata }) {
@@ -60,6 +76,9 @@ export function snapshotOf<Metadata extends string | null>(row: ListedColumns & 
     lastSpawnedAt: row.last_spawned_at,
     type: row.type,
     buildId: buildIdOf(row),
+    machineRef: row.machine_ref,
+    hasMemory: row.has_memory === null ? null : row.has_memory === 1,
+    sizeBytes: row.size_bytes,
   };
 }
 

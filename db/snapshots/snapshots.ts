@@ -1,3 +1,4 @@
+import type { Updateable } from 'kysely';
 import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { Actor } from '../events/record.ts';
@@ -7,8 +8,15 @@ import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 import { withdrawTemplates } from '../templates/withdraw.ts';
 import { newSnapshotId, recordOfSnapshot } from './record.ts';
-import { isReferredTo, type Snapshot, snapshotOf } from './rows.ts';
+import { heldColumns, isReferredTo, type Snapshot, snapshotOf } from './rows.ts';
 import { isTag, keepTagged, release } from './tags.ts';
+
+export type SnapshotRequest = {
+  name: string | null;
+  replace: boolean;
+  /** what a driver holds of it; default: null, for a record only */
+  machineRef?: string | null;
+};
 
 /**
  * Records a snapshot of the owner's running sandbox and returns it. With `replace`, it replaces the
@@ -20,12 +28,12 @@ export async function snapshotSandbox(
   now: number,
   by: Actor,
   sandboxId: string,
-  { name, replace }: { name: string | null; replace: boolean },
+  { name, replace, machineRef = null }: SnapshotRequest,
 ): Promise<Snapshot> {
   const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
   requireRunning(sandbox);
   const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
-  const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount };
+  const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount, machineRef };
   const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;
   if (name !== null && replace) {
     if (existing) await keepTagged(trx, now, by, { id: existing.id, name });
@@ -48,7 +56,13 @@ export async function createSnapshot(
   by: Actor,
   given: Pick<Snapshot, 'name' | 'type' | 'memoryMb' | 'vcpuCount'> & { ociImage: string },
 ): Promise<Snapshot> {
-  return insertSnapshot(trx, now, by, { ...given, sandboxId: null, templateId: null, metadata: '{}' });
+  return insertSnapshot(trx, now, by, {
+    ...given,
+    sandboxId: null,
+    templateId: null,
+    metadata: '{}',
+    machineRef: null,
+  });
 }
 
 /**
@@ -59,12 +73,30 @@ export async function findSnapshot(db: Db, ownerId: number, reference: string): 
   const found = await db
     .selectFrom('snapshots')
     .selectAll()
+    .select(heldColumns)
     .where(isReferredTo(ownerId, reference))
     .orderBy('created_at', 'desc')
     .orderBy('id')
     .limit(1)
     .executeTakeFirst();
   return found ? snapshotOf(found) : null;
+}
+
+/**
+ * Returns the snapshot that a user may start sandboxes from: their own, as `findSnapshot` says, or
+ * by its id one that a template publishes; or null.
+ */
+export async function findStartable(db: Db, userId: number, reference: string): Promise<Snapshot | null> {
+  const own = await findSnapshot(db, userId, reference);
+  if (own) return own;
+  const published = await db
+    .selectFrom('snapshots')
+    .selectAll()
+    .select(heldColumns)
+    .where('id', '=', reference)
+    .where('id', 'in', (query) => query.selectFrom('templates').select('snapshot_id'))
+    .executeTakeFirst();
+  return published ? snapshotOf(published) : null;
 }
 
 async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id: string } | undefined> {
@@ -106,9 +138,12 @@ export async function spawnFrom(
   return found;
 }
 
-type Taken = Pick<Snapshot, 'sandboxId' | 'templateId' | 'ociImage' | 'metadata' | 'memoryMb' | 'vcpuCount'>;
+type Taken = Pick<
+  Snapshot,
+  'sandboxId' | 'templateId' | 'ociImage' | 'metadata' | 'memoryMb' | 'vcpuCount' | 'machineRef'
+>;
 
-function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCount }: Taken) {
+function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCount, machineRef }: Taken) {
   return {
     sandbox_id: sandboxId,
     template_id: templateId,
@@ -116,6 +151,7 @@ function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCo
     metadata,
     memory_mb: memoryMb,
     vcpu_count: vcpuCount,
+    machine_ref: machineRef,
   };
 }
 
@@ -133,6 +169,7 @@ async function insertSnapshot(
       .insertInto('snapshots')
       .values({ ...values, created_at: now, updated_at: now })
       .returningAll()
+      .returning(heldColumns)
       .executeTakeFirstOrThrow();
     const snapshot = snapshotOf(row);
     await recordOfSnapshot(trx, now, by, 'snapshot.created', snapshot);
@@ -147,7 +184,8 @@ function nameTaken(name: string | null, cause?: unknown): StoreError {
   return new StoreError('conflict', `a snapshot named ${name} exists already`, { cause });
 }
 
-async function replaceSnapshot(trx: Trx, id: string, values: Partial<SnapshotsTable>): Promise<Snapshot> {
-  const update = trx.updateTable('snapshots').set(values as object);
-  return snapshotOf(await update.where('id', '=', id).returningAll().executeTakeFirstOrThrow());
+async function replaceSnapshot(trx: Trx, id: string, values: Updateable<SnapshotsTable>): Promise<Snapshot> {
+  const update = trx.updateTable('snapshots').set(values);
+  const row = await update.where('id', '=', id).returningAll().returning(heldColumns).executeTakeFirstOrThrow();
+  return snapshotOf(row);
 }

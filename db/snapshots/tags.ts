@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Actor } from '../events/record.ts';
 import type { Db, Trx } from '../store.ts';
 import { newSnapshotId, recordOfSnapshot } from './record.ts';
-import { buildIdOf, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
+import { buildIdOf, heldColumns, listedColumns, type Snapshot, snapshotOf } from './rows.ts';
 
 /** A reference to a snapshot, with the content that it points to and since when. */
 export type Tag = { reference: string; buildId: string; createdAt: number };
@@ -42,7 +42,8 @@ export async function removeTags(trx: Trx, now: number, by: Actor, references: s
 
 async function recordChanges(trx: Trx, now: number, by: Actor, ids: Set<string>): Promise<void> {
   for (const id of ids) {
-    const row = await trx.selectFrom('snapshots').select(listedColumns).where('id', '=', id).executeTakeFirst();
+    const columns = trx.selectFrom('snapshots').select(listedColumns).select(heldColumns);
+    const row = await columns.where('id', '=', id).executeTakeFirst();
     if (!row) continue;
     await recordOfSnapshot(trx, now, by, 'snapshot.updated', snapshotOf({ ...row, metadata: null }), {
       changed: ['tags'],
@@ -93,8 +94,9 @@ export async function keepTagged(
   if (!first) return;
   const row = await trx.selectFrom('snapshots').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
   const own = { id: newSnapshotId(), name: first.reference, build_id: buildIdOf(row) };
-  const copy = { ...row, ...own, spawn_count: 0, last_spawned_at: null };
-  await trx.insertInto('snapshots').values(copy).execute();
+  const values = { ...row, ...own, spawn_count: 0, last_spawned_at: null };
+  const inserted = trx.insertInto('snapshots').values(values).returningAll().returning(heldColumns);
+  const copy = await inserted.executeTakeFirstOrThrow();
   await trx.updateTable('snapshot_tags').set({ snapshot_id: copy.id }).where('snapshot_id', '=', id).execute();
   await recordOfSnapshot(trx, now, by, 'snapshot.created', snapshotOf(copy));
 }

@@ -123,6 +123,7 @@ export class FakeDriver implements Driver {
     channel: async (id: string): Promise<Duplex> => {
       this.#need(id, ['running', 'paused']);
       const agent = new FakeAgent();
+      agent.syncs = true;
       agent.send(0, frameTypes.hello, hello());
       this.agents.set(id, [...(this.agents.get(id) ?? []), agent]);
       return agent.channel;

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { Connections } from '../../app/machines/connections.ts';
+import { KeysUnderWay } from '../../app/machines/launch/keys.ts';
 import { Launcher } from '../../app/machines/launch/launch.ts';
+import { Starts } from '../../app/machines/launch/starts.ts';
 import { Removals } from '../../app/machines/lifecycle/removals.ts';
 import { cli } from '../../db/events/record.ts';
 import { createSandbox } from '../../db/sandboxes/create.ts';
@@ -22,11 +24,15 @@ describe('the limits of a start', () => {
     const connections = new Connections(common);
     const removals = new Removals(common);
     const images = {
-      imageOf: async () => ({ image: 'x', isSnapshot: false, allowsSudo: false, runtime: null }),
+      imageOf: async () => {
+        const plain = { allowsSudo: false, runtime: null, size: null };
+        return { image: 'x', isSnapshot: false, hasMemory: false, ...plain };
+      },
       missing: () => new Error('missing') as never,
       check: () => {},
     };
-    const launcher = new Launcher({ ...common, connections, removals, images, metrics: null }, limits);
+    const shared = { starts: new Starts(), keys: new KeysUnderWay() };
+    const launcher = new Launcher({ ...common, ...shared, connections, removals, images, metrics: null }, limits);
     const rows = () => store.db.selectFrom('machines').selectAll().execute();
     const signal = new AbortController().signal;
     const launch = () =>

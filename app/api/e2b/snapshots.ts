@@ -1,13 +1,11 @@
 import { type RequestHandler, Router } from 'express';
-import { forkSandbox } from '../../../db/sandboxes/create.ts';
 import { listSnapshots } from '../../../db/snapshots/list.ts';
-import { snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
-import { inTransaction } from '../../../db/store.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import { actorOf, principalOf } from '../../auth.ts';
+import { principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
-import { keyedRequestOf } from '../../http/idempotency.ts';
+import { type MachineError, statusOfMachine } from '../../machines/error.ts';
+import { startForks, takeSnapshot } from '../../machines/snapshots/requests.ts';
 import { nextToken, readToken } from './cursor.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox, withoutClientId } from './request.ts';
@@ -25,18 +23,17 @@ export function e2bSnapshotsRoutes(context: Context): Router {
   return router;
 }
 
-function create({ store, now }: Context): RequestHandler {
+function create(context: Context): RequestHandler {
+  const isMemoryOptional = context.machines !== null && !context.machines.driver.keepsMemory;
   return async (req, res) => {
     const { user } = principalOf(req);
     const namespace = namespaceOf(user.name);
     const { name, memory }: NonNullable<Schemas['SandboxSnapshotRequest']> = req.body;
-    if (memory === false) throw filesystemOnly();
+    if (memory === false && !isMemoryOptional) throw filesystemOnly();
     const reference = name === undefined ? null : parseReference(name, namespace);
     if (reference?.includes('/')) throw new HttpError(400, `The namespace of a snapshot can only be '${namespace}'`);
     const wanted = { name: reference, replace: true };
-    const snapshot = await inTransaction(store.db, (trx) =>
-      snapshotSandbox(trx, now(), actorOf(req), sandboxIdOf(req), wanted),
-    );
+    const snapshot = await takeSnapshot(context, req, sandboxIdOf(req), wanted);
     res.status(201).json(snapshotInfo(snapshot, namespace));
   };
 }
@@ -48,16 +45,18 @@ function filesystemOnly(): HttpError {
 }
 
 function fork(context: Context): RequestHandler {
-  const { store, now } = context;
   return async (req, res) => {
     const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
-    const wanted = { count, lifetimeSeconds: timeout, keyed: keyedRequestOf(req) };
-    const sandboxes = await forkSandbox(store.db, now, actorOf(req), sandboxIdOf(req), wanted);
-    const results: Schemas['SandboxForkResult'][] = sandboxes.map((sandbox) => ({
-      sandbox: startedSandbox(context, sandbox),
-    }));
-    res.status(201).json(results);
+    const wanted = { count, lifetimeSeconds: timeout };
+    const { sandboxes, errors } = await startForks(context, req, sandboxIdOf(req), wanted);
+    const started = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(context, sandbox) }));
+    const failed = errors.map((error) => ({ error: forkError(error) }));
+    res.status(201).json([...started, ...failed] satisfies Schemas['SandboxForkResult'][]);
   };
+}
+
+function forkError({ code, message }: MachineError): Schemas['E2BError'] {
+  return { code: statusOfMachine[code], message };
 }
 
 function list({ store }: Context): RequestHandler {

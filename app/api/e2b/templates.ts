@@ -3,14 +3,14 @@ import { StoreError } from '../../../db/errors.ts';
 import type { Cursor } from '../../../db/sandboxes/lists/pages.ts';
 import { type ListedSnapshot, listSnapshots } from '../../../db/snapshots/list.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
-import { deleteSnapshot, findSnapshot } from '../../../db/snapshots/snapshots.ts';
-import { inTransaction } from '../../../db/store.ts';
+import { findSnapshot } from '../../../db/snapshots/snapshots.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
-import { actorOf, principalOf } from '../../auth.ts';
+import { principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import { sendArray } from '../../http/json-array.ts';
+import { dropSnapshot } from '../../machines/snapshots/requests.ts';
 import { nextToken, readToken } from './cursor.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { defaultTemplate, template, templateWithBuilds } from './shapes.ts';
@@ -97,11 +97,11 @@ async function templateOf({ store }: Context, req: Request): Promise<Snapshot> {
   return found;
 }
 
-function remove({ store, now }: Context): RequestHandler {
+function remove(context: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
-    await inTransaction(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
+    await dropSnapshot(context, req, reference);
     res.status(204).end();
   };
 }

@@ -3,7 +3,7 @@ import { StoreError } from '../../../db/errors.ts';
 import { defaultSize } from '../../../db/sandboxes/insert.ts';
 import type { SnapshotType } from '../../../db/schema.ts';
 import { listSnapshots, wholeSnapshots } from '../../../db/snapshots/list.ts';
-import { createSnapshot, deleteSnapshot, findSnapshot } from '../../../db/snapshots/snapshots.ts';
+import { createSnapshot, findSnapshot } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -11,6 +11,7 @@ import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
+import { dropSnapshot } from '../../machines/snapshots/requests.ts';
 import { snapshot } from './shapes.ts';
 
 /** The routes of the tag `snapshots`. */
@@ -56,10 +57,9 @@ function read({ store, config }: Context): RequestHandler {
   };
 }
 
-function remove({ store, now, config }: Context): RequestHandler {
+function remove(context: Context): RequestHandler {
   return async (req, res) => {
-    const deleted = await inTransaction(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), snapshotId(req)));
-    sendJson(res, config, snapshot(deleted));
+    sendJson(res, context.config, snapshot(await dropSnapshot(context, req, snapshotId(req))));
   };
 }
 

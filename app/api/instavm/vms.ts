@@ -1,24 +1,23 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
-import { createSandbox, forkSandbox } from '../../../db/sandboxes/create.ts';
+import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { type Cursor, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/lists/pages.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
 import { pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { createInSession } from '../../../db/sessions/sessions.ts';
-import { snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
-import { HttpError } from '../../errors.ts';
-import { keyedRequestOf } from '../../http/idempotency.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { startSandbox } from '../../machines/launch/start.ts';
+import { startForks, takeSnapshot } from '../../machines/snapshots/requests.ts';
+import { shownToUsers } from './errors.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
@@ -36,7 +35,7 @@ export function vmsRoutes(context: Context): Router {
   router.post('/v1/vms/:vm_id/suspend', suspend(context));
   router.post('/v1/vms/:vm_id/resume', resume(context));
   router.post('/v1/vms/:vm_id/clone', clone(context));
-  router.post('/v1/vms/:vm_id/snapshot', takeSnapshot(context));
+  router.post('/v1/vms/:vm_id/snapshot', snapshotVm(context));
   return router;
 }
 
@@ -86,11 +85,6 @@ function create(context: Context): RequestHandler {
     });
     sendCreated(context, res, sandbox);
   };
-}
-
-/** Returns a 403 for a 404, of which InstaVM's client would not show the message to its user. */
-function shownToUsers(error: unknown): unknown {
-  return error instanceof HttpError && error.status === 404 ? new HttpError(403, error.message) : error;
 }
 
 function sendCreated({ config }: Context, res: Response, sandbox: Sandbox): void {
@@ -146,26 +140,21 @@ function resume({ store, now, config }: Context): RequestHandler {
 }
 
 function clone(context: Context): RequestHandler {
-  const { store, now } = context;
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['CloneVM']> = req.body;
-    const wanted = {
-      count: 1,
-      lifetimeSeconds: lifetime ?? defaultLifetimeSeconds,
-      keyed: keyedRequestOf(req),
-    };
-    const [sandbox] = await forkSandbox(store.db, now, actorOf(req), vmId(req), wanted);
+    const wanted = { count: 1, lifetimeSeconds: lifetime ?? defaultLifetimeSeconds };
+    const [sandbox] = (await startForks(context, req, vmId(req), wanted)).sandboxes;
     sendCreated(context, res, sandbox as Sandbox);
   };
 }
 
-function takeSnapshot({ store, now, config }: Context): RequestHandler {
+function snapshotVm(context: Context): RequestHandler {
   return async (req, res) => {
     const { name = null }: NonNullable<Schemas['SnapshotRequest']> = req.body;
     const wanted = { name, replace: false };
-    const taken = await inTransaction(store.db, (trx) => snapshotSandbox(trx, now(), actorOf(req), vmId(req), wanted));
+    const taken = await takeSnapshot(context, req, vmId(req), wanted);
     res.status(201);
-    sendJson(res, config, snapshot(taken));
+    sendJson(res, context.config, snapshot(taken));
   };
 }
 

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
+import { findMachineSnapshot } from '../../../db/machines/snapshots.ts';
 import { findTemplate, listTemplates, type MachineTemplate } from '../../../db/machines/templates.ts';
-import { findSnapshot } from '../../../db/snapshots/snapshots.ts';
+import type { Snapshot } from '../../../db/snapshots/rows.ts';
+import { findStartable } from '../../../db/snapshots/snapshots.ts';
 import type { Store } from '../../../db/store.ts';
 import type { Config } from '../../config/settings.ts';
 import { HttpError } from '../../errors.ts';
@@ -10,7 +12,13 @@ import { Pulls } from './pulls.ts';
 import { shellProblem } from './shell.ts';
 
 /** What a machine is made from. */
-export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'> & { isSnapshot: boolean };
+export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'> & {
+  /** whether `image` is the reference of a snapshot */
+  isSnapshot: boolean;
+  /** the size of the machine that the snapshot was taken of; null: an image has none */
+  size: Pick<Snapshot, 'memoryMb' | 'vcpuCount'> | null;
+  hasMemory: boolean;
+};
 
 /** `createdAt` is null for `base` while it stands for the setting. */
 export type Template = MachineTemplate & { createdAt: number | null };
@@ -22,7 +30,7 @@ export const baseName = 'base';
 const lookMilliseconds = 15_000;
 
 type Parts = {
-  driver: Pick<Driver, 'image' | 'pull'>;
+  driver: Pick<Driver, 'name' | 'image' | 'pull'>;
   store: Pick<Store, 'db'>;
   config: Pick<Config, 'image'>;
   log: Logger;
@@ -80,13 +88,17 @@ export class Images {
   }
 
   /**
-   * Returns the image of a template; null is `base`. Throws HttpError: 501 for a snapshot of the
-   * owner, 404 for an unknown template or an image that no registry has, 503 for one that is being
-   * pulled or could not be. Throws MachineError when the engine does not answer.
+   * Returns what a sandbox of a user is made from: a snapshot or the image of a template; null is
+   * `base`. Throws HttpError: 501 for a snapshot that this driver did not take, 404 for an unknown
+   * template or an image that no registry has, 503 for one that is being pulled or could not be.
+   * Throws MachineError when the engine does not answer; it is not asked for snapshots.
    */
-  async imageOf(ownerId: number, templateId: string | null): Promise<Image> {
-    const { image, allowsSudo, runtime } = await this.#templateOf(ownerId, templateId);
-    if (await this.#isPresent(image)) return { image, isSnapshot: false, allowsSudo, runtime };
+  async imageOf(userId: number, templateId: string | null): Promise<Image> {
+    const snapshot = templateId === null ? null : await findStartable(this.#parts.store.db, userId, templateId);
+    if (snapshot) return this.#ofSnapshot(snapshot);
+    const { image, allowsSudo, runtime } = await this.#templateOf(templateId);
+    const found = { image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false };
+    if (await this.#isPresent(image)) return found;
     this.#pulls.add(image);
     throw this.#pulls.refusal(image);
   }
@@ -115,9 +127,16 @@ export class Images {
     await this.#pulls.stop();
   }
 
-  async #templateOf(ownerId: number, templateId: string | null): Promise<Template> {
-    const { db } = this.#parts.store;
-    if (templateId !== null && (await findSnapshot(db, ownerId, templateId))) throw new HttpError(501, noSnapshots);
+  async #ofSnapshot({ machineRef, memoryMb, vcpuCount }: Snapshot): Promise<Image> {
+    const { store, driver } = this.#parts;
+    const held = machineRef === null ? null : await findMachineSnapshot(store.db, machineRef);
+    if (!held) throw new HttpError(501, recordOnly);
+    const { ref, allowsSudo, runtime, hasMemory } = held;
+    if (held.driver !== driver.name) throw new HttpError(501, otherDriver(held.driver, driver.name));
+    return { image: ref, isSnapshot: true, allowsSudo, runtime, size: { memoryMb, vcpuCount }, hasMemory };
+  }
+
+  async #templateOf(templateId: string | null): Promise<Template> {
     const found = await this.find(templateId ?? baseName);
     if (!found) throw new HttpError(404, `template '${templateId}' not found`);
     return found;
@@ -154,5 +173,14 @@ function baseOf({ image }: Pick<Config, 'image'>): Template {
   return { name: baseName, image, allowsSudo: false, runtime: null, createdAt: null };
 }
 
-const noSnapshots =
-  'Sandpit does not yet start machines from snapshots: a snapshot is a record only. Start from a template of GET /default-templates';
+/** Returns the answer to a create from a snapshot that the engine has lost. */
+export function snapshotMissing(): HttpError {
+  return new HttpError(404, 'The engine has lost what this snapshot holds: delete it and take another');
+}
+
+const recordOnly =
+  'This snapshot is a record only: no machine can start from it. Take one of a sandbox that runs, or start from a template of GET /default-templates';
+
+function otherDriver(taken: string, now: string): string {
+  return `This snapshot was taken with the driver ${taken}, and machines run with ${now} now: take another one`;
+}

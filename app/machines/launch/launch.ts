@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import { StoreError } from '../../../db/errors.ts';
 import type { Actor } from '../../../db/events/record.ts';
 import { addMachine, markReady } from '../../../db/machines/rows.ts';
 import { type KeyedRequest, recordKey, sandboxesOfKey } from '../../../db/sandboxes/idempotency.ts';
@@ -10,10 +9,13 @@ import { HttpError } from '../../errors.ts';
 import type { Connections } from '../connections.ts';
 import type { Driver, MachineSpec } from '../driver.ts';
 import { MachineError, type MachineErrorCode } from '../error.ts';
-import type { Image, Images } from '../images/images.ts';
+import { type Image, type Images, snapshotMissing } from '../images/images.ts';
 import type { Removals } from '../lifecycle/removals.ts';
 import { untilAborted } from '../until-aborted.ts';
-import { Starts } from './starts.ts';
+import type { KeysUnderWay } from './keys.ts';
+import { rehearse } from './rehearse.ts';
+import { type AskedSize, type Size, sizeOf } from './size.ts';
+import type { Starts } from './starts.ts';
 
 /** How long a create may wait for its turn, and how long its machine may then take to start. */
 const limits = { waitMilliseconds: 50_000, startMilliseconds: 30_000 };
@@ -23,9 +25,9 @@ export type Order = {
   by: Actor;
   keyed: KeyedRequest | null;
   templateId: string | null;
-  machine: Pick<MachineSpec, 'vcpuCount' | 'memoryMb' | 'network'>;
-  /** Inserts the sandbox under this id, once its machine runs. */
-  insert: (trx: Trx, id: string) => Promise<Sandbox>;
+  machine: Pick<MachineSpec, 'network'> & AskedSize;
+  /** Inserts the sandbox under this id, once its machine of this size runs. */
+  insert: (trx: Trx, id: string, size: Size) => Promise<Sandbox>;
   /** Aborted when nobody waits for the sandbox any more. */
   signal: AbortSignal;
 };
@@ -40,6 +42,8 @@ type Dependencies = {
   driver: Driver;
   connections: Connections;
   removals: Removals;
+  starts: Starts;
+  keys: KeysUnderWay;
   /** Null: nobody counts. */
   metrics: { launched: (outcome: LaunchOutcome, seconds: number) => void } | null;
   images: Pick<Images, 'imageOf' | 'missing' | 'check'>;
@@ -53,11 +57,8 @@ type Dependencies = {
 export class Launcher {
   readonly #dependencies: Dependencies;
   readonly #limits: typeof limits;
-  readonly #starts = new Starts();
   /** The sandboxes whose machines are being started. */
   readonly #launching = new Set<string>();
-  /** The keys of creates under way, with the hash of their request. */
-  readonly #keys = new Map<string, Buffer>();
 
   constructor(dependencies: Dependencies, given = limits) {
     this.#dependencies = dependencies;
@@ -76,16 +77,11 @@ export class Launcher {
    */
   async launch(order: Order): Promise<Sandbox> {
     const { by, keyed } = order;
-    if (!keyed) return this.#launchTimed(order);
-    const key = `${by.ownerId} ${keyed.key}`;
-    const underWay = this.#keys.get(key);
-    if (underWay) throw inProgress(underWay.equals(keyed.hash));
-    this.#keys.set(key, keyed.hash);
-    try {
-      return (await this.#earlier(by, keyed)) ?? (await this.#launchTimed(order));
-    } finally {
-      this.#keys.delete(key);
-    }
+    const { keys } = this.#dependencies;
+    return keys.run(by.ownerId, keyed, async () => {
+      const earlier = keyed && (await this.#earlier(by, keyed));
+      return earlier ?? this.#launchTimed(order);
+    });
   }
 
   async #earlier({ ownerId }: Actor, keyed: KeyedRequest): Promise<Sandbox | undefined> {
@@ -110,19 +106,21 @@ export class Launcher {
 
   async #launchNew(order: Order): Promise<Sandbox> {
     const { ownerId } = order.by;
+    const { store, starts } = this.#dependencies;
     const waiting = AbortSignal.timeout(this.#limits.waitMilliseconds);
     const image = await this.#imageOf(order, waiting);
-    await this.#rehearse(order);
-    await this.#starts.acquire(ownerId, AbortSignal.any([order.signal, waiting])).catch((error) => {
+    const size = sizeOf(order.machine, image);
+    await rehearse(store, (trx) => order.insert(trx, newSandboxId(), size));
+    await starts.acquire(ownerId, AbortSignal.any([order.signal, waiting])).catch((error) => {
       throw waiting.aborted ? new MachineError('full', 'Too many sandboxes are being started: try again later') : error;
     });
     const id = newSandboxId();
     this.#launching.add(id);
     try {
-      return await this.#start({ ...order.machine, ...image, id }, order);
+      return await this.#start(specOf(id, order, image, size), order);
     } finally {
       this.#launching.delete(id);
-      this.#starts.release(ownerId);
+      starts.release(ownerId);
     }
   }
 
@@ -133,21 +131,9 @@ export class Launcher {
     });
   }
 
-  /** Inserts the sandbox and takes it back, so that no machine is made for one that is refused. */
-  async #rehearse({ insert }: Order): Promise<void> {
-    const rehearsed = new Error('rolled back');
-    const rehearse = async (trx: Trx) => {
-      await insert(trx, newSandboxId());
-      throw rehearsed;
-    };
-    await inTransaction(this.#dependencies.store.db, rehearse).catch((error) => {
-      if (error !== rehearsed) throw error;
-    });
-  }
-
   async #start(spec: MachineSpec, { by, keyed, insert, signal }: Order): Promise<Sandbox> {
     const { store, now, driver, connections, images } = this.#dependencies;
-    const { id, image, allowsSudo, runtime } = spec;
+    const { id, image, allowsSudo, runtime, vcpuCount, memoryMb } = spec;
     await inTransaction(store.db, (trx) =>
       addMachine(trx, now(), { sandboxId: id, ownerId: by.ownerId, driver: driver.name, image, allowsSudo, runtime }),
     );
@@ -158,11 +144,12 @@ export class Launcher {
       either.throwIfAborted();
       creating = driver.create(spec, either);
       await untilAborted(creating, either);
-      images.check(image, await untilAborted(connections.connect(id, either), either));
+      const agent = await untilAborted(connections.connect(id, either), either);
+      if (!spec.isSnapshot) images.check(image, agent);
       return await inTransaction(store.db, async (trx) => {
         signal.throwIfAborted();
         await markReady(trx, id);
-        const sandbox = await insert(trx, id);
+        const sandbox = await insert(trx, id, { vcpuCount, memoryMb });
         if (keyed) await recordKey(trx, now(), by.ownerId, keyed, [sandbox]);
         return sandbox;
       });
@@ -173,12 +160,12 @@ export class Launcher {
   }
 
   /** Returns the error to answer with, after logging it. */
-  #explain(error: unknown, { id, image }: MachineSpec, isLate: boolean): unknown {
+  #explain(error: unknown, { id, image, isSnapshot }: MachineSpec, isLate: boolean): unknown {
     const { log, images } = this.#dependencies;
     log.warn({ err: error, sandbox: id }, 'a sandbox could not be started');
     if (isLate) return tooSlow(error);
     if (!(error instanceof MachineError)) return error;
-    if (error.code === 'no_image') return images.missing(image);
+    if (error.code === 'no_image') return isSnapshot ? snapshotMissing() : images.missing(image);
     return error.code === 'gone' ? new MachineError('failed', stopped, { cause: error }) : error;
   }
 
@@ -192,6 +179,11 @@ export class Launcher {
   }
 }
 
+function specOf(id: string, { machine: { network } }: Order, from: Image, size: Size): MachineSpec {
+  const { image, isSnapshot, allowsSudo, runtime } = from;
+  return { id, image, isSnapshot, allowsSudo, runtime, network, ...size };
+}
+
 function outcomeOf(error: unknown, hasLeft: boolean): LaunchOutcome {
   if (hasLeft) return 'client_left';
   if (error instanceof MachineError) return error.code;
@@ -199,15 +191,6 @@ function outcomeOf(error: unknown, hasLeft: boolean): LaunchOutcome {
 }
 
 const stopped = 'The machine of the sandbox stopped while it started';
-
-function inProgress(isSame: boolean): StoreError {
-  return isSame
-    ? new StoreError(
-        'key_in_progress',
-        'A request with this Idempotency-Key is under way: repeat it when that has ended',
-      )
-    : new StoreError('key_used', 'This Idempotency-Key was used for another request: use a new key');
-}
 
 function tooSlow(error: unknown): MachineError {
   const reason = 'The machine of the sandbox did not start in time: try again later';

@@ -2,13 +2,13 @@ import type { Request } from 'express';
 import type { Actor } from '../../../db/events/record.ts';
 import { createSandbox, type SandboxRequest } from '../../../db/sandboxes/create.ts';
 import { createOnce } from '../../../db/sandboxes/idempotency.ts';
-import { defaultSize } from '../../../db/sandboxes/insert.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
 import { actorOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
-import { MachineError } from '../error.ts';
+import { clientOf } from './client.ts';
+import { networkOf } from './network.ts';
 
 type Insert = (trx: Trx, now: number, by: Actor, request: SandboxRequest) => Promise<Sandbox>;
 
@@ -32,20 +32,11 @@ export async function startSandbox(
     keyed,
     templateId: wanted.templateId,
     machine: {
-      vcpuCount: wanted.vcpuCount ?? defaultSize.vcpuCount,
-      memoryMb: wanted.memoryMb ?? defaultSize.memoryMb,
-      network: wanted.settings?.allowInternetAccess === false ? 'none' : 'open',
+      vcpuCount: wanted.vcpuCount ?? null,
+      memoryMb: wanted.memoryMb ?? null,
+      network: networkOf(wanted.settings),
     },
-    insert: (trx, id) => insert(trx, now(), by, { ...wanted, id }),
+    insert: (trx, id, size) => insert(trx, now(), by, { ...wanted, ...size, id }),
     signal: clientOf(req),
   });
-}
-
-/** Returns a signal that aborts when the client goes away before its answer. */
-function clientOf({ res }: Request): AbortSignal {
-  const gone = new AbortController();
-  res?.on('close', () => {
-    if (!res.writableEnded) gone.abort(new MachineError('gone', 'The client went away'));
-  });
-  return gone.signal;
 }

@@ -7,7 +7,7 @@ const maxStarting = 8;
 const maxWaitingOfOwner = 256;
 const maxWaiting = 1024;
 
-type Waiter = { start: () => void };
+type Waiter = { places: number; start: () => void };
 
 /**
  * Bounds the machines that are being started at the same time. Owners take turns: the one with the
@@ -20,21 +20,24 @@ export class Starts {
   #waitingCount = 0;
 
   /**
-   * Resolves when a machine of this owner may be started; call `release` when it has. Rejects with
-   * MachineError `full` when too many wait, and with the signal's reason.
+   * Resolves when this many machines of this owner may be started at once; call `release` with as
+   * many when they have. Rejects with MachineError `full` when too many wait, and with the signal's
+   * reason.
    */
-  async acquire(ownerId: number, signal: AbortSignal): Promise<void> {
+  async acquire(ownerId: number, signal: AbortSignal, places = 1): Promise<void> {
     signal.throwIfAborted();
-    if (this.#startingCount < maxStarting) return this.#start(ownerId);
+    // Nobody passes those who wait: one who needs several places would wait forever.
+    if (this.#waitingCount === 0 && this.#hasRoom(places)) return this.#start(ownerId, places);
     const queue = this.#waiting.get(ownerId) ?? new Set();
     if (this.#waitingCount >= maxWaiting || queue.size >= maxWaitingOfOwner) {
       throw new MachineError('full', 'Too many sandboxes are being started: try again later');
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = { start: resolve };
+    const waiter: Waiter = { places, start: resolve };
     const giveUp = () => {
       this.#leave(ownerId, waiter);
       reject(signal.reason);
+      this.#startWaiting();
     };
     this.#waiting.set(ownerId, queue.add(waiter));
     this.#waitingCount += 1;
@@ -42,26 +45,34 @@ export class Starts {
     await promise.finally(() => signal.removeEventListener('abort', giveUp));
   }
 
-  release(ownerId: number): void {
-    this.#startingCount -= 1;
-    const count = this.#countOf(ownerId) - 1;
+  release(ownerId: number, places = 1): void {
+    this.#startingCount -= places;
+    const count = this.#countOf(ownerId) - places;
     if (count > 0) this.#starting.set(ownerId, count);
     else this.#starting.delete(ownerId);
-    const next = this.#nextOwner();
-    if (next !== undefined) this.#startFirst(next);
+    this.#startWaiting();
   }
 
-  #startFirst(ownerId: number): void {
-    const [waiter] = this.#waiting.get(ownerId) ?? [];
-    if (!waiter) return;
-    this.#leave(ownerId, waiter);
-    this.#start(ownerId);
-    waiter.start();
+  /** Starts those whose turn it is while there is room. */
+  #startWaiting(): void {
+    for (;;) {
+      const ownerId = this.#nextOwner();
+      if (ownerId === undefined) return;
+      const [waiter] = this.#waiting.get(ownerId) ?? [];
+      if (!waiter || !this.#hasRoom(waiter.places)) return;
+      this.#leave(ownerId, waiter);
+      this.#start(ownerId, waiter.places);
+      waiter.start();
+    }
   }
 
-  #start(ownerId: number): void {
-    this.#startingCount += 1;
-    this.#starting.set(ownerId, this.#countOf(ownerId) + 1);
+  #hasRoom(places: number): boolean {
+    return this.#startingCount + places <= maxStarting;
+  }
+
+  #start(ownerId: number, places: number): void {
+    this.#startingCount += places;
+    this.#starting.set(ownerId, this.#countOf(ownerId) + places);
   }
 
   #leave(ownerId: number, waiter: Waiter): void {

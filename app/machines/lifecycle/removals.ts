@@ -10,7 +10,13 @@ const maxAtOnce = 4;
 const firstRetryMilliseconds = 200;
 const lastRetryMilliseconds = 30_000;
 
-type Dependencies = { store: Store; driver: Driver; log: Logger };
+type Dependencies = {
+  store: Store;
+  driver: Driver;
+  log: Logger;
+  /** Called after a machine was removed. */
+  onRemoved?: () => void;
+};
 
 /**
  * Removes machines in the background, and their rows after them. It tries again until it succeeds:
@@ -62,9 +68,10 @@ export class Removals {
   }
 
   async #remove(id: string, failures: number): Promise<void> {
-    const { store, driver, log } = this.#dependencies;
+    const { store, driver, log, onRemoved } = this.#dependencies;
     try {
       await driver.remove(id);
+      onRemoved?.();
       if (!this.#isStopped) await deleteMachine(store.db, id);
     } catch (error) {
       if (this.#isStopped) return;

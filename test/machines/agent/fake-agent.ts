@@ -1,5 +1,5 @@
 import { duplexPair } from 'node:stream';
-import { type Agent, connectAgent, protocolVersion } from '../../../app/machines/agent/agent.ts';
+import { type Agent, connectAgent, operations, protocolVersion } from '../../../app/machines/agent/agent.ts';
 import { frameHeader, frameTypes } from '../../../app/machines/agent/frames.ts';
 import { ArgumentWriter } from '../../../app/machines/agent/values.ts';
 
@@ -12,6 +12,8 @@ export class FakeAgent {
   /** the server's end */
   readonly channel;
   readonly received: SentFrame[] = [];
+  /** Whether it answers SYNC by itself. */
+  syncs = false;
   #bytes = Buffer.alloc(0);
   #waiters: (() => void)[] = [];
 
@@ -58,7 +60,10 @@ export class FakeAgent {
       const length = this.#bytes.readUInt32LE(5);
       if (this.#bytes.length < 9 + length) break;
       const payload = this.#bytes.subarray(9, 9 + length);
-      this.received.push({ call: this.#bytes.readUInt32LE(0), type: this.#bytes[4] as number, payload });
+      const frame = { call: this.#bytes.readUInt32LE(0), type: this.#bytes[4] as number, payload };
+      this.received.push(frame);
+      const isSync = frame.type === frameTypes.open && payload[0] === operations.sync;
+      if (isSync && this.syncs) this.send(frame.call, frameTypes.done);
       this.#bytes = this.#bytes.subarray(9 + length);
     }
     for (const wake of this.#waiters.splice(0)) wake();

@@ -65,7 +65,7 @@ describe('templates of machines', () => {
     expect(await e2b.listed()).to.deep.equal([]);
   });
 
-  it('501 for a snapshot, which no machine can start from', async () => {
+  it('501 for a snapshot that is a record only', async () => {
     await start([base]);
     const snapshot = { name: 'mine', type: 'user' as const, memoryMb: 512, vcpuCount: 2, ociImage: 'x' };
     const by = { ...cli, ownerId: alice.id };
@@ -73,7 +73,7 @@ describe('templates of machines', () => {
     const { status, message } = await create('mine');
     expect([status, message]).to.deep.equal([
       501,
-      'Sandpit does not yet start machines from snapshots: a snapshot is a record only. Start from a template of GET /default-templates',
+      'This snapshot is a record only: no machine can start from it. Take one of a sandbox that runs, or start from a template of GET /default-templates',
     ]);
   });
 
