@@ -2,11 +2,11 @@ import type { Container } from 'dockerode';
 import type { EngineEnvironment } from '../../config/engine-environment.ts';
 import type { EngineInfo, FoundMachine, MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
-import { createContainer } from './create.ts';
+import { createContainer } from './containers/create.ts';
+import { listContainers } from './containers/list.ts';
 import { findEngine } from './engine/discover.ts';
 import { callEngine, deadlines, type Engine } from './engine/engine.ts';
 import { instanceLabel, Names } from './labels.ts';
-import { listContainers } from './list.ts';
 import { listOwnNetworks } from './network.ts';
 import { Shared } from './shared.ts';
 

@@ -5,10 +5,10 @@ import { MachineError } from '../error.ts';
 import { notYet } from '../not-yet.ts';
 import { openChannel } from './channel.ts';
 import { Connection } from './connection.ts';
-import { removeContainer } from './create.ts';
-import { watchDeaths } from './deaths.ts';
+import { removeContainer } from './containers/create.ts';
+import { watchDeaths } from './containers/deaths.ts';
+import { readUsage } from './containers/usage.ts';
 import { findImage, pullImage } from './images/images.ts';
-import { readUsage } from './usage.ts';
 
 /**
  * Runs machines as containers of an engine that speaks Docker's API: Docker or Podman. Looks for

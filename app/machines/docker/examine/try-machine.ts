@@ -3,7 +3,7 @@ import { type Agent, connectAgent } from '../../agent/agent.ts';
 import { startProcess } from '../../agent/processes.ts';
 import type { MachineSpec } from '../../driver.ts';
 import { openChannel } from '../channel.ts';
-import { createContainer, removeContainer } from '../create.ts';
+import { createContainer, removeContainer } from '../containers/create.ts';
 import type { Engine } from '../engine/engine.ts';
 import { findImage } from '../images/images.ts';
 import { Names } from '../labels.ts';

@@ -1,11 +1,11 @@
 import type { Container } from 'dockerode';
-import type { MachineSpec } from '../driver.ts';
-import { MachineError } from '../error.ts';
+import type { MachineSpec } from '../../driver.ts';
+import { MachineError } from '../../error.ts';
+import { callEngine, deadlines, requestContainer } from '../engine/engine.ts';
+import { engineWords, statusOf } from '../engine/failures.ts';
+import { instanceLabel } from '../labels.ts';
+import type { Shared } from '../shared.ts';
 import { containerConfig } from './container.ts';
-import { callEngine, deadlines, requestContainer } from './engine/engine.ts';
-import { engineWords, statusOf } from './engine/failures.ts';
-import { instanceLabel } from './labels.ts';
-import type { Shared } from './shared.ts';
 
 /** How often a container that is left from an interrupted create is replaced. */
 const mostTries = 3;

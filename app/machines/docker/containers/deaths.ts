@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerInspectInfo } from 'dockerode';
-import type { Death } from '../driver.ts';
-import { callEngine, deadlines, type Engine } from './engine/engine.ts';
-import { jsonLines } from './engine/lines.ts';
-import { type Names, sandboxLabel } from './labels.ts';
+import type { Death } from '../../driver.ts';
+import { callEngine, deadlines, type Engine } from '../engine/engine.ts';
+import { jsonLines } from '../engine/lines.ts';
+import { type Names, sandboxLabel } from '../labels.ts';
 import { listContainers } from './list.ts';
 
 /** Milliseconds for which an engine may be away before its events count as unreadable. */

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
-import type { MachineSpec } from '../driver.ts';
-import type { Engine } from './engine/engine.ts';
-import { type Names, sandboxLabel } from './labels.ts';
-import { programMount, programPath } from './program.ts';
+import type { MachineSpec } from '../../driver.ts';
+import type { Engine } from '../engine/engine.ts';
+import { type Names, sandboxLabel } from '../labels.ts';
+import { programMount, programPath } from '../program.ts';
 
 /**
  * What root in a machine may do: the agent switches users and serves files of all of them. Docker's

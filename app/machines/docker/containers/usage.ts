@@ -1,7 +1,7 @@
 import type { Container } from 'dockerode';
-import type { Usage } from '../driver.ts';
-import { MachineError } from '../error.ts';
-import { callEngine, deadlines } from './engine/engine.ts';
+import type { Usage } from '../../driver.ts';
+import { MachineError } from '../../error.ts';
+import { callEngine, deadlines } from '../engine/engine.ts';
 
 /**
  * The part of an engine's statistics that we read. `stats` has other names in each cgroup version.

@@ -1,6 +1,6 @@
 import type { ContainerInfo } from 'dockerode';
-import { callEngine, deadlines, type Engine } from './engine/engine.ts';
-import { type Names, sandboxLabel } from './labels.ts';
+import { callEngine, deadlines, type Engine } from '../engine/engine.ts';
+import { type Names, sandboxLabel } from '../labels.ts';
 
 /** A container of ours. */
 export type OurContainer = { id: string; containerId: string; isRunning: boolean; wasStarted: boolean };
