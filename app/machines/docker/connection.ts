@@ -10,7 +10,7 @@ import { instanceLabel, Names } from './labels.ts';
 import { listOwnNetworks } from './network.ts';
 import { Shared } from './shared.ts';
 
-/** How many removed containers are remembered, whose end is still to be reported by the engine. */
+/** How many containers are remembered that we ended, so that their end is no death. */
 const mostExpected = 10_000;
 
 /** The engine of a driver, found when it is needed, and the containers that are known there. */
@@ -52,6 +52,15 @@ export class Connection {
     return this.use(({ engine }) => work(engine));
   }
 
+  /** Calls `work` with a machine's container. Rejects with `gone` if there is none. */
+  withContainer<T>(id: string, work: (container: Container, shared: Shared) => Promise<T>): Promise<T> {
+    return this.use(async (shared) => {
+      const container = await this.find(shared, id);
+      if (container === null) throw new MachineError('gone', 'the machine does not exist');
+      return work(container, shared);
+    });
+  }
+
   async probe(): Promise<EngineInfo> {
     this.#shared = this.#connect();
     return this.use(async ({ engine }) => engine.info);
@@ -75,7 +84,7 @@ export class Connection {
     });
     this.#containers.clear();
     for (const { id, containerId } of found) this.#containers.set(id, containerId);
-    return found.map(({ id, isRunning }) => ({ id, state: isRunning ? ('running' as const) : ('stopped' as const) }));
+    return found.map(({ id, state }) => ({ id, state }));
   }
 
   /** Returns the container of a machine; null if there is none, or if it is not ours. */
@@ -105,6 +114,11 @@ export class Connection {
     this.#expected.add(containerId);
     const [oldest] = this.#expected;
     if (this.#expected.size > mostExpected && oldest !== undefined) this.#expected.delete(oldest);
+  }
+
+  /** Forgets that: the container is to run again. */
+  expectNoDeath(containerId: string): void {
+    this.#expected.delete(containerId);
   }
 
   isExpected(containerId: string): boolean {

@@ -1,8 +1,6 @@
-import type { Container } from 'dockerode';
 import { readEngineEnvironment } from '../../config/engine-environment.ts';
 import type { Driver, DriverOptions } from '../driver.ts';
-import { MachineError } from '../error.ts';
-import { notYet } from '../not-yet.ts';
+import { changesOf } from './changes.ts';
 import { openChannel } from './channel.ts';
 import { Connection } from './connection.ts';
 import { removeContainer } from './containers/create.ts';
@@ -19,22 +17,13 @@ export function createDockerDriver({ instance, engine }: DriverOptions): Driver 
   const until = (signal: AbortSignal) => AbortSignal.any([signal, closing.signal]);
   const connection = new Connection(instance, engine, readEngineEnvironment(), closing.signal);
 
-  /** Calls `work` with a machine's container. Rejects with `gone` if there is none. */
-  const withContainer = <T>(id: string, work: (container: Container) => Promise<T>): Promise<T> =>
-    connection.use(async (shared) => {
-      const container = await connection.find(shared, id);
-      if (container === null) throw new MachineError('gone', 'the machine does not exist');
-      return work(container);
-    });
-
   return {
     name: 'docker',
     features: new Set(),
     keepsMemory: false,
-    ...notYet,
     probe: () => connection.probe(),
     create: (spec, signal) => connection.create(spec, until(signal)),
-    channel: (id, signal) => withContainer(id, (container) => openChannel(container, until(signal))),
+    channel: (id, signal) => connection.withContainer(id, (container) => openChannel(container, until(signal))),
     remove: (id) =>
       connection.use(async (shared) => {
         const container = await connection.find(shared, id);
@@ -46,8 +35,9 @@ export function createDockerDriver({ instance, engine }: DriverOptions): Driver 
         await shared.release(id);
       }),
     list: () => connection.list(),
+    ...changesOf(connection, until),
     deaths: (signal) => watchDeaths(connection, until(signal)),
-    usage: (id) => withContainer(id, readUsage),
+    usage: (id) => connection.withContainer(id, readUsage),
     image: (reference) => connection.use(({ engine: found }) => findImage(found, reference)),
     pull: (reference, onProgress, signal) =>
       connection.use(({ engine: found }) => pullImage(found, reference, onProgress, until(signal))),

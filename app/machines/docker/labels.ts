@@ -3,6 +3,11 @@
  */
 export const instanceLabel = 'dev.sandpit.instance';
 export const sandboxLabel = 'dev.sandpit.sandbox';
+/**
+ * The label of images that we keep, with the instance. Containers that are made from them inherit
+ * it, which is why it is not `instanceLabel`.
+ */
+export const snapshotLabel = 'dev.sandpit.snapshot';
 
 /** Names what one database has in an engine. */
 export class Names {
@@ -35,6 +40,11 @@ export class Names {
   /** The volume with the agent whose program has this hash. */
   volume(hash: string): string {
     return `${this.#prefix}-agent-${hash.slice(0, 12)}`;
+  }
+
+  /** The repository of the images that are snapshots. Each has the name of its snapshot as a tag. */
+  get snapshots(): string {
+    return `localhost/${this.#prefix}`;
   }
 
   machine(id: string): string {

@@ -1,4 +1,4 @@
-import type { NetworkCreateOptions } from 'dockerode';
+import type { Container, NetworkCreateOptions } from 'dockerode';
 import { callEngine, deadlines, type Engine } from './engine/engine.ts';
 import { statusOf } from './engine/failures.ts';
 import { type Names, sandboxLabel } from './labels.ts';
@@ -36,6 +36,18 @@ export async function removeOwnNetwork(engine: Engine, names: Names, id: string)
   await callEngine('remove a network', deadlines.change, (abortSignal) =>
     ignoring(404, network.remove({ abortSignal } as object)),
   );
+}
+
+/**
+ * Connects a container that does not run to a network that was made anew. Docker still knows the old
+ * one by this name.
+ */
+export async function reconnect({ docker }: Engine, network: string, { id }: Container): Promise<void> {
+  const found = docker.getNetwork(network);
+  await callEngine('connect the machine', deadlines.change, async (abortSignal) => {
+    await found.disconnect({ Container: id, Force: true, abortSignal } as object);
+    await found.connect({ Container: id, abortSignal } as object);
+  });
 }
 
 /** Returns the ids of machines that have a network of their own. */

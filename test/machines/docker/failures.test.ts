@@ -21,7 +21,9 @@ describe('the failures of a container engine', () => {
     [refusal(500, 'could not find an available, non-overlapping IPv4 address pool among the defaults'), 'full'],
     [refusal(400, 'Unknown runtime specified runsc'), 'unsupported'],
     [refusal(400, 'Minimum memory limit allowed is 6MB'), 'unsupported'],
+    [refusal(500, 'committing container: writing blob: no space left on device'), 'full'],
     [refusal(409, 'Container 4f is not running'), 'gone'],
+    [refusal(409, 'Container 4f is paused, unpause the container before exec'), 'gone'],
     [refusal(404, 'No such container: 4f'), 'gone'],
     [refusal(500, 'something else'), 'failed'],
   ];

@@ -29,6 +29,8 @@ export function containerConfig(
     name: names.machine(spec.id),
     Image: spec.image,
     Hostname: spec.id.slice(0, 63),
+    // A snapshot may hold the name of the machine that it was taken from.
+    Env: [`HOSTNAME=${spec.id.slice(0, 63)}`],
     Labels: { ...names.labels, [sandboxLabel]: spec.id },
     Entrypoint: [programPath],
     Cmd: ['serve'],

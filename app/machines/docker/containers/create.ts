@@ -19,7 +19,6 @@ export async function createContainer(shared: Shared, spec: MachineSpec, signal:
   try {
     await attempt(shared, spec, signal).catch((error) => {
       if (!isMissing(error)) throw error;
-      // Somebody has removed the agent's volume or the network.
       shared.forget();
       return attempt(shared, spec, signal);
     });
@@ -51,7 +50,7 @@ async function attempt(shared: Shared, spec: MachineSpec, signal: AbortSignal): 
   if (container === null) return;
   try {
     mustGoOn(signal);
-    await start(container, signal);
+    await startContainer(container, signal);
     mustGoOn(signal);
   } catch (error) {
     await removeContainer(container);
@@ -91,7 +90,7 @@ async function make(
   }
 }
 
-async function start(container: Container, signal: AbortSignal): Promise<void> {
+export async function startContainer(container: Container, signal: AbortSignal): Promise<void> {
   const call = (abortSignal: AbortSignal) => container.start({ abortSignal });
   await callEngine('start the machine', deadlines.change, call, signal);
 }
@@ -119,15 +118,17 @@ async function removeLate({ engine, names }: Shared, id: string): Promise<void> 
   });
 }
 
-function mustGoOn(signal: AbortSignal): void {
-  if (signal.aborted) throw new MachineError('timeout', 'the machine was not ready in time', { cause: signal.reason });
+/** Throws MachineError `timeout` when the signal has aborted. */
+export function mustGoOn(signal: AbortSignal): void {
+  if (signal.aborted) throw new MachineError('timeout', 'the call was given up', { cause: signal.reason });
 }
 
 function isConflict(error: unknown): boolean {
   return /already in use|name .* is in use/i.test(causeWords(error));
 }
 
-function isMissing(error: unknown): boolean {
+/** Whether the agent's volume or the network is gone: somebody has removed it. */
+export function isMissing(error: unknown): boolean {
   return /opt\/sandpit\/agent.*no such file|network .* not found|unable to find network|no such network/i.test(
     causeWords(error),
   );

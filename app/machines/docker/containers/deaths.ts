@@ -28,16 +28,18 @@ export type DeathSource = {
  * connection breaks. Throws MachineError when the engine stays away.
  */
 export async function* watchDeaths(source: DeathSource, signal: AbortSignal): AsyncGenerator<Death> {
-  const reported = new Set<string>();
+  /** When the containers died whose death was reported: one may be started again and die again. */
+  const reported = new Map<string, string>();
   let answeredAt = Date.now();
   while (!signal.aborted) {
     try {
       for await (const containerId of stopped(source, signal)) {
         answeredAt = Date.now();
-        if (containerId === null || reported.has(containerId) || source.isExpected(containerId)) continue;
-        reported.add(containerId);
-        const death = await describeDeath(source, containerId);
-        if (death !== null) yield death;
+        if (containerId === null || source.isExpected(containerId)) continue;
+        const found = await describeDeath(source, containerId);
+        if (found === null || reported.get(containerId) === found.at) continue;
+        reported.set(containerId, found.at);
+        yield found.death;
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -69,10 +71,10 @@ async function* stopped(source: DeathSource, signal: AbortSignal): AsyncGenerato
   try {
     yield null;
     // Listed once the stream is open, so that no death falls between the two.
-    for (const { containerId, isRunning, wasStarted } of await source.withEngine((engine) =>
+    for (const { containerId, state, wasStarted } of await source.withEngine((engine) =>
       listContainers(engine, source.names),
     ))
-      if (!isRunning && wasStarted) yield containerId;
+      if (state === 'stopped' && wasStarted) yield containerId;
     for await (const event of jsonLines(events)) {
       const { Action, status, Actor } = event as EngineEvent;
       const isDeath = ['die', 'died'].includes(Action ?? status ?? '');
@@ -85,7 +87,7 @@ async function* stopped(source: DeathSource, signal: AbortSignal): AsyncGenerato
 }
 
 /** Returns null for a container that somebody has removed since: reconciling notices it. */
-async function describeDeath(source: DeathSource, containerId: string): Promise<Death | null> {
+async function describeDeath(source: DeathSource, containerId: string): Promise<{ death: Death; at: string } | null> {
   let found: ContainerInspectInfo;
   try {
     found = await source.withEngine((engine) =>
@@ -98,6 +100,6 @@ async function describeDeath(source: DeathSource, containerId: string): Promise<
   }
   const { State, Config } = found;
   const id = Config.Labels[sandboxLabel];
-  if (id === undefined || State.Running) return null;
-  return { id, reason: State.OOMKilled ? 'out_of_memory' : 'exited' };
+  if (!id || State.Running) return null;
+  return { death: { id, reason: State.OOMKilled ? 'out_of_memory' : 'exited' }, at: State.FinishedAt };
 }

@@ -1,9 +1,10 @@
-import type { ContainerInfo } from 'dockerode';
+import type { Container, ContainerInfo } from 'dockerode';
+import type { MachineState } from '../../driver.ts';
 import { callEngine, deadlines, type Engine } from '../engine/engine.ts';
 import { type Names, sandboxLabel } from '../labels.ts';
 
 /** A container of ours. */
-export type OurContainer = { id: string; containerId: string; isRunning: boolean; wasStarted: boolean };
+export type OurContainer = { id: string; containerId: string; state: MachineState; wasStarted: boolean };
 
 /** Returns all of our machines' containers. */
 export async function listContainers(engine: Engine, names: Names): Promise<OurContainer[]> {
@@ -13,7 +14,17 @@ export async function listContainers(engine: Engine, names: Names): Promise<OurC
   );
   return found.flatMap(({ Id, Labels, State }) => {
     const id = Labels[sandboxLabel];
-    const [isRunning, wasStarted] = [State === 'running' || State === 'paused', State !== 'created'];
-    return id === undefined ? [] : [{ id, containerId: Id, isRunning, wasStarted }];
+    const state = State === 'running' || State === 'paused' ? State : 'stopped';
+    // Containers that others make from our snapshots have the label, and no value.
+    return id ? [{ id, containerId: Id, state, wasStarted: State !== 'created' }] : [];
   });
+}
+
+/** Returns the state of a container. Rejects with `gone` when there is none. */
+export async function stateOf(container: Container): Promise<MachineState> {
+  const { State } = await callEngine('look at the machine', deadlines.read, (abortSignal) =>
+    container.inspect({ abortSignal } as object),
+  );
+  if (State.Paused) return 'paused';
+  return State.Running ? 'running' : 'stopped';
 }

@@ -9,7 +9,7 @@ const unsupportedWords =
   /unknown (or invalid )?runtime|runtime ".*" not found|invalid runtime|minimum memory limit|not supported|storage-opt/i;
 const imageWords = /no such image|image not known|unable to find .* in local storage|manifest unknown/i;
 const goneWords =
-  /is not running|not running|container .* is stopped|no such container|no container with|container state improper|can only create exec sessions on running/i;
+  /is not running|not running|container .* is (stopped|paused)|no such container|no container with|container state improper|can only create exec sessions on running/i;
 const connectionCodes = new Set([
   'ENOENT',
   'ECONNREFUSED',
@@ -57,6 +57,6 @@ export function machineError(error: unknown, doing: string): MachineError {
     return make('no_image', `the container engine has no such image`);
   if (fullWords.test(words)) return make('full', `the container engine has no room to ${doing}`);
   if (unsupportedWords.test(words)) return make('unsupported', `the container engine can't ${doing}: ${words}`);
-  if (goneWords.test(words)) return make('gone', 'the machine does not exist or has stopped');
+  if (goneWords.test(words)) return make('gone', 'the machine does not exist, has stopped or is paused');
   return make('failed', `the container engine failed to ${doing}`);
 }
