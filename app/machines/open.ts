@@ -12,7 +12,7 @@ export async function openDriver(
     case 'docker':
       return (await import('./docker/driver.ts')).createDockerDriver(options);
     case 'microvm':
-      throw new Error('microVMs are not there yet');
+      return (await import('./microvm/driver.ts')).createMicrovmDriver(options);
     case 'process':
       return (await import('./process/driver.ts')).createProcessDriver(options);
   }

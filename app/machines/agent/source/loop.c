@@ -136,6 +136,15 @@ static void run(void) {
   }
 }
 
+// What the program that starts the agent in a microVM has for itself is none of the commands'.
+static void clean_environment(void) {
+  static const char *const names[] = {"KRUN_BOOT_START_NS", "PWD", "OLDPWD", "SHLVL", "TERM"};
+  static const char scripts[] = "/.msb/scripts:";
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
+  const char *path = getenv("PATH");
+  if (path && strncmp(path, scripts, sizeof scripts - 1) == 0) setenv("PATH", path + sizeof scripts - 1, 1);
+}
+
 // Ends the caller and goes on in a process of its own session, unless an agent for this peer did so
 // before. The name is an abstract one: the kernel frees it with the process.
 static bool detach(void) {
@@ -151,6 +160,7 @@ static bool detach(void) {
     if (child > 0) _exit(0);
     setsid();
   }
+  clean_environment();
   return chdir("/") == 0;
 }
 

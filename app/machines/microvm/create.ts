@@ -1,0 +1,93 @@
+import type { MachineSpec } from '../driver.ts';
+import { MachineError } from '../error.ts';
+import { agentFile } from '../process/folder.ts';
+import { isPassing } from './failures.ts';
+import type { Msb } from './msb.ts';
+import type { Places } from './places.ts';
+
+/** Where machines have the agent. */
+const program = '/.sandpit/agent';
+/** The port of the virtual socket that leads to the server. */
+const port = 5000;
+/** How long the agent's start may take, which returns once it is in the background. */
+const startMilliseconds = 60_000;
+
+/** Throws MachineError `unsupported` for what this driver can't do. */
+export function refuseImpossible({ runtime }: MachineSpec): void {
+  if (runtime !== null) throw new MachineError('unsupported', `microVMs have no container runtime ${runtime}`);
+}
+
+/** Returns the arguments of `msb create` for a machine. */
+export function createArguments(places: Places, spec: MachineSpec): string[] {
+  return [
+    ...['create', '-q', '--pull', 'never', '--name', places.name(spec.id), '--replace-with-timeout', '0'],
+    ...['--hostname', spec.id.slice(0, 63)],
+    ...['--memory', `${spec.memoryMb}M`, '--cpus', String(spec.vcpuCount)],
+    ...['--label', `sandpit.sandbox=${spec.id}`],
+    // Addresses of the host and of private networks stay closed: that is msb's default.
+    ...(spec.network === 'none' ? ['--no-net'] : []),
+    ...['--copy-file', `${agentFile(places.directory)}:${program}`],
+    ...route(places, spec.id),
+    spec.image,
+  ];
+}
+
+/** Returns the arguments of `msb restore` for a machine. It has the memory that was captured. */
+export function restoreArguments(places: Places, spec: MachineSpec): string[] {
+  const network = spec.network === 'none' ? ['--no-net'] : [];
+  return ['restore', '-q', '--name', places.name(spec.id), ...network, ...route(places, spec.id), spec.image];
+}
+
+/** Returns the arguments of `msb fork` for a copy of a machine. */
+export function forkArguments(places: Places, source: string, spec: MachineSpec): string[] {
+  // msb asks for consent to share what the source's network is made of; there is nothing else to share.
+  const consent = spec.network === 'none' ? ['--dangerously-inherit-resources'] : [];
+  return ['fork', '-q', places.name(source), '--name', places.name(spec.id), ...consent, ...route(places, spec.id)];
+}
+
+function route(places: Places, id: string): string[] {
+  return ['--vsock', `${places.of(id).socket}:${port}/stream`];
+}
+
+/**
+ * Runs a command of msb that starts a machine; once more if its own patience was too short. Leaves
+ * what it began.
+ */
+export async function begin(
+  msb: Msb,
+  args: string[],
+  signal: AbortSignal,
+  cleanUp: () => Promise<void>,
+): Promise<void> {
+  const call = { doing: 'start the machine', signal };
+  try {
+    await msb.run(args, call);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    await cleanUp();
+    await msb.run(args, call);
+  }
+}
+
+/**
+ * Starts the agent in a machine that has booted. It detaches from msb, which takes no snapshot
+ * while a command of its own runs. An agent that runs already stays the only one.
+ */
+export async function startAgent(msb: Msb, places: Places, id: string, signal: AbortSignal): Promise<void> {
+  const { allowsSudo } = places.facts(id) ?? { allowsSudo: false };
+  const serve = ['serve', '--connect', `vsock:${port}`, '--detach', 'yes', '--sudo', allowsSudo ? 'yes' : 'no'];
+  const args = [
+    'exec',
+    '-q',
+    '--no-stdin',
+    '--user',
+    '0:0',
+    '--workdir',
+    '/',
+    places.name(id),
+    '--',
+    program,
+    ...serve,
+  ];
+  await msb.run(args, { doing: 'start the agent', milliseconds: startMilliseconds, signal });
+}
