@@ -17,3 +17,8 @@ export function readEngineEnvironment(env: NodeJS.ProcessEnv = process.env): Eng
     home: env.HOME || env.USERPROFILE || undefined,
   };
 }
+
+/** Returns the environment for programs that are run, and where they are looked for. */
+export function readEnvironment(): NodeJS.ProcessEnv {
+  return process.env;
+}

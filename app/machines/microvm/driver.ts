@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readEnvironment } from '../../config/engine-environment.ts';
 import type {
   Death,
   Driver,
@@ -32,7 +33,7 @@ import { featuresOf } from './version.ts';
 const dialMilliseconds = 1000;
 
 /** Returns a driver whose machines are microVMs of microsandbox's `msb`. */
-export function createMicrovmDriver(options: DriverOptions, env: NodeJS.ProcessEnv = process.env): Driver {
+export function createMicrovmDriver(options: DriverOptions, env = readEnvironment()): Driver {
   return new MicrovmDriver(options, env);
 }
 
