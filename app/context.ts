@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { EventFeed } from '../db/events/feed.ts';
 import type { LossReason } from '../db/machines/lost.ts';
 import type { Sandbox } from '../db/sandboxes/read.ts';
-import type { Store } from '../db/store.ts';
+import type { Store, Trx } from '../db/store.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
@@ -50,6 +50,12 @@ export type Machines = {
   driver: Driver;
   /** Starts a sandbox with its machine, as `Launcher.launch` says. */
   launch: (order: Order) => Promise<Sandbox>;
+  /** Pauses a sandbox with its machine, as `pauseMachine` says. */
+  pause: (id: string, record: (trx: Trx) => Promise<Sandbox>) => Promise<Sandbox>;
+  /** Resumes a sandbox with its machine, as `resumeMachine` says. */
+  resume: <T>(id: string, record: (trx: Trx) => Promise<T>, how: { memory?: boolean | undefined }) => Promise<T>;
+  /** Resumes a paused sandbox because a request came for it, as `createWaker` says. */
+  wake: (id: string) => Promise<void>;
   /** Returns the access token of a sandbox's machine, which only depends on its id. */
   tokenOf: (id: string) => string;
   /**

@@ -219,7 +219,7 @@ export interface paths {
         put?: never;
         /**
          * Pause a sandbox
-         * @description A paused sandbox does not expire. Resume it to start its next run.
+         * @description A paused sandbox does not expire. Resume it to start its next run. Its machine is paused with its memory and its processes. The answer comes when that is done.
          */
         post: operations["suspend_vm"];
         delete?: never;
@@ -835,7 +835,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 15 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars` and `allow_internet_access` have their effect; `autoPause`, `autoResume` and rules in `network` are refused with 501, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -861,7 +861,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 300 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars` and `allow_internet_access` have their effect; `autoPause`, `autoResume` and rules in `network` are refused with 501, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -1005,7 +1005,7 @@ export interface paths {
         put?: never;
         /**
          * Pause a sandbox
-         * @description A paused sandbox does not expire. Resume it to start its next run.
+         * @description A paused sandbox does not expire. Resume it to start its next run. Its machine is paused with its memory and its processes, or stopped with `memory: false`: then its files stay. The answer comes when that is done.
          */
         post: operations["e2b_pause"];
         delete?: never;
@@ -1948,7 +1948,7 @@ export interface paths {
          * Check health
          * @description Returns 200 while the process responds. `/ready` reports whether it can serve requests.
          *
-         *     With `E2b-Sandbox-Id` the response is about that sandbox, whoever owns it: 204 if it is running, else 502. E2B's clients use this to check a sandbox.
+         *     With `E2b-Sandbox-Id` the response is about that sandbox, whoever owns it: 204 if it is running, else 502. E2B's clients use this to check a sandbox. With its access token, it resumes a paused sandbox that has `autoResume`.
          */
         get: operations["get_health"];
         put?: never;
@@ -3379,11 +3379,11 @@ export interface components {
              */
             autoPause: boolean;
             /**
-             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise: it applies to records only.
+             * @description Whether pausing at the end keeps memory. Otherwise the machine is stopped: its files stay, its processes end. `SandboxDetail` shows it as `pauseMode` then.
              * @default true
              */
             autoPauseMemory: boolean;
-            /** @description Stored and returned. It has no effect on records; with machines `enabled` is refused with 501. */
+            /** @description Whether a request to the paused sandbox itself, with its access token, resumes it. It then runs for `timeout` seconds, but at least for 300. It has no effect on records. */
             autoResume?: {
                 enabled: boolean;
             };
@@ -3415,11 +3415,11 @@ export interface components {
              */
             autoPause: boolean;
             /**
-             * @description Whether pausing at the end keeps memory. `SandboxDetail` shows it as `pauseMode` then. It has no effect otherwise: it applies to records only.
+             * @description Whether pausing at the end keeps memory. Otherwise the machine is stopped: its files stay, its processes end. `SandboxDetail` shows it as `pauseMode` then.
              * @default true
              */
             autoPauseMemory: boolean;
-            /** @description Stored and returned. It has no effect on records; with machines `enabled` is refused with 501. */
+            /** @description Whether a request to the paused sandbox itself, with its access token, resumes it. It then runs for `timeout` seconds, but at least for 300. It has no effect on records. */
             autoResume?: {
                 enabled: boolean;
             };
@@ -3440,7 +3440,7 @@ export interface components {
         ConnectSandbox: {
             /** @description Minimum number of seconds, from now, that the sandbox keeps running. For a paused sandbox it must be 1 or more. */
             timeout: number;
-            /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
+            /** @description Whether to restore the memory of a paused sandbox (default: true). Otherwise its machine starts again with its files. It has no effect on records. */
             memory?: boolean;
         };
         /** ConnectSandboxV2 */
@@ -3450,7 +3450,7 @@ export interface components {
              * @default 300
              */
             timeout: number;
-            /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
+            /** @description Whether to restore the memory of a paused sandbox (default: true). Otherwise its machine starts again with its files. It has no effect on records. */
             memory?: boolean;
         } | null;
         /** ResumedSandbox */
@@ -3462,7 +3462,7 @@ export interface components {
             timeout: number;
             /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends (default: as before) */
             autoPause?: boolean;
-            /** @description Whether to restore memory. It has no effect yet, because no machine runs behind a sandbox. */
+            /** @description Whether to restore the memory of a paused sandbox (default: true). Otherwise its machine starts again with its files. It has no effect on records. */
             memory?: boolean;
         } | null;
         /** SandboxTimeoutRequest */
@@ -3481,7 +3481,7 @@ export interface components {
         /** SandboxPauseRequest */
         SandboxPauseRequest: {
             /**
-             * @description Whether to keep memory. `SandboxDetail` shows it as `pauseMode`. It has no effect otherwise, because no machine runs behind a sandbox.
+             * @description Whether to keep memory. Otherwise the machine is stopped: its files stay, its processes end. `SandboxDetail` shows it as `pauseMode`.
              * @default true
              */
             memory: boolean;
@@ -3847,13 +3847,15 @@ export interface components {
              * @description When the first run started, if the sandbox has been resumed since
              */
             first_started_at?: string;
-            /** @description Settings that are stored and returned without effect. The headers of network rules may hold secrets. */
+            /** @description Settings of E2B's clients. The headers of network rules may hold secrets. */
             settings?: {
                 autoResume?: boolean;
                 allowInternetAccess?: boolean;
                 network?: components["schemas"]["SandboxNetworkConfig"];
                 volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
                 autoPauseMemory?: boolean;
+                /** @description The lifetime of the first run in seconds, with `autoResume` */
+                firstTimeout?: number;
                 /** @description The last pause by request, with its time in milliseconds since 1970 */
                 pause?: {
                     at: number;
@@ -4351,6 +4353,26 @@ export interface components {
         };
         /** @description The machine of the sandbox did not start in time. Nothing of it is left. */
         E2BMachineTooSlow: {
+            headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["E2BError"];
+            };
+        };
+        /** @description The machine of the sandbox did not pause or resume in time. The sandbox is what it was before. */
+        MachineSlow: {
+            headers: {
+                "Should-Retry": components["headers"]["Should-Retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The machine of the sandbox did not pause or resume in time. The sandbox is what it was before. */
+        E2BMachineSlow: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
                 [name: string]: unknown;
@@ -5037,6 +5059,7 @@ export interface operations {
             409: components["responses"]["Conflict"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineSlow"];
         };
     };
     resume_vm: {
@@ -5067,6 +5090,7 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineSlow"];
         };
     };
     clone_vm: {
@@ -6385,6 +6409,7 @@ export interface operations {
             415: components["responses"]["E2BUnsupportedMediaType"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineSlow"];
         };
     };
     e2b_connect_v2: {
@@ -6431,6 +6456,7 @@ export interface operations {
             415: components["responses"]["E2BUnsupportedMediaType"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineSlow"];
         };
     };
     e2b_set_timeout: {
@@ -6535,6 +6561,7 @@ export interface operations {
             415: components["responses"]["E2BUnsupportedMediaType"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineSlow"];
         };
     };
     e2b_resume: {
@@ -6573,6 +6600,7 @@ export interface operations {
             415: components["responses"]["E2BUnsupportedMediaType"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineSlow"];
         };
     };
     e2b_get_metrics: {
@@ -8357,6 +8385,8 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
+            504: components["responses"]["EnvdRefusal"];
         };
     };
     envd_execute: {

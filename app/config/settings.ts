@@ -20,6 +20,8 @@ export type Config = {
   msb: string | undefined;
   engine: string | undefined;
   image: string;
+  /** Milliseconds. */
+  pausedMemory: number | undefined;
   apiKey: string | undefined;
   logLevel: string;
   logFormat: 'auto' | 'pretty' | 'json';
@@ -125,6 +127,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     help: 'container image of the template base',
     fallback: 'docker.io/library/python:3.12',
     read: text,
+  },
+  pausedMemory: {
+    variable: 'SANDPIT_PAUSED_MEMORY',
+    flag: 'paused-memory',
+    argument: 'duration',
+    help: 'how long a paused machine keeps its memory, e.g. 30m or 12h; then its processes end and its files stay (default: 1d)',
+    fallback: undefined,
+    read: duration,
   },
   apiKey: {
     variable: 'SANDPIT_API_KEY',

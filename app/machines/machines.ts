@@ -6,16 +6,28 @@ import { Images } from './images/images.ts';
 import { KeysUnderWay } from './launch/keys.ts';
 import { Launcher } from './launch/launch.ts';
 import { Starts } from './launch/starts.ts';
-import { followEndings } from './lifecycle/endings.ts';
+import { followRecords } from './lifecycle/follow.ts';
+import { followRecord } from './lifecycle/follow-record.ts';
+import type { LifecycleParts } from './lifecycle/parts.ts';
+import { pauseMachine } from './lifecycle/pause.ts';
 import { Reconciler } from './lifecycle/reconcile.ts';
 import { Removals } from './lifecycle/removals.ts';
+import { Repeated } from './lifecycle/repeated.ts';
+import { resumeMachine } from './lifecycle/resume.ts';
 import { Verbs } from './lifecycle/verbs.ts';
+import { createWaker } from './lifecycle/wake.ts';
 import { openDriver } from './open.ts';
 import { Collector } from './snapshots/collector.ts';
 import { Forks } from './snapshots/fork.ts';
 import { Snapshots } from './snapshots/take.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
+
+/** How long the engine may take to pause, stop or resume a machine, and its agent to start again. */
+const patienceMilliseconds = 30_000;
+
+/** How long a paused machine keeps its memory unless the settings say otherwise. */
+const dayMilliseconds = 86_400_000;
 
 /** How long each step of stopping may take. */
 const stopMilliseconds = 2000;
@@ -36,23 +48,36 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   const connections = new Connections({ ...base, driver });
   const collector = new Collector({ store, driver, log });
   const removals = new Removals({ store, driver, log, onRemoved: () => collector.machineGone() });
-  const stopFollowing = followEndings({ ...base, connections, removals });
   const agentOf = (id: string) => connections.agentOf(id);
   const images = new Images({ ...base, driver });
   images.start();
   const usages = startSampler({ ...base, driver, agentOf });
   const [starts, keys, verbs] = [new Starts(), new KeysUnderWay(), new Verbs()];
+  const followers = new Repeated({
+    work: (id) => followRecord(parts, id),
+    failure: 'a machine does not follow its sandbox: trying again',
+    log,
+  });
+  const parts: LifecycleParts = {
+    ...{ ...base, driver, connections, verbs, starts, patienceMilliseconds },
+    follow: (id) => followers.add(id),
+    pausedMemory: config.pausedMemory ?? dayMilliseconds,
+  };
+  const stopFollowing = followRecords({ ...parts, ...base, removals });
   const launcher = new Launcher({ ...base, driver, connections, removals, images, starts, keys });
   const changing = { ...base, driver, agentOf, verbs, collector };
   const snapshots = new Snapshots(changing);
   const forks = new Forks({ ...changing, connections, removals, starts, keys });
   collector.start();
   const isLaunching = (id: string) => launcher.isLaunching(id) || forks.isForking(id);
-  const reconciler = new Reconciler({ ...base, driver, removals, isLaunching });
+  const reconciler = new Reconciler({ ...parts, ...base, removals, isLaunching });
   reconciler.start();
   const machines: Machines = {
     driver,
     launch: (order) => launcher.launch(order),
+    pause: (id, record) => pauseMachine(parts, id, record),
+    resume: (id, record, how) => resumeMachine(parts, id, record, how),
+    wake: createWaker(parts),
     tokenOf: tokens(instance.tokenKey),
     agentOf,
     images,
@@ -67,7 +92,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
       stopFollowing();
       await briefly(Promise.all([reconciler.stop(), images.stop(), usages.stop(), collector.stop()]));
       connections.closeAll();
-      await briefly(removals.stop());
+      await briefly(Promise.all([followers.stop(), removals.stop()]));
       await briefly(driver.close());
     },
   };

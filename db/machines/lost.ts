@@ -3,22 +3,24 @@ import { type Actor, type Details, sweeper } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { endLive } from '../sandboxes/expire.ts';
 import { type Sandbox, statusAt } from '../sandboxes/read.ts';
+import type { SandboxStatus } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 
 /** Why a sandbox ended that nobody ended. */
 export type LossReason = 'machine_missing' | 'machine_died' | 'out_of_memory';
 
 /**
- * Ends those of the sandboxes that are running, whosever they are, because their machines are gone.
- * Returns how many it ended.
+ * Ends those of the sandboxes that are running, whosever they are, because their machines are gone;
+ * also those that are paused, if their machines are missing. Returns how many it ended.
  */
 export async function endLost(trx: Trx, now: number, ids: string[], reason: LossReason): Promise<number> {
-  const running = await selectRunning(trx, { now, ids });
-  for (const { ownerId, ...sandbox } of running) {
+  const statuses: SandboxStatus[] = reason === 'machine_missing' ? ['active', 'paused'] : ['active'];
+  const found = await selectLive(trx, { now, ids, statuses });
+  for (const { ownerId, ...sandbox } of found) {
     const by: Actor = { ...sweeper, ownerId };
     await endLive(trx, now, by, [sandbox], { reason } satisfies Details);
   }
-  return running.length;
+  return found.length;
 }
 
 /** Returns at most `limit` sandboxes that run at a time and have no machine, of any owner. */
@@ -26,9 +28,9 @@ export async function recordsWithoutMachine(db: Db, now: number, limit: number):
   return (await selectBare(db, { now, limit })).map(({ id }) => id);
 }
 
-type Running = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'> & { ownerId: number };
+type Live = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'> & { ownerId: number };
 
-const selectRunning = query<{ now: number; ids: string[] }, Running>((db, value, list) =>
+const selectLive = query<{ now: number; ids: string[]; statuses: SandboxStatus[] }, Live>((db, value, list) =>
   db
     .selectFrom('sandboxes')
     .select((eb) => [
@@ -39,7 +41,7 @@ const selectRunning = query<{ now: number; ids: string[] }, Running>((db, value,
       'on_timeout as onTimeout',
     ])
     .where('id', 'in', list('ids'))
-    .where((eb) => eb(statusAt(eb, value('now')), '=', 'active')),
+    .where((eb) => eb(statusAt(eb, value('now')), 'in', list('statuses'))),
 );
 
 const selectBare = query<{ now: number; limit: number }, { id: string }>((db, value) =>

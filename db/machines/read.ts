@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { query } from '../prepared.ts';
 import { statusAt } from '../sandboxes/read.ts';
 import type { SandboxStatus } from '../schema.ts';
@@ -11,6 +12,8 @@ export type MachineRecord = {
   endAt: number | null;
   /** JSON text of an object of texts; null: none */
   env: string | null;
+  /** JSON text of an object */
+  settings: string | null;
 };
 
 /**
@@ -20,25 +23,31 @@ export async function findMachine(db: Db, now: number, id: string): Promise<Mach
   return (await selectOne(db, { now, id }))[0] ?? null;
 }
 
-/** Returns the ids of running sandboxes with a machine that follow `after`, in order. */
-export async function listRunning(db: Db, now: number, after: string, limit: number): Promise<string[]> {
-  return (await selectRunning(db, { now, after, limit })).map(({ id }) => id);
+/** Returns the ids of running and paused sandboxes with a machine that follow `after`, in order. */
+export async function listLive(db: Db, now: number, after: string, limit: number): Promise<string[]> {
+  return (await selectLive(db, { now, after, limit })).map(({ id }) => id);
 }
 
 const selectOne = query<{ now: number; id: string }, MachineRecord>((db, value) =>
   db
     .selectFrom('sandboxes')
-    .select((eb) => ['owner_id as ownerId', 'end_at as endAt', 'env', statusAt(eb, value('now')).as('status')])
+    .select((eb) => [
+      'owner_id as ownerId',
+      'end_at as endAt',
+      'env',
+      'settings',
+      statusAt(eb, value('now')).as('status'),
+    ])
     .where('id', '=', value('id')),
 );
 
-const selectRunning = query<{ now: number; after: string; limit: number }, { id: string }>((db, value) =>
+const selectLive = query<{ now: number; after: string; limit: number }, { id: string }>((db, value) =>
   db
     .selectFrom('machines')
     .innerJoin('sandboxes', 'sandboxes.id', 'machines.sandbox_id')
     .select('machines.sandbox_id as id')
     .where('machines.sandbox_id', '>', value('after'))
-    .where((eb) => eb(statusAt(eb as never, value('now')), '=', 'active'))
+    .where((eb) => eb(statusAt(eb as never, value('now')), '!=', sql.lit('killed' as const)))
     .orderBy('machines.sandbox_id')
     .limit(value('limit')),
 );

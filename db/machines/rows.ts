@@ -1,8 +1,11 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { query } from '../prepared.ts';
 import { statusAt } from '../sandboxes/read.ts';
+import type { SandboxStatus } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 import type { MachinesTable } from './tables.ts';
+
+export type MachineState = Selectable<MachinesTable>['state'];
 
 export type NewMachine = {
   sandboxId: string;
@@ -42,21 +45,50 @@ export async function deleteMachine(db: Db, sandboxId: string): Promise<void> {
   await deleteRow(db, { sandboxId });
 }
 
-/** Returns the sandboxes whose machines run although they have ended or are paused at a time. */
-export async function endedMachines(db: Db, now: number): Promise<string[]> {
-  return (await selectEnded(db, { now })).map(({ sandboxId }) => sandboxId);
+/** Records what the driver was made to do. */
+export async function setMachineState(db: Db, sandboxId: string, state: MachineState): Promise<void> {
+  await updateState(db, { sandboxId, state });
 }
 
 /** A recorded machine, by the id of its sandbox. */
-export type MachineRow = { id: string; isReady: 0 | 1 };
+export type MachineRow = {
+  id: string;
+  ownerId: number;
+  isReady: 0 | 1;
+  state: MachineState;
+  /** null: there is no sandbox */
+  status: SandboxStatus | null;
+  /** when the sandbox ends or was paused; null: never, or there is no sandbox */
+  endAt: number | null;
+  /** JSON text of the sandbox's settings */
+  settings: string | null;
+};
 
-/** Returns all machines that are recorded. */
-export async function listMachines(db: Db): Promise<MachineRow[]> {
-  return selectAll(db, {});
+/** Returns all machines that are recorded, with what their sandboxes are at a time. */
+export async function listMachines(db: Db, now: number): Promise<MachineRow[]> {
+  return selectAll(db, { now });
+}
+
+/** Returns a sandbox's machine, or null. */
+export async function findMachineRow(db: Db, now: number, id: string): Promise<MachineRow | null> {
+  return (await selectOne(db, { now, id }))[0] ?? null;
+}
+
+/**
+ * Returns the machines that are not what their sandboxes are at a time: their sandboxes have ended,
+ * or are paused and the machines run, or have been paused since before `stopBefore` and the
+ * machines still hold their memory.
+ */
+export async function machinesToFollow(
+  db: Db,
+  now: number,
+  stopBefore: number,
+): Promise<Pick<MachineRow, 'id' | 'status'>[]> {
+  return selectToFollow(db, { now, stopBefore });
 }
 
 /** Returns how many machines there are in each state. */
-export async function countMachines(db: Db): Promise<Record<Selectable<MachinesTable>['state'] | 'starting', number>> {
+export async function countMachines(db: Db): Promise<Record<MachineState | 'starting', number>> {
   const counts = { starting: 0, running: 0, paused: 0, stopped: 0 };
   for (const { isReady, state, count } of await selectCounts(db, {})) counts[isReady ? state : 'starting'] += count;
   return counts;
@@ -95,24 +127,60 @@ const deleteRow = query<{ sandboxId: string }, unknown>((db, value) =>
   db.deleteFrom('machines').where('sandbox_id', '=', value('sandboxId')),
 );
 
-const selectEnded = query<{ now: number }, { sandboxId: string }>((db, value) =>
+const updateState = query<{ sandboxId: string; state: MachineState }, unknown>((db, value) =>
+  db
+    .updateTable('machines')
+    .set({ state: value('state') })
+    .where('sandbox_id', '=', value('sandboxId')),
+);
+
+/** Machines with what their sandboxes are at a time. */
+const rowsAt = (db: Db, now: number) =>
   db
     .selectFrom('machines')
     .leftJoin('sandboxes', 'sandboxes.id', 'machines.sandbox_id')
-    .select('machines.sandbox_id as sandboxId')
-    .where('machines.is_ready', '=', 1)
-    .where((eb) => eb.or([eb('sandboxes.id', 'is', null), eb(statusAt(eb as never, value('now')), '!=', 'active')])),
+    .select((eb) => [
+      'machines.sandbox_id as id',
+      'machines.owner_id as ownerId',
+      'machines.is_ready as isReady',
+      'machines.state',
+      statusAt(eb as never, now).as('status'),
+      'sandboxes.end_at as endAt',
+      'sandboxes.settings',
+    ]);
+
+const selectAll = query<{ now: number }, MachineRow>((db, value) => rowsAt(db, value('now')));
+
+const selectOne = query<{ now: number; id: string }, MachineRow>((db, value) =>
+  rowsAt(db, value('now')).where('machines.sandbox_id', '=', value('id')),
 );
 
-type Count = Pick<Selectable<MachinesTable>, 'state'> & { isReady: 0 | 1; count: number };
+const selectToFollow = query<{ now: number; stopBefore: number }, Pick<MachineRow, 'id' | 'status'>>((db, value) =>
+  db
+    .selectFrom('machines')
+    .leftJoin('sandboxes', 'sandboxes.id', 'machines.sandbox_id')
+    .select((eb) => ['machines.sandbox_id as id', statusAt(eb as never, value('now')).as('status')])
+    .where('machines.is_ready', '=', 1)
+    .where((eb) => {
+      const status = statusAt(eb as never, value('now'));
+      const isHeldTooLong = eb.and([
+        eb('machines.state', '=', sql.lit('paused' as const)),
+        eb('sandboxes.end_at', '<=', value('stopBefore')),
+      ]);
+      const mustRest = eb.or([eb('machines.state', '=', sql.lit('running' as const)), isHeldTooLong]);
+      return eb.or([
+        eb('sandboxes.id', 'is', null),
+        eb(status, '=', sql.lit('killed' as const)),
+        eb.and([eb(status, '=', sql.lit('paused' as const)), mustRest]),
+      ]);
+    }),
+);
+
+type Count = Pick<MachineRow, 'isReady' | 'state'> & { count: number };
 
 const selectCounts = query<Record<string, never>, Count>((db) =>
   db
     .selectFrom('machines')
     .select((eb) => ['is_ready as isReady', 'state', eb.fn.countAll<number>().as('count')])
     .groupBy(['is_ready', 'state']),
-);
-
-const selectAll = query<Record<string, never>, MachineRow>((db) =>
-  db.selectFrom('machines').select(['sandbox_id as id', 'is_ready as isReady']),
 );

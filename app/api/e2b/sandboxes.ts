@@ -2,21 +2,22 @@ import { type RequestHandler, Router } from 'express';
 import { StoreError } from '../../../db/errors.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import { endSandbox, extendSandbox, updateSandbox } from '../../../db/sandboxes/change.ts';
-import { findSandbox, getLiveSandbox } from '../../../db/sandboxes/read.ts';
-import { connectSandbox, pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
+import { recordPause } from '../../../db/sandboxes/pause-mode.ts';
+import { getLiveSandbox } from '../../../db/sandboxes/read.ts';
+import { timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { startSandbox } from '../../machines/launch/start.ts';
-import { refusePaused } from '../../machines/unsupported.ts';
+import { connectRun, pauseRun, resumeRun } from '../../machines/lifecycle/runs.ts';
 import { keptNetwork } from '../../network.ts';
 import { e2bObserveRoutes } from './observe.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox } from './request.ts';
 import { listPaged, listRunning } from './sandbox-lists.ts';
-import { pauseModeOf, type Settings, sandboxDetail, startedSandbox, withPause } from './shapes.ts';
+import { type Settings, sandboxDetail, startedSandbox } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
@@ -48,6 +49,7 @@ function create(context: Context): RequestHandler {
       allowInternetAccess: body.allow_internet_access,
       network: body.network && keptNetwork(body.network),
       autoPauseMemory: body.autoPauseMemory === false ? false : undefined,
+      firstTimeout: body.autoResume?.enabled ? body.timeout : undefined,
     };
     const isSet = Object.values(settings).some((value) => value !== undefined);
     const wanted = {
@@ -81,15 +83,10 @@ function kill({ store, now }: Context): RequestHandler {
 }
 
 function connect(context: Context): RequestHandler {
-  const { store, now } = context;
   return async (req, res) => {
-    const { timeout }: Schemas['ConnectSandbox'] = req.body;
-    const id = sandboxIdOf(req);
-    const by = actorOf(req);
-    const { sandbox, hasResumed } = await inTransaction(store.db, async (trx) => {
-      refusePaused(context, await findSandbox(trx, now(), by.ownerId, id));
-      return connectSandbox(trx, now(), by, id, timeout);
-    });
+    const { timeout, memory }: Schemas['ConnectSandbox'] = req.body;
+    const how = { lifetimeSeconds: timeout, memory };
+    const { sandbox, hasResumed } = await connectRun(context, actorOf(req), sandboxIdOf(req), how);
     res.status(hasResumed ? 201 : 200).json(startedSandbox(context, sandbox));
   };
 }
@@ -114,24 +111,19 @@ function refresh({ store, now }: Context): RequestHandler {
   };
 }
 
-function pause({ store, now }: Context): RequestHandler {
+function pause(context: Context): RequestHandler {
   return async (req, res) => {
     const { memory }: Required<NonNullable<Schemas['SandboxPauseRequest']>> = req.body;
-    const settings = (old: JsonObject, endAt: number) => withPause(old, { at: endAt, mode: pauseModeOf(memory) });
-    await inTransaction(store.db, (trx) => pauseSandbox(trx, now(), actorOf(req), sandboxIdOf(req), settings));
+    await pauseRun(context, actorOf(req), sandboxIdOf(req), recordPause(memory));
     res.status(204).end();
   };
 }
 
 function resume(context: Context): RequestHandler {
-  const { store, now } = context;
   return async (req, res) => {
-    const { timeout, autoPause }: NonNullable<Schemas['ResumedSandbox']> = req.body;
-    const id = sandboxIdOf(req);
-    const onTimeout = timeoutActionOf(autoPause);
-    const sandbox = await inTransaction(store.db, (trx) =>
-      resumeSandbox(trx, now(), actorOf(req), id, timeout as number, onTimeout),
-    );
+    const { timeout, autoPause, memory }: NonNullable<Schemas['ResumedSandbox']> = req.body;
+    const how = { lifetimeSeconds: timeout as number, onTimeout: timeoutActionOf(autoPause), memory };
+    const sandbox = await resumeRun(context, actorOf(req), sandboxIdOf(req), how);
     res.status(201).json(startedSandbox(context, sandbox));
   };
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { type JsonObject, parseJson } from '../../../db/json/json.ts';
 import { defaultSize } from '../../../db/sandboxes/insert.ts';
+import { lastPauseMode, type PauseSettings } from '../../../db/sandboxes/pause-mode.ts';
 import { noTemplate, type Sandbox } from '../../../db/sandboxes/read.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import type { Tag } from '../../../db/snapshots/tags.ts';
@@ -18,19 +19,14 @@ type Network = Schemas['SandboxNetworkConfig'];
  * What E2B's clients set on a sandbox and Sandpit only stores. Responses show it, except for
  * secrets; nothing acts on it.
  */
-export type Settings = {
+export type Settings = PauseSettings & {
   autoResume?: boolean | undefined;
   allowInternetAccess?: boolean | undefined;
   network?: Network | undefined;
   volumeMounts?: Schemas['SandboxVolumeMount'][] | undefined;
-  /** default: true */
-  autoPauseMemory?: boolean | undefined;
-  /** The last pause by request, and when it happened. */
-  pause?: Pause;
+  /** the lifetime of the first run in seconds, if a request may resume the sandbox */
+  firstTimeout?: number | undefined;
 };
-
-type PauseMode = Schemas['SandboxPauseMode'];
-type Pause = { at: number; mode: PauseMode };
 
 /** The only client id that E2B's own server sends. */
 const clientID = '6532622b';
@@ -96,24 +92,6 @@ export function sandboxDetail(
     lifecycle: { autoResume, onTimeout: sandbox.onTimeout },
     ...(sandbox.status === 'paused' && { pauseMode: lastPauseMode(settings, sandbox.endAt) }),
   };
-}
-
-/** Returns the mode of a pause that keeps memory, or only files. */
-export function pauseModeOf(hasMemory: boolean): PauseMode {
-  return hasMemory ? 'full' : 'filesystem';
-}
-
-/** Returns settings that record a pause; the same object if they say so already. */
-export function withPause<T extends Settings>(settings: T, pause: Pause): T {
-  return lastPauseMode(settings, pause.at) === pause.mode ? settings : { ...settings, pause };
-}
-
-/**
- * Returns how a sandbox was paused that is paused since a time. A pause at another time than the
- * recorded one came at the end of a later run.
- */
-function lastPauseMode({ pause, autoPauseMemory = true }: Settings, since: number | null): PauseMode {
-  return pause?.at === since && pause ? pause.mode : pauseModeOf(autoPauseMemory);
 }
 
 /** Returns `SnapshotInfo` of E2B's API. */

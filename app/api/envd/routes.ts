@@ -8,7 +8,7 @@ import { filesystemRoutes } from './filesystem.ts';
 import { metrics } from './metrics.ts';
 import { processRoutes } from './processes.ts';
 import { recordRoutes } from './records.ts';
-import { findRunningSandbox, NotRunning } from './target.ts';
+import { findRunningSandbox, isToken, machinesOf, NotRunning } from './target.ts';
 
 /**
  * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send
@@ -28,12 +28,19 @@ export function envdRoutes(context: Context): Router {
   return router;
 }
 
-/** Answers for a sandbox's health. Without the header, the next route answers for Sandpit's. */
+/**
+ * Answers for a sandbox's health. One that can't be resumed is not running. Without the header, the
+ * next route answers for Sandpit's.
+ */
 function health(context: Context): RequestHandler {
   const findRunning = findRunningSandbox(context);
+  const { tokenOf } = machinesOf(context);
   return async (req, res, next) => {
-    if (req.get('e2b-sandbox-id') === undefined) return next();
-    await findRunning(req);
+    const sandboxId = req.get('e2b-sandbox-id');
+    if (sandboxId === undefined) return next();
+    await findRunning(req, (id) => isToken(req, tokenOf(id))).catch((error) => {
+      throw error instanceof HttpError ? new NotRunning(sandboxId) : error;
+    });
     res.status(204).end();
   };
 }

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Request } from 'express';
-import { findMachine } from '../../../db/machines/read.ts';
+import { findMachine, type MachineRecord } from '../../../db/machines/read.ts';
 import type { Context, Machines } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import type { Agent } from '../../machines/agent/agent.ts';
@@ -33,38 +33,54 @@ const unauthorized = 'unauthorized access, please provide a valid access token o
 
 /**
  * Returns a function that finds the sandbox that `E2b-Sandbox-Id` names and checks
- * `X-Access-Token`. Call it before anything else, also before the body is read. It throws HttpError
- * 400 without an id, NotRunning, and HttpError 401.
+ * `X-Access-Token`. Call it before anything else, also before the body is read. It throws what
+ * `findRunningSandbox` throws, and HttpError 401.
  */
 export function findTarget(context: Context): (req: Request) => Promise<Target> {
   const { tokenOf } = machinesOf(context);
   const findRunning = findRunningSandbox(context);
   return async (req) => {
-    const sandbox = await findRunning(req);
+    const sandbox = await findRunning(req, (id) => isToken(req, tokenOf(id)));
     if (!isToken(req, tokenOf(sandbox.id))) throw new HttpError(401, unauthorized);
     return sandbox;
   };
 }
 
-/** Does what `findTarget` does without checking a credential: the caller has to. */
-export function findRunningSandbox(context: Context): (req: Request) => Promise<Target> {
+/**
+ * Does what `findTarget` does without checking a credential: the caller has to. `mayWake` says
+ * whether the request's credential is good enough to resume the sandbox, if it is paused and has
+ * `autoResume`. Throws HttpError 400 without an id, NotRunning, and HttpError as `machineFailure`
+ * says.
+ */
+export function findRunningSandbox(
+  context: Context,
+): (req: Request, mayWake: (id: string) => boolean) => Promise<Target> {
   const { store, now } = context;
-  const { agentOf } = machinesOf(context);
-  return async (req) => {
+  const { agentOf, wake } = machinesOf(context);
+  return async (req, mayWake) => {
     const id = req.get('e2b-sandbox-id');
     if (id === undefined) throw new HttpError(400, 'Name the sandbox in the header E2b-Sandbox-Id');
-    const record = await findMachine(store.db, now(), id);
+    const failed = (error: unknown) => {
+      throw machineFailure(id, error);
+    };
+    let record = await findMachine(store.db, now(), id);
+    if (record && isWoken(record) && mayWake(id)) {
+      await wake(id).catch(failed);
+      record = await findMachine(store.db, now(), id);
+    }
     if (record?.status !== 'active') throw new NotRunning(id);
     return {
       id,
       env: record.env === null ? {} : JSON.parse(record.env),
       user: userOf(req.headers.authorization),
-      agent: () =>
-        agentOf(id).catch((error) => {
-          throw machineFailure(id, error);
-        }),
+      agent: () => agentOf(id).catch(failed),
     };
   };
+}
+
+/** Returns whether a request resumes the sandbox. */
+function isWoken({ status, settings }: MachineRecord): boolean {
+  return status === 'paused' && settings !== null && JSON.parse(settings).autoResume === true;
 }
 
 /** Returns whether a request carries this access token. Takes the same time either way. */

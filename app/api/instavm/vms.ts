@@ -5,7 +5,7 @@ import { createSandbox } from '../../../db/sandboxes/create.ts';
 import { type Cursor, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/lists/pages.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
-import { pauseSandbox, resumeSandbox, timeoutActionOf } from '../../../db/sandboxes/runs.ts';
+import { timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { createInSession } from '../../../db/sessions/sessions.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
@@ -16,6 +16,7 @@ import type { Context } from '../../context.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { startSandbox } from '../../machines/launch/start.ts';
+import { pauseRun, resumeRun } from '../../machines/lifecycle/runs.ts';
 import { startForks, takeSnapshot } from '../../machines/snapshots/requests.ts';
 import { shownToUsers } from './errors.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
@@ -121,21 +122,17 @@ function end({ store, now, config }: Context): RequestHandler {
   };
 }
 
-function suspend({ store, now, config }: Context): RequestHandler {
+function suspend(context: Context): RequestHandler {
   return async (req, res) => {
-    const sandbox = await inTransaction(store.db, (trx) => pauseSandbox(trx, now(), actorOf(req), vmId(req)));
-    sendJson(res, config, vm(sandbox));
+    sendJson(res, context.config, vm(await pauseRun(context, actorOf(req), vmId(req))));
   };
 }
 
-function resume({ store, now, config }: Context): RequestHandler {
+function resume(context: Context): RequestHandler {
   return async (req, res) => {
     const { vm_lifetime_seconds: lifetime }: NonNullable<Schemas['Lifetime']> = req.body;
-    const lifetimeSeconds = lifetime ?? defaultLifetimeSeconds;
-    const sandbox = await inTransaction(store.db, (trx) =>
-      resumeSandbox(trx, now(), actorOf(req), vmId(req), lifetimeSeconds),
-    );
-    sendJson(res, config, vm(sandbox));
+    const how = { lifetimeSeconds: lifetime ?? defaultLifetimeSeconds };
+    sendJson(res, context.config, vm(await resumeRun(context, actorOf(req), vmId(req), how)));
   };
 }
 

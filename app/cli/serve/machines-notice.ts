@@ -43,8 +43,8 @@ function offer(engine: EngineInfo): string {
 }
 
 /** Warns of machines that an earlier server has left: this one neither uses nor removes them. */
-async function leftWarning({ store }: Context): Promise<string> {
-  const { length } = await listMachines(store.db);
+async function leftWarning({ store, now }: Context): Promise<string> {
+  const { length } = await listMachines(store.db, now());
   if (length === 0) return '';
   const those = length === 1 ? '1 machine of an earlier start is' : `${length} machines of an earlier start are`;
   return `Warning: ${those} left alone, because this server keeps records only.\n`;

@@ -1,12 +1,13 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { endLost, type LossReason, recordsWithoutMachine } from '../../../db/machines/lost.ts';
-import { listMachines, type MachineRow } from '../../../db/machines/rows.ts';
+import { findMachineRow, listMachines, type MachineRow, setMachineState } from '../../../db/machines/rows.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
 import type { Metrics } from '../../context.ts';
-import type { Death, Driver, FoundMachine } from '../driver.ts';
+import type { Death, Driver, FoundMachine, MachineState } from '../driver.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { Removals } from './removals.ts';
+import type { Verbs } from './verbs.ts';
 
 /** How often records and machines are compared. */
 const intervalMilliseconds = 30_000;
@@ -33,12 +34,16 @@ type Dependencies = {
   metrics: Pick<Metrics, 'machinesLost'> | null;
   /** Returns whether the machine of this sandbox is being started. */
   isLaunching: (id: string) => boolean;
+  verbs: Verbs;
+  /** Makes a machine follow the record of its sandbox, in the background. */
+  follow: (id: string) => void;
 };
 
 /**
  * Makes records and machines agree: at the start, on a timer, and when a machine dies. Machines
- * without a sandbox are removed, and sandboxes without a machine end. Only what the engine says
- * counts: one that does not answer ends nothing.
+ * without a sandbox are removed, sandboxes without a machine end, and machines that are not as
+ * paused as their sandboxes follow them. Only what the engine says counts: one that does not answer
+ * ends nothing.
  */
 export class Reconciler {
   readonly #dependencies: Dependencies;
@@ -83,25 +88,49 @@ export class Reconciler {
   }
 
   async #compare(): Promise<void> {
-    const { store, driver, isLaunching } = this.#dependencies;
+    const { store, now, driver, isLaunching, verbs } = this.#dependencies;
+    verbs.noteChanges();
     // Before the engine answers, so that a machine that starts meanwhile does not seem missing.
-    const before = await listMachines(store.db);
+    const before = await listMachines(store.db, now());
     const halfMade = new Set(before.filter(({ isReady, id }) => !isReady && !isLaunching(id)).map(({ id }) => id));
     const within = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(listMilliseconds)]);
     const found = await untilAborted(driver.list(), within);
-    const after = await listMachines(store.db);
+    const after = await listMachines(store.db, now());
     this.#removeStray(found, after, halfMade);
-    const states = new Map(found.map(({ id, state }) => [id, state]));
-    const ready = before.filter(({ isReady }) => isReady).map(({ id }) => id);
+    const wasReady = new Set(before.filter(({ isReady }) => isReady).map(({ id }) => id));
+    // What was changed meanwhile may be in another state than the engine has said.
+    const rows = after.filter(({ id }) => wasReady.has(id) && !verbs.hasChanged(id));
+    await this.#settle(rows, new Map(found.map(({ id, state }) => [id, state])));
+    await this.#endBare();
+  }
+
+  /** Ends sandboxes whose machines are gone, and lets other machines follow the sandboxes. */
+  async #settle(rows: MachineRow[], states: Map<string, MachineState>): Promise<void> {
+    const { driver, follow } = this.#dependencies;
+    const idsOf = (isWanted: (row: MachineRow, state: MachineState | undefined) => boolean) =>
+      rows.filter((row) => isWanted(row, states.get(row.id))).map(({ id }) => id);
     await this.#end(
-      ready.filter((id) => !states.has(id)),
+      idsOf((_row, state) => state === undefined),
       'machine_missing',
     );
     await this.#end(
-      ready.filter((id) => states.get(id) === 'stopped'),
+      idsOf(({ status }, state) => status === 'active' && state === 'stopped'),
       'machine_died',
     );
-    await this.#endBare();
+    await this.#markStopped(idsOf((row, state) => row.state !== 'stopped' && state === 'stopped'));
+    if (!driver.features.has('pause')) return;
+    const isAstray = ({ status, ...row }: MachineRow, state: MachineState | undefined) =>
+      status === 'active' ? state === 'paused' : status === 'paused' && state !== 'stopped' && state !== row.state;
+    for (const id of idsOf(isAstray)) follow(id);
+  }
+
+  /** Records that the machines of those of the sandboxes that are paused have lost their memory. */
+  async #markStopped(ids: string[]): Promise<void> {
+    const { store, now, verbs } = this.#dependencies;
+    for (const id of ids) {
+      const machine = await findMachineRow(store.db, now(), id);
+      if (machine?.status === 'paused' && !verbs.isBusy(id)) await setMachineState(store.db, id, 'stopped');
+    }
   }
 
   /** Removes machines without a row, and those whose start was cut short. */
@@ -141,7 +170,10 @@ export class Reconciler {
     return ended;
   }
 
-  /** Ends the sandboxes of machines that die, and compares everything whenever it begins anew. */
+  /**
+   * Ends the sandboxes of machines that die, unless they are paused, and compares everything whenever it
+   * begins anew.
+   */
   async #followDeaths(): Promise<void> {
     const { driver, log } = this.#dependencies;
     const { signal } = this.#stopping;
@@ -154,6 +186,7 @@ export class Reconciler {
           if (done) break;
           failures = 0;
           await this.#end([value.id], reasonOf[value.reason]);
+          await this.#markStopped([value.id]);
         }
       } catch (error) {
         if (!signal.aborted && failures === 0)

@@ -51,9 +51,12 @@ export function useMachine(config: Partial<Config> = {}): Machine {
 }
 
 /** Starts another sandbox, of another user. */
-export async function startMachine(app: TestApp, url: string): Promise<Machine> {
+export async function startMachine(app: TestApp, url: string, body: object = {}): Promise<Machine> {
   const owner = await app.addUser(`owner-${++callers}`);
-  const created = await app.http.post('/v2/sandboxes').set('X-API-Key', owner.key).send({ templateID: 'base' });
+  const created = await app.http
+    .post('/v2/sandboxes')
+    .set('X-API-Key', owner.key)
+    .send({ templateID: 'base', ...body });
   if (created.status !== 201) throw new Error(`no sandbox was created: ${created.status} ${created.text}`);
   const { sandboxID: id, envdAccessToken: token } = created.body;
   const named = { 'E2b-Sandbox-Id': id, 'X-Access-Token': token };

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Request } from 'express';
-import { listRunning } from '../../../../db/machines/read.ts';
+import { listLive } from '../../../../db/machines/read.ts';
 import { Turns } from '../../../../db/turns.ts';
 import type { Context } from '../../../context.ts';
 import { HttpError } from '../../../errors.ts';
@@ -27,17 +27,23 @@ export function findFileTarget(context: Context): (req: Request, operation: File
   const { tokenOf } = machinesOf(context);
   return async (req, operation) => {
     const { username = '' } = req.query as Query;
-    if (req.get('e2b-sandbox-id') !== undefined) {
-      const target = await findRunning(req);
-      checkCredential(req, operation, tokenOf(target.id), context.now());
-      return { ...target, user: username };
-    }
-    const id = await findSigner(req, operation);
-    if (id !== null) req.headers['e2b-sandbox-id'] = id;
-    const target = await findRunning(req);
-    checkSignature(req, operation, tokenOf(target.id), context.now());
+    const isNamed = req.get('e2b-sandbox-id') !== undefined;
+    const check = isNamed ? checkCredential : checkSignature;
+    if (!isNamed) req.headers['e2b-sandbox-id'] = (await findSigner(req, operation)) ?? undefined;
+    const checkFor = (id: string) => check(req, operation, tokenOf(id), context.now());
+    const target = await findRunning(req, (id) => doesPass(() => checkFor(id)));
+    checkFor(target.id);
     return { ...target, user: username };
   };
+}
+
+function doesPass(check: () => void): boolean {
+  try {
+    check();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function checkCredential(req: Request, operation: FileOperation, token: string, now: number): void {
@@ -67,7 +73,7 @@ function isSigned(req: Request, operation: FileOperation, token: string): boolea
 }
 
 /**
- * Returns a function that finds the running sandbox whose token made a request's signature; null if
+ * Returns a function that finds the sandbox whose token made a request's signature; null if
  * the request has no signature. Throws HttpError 401 for a signature of none of them.
  */
 function signerFinder(context: Context) {
@@ -78,7 +84,7 @@ function signerFinder(context: Context) {
     const turns = new Turns();
     let after = '';
     for (let compared = 0; compared < maxCompared; compared += pageLength) {
-      const ids = await listRunning(store.db, now(), after, pageLength);
+      const ids = await listLive(store.db, now(), after, pageLength);
       for (const id of ids) {
         if (isSigned(req, operation, tokenOf(id))) return id;
         await turns.next();
