@@ -67,7 +67,11 @@ describe('pausing and resuming a sandbox with its processes', () => {
   });
 
   itHere('at its end it is paused, and the next command with the token goes on with it', async () => {
-    machine = await startMachine(machine.app, machine.url, { timeout: 60, autoPause: true, autoResume: { enabled: true } });
+    machine = await startMachine(machine.app, machine.url, {
+      timeout: 60,
+      autoPause: true,
+      autoResume: { enabled: true },
+    });
     await startCounting();
     machine.app.clock.now += 60_000;
     expect(await state()).to.equal('paused');
