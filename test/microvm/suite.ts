@@ -1,0 +1,176 @@
+import { expect } from 'chai';
+import { until } from '../helpers/until.ts';
+import { killServer, machineNames, Sandbox, slowMilliseconds, snapshotNames, startServer } from './target.ts';
+
+/** Writes a number that grows five times a second. The number is in the memory of the process only. */
+const counter = 'n=0; while true; do n=$((n + 1)); echo $n > /tmp/n; sleep 0.2; done';
+
+async function startCounter(sandbox: Sandbox): Promise<number> {
+  const { pid } = await sandbox.commands.run(counter, { background: true, timeoutMs: 0 });
+  await until(
+    'the counter counts',
+    async () => (await sandbox.files.exists('/tmp/n')) && (await count(sandbox)) > 2,
+    slowMilliseconds,
+  );
+  return pid;
+}
+
+async function count(sandbox: Sandbox): Promise<number> {
+  return Number((await sandbox.commands.run('cat /tmp/n')).stdout || '0');
+}
+
+/** Waits until the counter passes a number. A counter that had started again would stay below it. */
+async function countsOnFrom(sandbox: Sandbox, start: number): Promise<void> {
+  await until(
+    `the counter of ${sandbox.sandboxId} goes on`,
+    async () => (await count(sandbox)) > start,
+    slowMilliseconds,
+  );
+}
+
+describe("Sandpit's executable with microVMs", function () {
+  this.timeout(slowMilliseconds * 2);
+  let sandbox: Sandbox;
+
+  before(startServer);
+
+  it('creates a sandbox and runs commands', async () => {
+    sandbox = await Sandbox.create({ timeoutMs: 3_600_000 });
+    const { stdout, stderr } = await sandbox.commands.run('echo out; echo err >&2; id -un');
+    expect({ stdout, stderr }).to.deep.equal({ stdout: 'out\nuser\n', stderr: 'err\n' });
+    const failed = await sandbox.commands.run('exit 3').catch((error: unknown) => error);
+    expect(failed).to.include({ exitCode: 3 });
+    const handle = await sandbox.commands.run('cat', { background: true, stdin: true });
+    await sandbox.commands.sendStdin(handle.pid, 'hello');
+    await sandbox.commands.closeStdin(handle.pid);
+    expect((await handle.wait()).stdout).to.equal('hello');
+  });
+
+  it('has a kernel of its own for each machine', async () => {
+    const { stdout } = await sandbox.commands.run('cat /proc/sys/kernel/random/boot_id; nproc');
+    expect(stdout).to.match(/^[0-9a-f-]{36}\n\d+\n$/);
+  });
+
+  it('writes, reads and lists files', async () => {
+    const bytes = new Uint8Array(300_000).map((_, index) => index * 7);
+    await sandbox.files.write('folder/a', bytes.buffer);
+    expect(await sandbox.files.read('folder/a', { format: 'bytes' })).to.deep.equal(bytes);
+    expect((await sandbox.files.list('folder')).map(({ name, size }) => [name, size])).to.deep.equal([['a', 300_000]]);
+  });
+
+  it('opens a terminal', async () => {
+    let shown = '';
+    const onData = (data: Uint8Array) => {
+      shown += Buffer.from(data).toString();
+    };
+    const terminal = await sandbox.pty.create({ cols: 90, rows: 20, onData });
+    await sandbox.pty.sendInput(terminal.pid, Buffer.from('stty size\n'));
+    await until('the terminal shows its size', () => shown.includes('20 90'), slowMilliseconds);
+    await terminal.kill();
+  });
+
+  it('pauses and resumes, and a process goes on', async () => {
+    await startCounter(sandbox);
+    await sandbox.pause();
+    expect(await sandbox.getInfo()).to.include({ state: 'paused' });
+    sandbox = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 3_600_000 });
+    await countsOnFrom(sandbox, await count(sandbox));
+  });
+
+  it('forks a running machine: its process and its memory go on in both', async () => {
+    const before = await count(sandbox);
+    const [forked] = await sandbox.fork();
+    if (!(forked instanceof Sandbox)) throw new Error('there is no fork', { cause: forked });
+    await Promise.all([countsOnFrom(forked, before), countsOnFrom(sandbox, before)]);
+    // From here on they are apart.
+    await forked.files.write('/tmp/mine', 'fork');
+    expect(await sandbox.files.exists('/tmp/mine')).to.equal(false);
+    await forked.kill();
+  });
+
+  it('takes a snapshot with memory; the process of a create from it goes on', async () => {
+    const before = await count(sandbox);
+    const { snapshotId } = await sandbox.createSnapshot();
+    const copy = await Sandbox.create(snapshotId);
+    await Promise.all([countsOnFrom(copy, before), countsOnFrom(sandbox, before)]);
+    await copy.kill();
+    expect(await Sandbox.deleteSnapshot(snapshotId)).to.equal(true);
+    await until('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0, slowMilliseconds);
+  });
+
+  it('ends a machine', async () => {
+    await sandbox.kill();
+    expect(await sandbox.isRunning()).to.equal(false);
+    await until('the runtime has no machine left', async () => (await machineNames()).length === 0, slowMilliseconds);
+  });
+});
+
+describe("Sandpit's executable with microVMs, killed with kill -9 in the middle of", function () {
+  this.timeout(slowMilliseconds * 2);
+  let sandbox: Sandbox;
+
+  before(async () => {
+    sandbox = await Sandbox.create({ timeoutMs: 3_600_000 });
+    await startCounter(sandbox);
+  });
+
+  /** Kills the server once an operation is under way, and starts it again. */
+  async function interrupted(operation: () => Promise<unknown>, milliseconds: number): Promise<void> {
+    const ended = operation().catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    await killServer();
+    await ended;
+    await startServer();
+  }
+
+  /** Every sandbox has a machine and every machine a sandbox; each that should run does. */
+  async function isMended(): Promise<void> {
+    const listed = async () => {
+      const pages = Sandbox.list({ query: { state: ['running', 'paused'] } });
+      const ids: string[] = [];
+      while (pages.hasNext) ids.push(...(await pages.nextItems()).map(({ sandboxId }) => sandboxId));
+      return ids.sort();
+    };
+    const isEven = async () => {
+      const [ids, names] = await Promise.all([listed(), machineNames()]);
+      return ids.length === names.length && ids.every((id) => names.some((name) => name.endsWith(id)));
+    };
+    await until('each sandbox has its machine and each machine its sandbox', isEven, slowMilliseconds);
+    for (const id of await listed()) {
+      const connected = await Sandbox.connect(id, { timeoutMs: 3_600_000 });
+      expect((await connected.commands.run('echo alive')).stdout).to.equal('alive\n');
+      if (id !== sandbox.sandboxId) await connected.kill();
+    }
+    await countsOnFrom(sandbox, await count(sandbox));
+  }
+
+  it('a create', async () => {
+    await interrupted(() => Sandbox.create(), 2000);
+    await isMended();
+  });
+
+  it('a pause', async () => {
+    await interrupted(() => sandbox.pause(), 300);
+    await isMended();
+  });
+
+  it('a snapshot', async () => {
+    await interrupted(() => sandbox.createSnapshot(), 1500);
+    await isMended();
+    const pages = Sandbox.listSnapshots();
+    const kept: string[] = [];
+    while (pages.hasNext) kept.push(...(await pages.nextItems()).map(({ snapshotId }) => snapshotId));
+    await until(
+      'the runtime has the recorded snapshots only',
+      async () => (await snapshotNames()).length === kept.length,
+      slowMilliseconds,
+    );
+    for (const id of kept) await Sandbox.deleteSnapshot(id);
+  });
+
+  it('a fork', async () => {
+    await interrupted(() => sandbox.fork(), 2500);
+    await isMended();
+    await until('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0, slowMilliseconds);
+  });
+});

@@ -1,0 +1,55 @@
+import { E2B } from 'e2b';
+import { until } from '../helpers/until.ts';
+import { image } from './disk.ts';
+import { runOutside } from './machine.ts';
+
+/** How long to wait for what takes some seconds where nothing else runs: runs as a whole have a limit. */
+export const slowMilliseconds = 200_000;
+
+const key = `e2b_${'8'.repeat(40)}`;
+const controlPort = Number(process.env.TEST_MICROVM_CONTROL);
+/** Sandpit's address, as seen from outside the outer machine. */
+export const url = process.env.TEST_MICROVM_URL ?? '';
+const flags = [
+  ...['--host', '0.0.0.0', '--port', '7001', '--db', '/data/sandpit.db', '--api-key', key],
+  ...['--machines', 'microvm', '--msb', '/opt/msb/bin/msb', '--image', image, '--validate-responses', 'true'],
+];
+
+/** E2B's own class, bound to the server. Its calls wait longer than usual: machines are emulated. */
+export const { Sandbox } = new E2B({ apiKey: key, apiUrl: url, sandboxUrl: url, requestTimeoutMs: slowMilliseconds });
+export type Sandbox = InstanceType<typeof Sandbox>;
+
+/** Runs a shell command in the outer machine. Throws an Error with its output if it fails. */
+export const outside = (command: string): Promise<string> => runOutside(controlPort, command, slowMilliseconds);
+
+/** Starts Sandpit in the outer machine and waits until it answers. */
+export async function startServer(): Promise<void> {
+  await outside(`/opt/sandpit/sandpit serve ${flags.join(' ')} >>/data/server.log 2>&1 & echo $! >/run/sandpit.pid`);
+  const isUp = async () => {
+    await outside('kill -0 $(cat /run/sandpit.pid) || { tail -n 20 /data/server.log; exit 1; }');
+    return answers();
+  };
+  await until('Sandpit answers', isUp, slowMilliseconds);
+}
+
+/** Ends Sandpit as a crash does. Its microVMs run on. */
+export async function killServer(): Promise<void> {
+  await outside('kill -9 $(cat /run/sandpit.pid)');
+}
+
+/** Returns the names of the machines that the runtime has, running or not. */
+export async function machineNames(): Promise<string[]> {
+  return (await outside('msb list --quiet')).split('\n').filter((name) => name !== '');
+}
+
+/** Returns the names of the snapshots that the runtime has. */
+export async function snapshotNames(): Promise<string[]> {
+  return (await outside('msb snapshot list --quiet')).split('\n').filter((name) => name !== '');
+}
+
+function answers(): Promise<boolean> {
+  return fetch(`${url}/health`).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
