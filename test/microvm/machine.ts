@@ -31,7 +31,7 @@ export async function startOuterMachine(executable: string): Promise<OuterMachin
   const forwards = [`${controlPort}-:${ports.control}`, `${sandpitPort}-:${ports.sandpit}`];
   const child = spawn('qemu-system-x86_64', [
     ...['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm,+npt', '-smp', '1', '-m', '5120'],
-    ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=1'],
+    ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=1 mitigations=off'],
     ...['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
     ...['-drive', `file=${disk},format=raw,if=virtio,snapshot=on,cache=unsafe`],
     ...['-drive', `file=${executable},format=raw,if=virtio,read-only=on`],
@@ -66,7 +66,8 @@ export async function runOutside(controlPort: number, command: string, milliseco
 
 async function isUp(child: ChildProcess, controlPort: number, output: () => string): Promise<boolean> {
   if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the outer machine ended:\n${output()}`);
-  // The forwarded port takes connections before anybody listens behind it.
+  // The forwarded port takes connections before anybody listens behind it, and refusing them takes time.
+  if (!output().includes('The outer machine is up')) return false;
   return runOutside(controlPort, 'true', 5000).then(
     () => true,
     () => false,

@@ -1,18 +1,24 @@
 import { expect } from 'chai';
-import { until } from '../helpers/until.ts';
-import { killServer, machineNames, Sandbox, slowMilliseconds, snapshotNames, startServer } from './target.ts';
+import {
+  eventually,
+  killServer,
+  machineNames,
+  outside,
+  Sandbox,
+  slowMilliseconds,
+  snapshotNames,
+  startServer,
+} from './target.ts';
 
 /** Writes a number that grows five times a second. The number is in the memory of the process only. */
 const counter = 'n=0; while true; do n=$((n + 1)); echo $n > /tmp/n; sleep 0.2; done';
 
-async function startCounter(sandbox: Sandbox): Promise<number> {
-  const { pid } = await sandbox.commands.run(counter, { background: true, timeoutMs: 0 });
-  await until(
+async function startCounter(sandbox: Sandbox): Promise<void> {
+  await sandbox.commands.run(counter, { background: true, timeoutMs: 0 });
+  await eventually(
     'the counter counts',
     async () => (await sandbox.files.exists('/tmp/n')) && (await count(sandbox)) > 2,
-    slowMilliseconds,
   );
-  return pid;
 }
 
 async function count(sandbox: Sandbox): Promise<number> {
@@ -21,11 +27,7 @@ async function count(sandbox: Sandbox): Promise<number> {
 
 /** Waits until the counter passes a number. A counter that had started again would stay below it. */
 async function countsOnFrom(sandbox: Sandbox, start: number): Promise<void> {
-  await until(
-    `the counter of ${sandbox.sandboxId} goes on`,
-    async () => (await count(sandbox)) > start,
-    slowMilliseconds,
-  );
+  await eventually(`the counter of ${sandbox.sandboxId} goes on`, async () => (await count(sandbox)) > start);
 }
 
 describe("Sandpit's executable with microVMs", function () {
@@ -46,9 +48,9 @@ describe("Sandpit's executable with microVMs", function () {
     expect((await handle.wait()).stdout).to.equal('hello');
   });
 
-  it('has a kernel of its own for each machine', async () => {
-    const { stdout } = await sandbox.commands.run('cat /proc/sys/kernel/random/boot_id; nproc');
-    expect(stdout).to.match(/^[0-9a-f-]{36}\n\d+\n$/);
+  it('has a kernel of its own', async () => {
+    const bootId = 'cat /proc/sys/kernel/random/boot_id';
+    expect((await sandbox.commands.run(bootId)).stdout).to.not.equal(await outside(bootId));
   });
 
   it('writes, reads and lists files', async () => {
@@ -65,16 +67,17 @@ describe("Sandpit's executable with microVMs", function () {
     };
     const terminal = await sandbox.pty.create({ cols: 90, rows: 20, onData });
     await sandbox.pty.sendInput(terminal.pid, Buffer.from('stty size\n'));
-    await until('the terminal shows its size', () => shown.includes('20 90'), slowMilliseconds);
+    await eventually('the terminal shows its size', () => shown.includes('20 90'));
     await terminal.kill();
   });
 
   it('pauses and resumes, and a process goes on', async () => {
     await startCounter(sandbox);
+    const before = await count(sandbox);
     await sandbox.pause();
     expect(await sandbox.getInfo()).to.include({ state: 'paused' });
     sandbox = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 3_600_000 });
-    await countsOnFrom(sandbox, await count(sandbox));
+    await countsOnFrom(sandbox, before);
   });
 
   it('forks a running machine: its process and its memory go on in both', async () => {
@@ -95,13 +98,13 @@ describe("Sandpit's executable with microVMs", function () {
     await Promise.all([countsOnFrom(copy, before), countsOnFrom(sandbox, before)]);
     await copy.kill();
     expect(await Sandbox.deleteSnapshot(snapshotId)).to.equal(true);
-    await until('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0, slowMilliseconds);
+    await eventually('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0);
   });
 
   it('ends a machine', async () => {
     await sandbox.kill();
     expect(await sandbox.isRunning()).to.equal(false);
-    await until('the runtime has no machine left', async () => (await machineNames()).length === 0, slowMilliseconds);
+    await eventually('the runtime has no machine left', async () => (await machineNames()).length === 0);
   });
 });
 
@@ -135,7 +138,7 @@ describe("Sandpit's executable with microVMs, killed with kill -9 in the middle 
       const [ids, names] = await Promise.all([listed(), machineNames()]);
       return ids.length === names.length && ids.every((id) => names.some((name) => name.endsWith(id)));
     };
-    await until('each sandbox has its machine and each machine its sandbox', isEven, slowMilliseconds);
+    await eventually('each sandbox has its machine and each machine its sandbox', isEven);
     for (const id of await listed()) {
       const connected = await Sandbox.connect(id, { timeoutMs: 3_600_000 });
       expect((await connected.commands.run('echo alive')).stdout).to.equal('alive\n');
@@ -160,10 +163,9 @@ describe("Sandpit's executable with microVMs, killed with kill -9 in the middle 
     const pages = Sandbox.listSnapshots();
     const kept: string[] = [];
     while (pages.hasNext) kept.push(...(await pages.nextItems()).map(({ snapshotId }) => snapshotId));
-    await until(
+    await eventually(
       'the runtime has the recorded snapshots only',
       async () => (await snapshotNames()).length === kept.length,
-      slowMilliseconds,
     );
     for (const id of kept) await Sandbox.deleteSnapshot(id);
   });
@@ -171,6 +173,6 @@ describe("Sandpit's executable with microVMs, killed with kill -9 in the middle 
   it('a fork', async () => {
     await interrupted(() => sandbox.fork(), 2500);
     await isMended();
-    await until('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0, slowMilliseconds);
+    await eventually('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { E2B } from 'e2b';
 import { until } from '../helpers/until.ts';
 import { image } from './disk.ts';
@@ -25,11 +26,11 @@ export const outside = (command: string): Promise<string> => runOutside(controlP
 /** Starts Sandpit in the outer machine and waits until it answers. */
 export async function startServer(): Promise<void> {
   await outside(`/opt/sandpit/sandpit serve ${flags.join(' ')} >>/data/server.log 2>&1 & echo $! >/run/sandpit.pid`);
-  const isUp = async () => {
-    await outside('kill -0 $(cat /run/sandpit.pid) || { tail -n 20 /data/server.log; exit 1; }');
-    return answers();
-  };
-  await until('Sandpit answers', isUp, slowMilliseconds);
+  const isUp = 'busybox wget -q -O /dev/null http://127.0.0.1:7001/health';
+  const hasEnded = '! kill -0 $(cat /run/sandpit.pid)';
+  await outside(
+    `until ${isUp}; do if ${hasEnded}; then tail /data/server.log; exit 1; fi; sleep 0.3; done 2>/dev/null`,
+  );
 }
 
 /** Ends Sandpit as a crash does. Its microVMs run on. */
@@ -47,9 +48,7 @@ export async function snapshotNames(): Promise<string[]> {
   return (await outside('msb snapshot list --quiet')).split('\n').filter((name) => name !== '');
 }
 
-function answers(): Promise<boolean> {
-  return fetch(`${url}/health`).then(
-    ({ ok }) => ok,
-    () => false,
-  );
+/** Waits until `isTrue` returns true, but asks seldom: each question takes the time of the emulated processor. */
+export function eventually(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  return until(what, async () => (await isTrue()) || (await delay(300, false)), slowMilliseconds);
 }
