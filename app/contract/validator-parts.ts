@@ -19,30 +19,51 @@ type Wanted = {
   validateResponses?: boolean;
 };
 
-/** Configures express-openapi-validator for the contract, and returns its handlers. */
+/** By contract and `validateResponses`: compiling takes a second, and tests start many servers. */
+const configured = new WeakMap<Contract, Map<boolean, RequestHandler[]>>();
+const authenticators = new WeakMap<Request, (req: Request) => Promise<true>>();
+
+/**
+ * Returns the handlers of express-openapi-validator for the contract. Servers with the same contract
+ * share what it compiles.
+ */
 export function validatorParts(
   contract: Contract,
   { authenticate, validateResponses = false }: Wanted,
 ): ValidatorParts {
+  const byResponses = configured.get(contract) ?? new Map<boolean, RequestHandler[]>();
+  configured.set(contract, byResponses);
+  const handlers = byResponses.get(validateResponses) ?? configure(contract, validateResponses);
+  byResponses.set(validateResponses, handlers);
+  return {
+    route: handlersNamed(handlers, 'pathParamsMiddleware', 'metadataMiddleware'),
+    security: authenticate ? [remember(authenticate), ...handlersNamed(handlers, 'securityMiddleware')] : [],
+    request: handlersNamed(handlers, 'requestMiddleware'),
+    response: validateResponses ? handlersNamed(handlers, 'responseMiddleware') : [],
+  };
+}
+
+function remember(authenticate: (req: Request) => Promise<true>): RequestHandler {
+  return (req, _res, next) => {
+    authenticators.set(req, authenticate);
+    next();
+  };
+}
+
+function configure(contract: Contract, validateResponses: boolean): RequestHandler[] {
   deferSpecCheck();
-  const handlers = openApiValidator({
+  return openApiValidator({
     apiSpec: forValidator(contract) as never,
     validateApiSpec: false,
     // The first failure is enough: ProblemList finds the others, up to its limit.
     validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
     validateResponses,
     formats: { 'date-time': dateTimeFormat, 'pydantic-datetime': datetimeFormat },
-    validateSecurity: authenticate ? { handlers: { OAuth2PasswordBearer: authenticate } } : false,
+    validateSecurity: { handlers: { OAuth2PasswordBearer: (req) => authenticators.get(req)?.(req) ?? false } },
     fileUploader: false,
     // The redirect to the reference page, and the files of that page.
     ignorePaths: /^\/(docs\/.*)?$/,
   }) as RequestHandler[];
-  return {
-    route: handlersNamed(handlers, 'pathParamsMiddleware', 'metadataMiddleware'),
-    security: authenticate ? handlersNamed(handlers, 'securityMiddleware') : [],
-    request: handlersNamed(handlers, 'requestMiddleware'),
-    response: validateResponses ? handlersNamed(handlers, 'responseMiddleware') : [],
-  };
 }
 
 /**

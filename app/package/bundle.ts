@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import { loadContract } from '../../spec/load.ts';
 import { root, work } from './platforms.ts';
 
@@ -13,27 +13,32 @@ export const bundled = { program: join(work, 'sandpit.cjs'), contract: join(work
  */
 const unused = ['ssh2', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'tar-fs', '@balena/dockerignore'];
 
+/** Options of esbuild that put the program into one file. */
+export const inOneFile = {
+  entryPoints: [join(root, 'app/main.ts')],
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'cjs',
+  // The request validator identifies its handlers by their function names.
+  keepNames: true,
+  legalComments: 'none',
+  alias: Object.fromEntries(unused.map((name) => [name, join(root, 'app/package/unused.cjs')])),
+  // Node hides deprecation warnings of packages, but cannot recognize packages in a bundle.
+  banner: { js: 'process.noDeprecation = true;' },
+  logLevel: 'warning',
+} satisfies BuildOptions;
+
 /** Writes the bundle. */
 export async function bundle(): Promise<void> {
   mkdirSync(work, { recursive: true });
   await build({
-    entryPoints: [join(root, 'app/main.ts')],
+    ...inOneFile,
     outfile: bundled.program,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'cjs',
     minifyWhitespace: true,
     minifySyntax: true,
-    // The request validator identifies its handlers by their function names.
-    keepNames: true,
-    legalComments: 'none',
-    alias: Object.fromEntries(unused.map((name) => [name, join(root, 'app/package/unused.cjs')])),
     // Only a checkout looks for files beside its code.
     define: { 'import.meta.url': '""' },
-    // Node hides deprecation warnings of packages, but cannot recognize packages in a bundle.
-    banner: { js: 'process.noDeprecation = true;' },
-    logLevel: 'warning',
   });
   writeFileSync(bundled.contract, JSON.stringify(loadContract()));
 }

@@ -34,10 +34,10 @@ async function derive(...given: Parameters<typeof unboundedDerive>): Promise<Buf
  * Returns a salted hash with its parameters: `scrypt$N$r$p$salt$key`, salt and key in base64.
  * Throws StoreError `busy`.
  */
-export async function hashPassword(password: string): Promise<string> {
+export async function hashPassword(password: string, { N, r, p } = cost): Promise<string> {
   const salt = randomBytes(16);
-  const key = await derive(password.normalize('NFKC'), salt, 32, { ...cost, maxmem });
-  return ['scrypt', cost.N, cost.r, cost.p, salt.toString('base64'), key.toString('base64')].join('$');
+  const key = await derive(password.normalize('NFKC'), salt, 32, { N, r, p, maxmem });
+  return ['scrypt', N, r, p, salt.toString('base64'), key.toString('base64')].join('$');
 }
 
 /**

@@ -31,7 +31,8 @@ describe('abuse: SQL in every string of every operation', () => {
   let mallory: string;
   before(async () => {
     [alice, mallory] = [await target().addUser('alice'), await target().addUser('mallory')];
-    const body = JSON.stringify({ metadata: { hers: 'HERS-AND-NOBODYS' } });
+    // A day, so that her sandbox does not end by itself between two calls.
+    const body = JSON.stringify({ metadata: { hers: 'HERS-AND-NOBODYS' }, vm_lifetime_seconds: 86_400 });
     await target().ask('POST', '/v1/vms', { headers: { 'X-API-Key': alice }, body });
   });
 

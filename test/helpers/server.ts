@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,11 +13,13 @@ import { createLog } from '../../app/log/log.ts';
 import type { Driver } from '../../app/machines/driver.ts';
 import { createServer, type SandpitServer } from '../../app/server.ts';
 import { createApiKey } from '../../db/accounts/api-keys.ts';
-import { createUser, newPasswordHash } from '../../db/accounts/users.ts';
+import { hashPassword } from '../../db/accounts/passwords.ts';
+import { createUser } from '../../db/accounts/users.ts';
 import { type Actor, cli } from '../../db/events/record.ts';
 import { type NewSandbox, newSandboxId } from '../../db/sandboxes/insert.ts';
-import type { SqliteStore } from '../../db/sqlite/open.ts';
+import { openStore, type SqliteStore } from '../../db/sqlite/open.ts';
 import { inTransaction } from '../../db/store.ts';
+import { loadContract, withoutTests } from '../../spec/load.ts';
 import { checkResponse } from './contract.ts';
 import { insertSandbox } from './insert.ts';
 import { removeMachines } from './processes/machines.ts';
@@ -26,6 +28,9 @@ import { startRemote } from './processes/remote.ts';
 
 /** The start of every test's clock: the time in the seed's example. */
 export const startTime = Date.parse('2025-01-18T10:30:00Z');
+
+/** A hash names its own cost, so that servers check these in a millisecond instead of 300. */
+export const cheap = { N: 2 ** 10, r: 8, p: 1 };
 
 const patienceMilliseconds = 10_000;
 
@@ -64,6 +69,10 @@ export async function startApp(
   const dir = temporaryDirectory();
   const clock = { now: startTime };
   const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
+  if (config.db === undefined) {
+    empty ??= makeEmpty();
+    copyFileSync(await empty, chosen.db);
+  }
   const started =
     executable === undefined ? await startHere(chosen, clock, overrides) : await startRemote(chosen, clock);
   const { server, log } = started as { server: TestServer; log: () => string };
@@ -82,7 +91,7 @@ export async function startApp(
     listener,
     dir,
     addUser: async (name, password) => {
-      const hash = password === undefined ? null : await newPasswordHash(password);
+      const hash = password === undefined ? null : await hashPassword(password, cheap);
       return inTransaction(db, async (trx) => {
         const { id } = await createUser(trx, clock.now, cli, name, hash);
         return { name, id, key: await createApiKey(trx, clock.now, { ...cli, ownerId: id }, 'test') };
@@ -116,10 +125,28 @@ async function startHere(
   });
   const server = await createServer(
     { ...readConfig({}, {}), ...config },
-    { now: () => clock.now, log: createLog('info', sink), ...overrides },
+    { now: () => clock.now, log: createLog('info', sink), contract: contractFor(overrides.test), ...overrides },
   );
+  // Nothing here outlives a power failure; tests of the store and of killed processes keep the default.
+  (server as TestServer).context.store.sqlite.pragma('synchronous = off');
   return { server, log: () => lines.join('') };
 }
+
+let empty: Promise<string> | undefined;
+
+/** Makes a database that has the schema and nothing else, because migrating takes many writes to disk. */
+async function makeEmpty(): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'sandpit-empty-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  const file = join(dir, 'sandpit.db');
+  await openStore(file).close();
+  return file;
+}
+
+const contracts = { test: loadContract(), other: withoutTests(loadContract()) };
+
+/** Returns one object for all applications of a process, because they share what is compiled from it. */
+const contractFor = (test: TestMode | undefined) => (test ? contracts.test : contracts.other);
 
 /**
  * Declares a test that accesses the application's internals. It is skipped for the executable,

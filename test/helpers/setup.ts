@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seenStatuses, throwBreaches, untestedStatuses } from './contract.ts';
-import { killRunning } from './processes/process.ts';
+import { executable, killRunning } from './processes/process.ts';
 import { closeApps, removeDirectories } from './server.ts';
 
 /** Whether this is `npm test`, which names all files; a partial run need not see every status. */
@@ -14,15 +14,20 @@ const isWholeSuite = process.argv.slice(2).join(' ') === 'test/**/*.test.ts';
  */
 const folderVariable = 'TEST_RUN_FOLDER';
 
+let removeBundle = () => {};
+
 /** Runs once, in the main process, before the first test. */
-export function mochaGlobalSetup(): void {
+export async function mochaGlobalSetup(): Promise<void> {
   process.env[folderVariable] = mkdtempSync(join(tmpdir(), 'sandpit-run-'));
+  if (!isWholeSuite || executable !== undefined) return;
+  removeBundle = await (await import('./processes/bundle.ts')).bundleForTests();
 }
 
 /**
  * Runs once, in the main process, after the last test. Throws an Error if statuses are untested.
  */
 export function mochaGlobalTeardown(): void {
+  removeBundle();
   const folder = process.env[folderVariable] ?? '';
   const seen = readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'));
   rmSync(folder, { recursive: true });

@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { createApiKey } from '../../../db/accounts/api-keys.ts';
-import { createUser, newPasswordHash } from '../../../db/accounts/users.ts';
+import { hashPassword } from '../../../db/accounts/passwords.ts';
+import { createUser } from '../../../db/accounts/users.ts';
 import { cli } from '../../../db/events/record.ts';
 import { openStore, type SqliteStore } from '../../../db/sqlite/open.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { checkResponse } from '../../helpers/contract.ts';
 import { type Serving, serve } from '../../helpers/processes/process.ts';
-import { temporaryDirectory } from '../../helpers/server.ts';
+import { cheap, temporaryDirectory } from '../../helpers/server.ts';
 
 export type Answer = { status: number; headers: IncomingHttpHeaders; text: string };
 export type Asked = { headers?: Record<string, string>; body?: string | Buffer | undefined };
@@ -72,7 +73,7 @@ function attack(serving: Serving, store: SqliteStore, secrets: Set<string>, agen
     store,
     secret,
     addUser: async (name, password) => {
-      const hash = password === undefined ? null : await newPasswordHash(secret(password));
+      const hash = password === undefined ? null : await hashPassword(secret(password), cheap);
       return inTransaction(store.db, async (trx) => {
         const { id } = await createUser(trx, Date.now(), cli, name, hash);
         return secret(await createApiKey(trx, Date.now(), { ...cli, ownerId: id }, 'test'));
@@ -133,7 +134,7 @@ const publicKey = `ssh-ed25519 ${Buffer.concat([
 export async function idsOf({ ask, secret }: Target, key: string): Promise<Record<string, string>> {
   const post = async (path: string, body: object) =>
     JSON.parse((await ask('POST', path, { headers: { 'X-API-Key': key }, body: JSON.stringify(body) })).text);
-  const { vm_id, session_id } = await post('/v1/vms', { metadata: { of: 'alice' } });
+  const { vm_id, session_id } = await post('/v1/vms', { metadata: { of: 'alice' }, vm_lifetime_seconds: 86_400 });
   const { snapshot_id } = await post(`/v1/vms/${vm_id}/snapshot`, {});
   const sshKey = await post('/v1/ssh-keys', { public_key: publicKey });
   const made = await post('/v1/api-keys/', {});

@@ -13,8 +13,8 @@ export const executable = process.env.TEST_EXECUTABLE;
 const main = fileURLToPath(new URL('../../../app/main.ts', import.meta.url));
 /** Preloaded into a process whose clock a test sets. */
 const clock = fileURLToPath(new URL('./clock.cjs', import.meta.url));
-/** The command line that starts the program. */
-export const program = executable === undefined ? [process.execPath, main] : [executable];
+/** The command line that starts the program. The whole suite runs a bundle of it. */
+export const program = executable === undefined ? [process.execPath, process.env.TEST_PROGRAM ?? main] : [executable];
 
 export type Result = { code: number | null; stdout: string; stderr: string };
 

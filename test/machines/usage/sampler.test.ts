@@ -43,7 +43,7 @@ describe('the sampler of what machines use', () => {
     const log = createLog('silent', new Writable());
     const agentOf = async () => machine.agent;
     const parts = { driver: { usage }, agentOf, store, log, now: () => app.clock.now };
-    usages = startSampler({ ...parts, intervalMilliseconds: 1, patienceMilliseconds: 20 });
+    usages = startSampler({ ...parts, intervalMilliseconds: 1, patienceMilliseconds: 200 });
   };
 
   it('reads each running machine, and forgets one that has ended', async () => {
