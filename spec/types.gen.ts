@@ -259,7 +259,7 @@ export interface paths {
         put?: never;
         /**
          * Clone a sandbox
-         * @description Starts a sandbox with the metadata, template, size, environment and settings of an active one. Nothing else is copied, because no machine runs behind a sandbox yet. The request's shape is Sandpit's own.
+         * @description Starts a sandbox with the metadata, template, size, environment and settings of an active one. With machines its machine is a copy: of the files, and of the memory and processes if the driver keeps them. The request's shape is Sandpit's own.
          */
         post: operations["clone_vm"];
         delete?: never;
@@ -279,7 +279,7 @@ export interface paths {
         put?: never;
         /**
          * Take a snapshot
-         * @description Copies the metadata, template and size of an active sandbox into a record. Nothing else is copied, because no machine runs behind a sandbox yet.
+         * @description Copies the metadata, template and size of an active sandbox. With machines it also keeps the files of the machine, and its memory and processes if the driver can: `has_memory` says so. Sandboxes can be started from it.
          */
         post: operations["snapshot_vm"];
         delete?: never;
@@ -566,7 +566,7 @@ export interface paths {
         put?: never;
         /**
          * Start a sandbox from a template
-         * @description Starts a sandbox of the caller's with the template's size. Its record has `devbox_name` and `devbox_template_slug`. No terminal opens, because no machine runs behind a sandbox yet.
+         * @description Starts a sandbox of the caller's with the template's size. Its record has `devbox_name` and `devbox_template_slug`. With machines it starts from what the snapshot holds. No terminal opens.
          *
          *     403: there is no template with this slug. InstaVM's client would show its user no 404.
          */
@@ -1125,7 +1125,7 @@ export interface paths {
         put?: never;
         /**
          * Take a snapshot
-         * @description Copies the metadata, template and size of a running sandbox into a record. Nothing else is copied, because no machine runs behind a sandbox yet. A new snapshot replaces an existing one of the same name.
+         * @description Copies the metadata, template and size of a running sandbox. With machines it also keeps the files of the machine, and its memory and processes if the driver can. A new snapshot replaces an existing one of the same name.
          */
         post: operations["e2b_create_snapshot"];
         delete?: never;
@@ -1145,7 +1145,7 @@ export interface paths {
         put?: never;
         /**
          * Fork a sandbox
-         * @description Starts sandboxes with the metadata, template, size, environment and settings of a running one. Nothing else is copied, because no machine runs behind a sandbox yet.
+         * @description Starts sandboxes with the metadata, template, size, environment and settings of a running one. With machines their machines are copies, all of one moment: of the files, and of the memory and processes if the driver keeps them. Those that could not be started are at the end of the answer, each with its error; if none could, the answer is that error.
          */
         post: operations["e2b_fork"];
         delete?: never;
@@ -3510,7 +3510,7 @@ export interface components {
         };
         /** SandboxSnapshotRequest */
         SandboxSnapshotRequest: {
-            /** @description Whether to keep memory. `false` is refused with 400 and the `error_code` `snapshot_filesystem_only_disabled`. */
+            /** @description Whether to keep memory. `false` is refused with 400 and the `error_code` `snapshot_filesystem_only_disabled`, unless the machines' driver keeps files only: then this has no effect. */
             memory?: boolean;
             /** @description `[namespace/]name[:tag]`. The namespace must be the caller's own. The name must not have the form of a snapshot id. */
             name?: string;
@@ -4341,7 +4341,7 @@ export interface components {
                 "application/json": components["schemas"]["E2BError"];
             };
         };
-        /** @description The machine of the sandbox did not start in time. Nothing of it is left. */
+        /** @description The machine of the sandbox did not start, or was not copied, in time. Nothing of it is left. */
         MachineTooSlow: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
@@ -4351,7 +4351,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The machine of the sandbox did not start in time. Nothing of it is left. */
+        /** @description The machine of the sandbox did not start, or was not copied, in time. Nothing of it is left. */
         E2BMachineTooSlow: {
             headers: {
                 "Should-Retry": components["headers"]["Should-Retry"];
@@ -5131,6 +5131,7 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineTooSlow"];
         };
     };
     snapshot_vm: {
@@ -5169,6 +5170,7 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineTooSlow"];
         };
     };
     get_current_user: {
@@ -5617,6 +5619,7 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+            504: components["responses"]["MachineTooSlow"];
         };
     };
     get_custom_domain: {
@@ -6780,6 +6783,7 @@ export interface operations {
             415: components["responses"]["E2BUnsupportedMediaType"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineTooSlow"];
         };
     };
     e2b_fork: {
@@ -6821,6 +6825,7 @@ export interface operations {
             422: components["responses"]["KeyUsed"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineTooSlow"];
         };
     };
     e2b_list_snapshots: {

@@ -1,6 +1,7 @@
 import { StoreError } from '../errors.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
 import type { TemplatesTable } from '../schema.ts';
+import type { Snapshot } from '../snapshots/rows.ts';
 import { findSnapshot } from '../snapshots/snapshots.ts';
 import type { Db, Trx } from '../store.ts';
 
@@ -25,7 +26,7 @@ export const maxTemplatesPerOwner = 100;
 /**
  * Publishes a template, or replaces the owner's template with this slug, and returns it.
  * Throws StoreError `refused` when another user has the slug, the owner does not have the snapshot,
- * or has as many templates as a user may.
+ * or has as many templates as a user may, or when no machine of this size can start from it.
  */
 export async function publishTemplate(trx: Trx, now: number, by: Actor, given: Template): Promise<Template> {
   const { ownerId } = by;
@@ -34,6 +35,7 @@ export async function publishTemplate(trx: Trx, now: number, by: Actor, given: T
     const reason = `You have no snapshot '${given.snapshotId}' for this template: create it with POST /v1/snapshots first`;
     throw new StoreError('refused', reason);
   }
+  requireSize(snapshot, given);
   await requireRoom(trx, ownerId, given.slug);
   const template = { ...given, snapshotId: snapshot.id };
   const { slug, ...columns } = columnsOf(template);
@@ -45,6 +47,13 @@ export async function publishTemplate(trx: Trx, now: number, by: Actor, given: T
   const details = { version: template.version, snapshot_id: template.snapshotId };
   await recordEvent(trx, now, by, { kind: 'template.published', subject: slug, sandboxId: null, details });
   return template;
+}
+
+/** What is in the memory of a machine has the size that it has. */
+function requireSize({ hasMemory, memoryMb, vcpuCount }: Snapshot, given: Template): void {
+  if (!hasMemory || (given.memoryMb === memoryMb && given.vcpuCount === vcpuCount)) return;
+  const reason = `The snapshot holds the memory of a machine with ${memoryMb} MB and ${vcpuCount} virtual CPUs: vm must ask for the same`;
+  throw new StoreError('refused', reason);
 }
 
 async function requireRoom(trx: Trx, ownerId: number, slug: string): Promise<void> {

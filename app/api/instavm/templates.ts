@@ -1,6 +1,4 @@
 import { type RequestHandler, Router } from 'express';
-import { createSandbox } from '../../../db/sandboxes/create.ts';
-import { createOnce } from '../../../db/sandboxes/idempotency.ts';
 import { timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { sessionOf } from '../../../db/sessions/session-id.ts';
 import { inTransaction } from '../../../db/store.ts';
@@ -10,7 +8,8 @@ import type { components } from '../../../spec/types.gen.ts';
 import { actorOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
-import { keyedRequestOf } from '../../http/idempotency.ts';
+import { startSandbox } from '../../machines/launch/start.ts';
+import { shownToUsers } from './errors.ts';
 import { expiresAt, vmStatus } from './shapes.ts';
 
 type Schemas = components['schemas'];
@@ -60,11 +59,10 @@ function read({ store }: Context): RequestHandler {
   };
 }
 
-function run({ store, now }: Context): RequestHandler {
+function run(context: Context): RequestHandler {
   return async (req, res) => {
     const body: NonNullable<Schemas['TemplateRunRequest']> = req.body;
     const slug = req.params.slug as string;
-    const [by, keyed] = [actorOf(req), keyedRequestOf(req)];
     const lifetime = body.vm_lifetime ?? defaultLifetimeSeconds;
     const settings = {
       metadata: {},
@@ -74,16 +72,13 @@ function run({ store, now }: Context): RequestHandler {
       onTimeout: timeoutActionOf(body.auto_suspend),
       devbox: { name: body.name ?? null, templateSlug: slug },
     };
-    const { template, sandbox } = await inTransaction(store.db, async (trx) => {
-      const template = await findTemplate(trx, slug);
-      // Not 404, because InstaVM's client would not show its user why.
-      if (!template) throw new HttpError(403, `There is no template '${slug}': list them with GET /v1/templates`);
-      const { snapshotId: templateId, memoryMb, vcpuCount } = template;
-      const wanted = { ...settings, templateId, memoryMb, vcpuCount };
-      return {
-        template,
-        sandbox: await createOnce(trx, now(), by, keyed, () => createSandbox(trx, now(), by, wanted)),
-      };
+    const template = await findTemplate(context.store.db, slug);
+    // Not 404, because InstaVM's client would not show its user why.
+    if (!template) throw new HttpError(403, `There is no template '${slug}': list them with GET /v1/templates`);
+    const { snapshotId: templateId, memoryMb, vcpuCount } = template;
+    const wanted = { ...settings, templateId, memoryMb, vcpuCount };
+    const sandbox = await startSandbox(context, req, wanted).catch((error) => {
+      throw shownToUsers(error);
     });
     req.sandboxId = sandbox.id;
     const { terminal } = JSON.parse(template.details) as Details;

@@ -17,6 +17,7 @@ import { timed, type VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { Collector } from './collector.ts';
+import { failureOf } from './failure.ts';
 
 /**
  * How long a fork may wait for its turn, and how long it may then take: in all, and for each copy.
@@ -107,7 +108,7 @@ export class Forks {
     try {
       return await untilAborted(forking, within);
     } catch (error) {
-      throw late.aborted && !signal.aborted ? tooSlow(error) : error;
+      throw signal.aborted ? error : failureOf(error, late.aborted);
     } finally {
       starts.release(by.ownerId, places);
     }
@@ -195,7 +196,3 @@ export class Forks {
 }
 
 const stopped = 'The machine of the copy stopped while it started';
-
-function tooSlow(error: unknown): MachineError {
-  return new MachineError('timeout', 'The copies were not started in time: try again later', { cause: error });
-}

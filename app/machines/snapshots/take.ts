@@ -14,6 +14,7 @@ import { timed, type VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { Collector } from './collector.ts';
+import { failureOf } from './failure.ts';
 
 /** How long a snapshot may take, with the wait for other changes of the machine. */
 const takeMilliseconds = 120_000;
@@ -67,7 +68,7 @@ export class Snapshots {
       }),
     );
     const snapshot = await untilAborted(taking, within).catch((error) => {
-      throw late.aborted && !signal.aborted ? tooSlow(error) : error;
+      throw signal.aborted ? error : failureOf(error, late.aborted);
     });
     // It may have replaced another.
     if (wanted.replace) collector.wake();
@@ -106,8 +107,4 @@ export class Snapshots {
       throw error;
     });
   }
-}
-
-function tooSlow(error: unknown): MachineError {
-  return new MachineError('timeout', 'The snapshot was not taken in time: try again later', { cause: error });
 }
