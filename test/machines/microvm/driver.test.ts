@@ -43,6 +43,7 @@ describe('the microVM driver', () => {
     directory = temporaryDirectory();
     folder = join(directory, `microvms-${instance}`);
     msb = new FakeMsb(directory);
+    msb.answer('--version', { out: 'msb 0.7.11' });
     driver = open();
   });
   afterEach(async () => {
@@ -53,12 +54,14 @@ describe('the microVM driver', () => {
 
   it('tells versions apart by what they can do', async () => {
     msb.answer('--version', { out: 'msb 0.7.11\n' }, { out: 'msb 0.7.2\n' }, { out: 'msb 0.6.8' }, { out: 'hello' });
+    const { features } = driver;
     expect(await driver.probe()).to.deep.equal({ name: 'microsandbox', version: '0.7.11', address: msb.path });
     expect([...driver.features]).to.deep.equal(['pause', 'snapshot']);
     await driver.probe();
     expect([...driver.features]).to.deep.equal(['pause']);
+    expect(features).to.equal(driver.features);
     expect(await failure(driver.probe())).to.match(/^unsupported microsandbox 0\.6\.8 is too old/);
-    expect(await failure(driver.probe())).to.match(/^unsupported msb does not say its version/);
+    expect(await failure(driver.list())).to.match(/^unsupported msb does not say its version/);
   });
 
   it('creates a machine without secrets in its arguments, and starts the agent in it', async () => {
@@ -277,6 +280,7 @@ describe('the microVM driver', () => {
     const stop = new AbortController();
     const deaths = driver.deaths(stop.signal)[Symbol.asyncIterator]() as AsyncIterator<Death>;
     const death = deaths.next();
+    await until('it has looked', () => msb.calls.includes('list --format json'));
     dial('one');
     const connected = await connectAgent(await driver.channel('one', soon()));
     msb.answer('list', { out: [{ name: named('one'), status: 'Crashed' }] });
