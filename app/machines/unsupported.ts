@@ -15,8 +15,15 @@ type Rule = { feature: Feature | null; isUsed: (body: Body) => boolean; reason: 
 
 const always = () => true;
 
-const pause: Rule = { feature: 'pause', isUsed: always, reason: 'Sandboxes cannot be paused: the machines of this server do not offer it' };
-const resume: Rule = { ...pause, reason: 'Sandboxes cannot be resumed: the machines of this server do not offer it; create a new one' };
+const pause: Rule = {
+  feature: 'pause',
+  isUsed: always,
+  reason: 'Sandboxes cannot be paused: the machines of this server do not offer it',
+};
+const resume: Rule = {
+  ...pause,
+  reason: 'Sandboxes cannot be resumed: the machines of this server do not offer it; create a new one',
+};
 const snapshot: Rule = {
   feature: 'snapshot',
   isUsed: always,
