@@ -1,9 +1,11 @@
 import './machines/suites/cli.ts';
 import './machines/suites/commands.ts';
+import './machines/suites/copies.ts';
 import './machines/suites/files.ts';
 import './machines/suites/git.ts';
 import './machines/suites/large.ts';
 import './machines/suites/lifecycle.ts';
+import './machines/suites/pause.ts';
 import './machines/suites/pty.ts';
 import './machines/suites/secure.ts';
 import './machines/suites/streams.ts';

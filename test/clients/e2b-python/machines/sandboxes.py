@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from checks import check, refuses
+from checks import check
 
 from .machine import machine, must_raise, shell, until
 
@@ -96,16 +96,77 @@ async def metrics(api):
     assert await api.call(sandbox.get_metrics, **before) == []
 
 
-@refuses("Sandbox.pause", words="machines")
+@check("works", "Sandbox.pause", "Sandbox.beta_pause")
 async def pause(api):
-    return await api.call((await machine(api))[0].pause)
+    sandbox = await api.sandbox()
+    handle = await api.call(sandbox.commands.run, "sleep 1000", background=True, timeout=0)
+    await api.call(sandbox.pause)
+    assert await api.call(sandbox.is_running) is False
+    await must_raise(api, "TimeoutException", sandbox.files.exists, "a")
+    assert (await api.call(sandbox.connect)).sandbox_id == sandbox.sandbox_id
+    assert [each.pid for each in await api.call(sandbox.commands.list)] == [handle.pid]
+    await api.call(sandbox.beta_pause)
+    await api.call(sandbox.connect)
+    assert await shell(api, sandbox, "echo hi") == "hi"
+    await api.call(sandbox.kill)
 
 
-@refuses("Sandbox.create_snapshot", words="machines")
+@check("works", "Sandbox.pause(keep_memory)")
+async def pause_files_only(api):
+    sandbox = await api.sandbox()
+    await api.call(sandbox.files.write, "mine", "text")
+    await api.call(sandbox.commands.run, "sleep 1000", background=True, timeout=0)
+    await api.call(sandbox.pause, keep_memory=False)
+    await api.call(sandbox.connect)
+    assert await api.call(sandbox.files.read, "mine") == "text"
+    assert await api.call(sandbox.commands.list) == []
+    await api.call(sandbox.kill)
+
+
+@check("works", "Sandbox.create(lifecycle)")
+async def pause_at_the_end(api):
+    lifecycle = {"on_timeout": "pause", "auto_resume": True}
+    sandbox = await api.sandbox(timeout=60, lifecycle=lifecycle)
+    await api.call(sandbox.files.write, "mine", "text")
+    await api.call(sandbox.set_timeout, 1)
+
+    async def paused():
+        return (await api.call(sandbox.get_info)).state.value == "paused"
+
+    await until("the end", paused)
+    assert await api.call(sandbox.files.read, "mine") == "text"
+    assert not await paused()
+    await api.call(sandbox.kill)
+
+
+@check("works", "Sandbox.create_snapshot", "Sandbox.list_snapshots", "Sandbox.delete_snapshot")
 async def snapshot(api):
-    return await api.call((await machine(api))[0].create_snapshot)
+    source = await api.sandbox()
+    await api.call(source.files.write, "shared", "before")
+    taken = await api.call(source.create_snapshot)
+    await api.call(source.files.write, "shared", "after")
+    listed = await api.pages(source.list_snapshots())
+    assert [each.snapshot_id for each in listed] == [taken.snapshot_id], listed
+    one, other = await api.sandbox(template=taken.snapshot_id), await api.sandbox(template=taken.snapshot_id)
+    await api.call(one.files.write, "shared", "changed in one")
+    assert await api.call(other.files.read, "shared") == "before"
+    assert await api.call(source.files.read, "shared") == "after"
+    assert await api.call(api.Sandbox.delete_snapshot, taken.snapshot_id) is True
+    assert await api.call(api.Sandbox.delete_snapshot, taken.snapshot_id) is False
+    for each in (source, one, other):
+        await api.call(each.kill)
 
 
-@refuses("Sandbox.fork", words="machines")
+@check("works", "Sandbox.fork")
 async def fork(api):
-    return await api.call((await machine(api))[0].fork)
+    source = await api.sandbox()
+    await api.call(source.files.write, "state", "before")
+    one, other = await api.call(source.fork, count=2)
+    assert len({each.sandbox_id for each in (source, one, other)}) == 3
+    await api.call(one.files.write, "state", "changed in one")
+    for each in (source, other):
+        assert await api.call(each.is_running) is True
+        assert await api.call(each.files.read, "state") == "before"
+    for each in (source, one, other):
+        await api.call(each.kill)
+    await must_raise(api, "SandboxNotFoundException", source.fork)

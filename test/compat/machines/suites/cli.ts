@@ -85,6 +85,23 @@ describe("E2B's command line on machines", () => {
     expect(result.stdout).to.match(/CPU/i).and.to.match(/mem/i);
   });
 
+  works('sandbox pause, resume', async () => {
+    const id = sandbox.sandboxId;
+    expect((await e2b(['sandbox', 'pause', id])).stdout).to.equal(`Sandbox ${id} has been paused\n`);
+    expect(await sandbox.isRunning()).to.equal(false);
+    expect((await e2b(['sandbox', 'resume', id])).stdout).to.equal(`Sandbox ${id} has been resumed\n`);
+    expect(await sandbox.isRunning()).to.equal(true);
+  });
+
+  works('sandbox snapshot create, list, delete', async () => {
+    const id = sandbox.sandboxId;
+    const { stdout } = await e2b(['sandbox', 'snapshot', 'create', id]);
+    const [, snapshotId = ''] = /^Created snapshot (\S+) from sandbox/.exec(stdout) ?? [];
+    const listed = await e2b(['sandbox', 'snapshot', 'list', id, '-f', 'json']);
+    expect(JSON.parse(listed.stdout)).to.have.nested.property('[0].snapshotId', snapshotId);
+    expectSuccess(await e2b(['sandbox', 'snapshot', 'delete', snapshotId]));
+  });
+
   inTerminal('sandbox connect', async () => {
     const shown = await terminal(['sandbox', 'connect', sandbox.sandboxId], 'echo fo""und; stty size; exit 0\n');
     expect(shown).to.match(/found\s/);

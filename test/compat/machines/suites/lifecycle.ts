@@ -90,20 +90,6 @@ describe("E2B's SDK on machines: sandboxes", () => {
     { engine: true },
   );
 
-  refused('pause', async ({ sandbox }) => {
-    const error = await rejection(sandbox.pause());
-    expect(error.message).to.match(/^501: .*machine/);
-    expect(await sandbox.isRunning()).to.equal(true);
-  });
-
-  refused('createSnapshot', async ({ sandbox }) => {
-    expect((await rejection(sandbox.createSnapshot())).message).to.match(/^501: .*machine/);
-  });
-
-  refused('fork', async ({ sandbox }) => {
-    expect((await rejection(sandbox.fork())).message).to.match(/^501: .*machine/);
-  });
-
   refused('create: network', async ({ Sandbox }) => {
     const error = await rejection(Sandbox.create({ network: { allowOut: ['1.1.1.1'] } }));
     expect(error.message).to.match(/^(400|501): .*network/);
