@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { commandsOn } from '../helpers/processes/commands.ts';
 import { sandpit, serve } from '../helpers/processes/process.ts';
@@ -36,6 +37,23 @@ describe('sandpit templates', () => {
     expect((await listed()).map((template: { image: string }) => template.image)).to.deep.equal(['node:24']);
     expect(await runs('templates', 'remove', 'base')).to.contain('SANDPIT_IMAGE');
   }).timeout(120_000);
+
+  it('lists the snapshots of all users, with the disk that each takes and all take', async () => {
+    const sqlite = new Database(db);
+    sqlite.exec(`
+      insert into machine_snapshots values ('r', 'docker', 0, null, 0, 1500000, 0), ('q', 'docker', 0, null, 1, 100000, 0);
+      insert into snapshots (id, owner_id, name, metadata, memory_mb, vcpu_count, created_at, updated_at, machine_ref)
+      select 's1', id, 'mine', '{}', 512, 2, 0, 0, 'r' from users union all
+      select 's2', id, 'mine:kept', '{}', 512, 2, 0, 0, 'r' from users union all
+      select 's3', id, null, '{}', 512, 2, 0, 0, 'q' from users union all
+      select 's4', id, 'record', '{}', 512, 2, 0, 0, null from users;
+    `);
+    sqlite.close();
+    expect(await runs('templates', 'list')).to.match(
+      /\n\nSNAPSHOT .*\ns1 +mine +alice +no +1\.5 MB .*\ns2 .*\ns3 +- +alice +yes +0\.1 MB .*\nAll snapshots take 1\.6 MB\.\n$/,
+    );
+    expect((await listed())[3]).to.deep.include({ snapshot_id: 's3', owner: 'alice', size_bytes: 100_000 });
+  });
 
   it('says what is wrong and what to do', async () => {
     await runs('templates', 'add', 'a', '--image', image);

@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
 import { StoreError } from '../../../db/errors.ts';
-import { listTemplates, putTemplate, removeTemplate } from '../../../db/machines/templates.ts';
-import { inTransaction, type Store } from '../../../db/store.ts';
-import { isoTimeOrNull } from '../../../spec/time.ts';
-import { readConfig } from '../../config/config.ts';
+import { putTemplate, removeTemplate } from '../../../db/machines/templates.ts';
+import { inTransaction } from '../../../db/store.ts';
 import { matching } from '../../config/readers.ts';
-import { baseName, withBase } from '../../machines/images/images.ts';
-import { jsonLine, printable } from '../../terminal/printable.ts';
-import { type Terminal, table } from '../../terminal/terminal.ts';
+import { baseName } from '../../machines/images/images.ts';
+import { printable } from '../../terminal/printable.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from '../options.ts';
+import { listing } from './listing.ts';
 import { nameOf } from './name.ts';
 import { pullCommand } from './pull.ts';
 
@@ -38,7 +37,7 @@ export function templatesCommand(program: Command, terminal: Terminal): void {
     });
 
   addSettings(templates.command('list'), ['db', 'image'])
-    .description('list templates')
+    .description('list templates, and the snapshots of all users with the disk that they take')
     .option('--json', 'print JSON')
     .action((flags) => withStore(flags, async (store) => void stdout.write(await listing(store, flags))));
 
@@ -68,18 +67,4 @@ function runtimeName(text: string): string {
 
 function isConflict(error: unknown): error is StoreError {
   return error instanceof StoreError && error.code === 'conflict';
-}
-
-async function listing({ db }: Store, flags: { json?: boolean }): Promise<string> {
-  const templates = withBase(await listTemplates(db), readConfig(flags));
-  const rows = templates.map(({ name, image, allowsSudo, runtime, createdAt }) => ({
-    name,
-    image,
-    allows_sudo: allowsSudo,
-    runtime,
-    created_at: isoTimeOrNull(createdAt),
-  }));
-  if (flags.json) return jsonLine(rows);
-  const cells = rows.map((row) => [row.name, row.image, row.allows_sudo ? 'yes' : 'no', row.runtime, row.created_at]);
-  return table(['NAME', 'IMAGE', 'SUDO', 'RUNTIME', 'CREATED'], cells);
 }
