@@ -40,7 +40,7 @@ export function restoreArguments(places: Places, spec: MachineSpec): string[] {
 
 /** Returns the arguments of `msb fork` for a copy of a machine. */
 export function forkArguments(places: Places, source: string, spec: MachineSpec): string[] {
-  // msb asks for consent to share what the source's network is made of; there is nothing else to share.
+  // msb wants consent to share what the source's network is made of. Nothing else is shared.
   const consent = spec.network === 'none' ? ['--dangerously-inherit-resources'] : [];
   return ['fork', '-q', places.name(source), '--name', places.name(spec.id), ...consent, ...route(places, spec.id)];
 }

@@ -3,7 +3,7 @@ import type { Death, FoundMachine } from '../driver.ts';
 
 /** How often to look for machines that died, unless a connection to one breaks. */
 const lookMilliseconds = 5000;
-/** What a connection that broke is given before its machine is looked at: msb notices a little later. */
+/** How long after a broken connection its machine is looked at: msb notices a little later. */
 const settleMilliseconds = 200;
 
 /** Wakes one who waits for something to happen to a machine; what happened before counts too. */

@@ -16,7 +16,7 @@ const meanings: [RegExp, MachineErrorCode][] = [
   [/kvm|virtualization|dns error|connection refused|network is unreachable|error sending request/i, 'unavailable'],
 ];
 
-/** What msb says under load when its own short patience ends: the same call works a moment later. */
+/** What msb says when its own patience ends under load: the same call works a moment later. */
 const passing = /runtime version probe timed out|does not support network\.http\.deny_response/i;
 
 /** Returns msb's words on one line: what went wrong first, then its hints. */

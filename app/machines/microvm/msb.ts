@@ -33,7 +33,7 @@ export class Msb {
     this.#env = { ...Object.fromEntries(others), MSB_HOME: home, NO_COLOR: '1' };
   }
 
-  /** Returns what the program printed. Rejects with MachineError, once the program has ended. */
+  /** Returns the standard output. Rejects with MachineError, once the program has ended. */
   async run(args: string[], call: MsbCall): Promise<string> {
     const { doing, milliseconds = deadlines.change, signal, onWords } = call;
     const late = AbortSignal.timeout(milliseconds);

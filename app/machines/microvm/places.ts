@@ -33,8 +33,8 @@ export class Places {
   }
 
   /**
-   * Returns the group of a snapshot, which has no other: within a group each is the child of the one
-   * before, and only the last can be removed.
+   * Returns the group of a snapshot, which has no other: within a group each is the child of the
+   * one before, and only the last can be removed.
    */
   group(name: string): string {
     return `sandpit-snapshot-${this.#instance}-${name}`;
@@ -95,7 +95,7 @@ export class Places {
     else writeFileSync(file, mark);
   }
 
-  /** Returns what was noted when a machine was made; null if there is none. */
+  /** Returns the facts that were noted when a machine was made, or null. */
   facts(id: string): Facts | null {
     const text = read(this.of(id).facts);
     return text === null ? null : (JSON.parse(text) as Facts);

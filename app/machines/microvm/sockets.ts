@@ -7,7 +7,7 @@ const mostConnections = 16;
 
 type Entry = { server: Server; waiting: Socket | null; taken: (() => void) | null };
 
-/** The sockets that agents dial: one for each machine, which listens as long as this server runs. */
+/** The sockets that agents dial: one for each machine, for as long as this server runs. */
 export class Sockets {
   readonly #entries = new Map<string, Promise<Entry>>();
   readonly #onLost: () => void;

@@ -1,23 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import pino from 'pino';
 import { connectAgent } from '../../../app/machines/agent/agent.ts';
 import type { Death, Driver } from '../../../app/machines/driver.ts';
-import type { MachineError } from '../../../app/machines/error.ts';
-import { createMicrovmDriver } from '../../../app/machines/microvm/driver.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
 import { until } from '../../helpers/until.ts';
 import { machineSpec, run } from '../process/machine.ts';
 import { FakeMsb } from './fake-msb.ts';
+import { failure, folderIn, named, openDriver, soon } from './setup.ts';
 
-const instance = '0123456789abcdef';
-const named = (id: string) => `sandpit-${instance}-${id}`;
 const agentProgram = fileURLToPath(new URL(`../../../app/machines/agent/built/agent-${process.arch}`, import.meta.url));
-const snapshotOf = (name: string) => `sandpit-snapshot-${instance}-${name}:s`;
 const running = (...ids: string[]) => ({ out: ids.map((id) => ({ name: named(id), status: 'Running' })) });
 
 describe('the microVM driver', () => {
@@ -27,12 +22,6 @@ describe('the microVM driver', () => {
   let driver: Driver;
   let agent: ChildProcess | undefined;
 
-  const open = () =>
-    createMicrovmDriver(
-      { instance, engine: undefined, msb: msb.path, db: join(directory, 'db'), log: pino({ level: 'silent' }) },
-      { PATH: process.env.PATH, SANDPIT_API_KEY: 'secret' },
-    );
-  const soon = () => AbortSignal.timeout(20_000);
   const create = (id: string, changes = {}) => driver.create(machineSpec(id, changes), soon());
   /** Starts the agent that a machine would have. */
   const dial = (id: string) => {
@@ -41,10 +30,10 @@ describe('the microVM driver', () => {
 
   beforeEach(() => {
     directory = temporaryDirectory();
-    folder = join(directory, `microvms-${instance}`);
+    folder = folderIn(directory);
     msb = new FakeMsb(directory);
     msb.answer('--version', { out: 'msb 0.7.11' });
-    driver = open();
+    driver = openDriver(directory, msb);
   });
   afterEach(async () => {
     await driver.close();
@@ -118,15 +107,6 @@ describe('the microVM driver', () => {
     );
   });
 
-  it('tries once more when msb was too impatient with itself', async () => {
-    msb.answer('restore', { err: 'error: runtime error: runtime version probe timed out', code: 1 }, {});
-    await create('one', { image: snapshotOf('s1'), isSnapshot: true });
-    expect(msb.callsOf('restore')).to.have.length(2);
-    expect(existsSync(join(folder, 'one', 's'))).to.equal(true);
-    expect(msb.callsOf('exec')).to.deep.equal([]);
-    expect(await failure(create('two', { image: 'other:s', isSnapshot: true }))).to.match(/^no_image /);
-  });
-
   it('lists its own machines with their states, and finishes a pause that was cut short', async () => {
     for (const id of ['a', 'b', 'c', 'd']) await create(id);
     await driver.pause('b');
@@ -188,7 +168,7 @@ describe('the microVM driver', () => {
     expect((await run(first, 'echo hello')).stdout).to.equal('hello\n');
     await driver.close();
     first.close();
-    driver = open();
+    driver = openDriver(directory, msb);
     msb.answer('list', running('one'));
     const second = await connectAgent(await driver.channel('one', soon()));
     expect((await run(second, 'echo again')).stdout).to.equal('again\n');
@@ -219,58 +199,6 @@ describe('the microVM driver', () => {
     await driver.remove('one');
     msb.answer('remove', { err: 'error: locked', code: 1 });
     expect(await failure(driver.remove('one'))).to.match(/^failed .*locked$/);
-  });
-
-  it('forks one machine as it runs, and several from one moment', async () => {
-    await create('one');
-    expect(await driver.fork('one', [machineSpec('a')], soon())).to.deep.equal([null]);
-    const vsock = (id: string) => `--vsock ${folder}/${id}/s:5000/stream`;
-    expect(msb.calls.slice(-1)).to.deep.equal([`fork -q ${named('one')} --name ${named('a')} ${vsock('a')}`]);
-    msb.answer('fork', {}, { err: 'error: no space left on device', code: 1 });
-    const specs = [machineSpec('b', { network: 'none' }), machineSpec('c')];
-    const [b, c] = await driver.fork('one', specs, soon());
-    expect([b, c?.code]).to.deep.equal([null, 'full']);
-    expect(msb.calls.slice(-5)).to.deep.equal([
-      `pause -q ${named('one')}`,
-      `fork -q ${named('one')} --name ${named('b')} --dangerously-inherit-resources ${vsock('b')}`,
-      `fork -q ${named('one')} --name ${named('c')} ${vsock('c')}`,
-      `remove -q -f ${named('c')}`,
-      `resume -q ${named('one')}`,
-    ]);
-    expect(await failure(driver.fork('one', [machineSpec('d')], soon()))).to.match(/^full /);
-  });
-
-  it('takes snapshots, says their size, and knows which a later one builds on', async () => {
-    const artifact = join(directory, 'artifact');
-    mkdirSync(join(artifact, 'memory'), { recursive: true });
-    writeFileSync(join(artifact, 'memory', 'pages'), Buffer.alloc(100_000, 1));
-    const listed = [
-      {
-        group: snapshotOf('s1').slice(0, -2),
-        name: 's',
-        snapshot_id: 'snap_1',
-        parent_digest: null,
-        artifact_path: artifact,
-      },
-      { group: snapshotOf('s2').slice(0, -2), name: 's', snapshot_id: 'snap_2', parent_digest: 'snap_1' },
-      { group: 'others', name: 's', snapshot_id: 'snap_3', parent_digest: 'snap_2' },
-    ];
-    msb.answer('snapshot list', { out: listed });
-    const { ref, sizeBytes } = await driver.snapshot('one', 's1', soon());
-    expect(ref).to.equal(snapshotOf('s1'));
-    expect(sizeBytes).to.be.within(100_000, 120_000);
-    expect(await driver.snapshots()).to.deep.equal([
-      { ref: snapshotOf('s1'), isUsed: true },
-      { ref: snapshotOf('s2'), isUsed: false },
-    ]);
-    msb.answer('snapshot create', { err: 'error: no space left on device', code: 1 });
-    msb.answer('snapshot remove', { err: 'error: snapshot not found: x', code: 1 });
-    expect(await failure(driver.snapshot('one', 's3', soon()))).to.match(/^full /);
-    expect(msb.calls.slice(-1)).to.deep.equal([`snapshot remove -q ${snapshotOf('s3')}`]);
-    await driver.removeSnapshot(snapshotOf('s3'));
-    msb.answer('snapshot remove', { err: 'error: snapshot snap_1 has 1 indexed child snapshot(s)', code: 1 });
-    expect(await failure(driver.removeSnapshot(snapshotOf('s1')))).to.match(/^failed /);
-    expect(await failure(driver.removeSnapshot('others:s'))).to.match(/^no_image /);
   });
 
   it('reports machines that die, at once when their connection breaks, and not those that it ends', async () => {
@@ -314,14 +242,4 @@ describe('the microVM driver', () => {
 /** Returns the first connection of an agent that lives: earlier ones may wait to be taken. */
 async function nextOf(driver: Driver, id: string): Promise<never> {
   for (;;) (await driver.channel(id, AbortSignal.timeout(20_000))).destroy();
-}
-
-/** Returns the code and the message that a call fails with. */
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'nothing failed';
-  } catch (error) {
-    return `${(error as MachineError).code} ${(error as MachineError).message}`;
-  }
 }

@@ -21,8 +21,8 @@ export class FakeMsb {
   }
 
   /**
-   * Says what a command, e.g. `list` or `image inspect`, is answered from now on: one after another,
-   * the last for ever. Other commands succeed and print nothing.
+   * Says what a command, e.g. `list` or `image inspect`, is answered from now on: one answer after
+   * another, the last for ever. Other commands succeed and print nothing.
    */
   answer(command: string, ...answers: Answer[]): void {
     for (let n = 0; n < 10; n++) rmSync(join(this.#answers, `${command}~${n}`), { force: true });
