@@ -136,6 +136,8 @@ class MicrovmDriver implements Driver {
         throw unavailable(error);
       });
       if (state !== 'stopped') return thaw(msb, places, id);
+      // It may have been paused when the host restarted.
+      places.setMark(id, null);
       await msb.run(['start', '-q', places.name(id)], { doing: 'start the machine', signal: until });
       this.#ended.delete(id);
       await startAgent(msb, places, id, until);

@@ -155,10 +155,14 @@ describe('the microVM driver', () => {
     expect(msb.calls.slice(-3)).to.deep.equal([`resume -q ${name}`, `stop -q -t 10 ${name}`, `stop -q -f ${name}`]);
     msb.answer('list', { out: [{ name, status: 'Stopped' }] });
     await driver.stop('one');
+    // As after a restart of the host.
+    writeFileSync(join(folder, 'one', 'mark'), 'paused');
     await driver.resume('one', soon());
     expect(msb.callsOf('stop')).to.have.length(2);
     expect(msb.calls.slice(-2)[0]).to.equal(`start -q ${name}`);
     expect(msb.calls.slice(-1)[0]).to.match(/^exec .* --detach yes --sudo no$/);
+    msb.answer('list', running('one'));
+    expect(await driver.list()).to.deep.equal([{ id: 'one', state: 'running' }]);
   });
 
   it('hands out the connection that the agent made, also to a later server', async () => {
