@@ -2,11 +2,11 @@ import { expect } from 'chai';
 import { createProcessDriver } from '../../app/machines/process/driver.ts';
 import { readInstance } from '../../db/machines/instance.ts';
 import { call, run, start } from '../helpers/clients/connect-client.ts';
-import { type Machine, startMachine } from '../helpers/clients/machine-client.ts';
+import { type Machine, signed, startMachine } from '../helpers/clients/machine-client.ts';
 import { apiKey, itHere, startApp, type TestApp } from '../helpers/server.ts';
 import { until } from '../helpers/until.ts';
 
-const counting = 'i=0; while :; do i=$((i+1)); echo $i > count; sleep 0.01; done';
+const counting = 'while :; do echo >> count; sleep 0.01; done';
 
 describe('pausing and resuming a sandbox with its processes', () => {
   let machine = {} as Machine;
@@ -22,7 +22,7 @@ describe('pausing and resuming a sandbox with its processes', () => {
     (await machine.app.http.get(`/sandboxes/${machine.id}`).set(apiKey(machine.owner))).body.state;
   const health = async (headers = {}) =>
     (await machine.app.http.get('/health').set({ 'E2b-Sandbox-Id': machine.id, ...headers })).status;
-  const count = async () => Number((await run(machine, 'cat count')).stdout);
+  const count = async () => Number((await run(machine, 'cat count | wc -l')).stdout);
 
   async function driverOf({ server }: TestApp) {
     const { store, config } = server.context;
@@ -80,6 +80,14 @@ describe('pausing and resuming a sandbox with its processes', () => {
     const then = await count();
     await until('the next count', async () => (await count()) > then);
     expect([await state(), await health()]).to.deep.equal(['running', 204]);
+    // The first run was short, so this one has five minutes. A signed URL is a credential, too.
+    machine.app.clock.now += 300_000;
+    await until('the pause', async () => (await machineState()) === 'paused');
+    const named = { 'E2b-Sandbox-Id': machine.id };
+    const wrong = await machine.call(`/files?${signed('x', 'read', 'count')}`, { headers: named });
+    expect([wrong.status, await state()]).to.deep.equal([502, 'paused']);
+    const file = await machine.call(`/files?${signed(machine.token, 'read', 'count')}`, { headers: {} });
+    expect([file.status, await state()]).to.deep.equal([200, 'running']);
   });
 
   itHere('a kill while it is paused leaves nothing of it', async () => {

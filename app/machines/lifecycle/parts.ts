@@ -27,26 +27,39 @@ export type LifecycleParts = {
   patienceMilliseconds: number;
 };
 
+/** How long a change may wait for those before it. */
+const waitMilliseconds = 60_000;
+
 /**
  * Checks whether a machine may be changed, and changes it after the changes that were asked for
- * before. A change that fails may leave the machine in between: it then follows its record.
+ * before. A change that fails may leave the machine in between: it then follows its record. Throws
+ * what `check` and `change` throw, and MachineError `timeout` if its turn does not come.
  */
 export async function changeMachine<Checked, T>(
   { verbs, follow }: Pick<LifecycleParts, 'verbs' | 'follow'>,
   id: string,
   check: () => Promise<Checked>,
   change: (checked: Checked) => Promise<T>,
+  milliseconds = waitMilliseconds,
 ): Promise<T> {
   // What is refused now does not wait.
   await check();
+  const waiting = AbortSignal.timeout(milliseconds);
+  const turn = Promise.withResolvers<void>();
   let hasBegun = false;
+  const changing = verbs.run(id, async () => {
+    waiting.throwIfAborted();
+    turn.resolve();
+    const checked = await check();
+    hasBegun = true;
+    return change(checked);
+  });
   try {
-    return await verbs.run(id, async () => {
-      const checked = await check();
-      hasBegun = true;
-      return change(checked);
-    });
+    await Promise.race([changing, engineCall(turn.promise, waiting)]);
+    return await changing;
   } catch (error) {
+    // Unless it waits still: then it does nothing any more.
+    changing.catch(() => {});
     if (hasBegun) follow(id);
     throw error;
   }
