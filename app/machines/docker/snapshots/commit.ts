@@ -53,8 +53,8 @@ export async function commit(
   const changes = labels.map((label) => `LABEL ${label}`).join('\n');
   const query = { container: container.id, pause: true, changes, ...as };
   const { Id } = await callEngine('keep the machine as a snapshot', deadlines.commit, (abortSignal) =>
-    // Podman wants a body.
-    container.commit({ _query: query, _body: {}, abortSignal } as {}),
+    // Podman wants a body, and dockerode sends no empty one.
+    container.commit({ _query: query, _body: { Hostname: '' }, abortSignal }),
   );
   return Id.startsWith('sha256:') ? Id : `sha256:${Id}`;
 }
