@@ -19,7 +19,7 @@ export function createDockerDriver({ instance, engine }: DriverOptions): Driver 
 
   return {
     name: 'docker',
-    features: new Set(),
+    features: new Set(['pause', 'snapshot']),
     keepsMemory: false,
     probe: () => connection.probe(),
     create: (spec, signal) => connection.create(spec, until(signal)),

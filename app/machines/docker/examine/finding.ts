@@ -10,6 +10,8 @@ export type MachineFinding = {
     | 'memory'
     | 'processes'
     | 'network'
+    | 'pause'
+    | 'snapshot'
     | 'removal';
   /** empty if all is well; otherwise what is wrong and how to fix it */
   problems: string[];

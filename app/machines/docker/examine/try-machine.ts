@@ -9,7 +9,9 @@ import { findImage } from '../images/images.ts';
 import { Names } from '../labels.ts';
 import { removeVolumes } from '../program.ts';
 import { Shared } from '../shared.ts';
+import { attempt, since } from './attempt.ts';
 import type { MachineFinding } from './finding.ts';
+import { tryChanges } from './try-changes.ts';
 
 const memoryMb = 128;
 /** Milliseconds for everything that is done in the machine. */
@@ -68,7 +70,7 @@ async function useMachine(shared: Shared, spec: MachineSpec): Promise<MachineFin
   });
   if (agent === undefined) return [started];
   try {
-    return [started, ...(await examineInside(agent, signal))];
+    return [started, ...(await examineInside(agent, signal)), ...(await tryChanges(shared, spec.id, signal))];
   } finally {
     agent.close();
   }
@@ -111,19 +113,4 @@ async function outputOf(agent: Agent, args: string[], signal: AbortSignal): Prom
     if (event.type !== 'start') output = (output + event.bytes).slice(0, 10_000);
   }
   throw new Error('it ended without a result');
-}
-
-/** Returns the finding of a check that resolves to its note, or rejects with its problem. */
-async function attempt(check: Check, work: () => Promise<string>): Promise<MachineFinding> {
-  try {
-    return { check, problems: [], note: await work() };
-  } catch (error) {
-    const { message, cause } = error as Error;
-    const more = cause instanceof Error && !message.includes(cause.message) ? `: ${cause.message}` : '';
-    return { check, problems: [`${message}${more}`], note: '' };
-  }
-}
-
-function since(began: number): string {
-  return `${Math.round(performance.now() - began)} ms`;
 }
