@@ -1,3 +1,4 @@
+import type { ImageInfo } from 'dockerode';
 import type { FoundSnapshot } from '../../driver.ts';
 import { MachineError } from '../../error.ts';
 import { callEngine, deadlines, type Engine } from '../engine/engine.ts';
@@ -10,9 +11,7 @@ import { ignoring } from '../program.ts';
  * while a container was made from it or another image is based on it.
  */
 export async function listSnapshots({ docker }: Engine, names: Names): Promise<FoundSnapshot[]> {
-  const images = await callEngine('list the snapshots', deadlines.read, (abortSignal) =>
-    docker.listImages({ abortSignal } as object),
-  );
+  const images = await listImages(docker);
   // Listed after the images, so that none of these seems unused because its container came later.
   const containers = await callEngine('list the machines', deadlines.read, (abortSignal) =>
     docker.listContainers({ all: true, abortSignal } as object),
@@ -26,6 +25,19 @@ export async function listSnapshots({ docker }: Engine, names: Names): Promise<F
     .flatMap(({ Id, RepoTags }) =>
       refsOf(names, Id, RepoTags ?? []).map((ref) => ({ ref, isUsed: used.has(bare(Id)) })),
     );
+}
+
+async function listImages(docker: Engine['docker'], triesLeft = 5): Promise<ImageInfo[]> {
+  try {
+    return await callEngine('list the snapshots', deadlines.read, (abortSignal) =>
+      docker.listImages({ abortSignal } as object),
+    );
+  } catch (error) {
+    // Podman fails when an image goes while it lists them.
+    const isRace = /image not known/.test(String((error as MachineError).cause));
+    if (!isRace || triesLeft === 0) throw error;
+    return listImages(docker, triesLeft - 1);
+  }
 }
 
 /** An image with somebody else's tag only is somebody else's. */
