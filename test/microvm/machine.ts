@@ -29,9 +29,11 @@ export async function startOuterMachine(executable: string): Promise<OuterMachin
   const disk = outerDisk();
   const [controlPort, sandpitPort] = await freePorts();
   const forwards = [`${controlPort}-:${ports.control}`, `${sandpitPort}-:${ports.sandpit}`];
-  const child = spawn('qemu-system-x86_64', [
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm,+npt', '-smp', '1', '-m', '5120'],
-    ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=1 mitigations=off'],
+  const child = spawn('setpriv', [
+    // It ends with this process, however that ends.
+    ...['--pdeathsig', 'KILL', 'qemu-system-x86_64'],
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm,+npt', '-smp', '2', '-m', '5120'],
+    ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=1'],
     ...['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
     ...['-drive', `file=${disk},format=raw,if=virtio,snapshot=on,cache=unsafe`],
     ...['-drive', `file=${executable},format=raw,if=virtio,read-only=on`],

@@ -28,7 +28,6 @@ function say(words: string): void {
 async function judge(): Promise<boolean> {
   say('Starting the outer machine...');
   const machine = await startOuterMachine(executable);
-  current = machine;
   say('It is up.');
   try {
     const passed = await runTests(machine);
@@ -36,12 +35,10 @@ async function judge(): Promise<boolean> {
     return passed;
   } finally {
     await machine.stop();
-    current = undefined;
   }
 }
 
-/** What a signal must end. */
-let current: OuterMachine | undefined;
+/** What a signal must end; the outer machine ends by itself. */
 let tests: ChildProcess | undefined;
 
 async function runTests({ url, controlPort }: OuterMachine): Promise<boolean> {
@@ -72,8 +69,7 @@ async function explain({ controlPort, console: words }: OuterMachine): Promise<v
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     tests?.kill('SIGKILL');
-    process.exitCode = 1;
-    void (current?.stop() ?? Promise.resolve()).finally(() => process.exit());
+    process.exit(1);
   });
 
 if (!existsSync(executable)) throw new Error(`there is no ${executable}: run npm run package first`);

@@ -13,7 +13,7 @@ const controlPort = Number(process.env.TEST_MICROVM_CONTROL);
 export const url = process.env.TEST_MICROVM_URL ?? '';
 const flags = [
   ...['--host', '0.0.0.0', '--port', '7001', '--db', '/data/sandpit.db', '--api-key', key],
-  ...['--machines', 'microvm', '--msb', '/opt/msb/bin/msb', '--image', image, '--validate-responses', 'true'],
+  ...['--machines', 'microvm', '--msb', '/opt/msb/bin/msb', '--image', image],
 ];
 
 /** E2B's own class, bound to the server. Its calls wait longer than usual: machines are emulated. */
@@ -25,12 +25,11 @@ export const outside = (command: string): Promise<string> => runOutside(controlP
 
 /** Starts Sandpit in the outer machine and waits until it answers. */
 export async function startServer(): Promise<void> {
-  await outside(`/opt/sandpit/sandpit serve ${flags.join(' ')} >>/data/server.log 2>&1 & echo $! >/run/sandpit.pid`);
+  const serve = `/opt/sandpit/sandpit serve ${flags.join(' ')}`;
+  await outside(`${serve} >>/data/server.log 2>&1 & echo $! >/run/sandpit.pid`);
   const isUp = 'busybox wget -q -O /dev/null http://127.0.0.1:7001/health';
   const hasEnded = '! kill -0 $(cat /run/sandpit.pid)';
-  await outside(
-    `until ${isUp}; do if ${hasEnded}; then tail /data/server.log; exit 1; fi; sleep 0.3; done 2>/dev/null`,
-  );
+  await outside(`until ${isUp}; do if ${hasEnded}; then tail /data/server.log; exit 1; fi; sleep 1; done 2>/dev/null`);
 }
 
 /** Ends Sandpit as a crash does. Its microVMs run on. */
