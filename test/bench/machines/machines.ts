@@ -4,6 +4,7 @@ import type { Bench, Options } from '../options.ts';
 import { note, trial } from '../progress.ts';
 import { measureFile, measureOutput } from './bytes.ts';
 import { measureCreate, measureEcho, measureKill, measureRun, measureWrites } from './calls.ts';
+import { measureCopies, measurePause } from './copies.ts';
 import { measureMany } from './many.ts';
 import type { MachineRow } from './measured.ts';
 import { measureMixed } from './mixed.ts';
@@ -43,6 +44,8 @@ async function measureEngine(subject: Subject, dir: string, { seconds, filter }:
     ['small files', () => measureWrites(sandbox)],
     ['terminal', () => measureEcho(sandbox)],
     ['kills', () => measureKill(subject)],
+    ['pauses', () => measurePause(subject)],
+    ['snapshots and forks', () => measureCopies(subject)],
     ['the end of the first machine', () => sandbox.kill().then(() => [])],
     ['many machines', () => measureMany(subject, dir)],
     ['mixed calls', () => measureMixed(subject, seconds * 1000)],
