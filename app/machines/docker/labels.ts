@@ -42,7 +42,7 @@ export class Names {
     return `${this.#prefix}-agent-${hash.slice(0, 12)}`;
   }
 
-  /** The repository of the images that are snapshots. Each has the name of its snapshot as a tag. */
+  /** The repository of images that are snapshots. Each has the snapshot's name as its tag. */
   get snapshots(): string {
     return `localhost/${this.#prefix}`;
   }

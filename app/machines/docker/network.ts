@@ -39,8 +39,8 @@ export async function removeOwnNetwork(engine: Engine, names: Names, id: string)
 }
 
 /**
- * Connects a container that does not run to a network that was made anew. Docker still knows the old
- * one by this name.
+ * Connects a container that does not run to a network that was made anew. Docker still knows the
+ * old one by this name.
  */
 export async function reconnect({ docker }: Engine, network: string, { id }: Container): Promise<void> {
   const found = docker.getNetwork(network);

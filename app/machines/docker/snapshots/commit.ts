@@ -38,9 +38,9 @@ export async function takeSnapshot(
 }
 
 /**
- * Makes an image of a container. Returns the image's id. The engine freezes the container meanwhile,
- * and lets it go on itself, whatever becomes of this server. The caller's signal can't end this
- * call: the engine might go on and finish it after the image was looked for in vain.
+ * Makes an image of a container. Returns the image's id. The engine freezes the container meanwhile
+ * and lets it go on by itself, whatever becomes of this server. The caller's signal can't end this
+ * call: the engine might finish it after the image was looked for in vain.
  */
 export async function commit(
   names: Names,

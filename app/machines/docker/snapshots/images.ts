@@ -51,8 +51,8 @@ function bare(id: string): string {
 }
 
 /**
- * Removes an image. A missing one is no error. Rejects with `failed` while a container uses it. What
- * other images share with it stays until they are gone.
+ * Removes an image. A missing one is no error. Rejects with `failed` while a container uses it.
+ * What other images share with it stays until they are gone.
  */
 export async function removeImage({ docker }: Engine, ref: string): Promise<void> {
   await callEngine('remove the snapshot', deadlines.change, async (abortSignal) => {
