@@ -20,7 +20,7 @@ export function refuseImpossible({ runtime }: MachineSpec): void {
 /** Returns the arguments of `msb create` for a machine. */
 export function createArguments(places: Places, spec: MachineSpec): string[] {
   return [
-    ...['create', '-q', '--pull', 'never', '--name', places.name(spec.id), '--replace-with-timeout', '0'],
+    ...['create', '-q', '--pull', 'never', '--name', places.name(spec.id)],
     ...['--hostname', spec.id.slice(0, 63)],
     ...['--memory', `${spec.memoryMb}M`, '--cpus', String(spec.vcpuCount)],
     ...['--label', `sandpit.sandbox=${spec.id}`],

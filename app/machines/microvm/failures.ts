@@ -16,8 +16,12 @@ const meanings: [RegExp, MachineErrorCode][] = [
   [/kvm|virtualization|dns error|connection refused|network is unreachable|error sending request/i, 'unavailable'],
 ];
 
-/** What msb says when its own patience ends under load: the same call works a moment later. */
-const passing = /runtime version probe timed out|does not support network\.http\.deny_response/i;
+/**
+ * What msb says when its own patience ends under load, and of a machine that an interrupted call has
+ * left: the same call works once that is removed.
+ */
+const passing =
+  /runtime version probe timed out|does not support network\.http\.deny_response|sandbox already exists|endpoint may still be live/i;
 
 /** Returns msb's words on one line: what went wrong first, then its hints. */
 export function msbWords(stderr: string): string {

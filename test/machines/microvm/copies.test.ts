@@ -31,6 +31,9 @@ describe('copies of microVMs', () => {
     expect(msb.callsOf('restore')).to.have.length(2);
     expect(existsSync(join(folder, 'one', 's'))).to.equal(true);
     expect(msb.callsOf('exec')).to.deep.equal([]);
+    msb.answer('create', { err: "error: sandbox already exists: sandbox 'x' already exists", code: 1 }, {});
+    await create('three');
+    expect(msb.callsOf('create')).to.have.length(2);
     expect(await failure(create('two', { image: 'other:s', isSnapshot: true }))).to.match(/^no_image /);
   });
 

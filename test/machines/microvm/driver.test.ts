@@ -58,7 +58,7 @@ describe('the microVM driver', () => {
     expect(msb.calls).to.have.length(2);
     const [made, started] = msb.calls as [string, string];
     for (const part of [
-      `create -q --pull never --name ${named('one')} --replace-with-timeout 0 --hostname one --memory 512M --cpus 1`,
+      `create -q --pull never --name ${named('one')} --hostname one --memory 512M --cpus 1`,
       ` --no-net --copy-file ${folder}/agent.`,
       ` --vsock ${folder}/one/s:5000/stream debian:12`,
     ])
