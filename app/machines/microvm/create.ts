@@ -50,8 +50,8 @@ function route(places: Places, id: string): string[] {
 }
 
 /**
- * Runs a command of msb that starts a machine; once more if its own patience was too short. Leaves
- * what it began.
+ * Runs a command of msb that starts a machine; once more if its own patience was too short, or if
+ * an interrupted create has left a machine. Leaves what it began.
  */
 export async function begin(
   msb: Msb,
@@ -63,7 +63,7 @@ export async function begin(
   try {
     await msb.run(args, call);
   } catch (error) {
-    if (!isPassing(error)) throw error;
+    if (!isPassing(error) && !/sandbox already exists/i.test((error as Error).message)) throw error;
     await cleanUp();
     await msb.run(args, call);
   }
