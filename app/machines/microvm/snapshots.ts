@@ -78,7 +78,8 @@ export function mustBeOurs(places: Places, ref: string): void {
 }
 
 async function dropSnapshot(msb: Msb, ref: string): Promise<void> {
-  await msb.run(['snapshot', 'remove', '-q', ref], { doing: 'remove the snapshot' }).catch((error: MachineError) => {
+  // Not -q: it would hide the reason of a failure.
+  await msb.run(['snapshot', 'remove', ref], { doing: 'remove the snapshot' }).catch((error: MachineError) => {
     if (!/snapshot not found/i.test(error.message)) throw error;
   });
 }
