@@ -13,7 +13,7 @@ export type ForkRequest = {
   count: number;
   lifetimeSeconds: number;
   keyed?: KeyedRequest | null;
-  /** the ids of copies whose machines run: each is marked as ready; default: new ids, no machines */
+  /** the ids of copies whose machines run: each becomes ready; default: new ids, no machines */
   ids?: string[];
 };
 
@@ -72,7 +72,7 @@ type Copied = Omit<NewSandbox, 'id' | 'startedAt' | 'endAt'>;
 type Source = { copied: Copied; length: number };
 
 /**
- * Returns what copies of the owner's running sandbox have of it, and the length of its texts.
+ * Reads what copies of the owner's running sandbox have of it, and the length of its texts.
  * Throws StoreError `not_found`, `ended`, or `conflict` if it is paused.
  */
 export async function forkSource(db: Db, now: number, by: Actor, id: string): Promise<Source> {

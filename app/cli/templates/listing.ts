@@ -7,7 +7,7 @@ import { type Template, withBase } from '../../machines/images/images.ts';
 import { jsonLine } from '../../terminal/printable.ts';
 import { table } from '../../terminal/terminal.ts';
 
-/** Returns what `sandpit templates list` prints: templates, then snapshots if machines have any. */
+/** Returns the output of `sandpit templates list`: templates, then snapshots that take disk. */
 export async function listing({ db }: Pick<Store, 'db'>, flags: { json?: boolean }): Promise<string> {
   const templates = withBase(await listTemplates(db), readConfig(flags));
   const snapshots = await heldSnapshots(db);

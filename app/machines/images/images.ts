@@ -88,7 +88,7 @@ export class Images {
   }
 
   /**
-   * Returns what a sandbox of a user is made from: a snapshot or the image of a template; null is
+   * Finds what a sandbox of a user is made from: a snapshot or the image of a template; null is
    * `base`. Throws HttpError: 501 for a snapshot that this driver did not take, 404 for an unknown
    * template or an image that no registry has, 503 for one that is being pulled or could not be.
    * Throws MachineError when the engine does not answer; it is not asked for snapshots.

@@ -107,7 +107,7 @@ export class Collector {
     }
   }
 
-  /** Returns what belongs to no work that was under way when it was seen first. */
+  /** Leaves out what may belong to work that was under way when it was seen first. */
   #withoutSpared(unknown: FoundSnapshot[], underWay: Set<Work>): FoundSnapshot[] {
     const suspects = unknown.map(({ ref }) => {
       const works = this.#suspects.get(ref) ?? underWay;

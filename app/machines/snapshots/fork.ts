@@ -161,7 +161,7 @@ export class Forks {
     });
   }
 
-  /** Has the driver start copies. What it starts too late is removed. */
+  /** Makes the driver start copies. What it starts too late is removed. */
   async #ask(sandboxId: string, specs: MachineSpec[], within: AbortSignal): Promise<(MachineError | null)[]> {
     const { driver, removals, metrics } = this.#dependencies;
     const asked = timed(metrics, 'fork', () => driver.fork(sandboxId, specs, within));

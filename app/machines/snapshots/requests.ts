@@ -27,8 +27,8 @@ export async function takeSnapshot(
 }
 
 /**
- * Deletes a snapshot as `deleteSnapshot` does, and returns it. What a driver holds of it goes in the
- * background.
+ * Deletes a snapshot as `deleteSnapshot` does, and returns it. What a driver holds of it is
+ * removed in the background.
  */
 export async function dropSnapshot(
   { store, now, machines }: Parts,

@@ -95,7 +95,7 @@ export class Snapshots {
     }
   }
 
-  /** Has the driver take a snapshot. What it takes too late is removed. */
+  /** Makes the driver take a snapshot. What it takes too late is removed. */
   async #ask(sandboxId: string, within: AbortSignal): Promise<TakenSnapshot> {
     const { driver, collector, metrics } = this.#dependencies;
     const asked = timed(metrics, 'snapshot', () => driver.snapshot(sandboxId, `s${randomDigits()}`, within));
