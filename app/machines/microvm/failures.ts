@@ -7,7 +7,7 @@ const mostCharacters = 400;
 const meanings: [RegExp, MachineErrorCode][] = [
   [/sandbox not found|not running|is stopped|no such sandbox|sandbox has (stopped|exited)/i, 'gone'],
   [
-    /image not (cached|found)|manifest unknown|name unknown|repository does not exist|unauthorized|denied: /i,
+    /(image|snapshot) not (cached|found)|manifest unknown|name unknown|repository does not exist|unauthorized|denied: /i,
     'no_image',
   ],
   [/no space left|cannot allocate memory|out of memory|insufficient (memory|space)|quota|memory budget/i, 'full'],

@@ -31,6 +31,8 @@ describe('copies of microVMs', () => {
     expect(msb.callsOf('restore')).to.have.length(2);
     expect(existsSync(join(folder, 'one', 's'))).to.equal(true);
     expect(msb.callsOf('exec')).to.deep.equal([]);
+    msb.answer('restore', { err: 'error: snapshot not found: x', code: 1 });
+    expect(await failure(create('two', { image: snapshotOf('s1'), isSnapshot: true }))).to.match(/^no_image /);
     msb.answer('create', { err: "error: sandbox already exists: sandbox 'x' already exists", code: 1 }, {});
     await create('three');
     expect(msb.callsOf('create')).to.have.length(2);
@@ -82,7 +84,7 @@ describe('copies of microVMs', () => {
     msb.answer('snapshot create', { err: 'error: no space left on device', code: 1 });
     msb.answer('snapshot remove', { err: 'error: snapshot not found: x', code: 1 });
     expect(await failure(driver.snapshot('one', 's3', soon()))).to.match(/^full /);
-    expect(msb.calls.slice(-1)).to.deep.equal([`snapshot remove -q ${snapshotOf('s3')}`]);
+    expect(msb.calls.slice(-1)).to.deep.equal([`snapshot remove ${snapshotOf('s3')}`]);
     await driver.removeSnapshot(snapshotOf('s3'));
     msb.answer('snapshot remove', { err: 'error: snapshot snap_1 has 1 indexed child snapshot(s)', code: 1 });
     expect(await failure(driver.removeSnapshot(snapshotOf('s1')))).to.match(/^failed /);
