@@ -11,12 +11,16 @@ import { createListener } from './http/connections/listener.ts';
 import { readCertificate } from './http/connections/tls.ts';
 import { rateLimiter } from './http/rate-limit.ts';
 import { startSweeper } from './jobs/sweeper.ts';
+import { chooseMachines } from './machines/choose/at-start.ts';
+import type { Choice } from './machines/choose/choose.ts';
 import type { Driver } from './machines/driver.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
 export type SandpitServer = {
   app: Express;
   context: Context;
+  /** what runs machines, and why */
+  choice: Choice;
   /** Listens; resolves to the URL. Rejects with ConfigError when an address can't be used. */
   start: () => Promise<string>;
   /** Returns the URL of the metrics; null unless they are being served. */
@@ -62,10 +66,11 @@ export async function createServer(config: Config, { test, driver, ...overrides 
     config.metricsPort === undefined ? null : (await import('./metrics/server.ts')).createMetricsServer(base);
   const measured = { ...base, metrics: metricsServer?.metrics ?? null };
   const dispatcher = new Dispatcher(measured);
+  const choice = await chooseMachines(base);
   const room =
-    config.machines === 'none'
+    choice.driver === null
       ? null
-      : await (await import('./machines/machines.ts')).openMachines(measured, config.machines, driver);
+      : await (await import('./machines/machines.ts')).openMachines(measured, choice.driver, driver);
   const machines = room?.machines ?? null;
   const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, machines };
   const app = createApp(context, test);
@@ -74,6 +79,7 @@ export async function createServer(config: Config, { test, driver, ...overrides 
   return {
     app,
     context,
+    choice,
     start: async () => {
       await metricsServer?.listen();
       return listener.listen();

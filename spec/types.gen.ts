@@ -2419,11 +2419,11 @@ export interface components {
             /** @description `evt_` and the sequence number of the event in the log */
             event_id: string;
             /** @enum {string} */
-            kind: "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+            kind: "vm.create_failed" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.died" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
             /** @description When the event was recorded */
             at: string;
             /** @enum {string} */
-            status: "success";
+            status: "success" | "failure";
             /** @description What the event is about: the id of a sandbox, snapshot or webhook endpoint, the prefix of an API key, or a user's name */
             subject: string;
             /** @description The sandbox that the event is about, or from which the snapshot was taken */
@@ -2455,7 +2455,7 @@ export interface components {
             /** @description The same as `at` */
             created_at: string;
             /** @enum {string} */
-            status: "success";
+            status: "success" | "failure";
             /** @description The same as `kind` */
             event_type: string;
             /** @description The part of `kind` before the full stop */
@@ -2474,8 +2474,8 @@ export interface components {
             resource_id: string;
             /** @description The same as `details` */
             event_payload: Record<string, never>;
-            /** @description Always null, because the log records only what succeeded */
-            error_message: null;
+            /** @description Why the action failed; null for a success */
+            error_message: string | null;
         };
         /**
          * FullEvent
@@ -3974,7 +3974,7 @@ export interface components {
          * @description A kind of event, `vm.*` for every kind that starts with `vm.`, or `*` for all
          * @enum {string}
          */
-        EventPattern: "*" | "vm.*" | "snapshot.*" | "template.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
+        EventPattern: "*" | "vm.*" | "snapshot.*" | "template.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.create_failed" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.died" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed";
         /** NewWebhookEndpoint */
         NewWebhookEndpoint: {
             /** @description An http or https URL in ASCII, without a user name or password. Its address must be public, unless the operator allows others. */
@@ -4633,7 +4633,7 @@ export interface components {
         /** @description The slug of a template */
         TemplateSlug: string;
         /** @description Only events of this kind; `vm.*` stands for every kind that starts with `vm.`. Repeat the parameter for several kinds. */
-        EventKind: ("vm.*" | "snapshot.*" | "template.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
+        EventKind: ("vm.*" | "snapshot.*" | "template.*" | "api_key.*" | "access_token.*" | "ssh_key.*" | "webhook.*" | "user.*" | "vm.create_failed" | "vm.created" | "vm.updated" | "vm.suspended" | "vm.auto_suspended" | "vm.resumed" | "vm.killed" | "vm.died" | "vm.expired" | "vm.deleted" | "vm.imported" | "snapshot.created" | "snapshot.updated" | "snapshot.deleted" | "template.published" | "template.deleted" | "api_key.created" | "api_key.updated" | "api_key.revoked" | "ssh_key.created" | "ssh_key.updated" | "ssh_key.deleted" | "webhook.created" | "webhook.updated" | "webhook.secret_rotated" | "webhook.disabled" | "webhook.deleted" | "access_token.created" | "user.created" | "user.password_changed")[];
         /** @description Only events of this sandbox and of its snapshots */
         EventSandbox: string;
         /** @description The id of an API key */
@@ -5974,7 +5974,7 @@ export interface operations {
                 since?: string;
                 /** @description Only events before this time, in the same formats */
                 until?: string;
-                /** @description Only events with this status. Every event in the log is a `success`, so any other value matches none. */
+                /** @description Only events with this status. `failure` is the status of the kind `vm.create_failed`, `success` that of all others. Any other value matches none. */
                 status?: string;
                 /** @description Only events of this kind. An unknown kind matches none. */
                 event_type?: string;

@@ -14,7 +14,7 @@ export type E2bType = Schemas['SandboxEventType'];
 export const kindsByType: Record<E2bType, EventKind[]> = {
   'sandbox.lifecycle.created': ['vm.created'],
   'sandbox.lifecycle.updated': ['vm.updated'],
-  'sandbox.lifecycle.killed': ['vm.killed', 'vm.expired'],
+  'sandbox.lifecycle.killed': ['vm.killed', 'vm.expired', 'vm.died'],
   'sandbox.lifecycle.paused': ['vm.suspended', 'vm.auto_suspended'],
   'sandbox.lifecycle.resumed': ['vm.resumed'],
 };

@@ -1,3 +1,4 @@
+import { isFailure } from '../../db/events/kinds.ts';
 import type { Event } from '../../db/events/log.ts';
 import { sessionOf } from '../../db/sessions/session-id.ts';
 import { isoTime } from '../../spec/time.ts';
@@ -12,7 +13,7 @@ export function eventOf(event: Event): Schemas['Event'] {
     event_id: eventId(seq),
     kind,
     at: isoTime(at),
-    status: 'success',
+    status: statusOf(kind),
     subject,
     sandbox_id: sandboxId,
     actor: { via, key_id: keyId, key_prefix: keyPrefix },
@@ -23,12 +24,12 @@ export function eventOf(event: Event): Schemas['Event'] {
 
 /** Returns `AuditEvent` of the contract: the event under the names that InstaVM's clients read. */
 export function auditEventOf(event: Event): Schemas['AuditEvent'] {
-  const { seq, at, kind, subject, sandboxId, sessionId, via, keyPrefix, details } = event;
-  const group = groupOf(kind);
+  const { seq, at, kind, subject, sandboxId, sessionId, via, keyPrefix } = event;
+  const [group, details] = [groupOf(kind), JSON.parse(event.details)];
   return {
     id: eventId(seq),
     created_at: isoTime(at),
-    status: 'success',
+    status: statusOf(kind),
     event_type: kind,
     event_group: group,
     vm_id: sandboxId,
@@ -37,9 +38,14 @@ export function auditEventOf(event: Event): Schemas['AuditEvent'] {
     actor_id: keyPrefix,
     resource_type: group,
     resource_id: subject,
-    event_payload: JSON.parse(details),
-    error_message: null,
+    event_payload: details,
+    error_message: isFailure(kind) ? details.message : null,
   };
+}
+
+/** Returns whether an event reports something that was done, or that failed. */
+export function statusOf(kind: string): 'success' | 'failure' {
+  return isFailure(kind) ? 'failure' : 'success';
 }
 
 /** Returns the part of a kind before the full stop. */

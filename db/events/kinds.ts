@@ -3,14 +3,17 @@
  * ours.
  */
 export const eventKinds = {
+  'vm.create_failed':
+    'A sandbox could not be started, although its machine was begun: `details.reason` says why, e.g. `timeout`, and `details.message` says it in words. There is no sandbox with its id.',
   'vm.created':
     'A sandbox was started. If it is a fork, `details.forked_from` is its source; if it was started in an existing session, `details.session_id` is that session.',
   'vm.updated': 'A sandbox was changed: `details.changed` lists what, such as `metadata`, `end_at` or `settings`.',
   'vm.suspended': 'A sandbox was paused by a request.',
   'vm.auto_suspended': 'A sandbox was paused because its end came.',
   'vm.resumed': 'A paused sandbox was resumed, which starts a new run.',
-  'vm.killed':
-    'A sandbox was ended by a request, or because its machine is gone. Then `details.reason` is `machine_missing`, `machine_died` or `out_of_memory`.',
+  'vm.killed': 'A sandbox was ended by a request.',
+  'vm.died':
+    'A sandbox ended because its machine is gone: `details.reason` is `machine_missing`, `machine_died` or `out_of_memory`.',
   'vm.expired': 'A sandbox was ended because its end came.',
   'vm.deleted': 'The record of a sandbox was deleted, because it ended longer ago than records are kept.',
   'vm.imported': '`details.count` sandboxes were imported. They have no further events for the import.',
@@ -38,6 +41,11 @@ export const eventKinds = {
 };
 
 export type EventKind = keyof typeof eventKinds;
+
+/** Returns whether events of this kind report an action that failed. */
+export function isFailure(kind: string): boolean {
+  return kind === ('vm.create_failed' satisfies EventKind);
+}
 
 /**
  * Returns whether a pattern matches a kind: `*` matches all, `vm.*` those that begin with `vm.`.

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { type Actor, type Details, sweeper } from '../events/record.ts';
+import { type Actor, sweeper } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { endLive } from '../sandboxes/expire.ts';
 import { type Sandbox, statusAt } from '../sandboxes/read.ts';
@@ -18,7 +18,7 @@ export async function endLost(trx: Trx, now: number, ids: string[], reason: Loss
   const found = await selectLive(trx, { now, ids, statuses });
   for (const { ownerId, ...sandbox } of found) {
     const by: Actor = { ...sweeper, ownerId };
-    await endLive(trx, now, by, [sandbox], { reason } satisfies Details);
+    await endLive(trx, now, by, [sandbox], { kind: 'vm.died', details: { reason } });
   }
   return found.length;
 }

@@ -9,19 +9,21 @@ import { type Sandbox, statusAfterTimeout } from './read.ts';
 
 type Ending = Pick<Sandbox, 'id' | 'status' | 'startedAt' | 'onTimeout'>;
 
-/** Ends sandboxes of one owner that have not ended. `details` are added to their events. */
+type End = { kind: 'vm.killed' | 'vm.died'; details: Details };
+
+/** Ends sandboxes of one owner that have not ended. `end` is the event, whose details get more. */
 export async function endLive(
   trx: Trx,
   now: number,
   by: Actor,
   sandboxes: Ending[],
-  details: Details = {},
+  { kind, details }: End = { kind: 'vm.killed', details: {} },
 ): Promise<void> {
   await settle(trx, now, sandboxes);
   await kill(trx, { now, ids: sandboxes.map(({ id }) => id) });
   for (const { id, status, startedAt } of sandboxes) {
     const change = { from: status, to: 'killed', end_at: isoTime(Math.max(startedAt, now)) };
-    await recordOfSandbox(trx, now, by, id, { kind: 'vm.killed', details: { ...change, ...details } });
+    await recordOfSandbox(trx, now, by, id, { kind, details: { ...change, ...details } });
   }
 }
 

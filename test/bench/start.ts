@@ -35,7 +35,11 @@ async function timeToAnswer([file = '', ...args]: string[]): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'sandpit-start-'));
   const port = await freePort();
   const begin = performance.now();
-  const child = spawn(file, [...args, 'serve', '--port', String(port), '--db', join(dir, 's.db')], { stdio: 'ignore' });
+  const child = spawn(
+    file,
+    [...args, 'serve', '--port', String(port), '--db', join(dir, 's.db'), '--machines', 'none'],
+    { stdio: 'ignore' },
+  );
   while (!(await answers(port)));
   const time = performance.now() - begin;
   child.kill();

@@ -109,7 +109,7 @@ describe("E2B's webhooks", () => {
     const shown = (await hooks().ask('get', `/v1/webhooks/endpoints/${id}`)).body;
     expect(shown).to.deep.include({
       description: 'mine',
-      event_patterns: ['vm.created', 'vm.killed', 'vm.expired'],
+      event_patterns: ['vm.created', 'vm.killed', 'vm.expired', 'vm.died'],
       format: 'e2b',
       max_retries: 3,
       include_metadata: true,

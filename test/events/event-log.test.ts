@@ -3,10 +3,14 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { prune, sweep } from '../../app/jobs/tasks.ts';
+import { MachineError } from '../../app/machines/error.ts';
+import { recordCreateFailed } from '../../app/machines/launch/failed.ts';
 import { EventFeed } from '../../db/events/feed.ts';
 import { eventKinds } from '../../db/events/kinds.ts';
 import { allEvents, listEvents } from '../../db/events/list.ts';
 import { deleteOldEvents, type Event } from '../../db/events/log.ts';
+import { cli } from '../../db/events/record.ts';
+import { endLost } from '../../db/machines/lost.ts';
 import { endSandbox, extendSandbox, updateSandbox } from '../../db/sandboxes/change.ts';
 import { createSandbox } from '../../db/sandboxes/create.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
@@ -165,6 +169,12 @@ describe('the event log', () => {
     await command(['users', 'passwd', 'alice'], 'another one');
     const record = { owner: 'alice', metadata: {}, started_at: '2025-01-01T00:00:00Z', status: 'killed' };
     await command(['import', '-'], ['a', 'b'].map((i) => JSON.stringify({ ...record, sandbox_id: i })).join('\n'));
+    const by = { ...cli, ownerId: alice.id };
+    await recordCreateFailed({ ...context, now: () => 0 }, by, id, new MachineError('timeout', 'late'), {});
+    const { id: lost } = await inTransaction(context.store.db, (trx) =>
+      createSandbox(trx, app.clock.now, by, { templateId: null, metadata: {}, env: null, lifetimeSeconds: 60 }),
+    );
+    await inTransaction(context.store.db, (trx) => endLost(trx, app.clock.now, [lost], 'machine_died'));
     const events = await everything();
     expect([...new Set(events.map(({ kind }) => kind))].sort()).to.deep.equal(Object.keys(eventKinds).sort());
     const of = (kind: string) => events.filter((event) => event.kind === kind);

@@ -68,7 +68,13 @@ export async function startApp(
 ): Promise<TestApp> {
   const dir = temporaryDirectory();
   const clock = { now: startTime };
-  const chosen = { db: join(dir, 'sandpit.db'), validateResponses: true, shutdownSeconds: 1, ...config };
+  const chosen = {
+    machines: 'none' as const,
+    db: join(dir, 'sandpit.db'),
+    validateResponses: true,
+    shutdownSeconds: 1,
+    ...config,
+  };
   if (config.db === undefined) {
     empty ??= makeEmpty();
     copyFileSync(await empty, chosen.db);

@@ -76,12 +76,15 @@ describe('the end of a sandbox with a machine', () => {
     ['exited', 'machine_died'],
     ['out_of_memory', 'out_of_memory'],
   ] as const) {
-    itHere(`ends as killed when its machine dies: ${expected}`, async () => {
+    itHere(`ends as died when its machine dies: ${expected}`, async () => {
       const [id, other] = [await e2b.create(), await e2b.create()];
       driver.die(id, reason);
-      await until('the end', async () => (await events('vm.killed')).length > 0);
-      const [event] = await events('vm.killed');
+      await until('the end', async () => (await events('vm.died')).length > 0);
+      const [event] = await events('vm.died');
       expect([event?.subject, event?.details.reason, event?.details.to]).to.deep.equal([id, expected, 'killed']);
+      const { body } = await e2b.get(`/events/sandboxes/${id}`);
+      const types = body.map(({ type }: { type: string }) => type.replace('sandbox.lifecycle.', ''));
+      expect(types, "the end among E2B's events").to.have.members(['created', 'killed']);
       await until('the removal', () => gone(id));
       expect([await e2b.listed(), await health(id), await health(other)]).to.deep.equal([[other], 502, 204]);
     });

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import { Connections } from '../../app/machines/connections.ts';
+import { MachineError } from '../../app/machines/error.ts';
 import { KeysUnderWay } from '../../app/machines/launch/keys.ts';
 import { Launcher } from '../../app/machines/launch/launch.ts';
 import { Starts } from '../../app/machines/launch/starts.ts';
 import { Removals } from '../../app/machines/lifecycle/removals.ts';
 import { cli } from '../../db/events/record.ts';
 import { createSandbox } from '../../db/sandboxes/create.ts';
-import { itHere, startApp, startTime } from '../helpers/server.ts';
+import { apiKey, itHere, startApp, startTime } from '../helpers/server.ts';
 import { until } from '../helpers/until.ts';
 import { FakeDriver, forever } from './fake-driver.ts';
 import { startLifecycle } from './lifecycle.ts';
@@ -79,6 +80,26 @@ describe('the limits of a start', () => {
     const codes = await Promise.all(Array.from({ length: 9 }, () => launch().catch(({ code }) => code)));
     expect(codes.filter((code) => code === 'full')).to.have.length(1);
     expect(codes.filter((code) => code === 'timeout')).to.have.length(8);
+  });
+
+  itHere('are recorded when the machine is the reason, and not when the request is', async () => {
+    const { app, alice, driver, e2b, vms } = await startLifecycle();
+    driver.behaviour.create = () => Promise.reject(new MachineError('full', 'The engine has no room'));
+    expect((await e2b.post('/sandboxes', { templateID: 'base' })).status).to.equal(503);
+    const events = (query: object) => app.http.get('/v1/audit/events').query(query).set(apiKey(alice));
+    const { body } = await events({ status: 'failure' });
+    const [id] = body.events.map(({ sandbox_id }: { sandbox_id: string }) => sandbox_id);
+    const details = { reason: 'full', message: 'The engine has no room', template_id: 'base' };
+    expect(body.events).to.have.length(1);
+    expect(body.events[0]).to.deep.include({ kind: 'vm.create_failed', status: 'failure', subject: id, details });
+    expect(body.items[0]).to.include({ status: 'failure', error_message: 'The engine has no room', vm_id: id });
+    expect((await vms('get', `/v1/vms/${id}`)).status).to.equal(404);
+    expect((await e2b.get('/events/sandboxes')).body, "E2B's events").to.deep.equal([]);
+    driver.behaviour = {};
+    await e2b.post('/sandboxes', { templateID: 'base', metadata: { large: 'x'.repeat(70_000) } });
+    expect((await events({ kind: 'vm.create_failed' })).body.events).to.have.length(1);
+    const others = (await events({ status: 'success', event_group: 'vm' })).body.events;
+    expect(others).to.deep.equal([]);
   });
 
   itHere('are counted in the metrics, with the machines that run', async () => {

@@ -27,7 +27,7 @@ describe('records and machines', () => {
     await two.app.server.context.machines?.agentOf(id);
     expect(two.app.server.context.machines?.tokenOf(id)).to.equal(envdAccessToken);
     expect([...two.driver.machines]).to.deep.equal([[id, 'running']]);
-    expect(await two.events('vm.killed')).to.deep.equal([]);
+    expect(await two.events('vm.died')).to.deep.equal([]);
   });
 
   itHere('agree after a restart: machines without a record go, records without a machine end', async () => {
@@ -39,8 +39,8 @@ describe('records and machines', () => {
       one.driver.machines.set(stopped as string, 'stopped');
       one.driver.machines.set(orphan, 'running');
     });
-    await until('the ends', async () => (await two.events('vm.killed')).length === 2);
-    const reasons = (await two.events('vm.killed')).map(({ subject, details }) => [subject, details.reason]);
+    await until('the ends', async () => (await two.events('vm.died')).length === 2);
+    const reasons = (await two.events('vm.died')).map(({ subject, details }) => [subject, details.reason]);
     expect(Object.fromEntries(reasons)).to.deep.equal({ [lost]: 'machine_missing', [stopped]: 'machine_died' });
     await until('the removals', async () => two.driver.machines.size === 1 && (await two.rows()).length === 1);
     expect([...two.driver.machines.keys()]).to.deep.equal([kept]);
@@ -59,15 +59,15 @@ describe('records and machines', () => {
     await records.close();
     expect([...one.driver.machines.keys()]).to.deep.equal([id]);
     const two = await startLifecycle(one.driver, { db });
-    await until('the end', async () => (await two.events('vm.killed')).length === 1);
-    expect((await two.events('vm.killed')).map(({ subject }) => subject)).to.deep.equal([recorded]);
+    await until('the end', async () => (await two.events('vm.died')).length === 1);
+    expect((await two.events('vm.died')).map(({ subject }) => subject)).to.deep.equal([recorded]);
     const answer = await two.app.http
       .post(`/sandboxes/${paused}/connect`)
       .set('X-API-Key', user.key)
       .send({ timeout: 9 });
     expect([answer.status, answer.body.message]).to.deep.equal([
       501,
-      'Sandboxes cannot be resumed: the machines of this server do not offer it; create a new one',
+      'Sandboxes with machines cannot be resumed: create a new one',
     ]);
   });
 
@@ -89,7 +89,7 @@ describe('records and machines', () => {
     const last = await startLifecycle(one.driver, { db: one.app.server.context.config.db });
     await until('the comparison', () => last.driver.calls.includes('list'));
     await last.app.server.context.machines?.agentOf(id);
-    expect(await last.events('vm.killed')).to.deep.equal([]);
+    expect(await last.events('vm.died')).to.deep.equal([]);
   });
 
   itHere('agree after an engine is back: what died meanwhile ends', async () => {
@@ -109,7 +109,7 @@ describe('records and machines', () => {
     expect((await one.e2b.listed()).length).to.equal(2);
     isAway = false;
     driver.failDeaths(null);
-    await until('the end', async () => (await one.events('vm.killed')).length === 1);
+    await until('the end', async () => (await one.events('vm.died')).length === 1);
     expect(await one.e2b.listed()).to.deep.equal([kept]);
   });
 });

@@ -23,14 +23,41 @@ async function startEngine(): Promise<string> {
 describe('serve and machines', () => {
   const db = () => join(temporaryDirectory(), 'sandpit.db');
 
-  it('names the engine that was found, and how to use it', async function () {
+  it('takes the container engine that it finds, and says why there are no microVMs', async function () {
     // The engine has a second to answer, which a busy machine may miss.
     this.retries(5);
     const engine = await startEngine();
-    const server = await serve(['--db', db(), '--engine', engine]);
-    await until('the offer', () => /records only/.test(server.output.stderr), 4000);
-    expect(server.output.stderr).to.match(/28\.1\.2 .*was found: sandpit serve --machines docker runs them/);
+    const flags = ['--machines', 'auto', '--msb', '/nowhere/msb', '--engine', engine];
+    const server = await serve(['--db', db(), ...flags]);
+    await until('the choice', () => /^Machines: /m.test(server.output.stderr), 4000);
+    const text =
+      /Machines: containers of .* 28\.1\.2 at \S+ \(no microVMs, because .+: see sandpit doctor --machines\)/;
+    expect(server.output.stderr).to.match(text);
     expect(await server.stop()).to.equal(0);
+  });
+
+  itHere('says what it looked for when it keeps records only, and warns of machines that it leaves alone', async () => {
+    const app = await startApp();
+    const { id } = await app.addUser('alice');
+    const { db: file } = app.server.context.config;
+    const add = (driver: string) => {
+      const row = { sandbox_id: newSandboxId(), owner_id: id, image: 'x', created_at: 0, is_ready: 1 as const, driver };
+      return app.server.context.store.db.insertInto('machines').values(row).execute();
+    };
+    const started = async (flags: string[], pattern: RegExp) => {
+      const server = await serve(['--db', file, '--msb', '/nowhere/msb', '--engine', 'unix:///nowhere.sock', ...flags]);
+      await until('the text', () => pattern.test(server.output.stderr));
+      expect(await server.stop()).to.equal(0);
+    };
+    await add('process');
+    await app.close();
+    const looked =
+      /records only: no microVMs, because .+; no containers, because no container engine at unix:..\/nowhere/;
+    await started(['--machines', 'auto'], looked);
+    await started(
+      [],
+      /Warning: 1 machine of an earlier start is left alone, because this server keeps records only: --machines process/,
+    );
   });
 
   it('warns that commands of the driver for tests are not isolated, and keeps it from the network', async () => {
@@ -59,16 +86,17 @@ describe('serve and machines', () => {
     ]);
   });
 
-  itHere('leaves the machines of an earlier start alone, and says so', async () => {
+  itHere('keeps with auto the engine of its machines, although it is away', async () => {
     const app = await startApp();
     const { id } = await app.addUser('alice');
     const row = { sandbox_id: newSandboxId(), owner_id: id, image: 'x', created_at: 0, is_ready: 1 as const };
     await app.server.context.store.db.insertInto('machines').values(row).execute();
     await app.close();
-    const server = await serve(['--db', app.server.context.config.db]);
-    await until('the warning', () => /Warning: 1 machines? of an earlier start/.test(server.output.stderr));
+    const { db: file } = app.server.context.config;
+    const server = await serve(['--db', file, '--machines', 'auto', '--engine', 'unix:///nowhere.sock']);
+    await until('the warning', () => /Warning: sandboxes cannot be started: no container/.test(server.output.stderr));
     expect(await server.stop()).to.equal(0);
-    const again = await startApp({ db: app.server.context.config.db });
+    const again = await startApp({ db: file });
     expect(await again.server.context.store.db.selectFrom('machines').selectAll().execute()).to.have.length(1);
   });
 });

@@ -45,7 +45,10 @@ describe('a database of a version without an outbox', () => {
     sqlite.close();
     const app = await startApp({ ...local, db: file });
     const { store } = app.server.context;
-    expect(store.backups, 'what is rewritten is copied before').to.have.length(2);
+    expect(store.backups, 'what is rewritten is copied before').to.have.length(3);
+    const patterns = store.sqlite.prepare('select event_patterns from webhook_endpoints where id = ?').pluck();
+    expect(patterns.get('whe_kind'), 'an end that had this kind before').to.equal('["vm.killed","vm.died"]');
+    expect(patterns.get('whe_changed')).to.equal('["vm.*"]');
     await hooks().receiver.received(6 + 1 + 1 + 3);
     const sent = () =>
       store.sqlite

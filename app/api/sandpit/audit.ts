@@ -8,7 +8,7 @@ import type { components } from '../../../spec/types.gen.ts';
 import { principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { readDatetime } from '../../contract/pydantic/datetime.ts';
-import { auditEventOf, eventId, eventOf, groupOf, seqOf } from '../../events/shape.ts';
+import { auditEventOf, eventId, eventOf, groupOf, seqOf, statusOf } from '../../events/shape.ts';
 import { stream } from './event-stream.ts';
 
 type Schemas = components['schemas'];
@@ -61,11 +61,7 @@ function list({ store }: Context): RequestHandler {
       offset: 0,
       limit: Number(query.limit),
     };
-    // Only actions that succeeded are recorded, so no event has another status.
-    const canMatch =
-      otherIds.length === 0 &&
-      (query.status ?? 'success') === 'success' &&
-      Number(query.user_id ?? ownerId) === ownerId;
+    const canMatch = otherIds.length === 0 && Number(query.user_id ?? ownerId) === ownerId;
     const { events, next } = canMatch ? await listEvents(store.db, wanted) : { events: [], next: null };
     const body: Schemas['EventPage'] = {
       events: events.map(eventOf),
@@ -76,14 +72,15 @@ function list({ store }: Context): RequestHandler {
   };
 }
 
-/** Returns the kinds that a query asks for by any of three parameters; null for all. */
-function kindsIn({ kind, event_type: type, event_group: group }: ListQuery): string[] | null {
-  if (kind === undefined && type === undefined && group === undefined) return null;
+/** Returns the kinds that a query asks for by any of four parameters; null for all. */
+function kindsIn({ kind, event_type: type, event_group: group, status }: ListQuery): string[] | null {
+  if ([kind, type, group, status].every((each) => each === undefined)) return null;
   return Object.keys(eventKinds).filter(
     (each) =>
       (kind?.some((pattern) => matchesKind(pattern, each)) ?? true) &&
       (type ?? each) === each &&
-      (group === undefined || groupOf(each) === group),
+      (group === undefined || groupOf(each) === group) &&
+      (status ?? statusOf(each)) === statusOf(each),
   );
 }
 

@@ -1,81 +1,74 @@
-import { existsSync } from 'node:fs';
-import { readInstance } from '../../../db/machines/instance.ts';
-import { listMachines } from '../../../db/machines/rows.ts';
-import { readEngineEnvironment } from '../../config/engine-environment.ts';
-import type { Context, Machines } from '../../context.ts';
-import { engineAddresses } from '../../machines/docker/engine/address.ts';
+import type { Machines } from '../../context.ts';
+import type { Choice } from '../../machines/choose/choose.ts';
 import type { Driver, EngineInfo } from '../../machines/driver.ts';
-import { openDriver } from '../../machines/open.ts';
 import type { SandpitServer } from '../../server.ts';
 
-/** How long to look for an engine before the text goes without it. */
+/** How long to wait for an engine before the text goes without it. */
 const patienceMilliseconds = 1000;
 
 /**
- * Returns the part of the start-up text about machines: the engine in use, or, with records only,
- * how to use one that was found. Takes two seconds at most.
+ * Returns the part of the start-up text about machines: what runs them and, where something better
+ * was not chosen, why. Takes two seconds at most.
  */
-export async function machinesNotice({ context }: SandpitServer): Promise<string> {
-  const { config, machines } = context;
-  if (config.machines === 'process') return processWarning;
-  if (machines) return containersNotice(machines);
-  const engine = await findEngine(context);
-  return `${await leftWarning(context)}${engine instanceof Error ? '' : offer(engine)}`;
+export async function machinesNotice({ context: { machines }, choice }: SandpitServer): Promise<string> {
+  const left = leftWarning(choice);
+  if (choice.driver === 'process') return left + processWarning;
+  return left + (machines ? await runningNotice(machines, choice) : recordsNotice(choice));
 }
 
 const processWarning =
   'Warning: --machines process runs the commands of sandboxes on this machine, without isolation. Use it for tests only.\n';
 
-async function containersNotice({ driver, images }: Machines): Promise<string> {
+const names = { microvm: 'microVMs', docker: 'containers', process: 'processes' };
+
+async function runningNotice({ driver, images }: Machines, choice: Choice): Promise<string> {
   const engine = await probe(driver);
   if (engine instanceof Error) return awayWarning(engine);
   const missing = await inTime(images.planned(), []);
   const pulls = missing.length === 0 ? '' : `Pulling ${missing.join(', ')}: until then no sandbox can start from it.\n`;
-  return `Machines: containers of ${nameOf(engine)}\n${pulls}`;
+  return `Machines: ${names[driver.name]} of ${nameOf(engine)}${reasonOf(choice)}\n${pulls}`;
+}
+
+function reasonOf({ because, passedOver }: Choice): string {
+  if (because === 'machines') return ', as before';
+  return passedOver.length === 0 ? '' : ` (${whyNot(passedOver)}: see sandpit doctor --machines)`;
+}
+
+function whyNot(passedOver: Choice['passedOver']): string {
+  return passedOver.map(({ driver, why }) => `no ${names[driver]}, because ${why}`).join('; ');
 }
 
 function awayWarning({ message }: Error): string {
   return `Warning: sandboxes cannot be started: ${message}. Find out why with sandpit doctor --machines.\n`;
 }
 
-function offer(engine: EngineInfo): string {
-  return `Sandboxes are records only. ${nameOf(engine)} was found: sandpit serve --machines docker runs them in containers.\n`;
+function recordsNotice({ because, passedOver }: Choice): string {
+  if (because === 'records')
+    return 'Sandboxes are records only, as before: with --machines microvm or docker new ones get machines, and those that run without one end.\n';
+  if (because === 'setting') return '';
+  return `Sandboxes are records only: ${whyNot(passedOver)}. Find out what to do with sandpit doctor --machines.\n`;
 }
 
-/** Warns of machines that an earlier server has left: this one neither uses nor removes them. */
-async function leftWarning({ store, now }: Context): Promise<string> {
-  const { length } = await listMachines(store.db, now());
-  if (length === 0) return '';
-  const those = length === 1 ? '1 machine of an earlier start is' : `${length} machines of an earlier start are`;
-  return `Warning: ${those} left alone, because this server keeps records only.\n`;
+/** Warns of machines of another driver: this server neither uses nor removes them. */
+function leftWarning({ leftAlone, driver }: Choice): string {
+  const does = driver === null ? 'keeps records only' : `runs ${names[driver]}`;
+  return leftAlone
+    .map(({ driver: other, machines }) => {
+      const those =
+        machines === 1 ? '1 machine of an earlier start is' : `${machines} machines of an earlier start are`;
+      return `Warning: ${those} left alone, because this server ${does}: --machines ${other} takes them up again.\n`;
+    })
+    .join('');
 }
 
 function nameOf({ name, version, address }: EngineInfo): string {
   return `${name} ${version} at ${address}`;
 }
 
-async function findEngine({ config, store, log }: Context): Promise<EngineInfo | Error> {
-  // Before the driver is loaded, which takes memory that a server without an engine does not need.
-  if (!mayHaveEngine(config.engine)) return new Error('there is no engine');
-  const { id: instance } = await readInstance(store.db);
-  const driver = await openDriver('docker', config, { instance, log });
-  try {
-    return await probe(driver);
-  } finally {
-    // Not awaited: an engine that hangs must not delay the start.
-    driver.close().catch(() => {});
-  }
-}
-
-function mayHaveEngine(setting: string | undefined): boolean {
-  return engineAddresses(setting, readEngineEnvironment()).some(
-    (address) => !address.startsWith('unix://') || existsSync(address.slice('unix://'.length)),
-  );
-}
-
 async function probe(driver: Driver): Promise<EngineInfo | Error> {
   const asked = driver.probe().catch((error: Error) => error);
-  return inTime<EngineInfo | Error>(asked, new Error('the container engine does not answer'));
+  const what = driver.name === 'docker' ? 'the container engine' : 'what runs them';
+  return inTime<EngineInfo | Error>(asked, new Error(`${what} does not answer`));
 }
 
 /** Returns the value of a promise, or `otherwise` when it takes too long. */

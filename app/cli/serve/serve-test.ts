@@ -57,6 +57,7 @@ export async function serveTest(flags: TestFlags & Record<string, unknown>, term
 function testConfig(flags: Record<string, unknown>): Config {
   const config = readConfig(flags, undefined, {
     db: ':memory:',
+    machines: 'none',
     port: 0,
     logLevel: 'warn',
     validateResponses: true,

@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import { readInstance } from '../../../db/machines/instance.ts';
 import { listTemplates } from '../../../db/machines/templates.ts';
 import { ConfigError, readConfig } from '../../config/config.ts';
-import type { Config } from '../../config/settings.ts';
 import { createLog } from '../../log/log.ts';
+import { chooseMachines } from '../../machines/choose/at-start.ts';
+import type { Choice } from '../../machines/choose/choose.ts';
 import type { Driver } from '../../machines/driver.ts';
 import { MachineError } from '../../machines/error.ts';
 import { type Template, withBase } from '../../machines/images/images.ts';
@@ -23,21 +24,20 @@ type Flags = Record<string, unknown> & { json?: boolean };
 type Wanted = Map<string, string[]>;
 
 export function pullCommand(templates: Command, terminal: Terminal): void {
-  addSettings(templates.command('pull [name]'), ['db', 'machines', 'engine', 'image'])
-    .description(
-      "fetch the newest version of a template's image, or of all templates' (from docker unless --machines says otherwise)",
-    )
+  addSettings(templates.command('pull [name]'), ['db', 'machines', 'msb', 'engine', 'image'])
+    .description("fetch the newest version of a template's image, or of all templates' (into what serve would choose)")
     .option('--json', 'print JSON')
     .action(async (given: string | undefined, flags: Flags) => {
       const { stop } = terminal;
-      const config = readConfig(flags, undefined, { machines: 'docker' });
+      const config = readConfig(flags);
       const name = given === undefined ? undefined : nameOf(given);
-      const { instance, wanted } = await withStore(flags, async ({ db }) => ({
-        instance: (await readInstance(db)).id,
-        wanted: imagesOf(withBase(await listTemplates(db), config), name),
-      }));
       const log = createLog('silent', terminal.stderr);
-      const driver = await openDriver(driverOf(config), config, { instance, log });
+      const { instance, wanted, choice } = await withStore(flags, async (store) => ({
+        instance: (await readInstance(store.db)).id,
+        wanted: imagesOf(withBase(await listTemplates(store.db), config), name),
+        choice: await chooseMachines({ config, store, now: terminal.now, log }),
+      }));
+      const driver = await openDriver(driverOf(choice), config, { instance, log });
       try {
         await pullAll(driver, wanted, flags.json ?? false, terminal);
         stop.throwIfAborted();
@@ -47,10 +47,10 @@ export function pullCommand(templates: Command, terminal: Terminal): void {
     });
 }
 
-function driverOf({ machines }: Config): Driver['name'] {
-  if (machines === 'none')
-    throw new ConfigError('SANDPIT_MACHINES is none, so there is no engine: add --machines docker');
-  return machines;
+function driverOf({ driver, because }: Choice): Driver['name'] {
+  if (driver !== null) return driver;
+  const reason = because === 'setting' ? 'SANDPIT_MACHINES is none' : 'sandboxes are records only here';
+  throw new ConfigError(`${reason}, so there is no engine: add --machines docker or microvm`);
 }
 
 /** Throws an Error for an unknown name. */

@@ -12,6 +12,7 @@ import { MachineError, type MachineErrorCode } from '../error.ts';
 import { type Image, type Images, snapshotMissing } from '../images/images.ts';
 import type { Removals } from '../lifecycle/removals.ts';
 import { untilAborted } from '../until-aborted.ts';
+import { recordCreateFailed } from './failed.ts';
 import type { KeysUnderWay } from './keys.ts';
 import { rehearse } from './rehearse.ts';
 import { type AskedSize, type Size, sizeOf } from './size.ts';
@@ -131,7 +132,7 @@ export class Launcher {
     });
   }
 
-  async #start(spec: MachineSpec, { by, keyed, insert, signal }: Order): Promise<Sandbox> {
+  async #start(spec: MachineSpec, { by, keyed, templateId, insert, signal }: Order): Promise<Sandbox> {
     const { store, now, driver, connections, images } = this.#dependencies;
     const { id, image, allowsSudo, runtime, vcpuCount, memoryMb } = spec;
     await inTransaction(store.db, (trx) =>
@@ -155,17 +156,17 @@ export class Launcher {
       });
     } catch (error) {
       this.#undo(id, creating);
-      throw signal.aborted ? error : this.#explain(error, spec, late.aborted);
+      if (signal.aborted) throw error;
+      const failure = late.aborted ? tooSlow(error) : error;
+      await recordCreateFailed(this.#dependencies, by, id, failure, { template_id: templateId });
+      throw this.#explain(failure, spec);
     }
   }
 
-  /** Returns the error to answer with, after logging it. */
-  #explain(error: unknown, { id, image, isSnapshot }: MachineSpec, isLate: boolean): unknown {
-    const { log, images } = this.#dependencies;
-    log.warn({ err: error, sandbox: id }, 'a sandbox could not be started');
-    if (isLate) return tooSlow(error);
+  /** Returns the error to answer with. */
+  #explain(error: unknown, { image, isSnapshot }: MachineSpec): unknown {
     if (!(error instanceof MachineError)) return error;
-    if (error.code === 'no_image') return isSnapshot ? snapshotMissing() : images.missing(image);
+    if (error.code === 'no_image') return isSnapshot ? snapshotMissing() : this.#dependencies.images.missing(image);
     return error.code === 'gone' ? new MachineError('failed', stopped, { cause: error }) : error;
   }
 

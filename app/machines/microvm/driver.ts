@@ -40,8 +40,7 @@ export function createMicrovmDriver(options: DriverOptions, env = readEnvironmen
 class MicrovmDriver implements Driver {
   readonly name = 'microvm';
   readonly keepsMemory = true;
-  /** Changed in place: others keep a reference to it. */
-  readonly features = new Set<Feature>(['pause', 'snapshot']);
+  features: ReadonlySet<Feature> = new Set<Feature>(['pause', 'snapshot']);
   readonly #setting: string | undefined;
   readonly #env: NodeJS.ProcessEnv;
   readonly #places: Places;
@@ -54,7 +53,6 @@ class MicrovmDriver implements Driver {
   /** the machines that were told to end */
   readonly #ended = new Set<string>();
   #found: Msb | undefined;
-  #probed: Promise<EngineInfo> | undefined;
 
   constructor({ instance, msb, db }: DriverOptions, env: NodeJS.ProcessEnv) {
     this.#setting = msb;
@@ -66,8 +64,7 @@ class MicrovmDriver implements Driver {
     const msb = this.#msb();
     const text = await msb.run(['--version'], { doing: 'say its version', milliseconds: deadlines.read });
     const { version, features } = featuresOf(text);
-    this.features.clear();
-    for (const feature of features) this.features.add(feature);
+    this.features = features;
     return { name: 'microsandbox', version, address: msb.path };
   }
 
@@ -102,12 +99,6 @@ class MicrovmDriver implements Driver {
   }
 
   async list(): Promise<FoundMachine[]> {
-    // The first thing that is asked of a driver: from then on it is known what msb can do.
-    this.#probed ??= this.probe();
-    await this.#probed.catch((error) => {
-      this.#probed = undefined;
-      throw error;
-    });
     const found = await listMachines(this.#msb(), this.#places, (id) => this.#busy.has(id));
     // Agents have lost an earlier server: they dial again, and should find somebody.
     for (const { id, state } of found)

@@ -40,7 +40,7 @@ function deviceProblem(device: string): string | null {
   if (process.platform === 'darwin') return process.arch === 'arm64' ? null : 'microVMs need a Mac with Apple silicon';
   if (process.platform !== 'linux') return `microVMs need Linux or macOS, not ${process.platform}`;
   if (!existsSync(device))
-    return `there is no ${device}: turn virtualization on in the firmware, or nested virtualization at the host`;
+    return `there is no ${device}: turn virtualization on in the firmware, or nested virtualization at the host, then modprobe kvm_intel or kvm_amd`;
   try {
     accessSync(device, constants.R_OK | constants.W_OK);
     return null;

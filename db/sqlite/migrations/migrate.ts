@@ -25,6 +25,7 @@ import { snapshotTags } from './017-snapshot-tags.ts';
 import { templates } from './018-templates.ts';
 import { machines } from './019-machines.ts';
 import { machineStates } from './020-machine-states.ts';
+import { diedEvents } from './021-died-events.ts';
 
 export type Migration = {
   id: number;
@@ -58,6 +59,7 @@ export const migrations: Migration[] = [
   templates,
   machines,
   machineStates,
+  diedEvents,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

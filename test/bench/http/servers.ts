@@ -32,7 +32,7 @@ export function startSandpit(
   ...flags: string[]
 ): Promise<Server> {
   return start(bench, name, (port) =>
-    sandpitCommand('serve', '--db', file, '--port', `${port}`, '--log-level', logLevel, ...flags),
+    sandpitCommand('serve', '--db', file, '--port', `${port}`, '--log-level', logLevel, '--machines', 'none', ...flags),
   );
 }
 

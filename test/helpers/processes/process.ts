@@ -138,6 +138,8 @@ export function start(args: string[], { env, cwd, withClock, stdout = 'pipe' }: 
     env: {
       PATH: process.env.PATH,
       NODE_COMPILE_CACHE: compiled,
+      // Whatever this computer can run: a test that wants machines says so.
+      SANDPIT_MACHINES: 'none',
       ...(withClock && { NODE_OPTIONS: `--require=${clock}` }),
       ...env,
     },

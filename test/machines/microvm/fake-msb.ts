@@ -4,7 +4,7 @@ import { join } from 'node:path';
 /** What the stand-in for msb answers to a command; `next` is what it does instead of ending. */
 export type Answer = { out?: unknown; err?: string; code?: number; next?: 'hangs' | 'floods' };
 
-/** A program that stands in for msb: it answers what real ones said and notes its arguments. */
+/** A program that stands in for msb: it notes its arguments and answers what real ones said. */
 export class FakeMsb {
   readonly path: string;
   readonly #answers: string;
@@ -42,8 +42,7 @@ export class FakeMsb {
 
 function script(answers: string, calls: string): string {
   return `#!/bin/sh
-call="$*"
-note() { echo "$call" >> '${calls}'; }
+echo "$*" >> '${calls}'
 for key in "$1 $2" "$1"; do
   for answer in '${answers}'/"$key"~[0-9]; do
     [ -e "$answer" ] || continue
@@ -52,7 +51,6 @@ for key in "$1 $2" "$1"; do
     . "$answer"
   done
 done
-note
 `;
 }
 
@@ -60,5 +58,5 @@ function shellOf({ out, err = '', code = 0, next }: Answer): string {
   const text = typeof out === 'string' || out === undefined ? (out ?? '') : JSON.stringify(out);
   const quoted = (words: string) => `'${words.replaceAll("'", `'\\''`)}'`;
   const last = { hangs: 'exec sleep 20', floods: 'exec cat /dev/zero' };
-  return `printf %s ${quoted(text)}; printf %s ${quoted(err)} >&2; note; ${next ? last[next] : `exit ${code}`}\n`;
+  return `printf %s ${quoted(text)}; printf %s ${quoted(err)} >&2; ${next ? last[next] : `exit ${code}`}\n`;
 }
