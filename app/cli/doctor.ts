@@ -8,7 +8,7 @@ import { findingLines, reportMachines } from './doctor-machines.ts';
 import { addSettings, withStore } from './options.ts';
 
 export function doctorCommand(program: Command, { stdout, stderr }: Terminal): void {
-  addSettings(program.command('doctor'), ['db', 'engine', 'image'])
+  addSettings(program.command('doctor'), ['db', 'msb', 'engine', 'image'])
     .description('check the database, its schema and its metadata index; exits with 1 if it finds a problem')
     .option('--machines', 'check instead whether machines can run here, by starting one')
     .option('--repair', 'rebuild derived data, then check again; writes wait until it is done')

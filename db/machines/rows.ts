@@ -64,9 +64,9 @@ export type MachineRow = {
   settings: string | null;
 };
 
-/** Returns all machines that are recorded, with what their sandboxes are at a time. */
-export async function listMachines(db: Db, now: number): Promise<MachineRow[]> {
-  return selectAll(db, { now });
+/** Returns the recorded machines of a driver, with what their sandboxes are at a time. */
+export async function listMachines(db: Db, now: number, driver: string): Promise<MachineRow[]> {
+  return selectAll(db, { now, driver });
 }
 
 /** Returns a sandbox's machine, or null. */
@@ -75,16 +75,17 @@ export async function findMachineRow(db: Db, now: number, id: string): Promise<M
 }
 
 /**
- * Returns the machines that are not what their sandboxes are at a time: their sandboxes have ended,
+ * Returns the machines of a driver that are not what their sandboxes are at a time: their sandboxes have ended,
  * or are paused and the machines run, or have been paused since before `stopBefore` and the
  * machines still hold their memory.
  */
 export async function machinesToFollow(
   db: Db,
   now: number,
+  driver: string,
   stopBefore: number,
 ): Promise<Pick<MachineRow, 'id' | 'status'>[]> {
-  return selectToFollow(db, { now, stopBefore });
+  return selectToFollow(db, { now, driver, stopBefore });
 }
 
 /** Returns how many machines there are in each state. */
@@ -149,17 +150,22 @@ const rowsAt = (db: Db, now: number) =>
       'sandboxes.settings',
     ]);
 
-const selectAll = query<{ now: number }, MachineRow>((db, value) => rowsAt(db, value('now')));
+const selectAll = query<{ now: number; driver: string }, MachineRow>((db, value) =>
+  rowsAt(db, value('now')).where('machines.driver', '=', value('driver')),
+);
 
 const selectOne = query<{ now: number; id: string }, MachineRow>((db, value) =>
   rowsAt(db, value('now')).where('machines.sandbox_id', '=', value('id')),
 );
 
-const selectToFollow = query<{ now: number; stopBefore: number }, Pick<MachineRow, 'id' | 'status'>>((db, value) =>
+type ToFollow = { now: number; driver: string; stopBefore: number };
+
+const selectToFollow = query<ToFollow, Pick<MachineRow, 'id' | 'status'>>((db, value) =>
   db
     .selectFrom('machines')
     .leftJoin('sandboxes', 'sandboxes.id', 'machines.sandbox_id')
     .select((eb) => ['machines.sandbox_id as id', statusAt(eb as never, value('now')).as('status')])
+    .where('machines.driver', '=', value('driver'))
     .where('machines.is_ready', '=', 1)
     .where((eb) => {
       const status = statusAt(eb as never, value('now'));

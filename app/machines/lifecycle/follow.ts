@@ -18,7 +18,7 @@ type Dependencies = Pick<LifecycleParts, 'verbs' | 'follow' | 'pausedMemory'> & 
   now: () => number;
   log: Logger;
   feed: EventFeed;
-  driver: Pick<Driver, 'features'>;
+  driver: Pick<Driver, 'name' | 'features'>;
   connections: Connections;
   removals: Removals;
 };
@@ -62,7 +62,7 @@ export function followRecords(dependencies: Dependencies): () => void {
 
 async function look({ store, now, driver, connections, removals, verbs, follow, pausedMemory }: Dependencies) {
   const canPause = driver.features.has('pause');
-  for (const { id, status } of await machinesToFollow(store.db, now(), now() - pausedMemory)) {
+  for (const { id, status } of await machinesToFollow(store.db, now(), driver.name, now() - pausedMemory)) {
     if (status === 'paused' && canPause) {
       if (!verbs.isBusy(id)) follow(id);
       continue;

@@ -91,11 +91,11 @@ export class Reconciler {
     const { store, now, driver, isLaunching, verbs } = this.#dependencies;
     verbs.noteChanges();
     // Before the engine answers, so that a machine that starts meanwhile does not seem missing.
-    const before = await listMachines(store.db, now());
+    const before = await listMachines(store.db, now(), driver.name);
     const halfMade = new Set(before.filter(({ isReady, id }) => !isReady && !isLaunching(id)).map(({ id }) => id));
     const within = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(listMilliseconds)]);
     const found = await untilAborted(driver.list(), within);
-    const after = await listMachines(store.db, now());
+    const after = await listMachines(store.db, now(), driver.name);
     this.#removeStray(found, after, halfMade);
     const wasReady = new Set(before.filter(({ isReady }) => isReady).map(({ id }) => id));
     // What was changed meanwhile may be in another state than the engine has said.
