@@ -40,7 +40,8 @@ export function createMicrovmDriver(options: DriverOptions, env = readEnvironmen
 class MicrovmDriver implements Driver {
   readonly name = 'microvm';
   readonly keepsMemory = true;
-  features: ReadonlySet<Feature> = new Set<Feature>(['pause', 'snapshot']);
+  /** Changed in place: others keep a reference to it. */
+  readonly features = new Set<Feature>(['pause', 'snapshot']);
   readonly #setting: string | undefined;
   readonly #env: NodeJS.ProcessEnv;
   readonly #places: Places;
@@ -53,6 +54,7 @@ class MicrovmDriver implements Driver {
   /** the machines that were told to end */
   readonly #ended = new Set<string>();
   #found: Msb | undefined;
+  #probed: Promise<EngineInfo> | undefined;
 
   constructor({ instance, msb, db }: DriverOptions, env: NodeJS.ProcessEnv) {
     this.#setting = msb;
@@ -64,7 +66,8 @@ class MicrovmDriver implements Driver {
     const msb = this.#msb();
     const text = await msb.run(['--version'], { doing: 'say its version', milliseconds: deadlines.read });
     const { version, features } = featuresOf(text);
-    this.features = features;
+    this.features.clear();
+    for (const feature of features) this.features.add(feature);
     return { name: 'microsandbox', version, address: msb.path };
   }
 
@@ -99,6 +102,12 @@ class MicrovmDriver implements Driver {
   }
 
   async list(): Promise<FoundMachine[]> {
+    // The first thing that is asked of a driver: from then on it is known what msb can do.
+    this.#probed ??= this.probe();
+    await this.#probed.catch((error) => {
+      this.#probed = undefined;
+      throw error;
+    });
     const found = await listMachines(this.#msb(), this.#places, (id) => this.#busy.has(id));
     // Agents have lost an earlier server: they dial again, and should find somebody.
     for (const { id, state } of found)
@@ -129,7 +138,7 @@ class MicrovmDriver implements Driver {
       if (state !== 'stopped') return thaw(msb, places, id);
       // It may have been paused when the host restarted.
       places.setMark(id, null);
-      await msb.run(['start', '-q', places.name(id)], { doing: 'start the machine', signal: until });
+      await msb.run(['start', places.name(id)], { doing: 'start the machine', signal: until });
       this.#ended.delete(id);
       await startAgent(msb, places, id, until);
     });

@@ -77,7 +77,8 @@ export async function stateNow(msb: Msb, places: Places, id: string): Promise<Ma
 
 /** Ends a machine with everything in it. A missing one is no error. */
 export async function remove(msb: Msb, places: Places, id: string): Promise<void> {
-  const args = ['remove', '-q', '-f', places.name(id)];
+  // Not -q: it would hide the reason of a failure.
+  const args = ['remove', '-f', places.name(id)];
   try {
     await msb.run(args, { doing: 'remove the machine', milliseconds: deadlines.change }).catch(async (error) => {
       if ((error as MachineError).code === 'gone') throw error;

@@ -73,7 +73,7 @@ async function boot(msb: Msb, folder: string): Promise<void> {
     await msb.run(args, { doing: 'boot a machine', milliseconds: bootMilliseconds });
   } finally {
     const removal = { doing: 'remove a machine', milliseconds: removeMilliseconds };
-    await msb.run(['remove', '-q', '-f', name], removal).catch(() => {
+    await msb.run(['remove', '-f', name], removal).catch(() => {
       // It did not get as far as a machine, or the next look at what runs here shows one too many.
     });
   }

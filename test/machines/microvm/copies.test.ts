@@ -52,7 +52,7 @@ describe('copies of microVMs', () => {
       `pause -q ${named('one')}`,
       `fork -q ${named('one')} --name ${named('b')} --dangerously-inherit-resources ${vsock('b')}`,
       `fork -q ${named('one')} --name ${named('c')} ${vsock('c')}`,
-      `remove -q -f ${named('c')}`,
+      `remove -f ${named('c')}`,
       `resume -q ${named('one')}`,
     ]);
     expect(await failure(driver.fork('one', [machineSpec('d')], soon()))).to.match(/^full /);

@@ -84,7 +84,7 @@ describe('the microVM driver', () => {
     for (const [err, words] of cases) {
       msb.answer('create', { err, code: 1 });
       expect(await failure(create('one'))).to.match(words);
-      expect(msb.callsOf('remove').pop()).to.equal(`remove -q -f ${named('one')}`);
+      expect(msb.callsOf('remove').pop()).to.equal(`remove -f ${named('one')}`);
       expect(existsSync(join(folder, 'one'))).to.equal(false);
     }
     expect(await failure(create('one', { runtime: 'runsc' }))).to.match(/^unsupported /);
@@ -159,7 +159,7 @@ describe('the microVM driver', () => {
     writeFileSync(join(folder, 'one', 'mark'), 'paused');
     await driver.resume('one', soon());
     expect(msb.callsOf('stop')).to.have.length(2);
-    expect(msb.calls.slice(-2)[0]).to.equal(`start -q ${name}`);
+    expect(msb.calls.slice(-2)[0]).to.equal(`start ${name}`);
     expect(msb.calls.slice(-1)[0]).to.match(/^exec .* --detach yes --sudo no$/);
     msb.answer('list', running('one'));
     expect(await driver.list()).to.deep.equal([{ id: 'one', state: 'running' }]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 /** What the stand-in for msb answers to a command; `next` is what it does instead of ending. */
 export type Answer = { out?: unknown; err?: string; code?: number; next?: 'hangs' | 'floods' };
 
-/** A program that stands in for msb: it notes its arguments and answers what real ones said. */
+/** A program that stands in for msb: it answers what real ones said and notes its arguments. */
 export class FakeMsb {
   readonly path: string;
   readonly #answers: string;
@@ -42,7 +42,8 @@ export class FakeMsb {
 
 function script(answers: string, calls: string): string {
   return `#!/bin/sh
-echo "$*" >> '${calls}'
+call="$*"
+note() { echo "$call" >> '${calls}'; }
 for key in "$1 $2" "$1"; do
   for answer in '${answers}'/"$key"~[0-9]; do
     [ -e "$answer" ] || continue
@@ -51,6 +52,7 @@ for key in "$1 $2" "$1"; do
     . "$answer"
   done
 done
+note
 `;
 }
 
@@ -58,5 +60,5 @@ function shellOf({ out, err = '', code = 0, next }: Answer): string {
   const text = typeof out === 'string' || out === undefined ? (out ?? '') : JSON.stringify(out);
   const quoted = (words: string) => `'${words.replaceAll("'", `'\\''`)}'`;
   const last = { hangs: 'exec sleep 20', floods: 'exec cat /dev/zero' };
-  return `printf %s ${quoted(text)}; printf %s ${quoted(err)} >&2; ${next ? last[next] : `exit ${code}`}\n`;
+  return `printf %s ${quoted(text)}; printf %s ${quoted(err)} >&2; note; ${next ? last[next] : `exit ${code}`}\n`;
 }
