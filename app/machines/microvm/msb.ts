@@ -79,11 +79,22 @@ async function collect(child: ChildProcess, onWords?: (text: string) => void): P
   closed.catch(() => {});
   try {
     const [code] = (await once(child, 'exit')) as [number | null];
-    const timer = setTimeout(() => child.stdout?.destroy() && child.stderr?.destroy(), lateOutputMilliseconds);
+    const timer = endLateOutput(child, () => texts.stdout.length + texts.stderr.length);
     await closed;
-    clearTimeout(timer);
+    clearInterval(timer);
     return { code, ...texts };
   } catch (cause) {
     throw new MachineError('unavailable', `msb can not be run: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Ends the output of a program that has ended, once none came for a while. */
+function endLateOutput(child: ChildProcess, length: () => number): NodeJS.Timeout {
+  let seen = -1;
+  const look = () => {
+    if (length() === seen) for (const pipe of [child.stdout, child.stderr]) pipe?.destroy();
+    seen = length();
+  };
+  // Timers run before pipes are read: after a busy moment the output may still be in them.
+  return setInterval(() => setImmediate(look), lateOutputMilliseconds / 2);
 }
