@@ -60,7 +60,7 @@ export type Machines = {
   tokenOf: (id: string) => string;
   /**
    * Returns the connection to the agent of a running sandbox's machine, opened if need be. It
-   * closes as soon as the sandbox ends. Throws MachineError.
+   * closes as soon as the sandbox ends or is paused. Throws MachineError.
    */
   agentOf: (id: string) => Promise<Agent>;
   images: Images;

@@ -1,5 +1,6 @@
 import { isLoopback } from '../http/addresses.ts';
-import { type Config, type Setting, settings } from './settings.ts';
+import type { Setting } from './setting.ts';
+import { type Config, settings } from './settings.ts';
 
 /** A setting whose value cannot be used. The message names the variable or the flag. */
 export class ConfigError extends Error {

@@ -1,4 +1,5 @@
 import { apiKeyPattern } from '../../db/accounts/secrets.ts';
+import { type MachineConfig, machineSettings } from './machine-settings.ts';
 import {
   domain,
   type Networks,
@@ -10,18 +11,13 @@ import {
   type TrustedProxies,
 } from './network-readers.ts';
 import { address, duration, integer, matching, oneOf, text } from './readers.ts';
+import type { Setting } from './setting.ts';
 
-export type Config = {
+export type Config = MachineConfig & {
   host: string;
   port: number;
   domain: string | undefined;
   db: string;
-  machines: 'auto' | 'microvm' | 'docker' | 'none' | 'process';
-  msb: string | undefined;
-  engine: string | undefined;
-  image: string;
-  /** Milliseconds. */
-  pausedMemory: number | undefined;
   apiKey: string | undefined;
   logLevel: string;
   logFormat: 'auto' | 'pretty' | 'json';
@@ -46,17 +42,6 @@ export type Config = {
   maxConnections: number;
   requestSeconds: number;
   webhookAllow: Networks | undefined;
-};
-
-/** A setting of the server: its names, its meaning, its default and its reader. */
-export type Setting<T> = {
-  variable: string;
-  flag: string;
-  argument: string;
-  help: string;
-  fallback: T;
-  /** Returns the value of the text. Throws an Error whose message says which values are allowed. */
-  read: (text: string) => T;
 };
 
 /**
@@ -96,46 +81,7 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     fallback: './sandpit.db',
     read: text,
   },
-  machines: {
-    variable: 'SANDPIT_MACHINES',
-    flag: 'machines',
-    argument: 'driver',
-    help: 'what runs behind sandboxes: auto (microVMs where they work, else containers, else none), microvm, docker (containers, also of Podman), none (records only), or process (for tests: commands run on this machine, not isolated)',
-    fallback: 'auto',
-    read: oneOf('auto', 'microvm', 'docker', 'none', 'process'),
-  },
-  msb: {
-    variable: 'SANDPIT_MSB',
-    flag: 'msb',
-    argument: 'file',
-    help: "microsandbox's program msb, which runs microVMs (default: the one in PATH, then npm's package)",
-    fallback: undefined,
-    read: text,
-  },
-  engine: {
-    variable: 'SANDPIT_ENGINE',
-    flag: 'engine',
-    argument: 'address',
-    help: 'container engine, e.g. unix:///run/podman/podman.sock (default: DOCKER_HOST, then the usual sockets)',
-    fallback: undefined,
-    read: text,
-  },
-  image: {
-    variable: 'SANDPIT_IMAGE',
-    flag: 'image',
-    argument: 'reference',
-    help: 'container image of the template base',
-    fallback: 'docker.io/library/python:3.12',
-    read: text,
-  },
-  pausedMemory: {
-    variable: 'SANDPIT_PAUSED_MEMORY',
-    flag: 'paused-memory',
-    argument: 'duration',
-    help: 'how long a paused machine keeps its memory, e.g. 30m or 12h; then its processes end and its files stay (default: 1d)',
-    fallback: undefined,
-    read: duration,
-  },
+  ...machineSettings,
   apiKey: {
     variable: 'SANDPIT_API_KEY',
     flag: 'api-key',

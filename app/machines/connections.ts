@@ -23,7 +23,7 @@ export class Connections {
   /** Returns the agent of a running sandbox's machine. Throws MachineError. */
   async agentOf(id: string): Promise<Agent> {
     const open = this.#open.get(id);
-    // It is closed when the sandbox ends.
+    // It is closed when the sandbox ends or is paused.
     if (open) return open.agent;
     const { store, now } = this.#dependencies;
     const sandbox = await findMachine(store.db, now(), id);

@@ -23,7 +23,7 @@ import { Snapshots } from './snapshots/take.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
 
-/** How long the engine may take to pause, stop or resume a machine, and its agent to start again. */
+/** How long the engine may take to pause, stop or resume a machine, and its agent to start. */
 const patienceMilliseconds = 30_000;
 
 /** How long a paused machine keeps its memory unless the settings say otherwise. */

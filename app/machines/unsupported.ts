@@ -15,8 +15,15 @@ type Rule = { feature: Feature | null; isUsed: (body: Body) => boolean; reason: 
 
 const always = () => true;
 
-const pause: Rule = { feature: 'pause', isUsed: always, reason: 'Sandboxes with machines cannot be paused' };
-const resume: Rule = { ...pause, reason: 'Sandboxes with machines cannot be resumed: create a new one' };
+const pause: Rule = {
+  feature: 'pause',
+  isUsed: always,
+  reason: 'Sandboxes cannot be paused: the machines of this server do not offer it',
+};
+const resume: Rule = {
+  ...pause,
+  reason: 'Sandboxes cannot be resumed: the machines of this server do not offer it; create a new one',
+};
 const snapshot: Rule = {
   feature: 'snapshot',
   isUsed: always,
@@ -33,17 +40,17 @@ const devbox: Rule = { ...snapshot, reason: 'Sandboxes with machines cannot be s
 const autoPause: Rule = {
   feature: 'pause',
   isUsed: ({ autoPause: asked }) => asked === true,
-  reason: 'autoPause is not offered: sandboxes with machines cannot be paused; leave it out',
+  reason: 'autoPause is not offered: the machines of this server cannot be paused; leave it out',
 };
 const autoResume: Rule = {
   feature: 'pause',
   isUsed: ({ autoResume: asked }) => (asked as Schemas['NewSandbox']['autoResume'])?.enabled === true,
-  reason: 'autoResume is not offered: sandboxes with machines cannot be paused; leave it out',
+  reason: 'autoResume is not offered: the machines of this server cannot be paused; leave it out',
 };
 const autoSuspend: Rule = {
   feature: 'pause',
   isUsed: ({ auto_suspend: asked }) => asked === true,
-  reason: 'auto_suspend is not offered: sandboxes with machines cannot be paused; leave it out',
+  reason: 'auto_suspend is not offered: the machines of this server cannot be paused; leave it out',
 };
 const memory: Rule = {
   feature: null,

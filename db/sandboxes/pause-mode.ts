@@ -7,7 +7,7 @@ export type PauseMode = 'full' | 'filesystem';
 export type PauseSettings = {
   /** whether a pause at the end of a run keeps memory; default: true */
   autoPauseMemory?: boolean | undefined;
-  /** the last pause by request that did not keep what `autoPauseMemory` says, and when it happened */
+  /** the last pause by request that kept something else, and when it happened */
   pause?: { at: number; mode: PauseMode };
 };
 

@@ -33,7 +33,14 @@ describe('sandpit doctor', () => {
   };
 
   it('says with --machines what it tried, and how to get an engine', async () => {
-    const { code, stdout, stderr } = await sandpit(['doctor', '--machines', '--msb', '/missing/msb', '--engine', 'unix:///missing.sock']);
+    const { code, stdout, stderr } = await sandpit([
+      'doctor',
+      '--machines',
+      '--msb',
+      '/missing/msb',
+      '--engine',
+      'unix:///missing.sock',
+    ]);
     expect(code).to.equal(1);
     expect(stdout).to.match(
       /^engine: +WRONG, no container engine answers; unix:\/\/\/missing\.sock: there is no such socket; /m,

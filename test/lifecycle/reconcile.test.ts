@@ -67,7 +67,7 @@ describe('records and machines', () => {
       .send({ timeout: 9 });
     expect([answer.status, answer.body.message]).to.deep.equal([
       501,
-      'Sandboxes with machines cannot be resumed: create a new one',
+      'Sandboxes cannot be resumed: the machines of this server do not offer it; create a new one',
     ]);
   });
 

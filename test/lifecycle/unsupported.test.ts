@@ -80,7 +80,7 @@ describe('what machines can’t do', () => {
       const res = await app.http.post(path).set('X-API-Key', user.key).send({ timeout: 60 });
       expect([res.status, res.body.message], path).to.deep.equal([
         501,
-        'Sandboxes with machines cannot be resumed: create a new one',
+        'Sandboxes cannot be resumed: the machines of this server do not offer it; create a new one',
       ]);
     }
     expect((await app.http.get(`/sandboxes/${id}`).set('X-API-Key', user.key)).body.state).to.equal('paused');

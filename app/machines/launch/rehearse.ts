@@ -1,8 +1,8 @@
 import { inTransaction, type Store, type Trx } from '../../../db/store.ts';
 
 /**
- * Makes a change, takes it back, and returns what `change` returned. Throws what `change` throws, so
- * that nothing is begun in vain.
+ * Makes a change, takes it back, and returns what `change` returned. Throws what `change` throws,
+ * so that nothing is begun in vain.
  */
 export async function rehearse<T>({ db }: Pick<Store, 'db'>, change: (trx: Trx) => Promise<T>): Promise<T> {
   const rehearsed = new Error('rolled back');

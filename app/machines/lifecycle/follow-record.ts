@@ -4,8 +4,8 @@ import { engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, type Rest, trySync } from './rest.ts';
 
 /**
- * Makes a machine what its sandbox's record says: running, paused or stopped. Does nothing while the
- * machine is being changed, and leaves machines of sandboxes that have ended to others. Throws
+ * Makes a machine what its sandbox's record says: running, paused or stopped. Does nothing while
+ * the machine is being changed, and leaves machines of sandboxes that have ended to others. Throws
  * MachineError if it has to be tried again.
  */
 export async function followRecord(parts: LifecycleParts, id: string): Promise<void> {

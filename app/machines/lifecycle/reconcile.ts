@@ -171,11 +171,11 @@ export class Reconciler {
   }
 
   /**
-   * Ends the sandboxes of machines that die, unless they are paused, and compares everything whenever it
-   * begins anew.
+   * Ends the sandboxes of machines that die, unless they are paused, and compares everything
+   * whenever it begins anew.
    */
   async #followDeaths(): Promise<void> {
-    const { driver, log } = this.#dependencies;
+    const { driver, log, verbs } = this.#dependencies;
     const { signal } = this.#stopping;
     for (let failures = 0; !signal.aborted; failures += 1) {
       this.#run();
@@ -185,6 +185,8 @@ export class Reconciler {
           const { value, done } = await untilAborted(deaths.next(), signal);
           if (done) break;
           failures = 0;
+          // What a change does to a machine is no death.
+          if (verbs.isBusy(value.id)) continue;
           await this.#end([value.id], reasonOf[value.reason]);
           await this.#markStopped([value.id]);
         }

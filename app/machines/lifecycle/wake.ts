@@ -9,9 +9,9 @@ import { resumeMachine } from './resume.ts';
 const leastSeconds = 300;
 
 /**
- * Returns a function that resumes a paused sandbox because a request came for it. Requests that come
- * meanwhile share the attempt. It changes nothing if the sandbox runs or has ended: read the record
- * afterwards. Throws MachineError, and HttpError 501 for a sandbox without a machine.
+ * Returns a function that resumes a paused sandbox because a request came for it. Requests that
+ * come meanwhile share the attempt. It changes nothing if the sandbox runs or has ended: read the
+ * record afterwards. Throws MachineError, and HttpError 501 for a sandbox without a machine.
  */
 export function createWaker(parts: LifecycleParts): (id: string) => Promise<void> {
   const underWay = new Map<string, Promise<void>>();
