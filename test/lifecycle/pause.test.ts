@@ -201,13 +201,19 @@ describe('pausing and resuming machines', () => {
   });
 
   itHere('what a crash has left half done follows the record after the next start', async () => {
-    const names = ['frozen', 'resumed', 'stopped', 'dead', 'lost'] as const;
+    const names = ['frozen', 'resumed', 'stopped', 'halted', 'dead', 'lost'] as const;
     const ids = {} as Record<(typeof names)[number], string>;
     for (const name of names) ids[name] = await e2b.create();
     for (const name of ['resumed', 'stopped', 'lost'] as const) {
       expect(await e2b.does(ids[name], 'pause', { memory: true })).to.equal(204);
     }
     const { db } = app.server.context.config;
+    driver.behaviour.stop = async (id) => {
+      await driver.work.stop(id);
+      return forever();
+    };
+    e2b.does(ids.halted, 'pause', { memory: false }).catch(() => {});
+    await until('the stop', () => driver.machines.get(ids.halted) === 'stopped');
     await app.close();
     // Killed between the engine and the record: of a pause, of a resume; and a host that restarted.
     driver.machines.set(ids.frozen, 'paused').set(ids.resumed, 'running').set(ids.stopped, 'stopped');
@@ -220,12 +226,15 @@ describe('pausing and resuming machines', () => {
     await until('the ends', async () => (await status()).dead === 'killed' && (await status()).lost === 'killed');
     await until(
       'the machines',
-      () => driver.machines.get(ids.frozen) === 'running' && driver.machines.get(ids.resumed) === 'paused',
+      () =>
+        [ids.frozen, ids.halted].every((id) => driver.machines.get(id) === 'running') &&
+        driver.machines.get(ids.resumed) === 'paused',
     );
     expect(await status()).to.deep.equal({
       frozen: 'active',
       resumed: 'paused',
       stopped: 'paused',
+      halted: 'active',
       dead: 'killed',
       lost: 'killed',
     });

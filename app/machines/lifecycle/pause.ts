@@ -20,6 +20,8 @@ export async function pauseMachine(
   return changeMachine(parts, id, check, async (planned) => {
     const state = pauseModeOf(planned) === 'full' ? 'paused' : 'stopped';
     await (state === 'stopped' ? sync(parts, id) : trySync(parts, id, state));
+    // Before the machine stops: a crash in between must not look as if the machine had died.
+    if (state === 'stopped') await setMachineState(store.db, id, state);
     await putToRest(parts, id, state);
     const sandbox = await inTransaction(store.db, async (trx) => {
       await setMachineState(trx, id, state);

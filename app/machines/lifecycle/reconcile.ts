@@ -107,6 +107,7 @@ export class Reconciler {
   /** Ends sandboxes whose machines are gone, and lets other machines follow the sandboxes. */
   async #settle(rows: MachineRow[], states: Map<string, MachineState>): Promise<void> {
     const { driver, follow } = this.#dependencies;
+    const canPause = driver.features.has('pause');
     const idsOf = (isWanted: (row: MachineRow, state: MachineState | undefined) => boolean) =>
       rows.filter((row) => isWanted(row, states.get(row.id))).map(({ id }) => id);
     await this.#end(
@@ -114,13 +115,16 @@ export class Reconciler {
       'machine_missing',
     );
     await this.#end(
-      idsOf(({ status }, state) => status === 'active' && state === 'stopped'),
+      // One that was told to stop, for a pause that a crash cut short, starts again.
+      idsOf((row, state) => row.status === 'active' && state === 'stopped' && !(canPause && row.state === 'stopped')),
       'machine_died',
     );
     await this.#markStopped(idsOf((row, state) => row.state !== 'stopped' && state === 'stopped'));
-    if (!driver.features.has('pause')) return;
+    if (!canPause) return;
     const isAstray = ({ status, ...row }: MachineRow, state: MachineState | undefined) =>
-      status === 'active' ? state === 'paused' : status === 'paused' && state !== 'stopped' && state !== row.state;
+      status === 'active'
+        ? state !== 'running' || row.state !== 'running'
+        : status === 'paused' && state !== 'stopped' && state !== row.state;
     for (const id of idsOf(isAstray)) follow(id);
   }
 
