@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import {
   eventually,
-  killServer,
+  killServerDuring,
   machineNames,
   outside,
   Sandbox,
@@ -117,11 +117,10 @@ describe("Sandpit's executable with microVMs, killed with kill -9 in the middle 
     await startCounter(sandbox);
   });
 
-  /** Kills the server once an operation is under way, and starts it again. */
-  async function interrupted(operation: () => Promise<unknown>, milliseconds: number): Promise<void> {
+  /** Kills the server while its `msb` does what the operation needs, and starts it again. */
+  async function interrupted(operation: () => Promise<unknown>, command: string): Promise<void> {
     const ended = operation().catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, milliseconds));
-    await killServer();
+    await killServerDuring(command);
     await ended;
     await startServer();
   }
@@ -148,17 +147,17 @@ describe("Sandpit's executable with microVMs, killed with kill -9 in the middle 
   }
 
   it('a create', async () => {
-    await interrupted(() => Sandbox.create(), 2000);
+    await interrupted(() => Sandbox.create(), 'create');
     await isMended();
   });
 
   it('a pause', async () => {
-    await interrupted(() => sandbox.pause(), 300);
+    await interrupted(() => sandbox.pause(), 'pause');
     await isMended();
   });
 
   it('a snapshot', async () => {
-    await interrupted(() => sandbox.createSnapshot(), 1500);
+    await interrupted(() => sandbox.createSnapshot(), 'snapshot create');
     await isMended();
     const pages = Sandbox.listSnapshots();
     const kept: string[] = [];
@@ -171,7 +170,7 @@ describe("Sandpit's executable with microVMs, killed with kill -9 in the middle 
   });
 
   it('a fork', async () => {
-    await interrupted(() => sandbox.fork(), 2500);
+    await interrupted(() => sandbox.fork(), 'fork');
     await isMended();
     await eventually('the runtime has no snapshot left', async () => (await snapshotNames()).length === 0);
   });

@@ -32,9 +32,10 @@ export async function startServer(): Promise<void> {
   await outside(`until ${isUp}; do if ${hasEnded}; then tail /data/server.log; exit 1; fi; sleep 1; done 2>/dev/null`);
 }
 
-/** Ends Sandpit as a crash does. Its microVMs run on. */
-export async function killServer(): Promise<void> {
-  await outside('kill -9 $(cat /run/sandpit.pid)');
+/** Ends Sandpit as a crash does, as soon as it runs this command of `msb`. Its microVMs run on. */
+export async function killServerDuring(command: string): Promise<void> {
+  // The brackets keep the pattern from matching itself.
+  await outside(`until pgrep -f '[m]sb ${command} ' >/dev/null; do sleep 0.05; done; kill -9 $(cat /run/sandpit.pid)`);
 }
 
 /** Returns the names of the machines that the runtime has, running or not. */
