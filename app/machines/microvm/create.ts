@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import { agentFile } from '../process/folder.ts';
@@ -11,6 +12,9 @@ const program = '/.sandpit/agent';
 const port = 5000;
 /** How long the agent's start may take, which returns once it is in the background. */
 const startMilliseconds = 60_000;
+/** How often a start is tried for which msb had no patience, and what it is given in between. */
+const mostTries = 4;
+const pauseMilliseconds = 300;
 
 /** Throws MachineError `unsupported` for what this driver can't do. */
 export function refuseImpossible({ runtime }: MachineSpec): void {
@@ -50,7 +54,7 @@ function route(places: Places, id: string): string[] {
 }
 
 /**
- * Runs a command of msb that starts a machine; once more if its own patience was too short, or if
+ * Runs a command of msb that starts a machine; again if its own patience was too short, or if
  * an interrupted create has left a machine. Leaves what it began.
  */
 export async function begin(
@@ -59,13 +63,15 @@ export async function begin(
   signal: AbortSignal,
   cleanUp: () => Promise<void>,
 ): Promise<void> {
-  const call = { doing: 'start the machine', signal };
-  try {
-    await msb.run(args, call);
-  } catch (error) {
-    if (!isPassing(error) && !/sandbox already exists/i.test((error as Error).message)) throw error;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await msb.run(args, { doing: 'start the machine', signal });
+      return;
+    } catch (error) {
+      if (!isPassing(error) || tries === mostTries) throw error;
+    }
+    await delay(tries * pauseMilliseconds, undefined, { signal }).catch(() => {});
     await cleanUp();
-    await msb.run(args, call);
   }
 }
 

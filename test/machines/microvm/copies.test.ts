@@ -36,6 +36,10 @@ describe('copies of microVMs', () => {
     msb.answer('create', { err: "error: sandbox already exists: sandbox 'x' already exists", code: 1 }, {});
     await create('three');
     expect(msb.callsOf('create')).to.have.length(2);
+    msb.answer('create', { err: 'error: runtime version probe timed out', code: 1 });
+    expect(await failure(create('four'))).to.match(/^timeout /);
+    expect(msb.callsOf('create')).to.have.length(6);
+    expect(existsSync(join(folder, 'four'))).to.equal(false);
     expect(await failure(create('two', { image: 'other:s', isSnapshot: true }))).to.match(/^no_image /);
   });
 
