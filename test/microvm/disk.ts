@@ -22,6 +22,8 @@ const wheel = 'microsandbox==0.7.11';
 export const image = 'localhost/sandpit-test:latest';
 /** Where `msb` keeps its files in the outer machine. */
 const home = '/data/msb';
+/** Where the files beside this one are on the disk. */
+const scripts = { init: 'init', 'control.py': 'control.py', msb: 'opt/sandpit/msb' };
 const outer = fileURLToPath(new URL('./outer/', import.meta.url));
 
 /**
@@ -30,8 +32,8 @@ const outer = fileURLToPath(new URL('./outer/', import.meta.url));
  */
 export function outerDisk(): string {
   const archive = debianArchive();
-  const scripts = ['init', 'control.py'].map((name) => readFileSync(join(outer, name), 'utf8'));
-  return cached('disk.ext4', [archive, wheel, image, home, scripts, process.execPath], (part) => {
+  const texts = Object.keys(scripts).map((name) => readFileSync(join(outer, name), 'utf8'));
+  return cached('disk.ext4', [archive, wheel, image, home, scripts, texts, process.execPath], (part) => {
     const root = `${part}-root`;
     rmSync(root, { recursive: true, force: true });
     mkdirSync(root);
@@ -55,8 +57,10 @@ function fill(root: string, archive: string): void {
   const libraries = execFileSync('ldd', [join(runtime, 'bin/msb'), process.execPath], { encoding: 'utf8' });
   for (const [, path = ''] of libraries.matchAll(/=> (\/\S+)/g)) addLibrary(root, path);
   copyFileSync('/bin/busybox', join(root, 'usr/bin/busybox'));
-  for (const name of ['init', 'control.py']) copyFileSync(join(outer, name), join(root, name));
-  chmodSync(join(root, 'init'), 0o755);
+  for (const [name, path] of Object.entries(scripts)) {
+    copyFileSync(join(outer, name), join(root, path));
+    chmodSync(join(root, path), 0o755);
+  }
   loadImage(runtime, root, archive);
 }
 
