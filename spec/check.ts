@@ -3,7 +3,9 @@ import addFormats from 'ajv-formats';
 import type { Contract } from './load.ts';
 import { dateTimeFormat } from './time.ts';
 
-/** One compiler for each contract: reading the whole contract takes longer than compiling a part. */
+/**
+ * One compiler for each contract: reading the whole contract takes longer than compiling a part.
+ */
 const compilers = new WeakMap<Contract, Ajv2020>();
 
 function compilerOf(contract: Contract): Ajv2020 {

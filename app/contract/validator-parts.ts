@@ -24,8 +24,8 @@ const configured = new WeakMap<Contract, Map<boolean, RequestHandler[]>>();
 const authenticators = new WeakMap<Request, (req: Request) => Promise<true>>();
 
 /**
- * Returns the handlers of express-openapi-validator for the contract. Servers with the same contract
- * share what it compiles.
+ * Returns the handlers of express-openapi-validator for the contract. Servers with the same
+ * contract share what it compiles.
  */
 export function validatorParts(
   contract: Contract,

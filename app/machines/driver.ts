@@ -32,7 +32,9 @@ export type MachineSpec = {
   runtime: string | null;
 };
 
-/** What some drivers can do and others can't. `pause` includes `stop`, `snapshot` includes `fork`. */
+/**
+ * What some drivers can do and others can't. `pause` includes `stop`, `snapshot` includes `fork`.
+ */
 export type Feature = 'pause' | 'snapshot';
 
 /** What `probe` learns about the engine behind a driver. */
@@ -47,7 +49,9 @@ export type FoundMachine = { id: string; state: MachineState };
 /** A snapshot that was just taken. `ref` is what `create` takes as `image`. */
 export type TakenSnapshot = { ref: string; sizeBytes: number };
 
-/** A snapshot that exists. `isUsed`: a machine was made from it, so that it can't be removed yet. */
+/**
+ * A snapshot that exists. `isUsed`: a machine was made from it, so that it can't be removed yet.
+ */
 export type FoundSnapshot = { ref: string; isUsed: boolean };
 
 /** A machine that stopped without being told to: by itself, or by a program beside Sandpit. */
@@ -111,13 +115,16 @@ export type Driver = {
    */
   snapshot(id: string, name: string, signal: AbortSignal): Promise<TakenSnapshot>;
   /**
-   * Starts copies of a running machine, all from one moment; `image` of each spec is ignored. Returns
-   * what became of each, in order: null, or why it could not be started. Rejects when none could.
+   * Starts copies of a running machine, all from one moment; `image` of each spec is ignored.
+   * Returns what became of each, in order: null, or why it could not be started. Rejects when none
+   * could.
    */
   fork(id: string, specs: MachineSpec[], signal: AbortSignal): Promise<(MachineError | null)[]>;
   /** Returns the snapshots of this Sandpit, also what is left of forks and of interrupted ones. */
   snapshots(): Promise<FoundSnapshot[]>;
-  /** Removes a snapshot. A missing one is no error. Rejects with `failed` while a machine uses it. */
+  /**
+   * Removes a snapshot. A missing one is no error. Rejects with `failed` while a machine uses it.
+   */
   removeSnapshot(ref: string): Promise<void>;
   /** Yields machines that die, until the signal. Rejects when the engine's events can't be read. */
   deaths(signal: AbortSignal): AsyncIterable<Death>;

@@ -10,25 +10,22 @@ type MachineMetrics = Pick<Metrics, 'launched' | 'machineVerb' | 'execStarted' |
 /** Adds the metrics of what is done with machines to a registry. */
 export function machineMetrics(register: Registry): MachineMetrics {
   const histogram = (name: string, help: string, ...labelNames: string[]) =>
-    new Histogram({
-      name: `sandpit_machine_${name}_duration_seconds`,
-      help,
-      labelNames,
-      buckets,
-      registers: [register],
-    });
+    new Histogram({ name, help, labelNames, buckets, registers: [register] });
   const starts = histogram(
-    'start',
+    'sandpit_machine_start_duration_seconds',
     'Starts of machines, waiting included, by outcome: started, client_left, or why they failed.',
     'outcome',
   );
   const verbs = histogram(
-    'verb',
+    'sandpit_machine_verb_duration_seconds',
     'Changes of machines (pause, stop, resume, snapshot, fork) by outcome: done, or why they failed.',
     'verb',
     'outcome',
   );
-  const execs = histogram('exec', 'Starts of commands in machines, until their first event.');
+  const execs = histogram(
+    'sandpit_machine_exec_duration_seconds',
+    'Starts of commands in machines, until their first event.',
+  );
   const failures = new Counter({
     name: 'sandpit_machine_failures_total',
     help: 'Failures of machines by what failed (start, a change, or running) and why.',

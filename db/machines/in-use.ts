@@ -11,7 +11,10 @@ export type InUse = {
   hasRecordsOnly: boolean;
 };
 
-/** Returns which drivers the database needs at a time, and whether it has sandboxes without machines. */
+/**
+ * Returns which drivers the database needs at a time, and whether it has sandboxes without
+ * machines.
+ */
 export async function readInUse(db: Db, now: number): Promise<InUse> {
   const [bare] = await recordsWithoutMachine(db, now, 1);
   const [paused] = bare === undefined ? await selectPaused(db, {}) : [];

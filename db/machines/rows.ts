@@ -75,9 +75,9 @@ export async function findMachineRow(db: Db, now: number, id: string): Promise<M
 }
 
 /**
- * Returns the machines of a driver that are not what their sandboxes are at a time: their sandboxes have ended,
- * or are paused and the machines run, or have been paused since before `stopBefore` and the
- * machines still hold their memory.
+ * Returns the machines of a driver that are not what their sandboxes are at a time: their sandboxes
+ * have ended, or are paused and the machines run, or have been paused since before `stopBefore` and
+ * the machines still hold their memory.
  */
 export async function machinesToFollow(
   db: Db,

@@ -133,14 +133,18 @@ async function startHere(
     { ...readConfig({}, {}), ...config },
     { now: () => clock.now, log: createLog('info', sink), contract: contractFor(overrides.test), ...overrides },
   );
-  // Nothing here outlives a power failure; tests of the store and of killed processes keep the default.
+  // Nothing here outlives a power failure; tests of the store and of killed processes keep the
+  // default.
   (server as TestServer).context.store.sqlite.pragma('synchronous = off');
   return { server, log: () => lines.join('') };
 }
 
 let empty: Promise<string> | undefined;
 
-/** Makes a database that has the schema and nothing else, because migrating takes many writes to disk. */
+/**
+ * Makes a database that has the schema and nothing else, because migrating takes many writes to
+ * disk.
+ */
 async function makeEmpty(): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'sandpit-empty-'));
   process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
@@ -151,7 +155,10 @@ async function makeEmpty(): Promise<string> {
 
 const contracts = { test: loadContract(), other: withoutTests(loadContract()) };
 
-/** Returns one object for all applications of a process, because they share what is compiled from it. */
+/**
+ * Returns one object for all applications of a process, because they share what is compiled from
+ * it.
+ */
 const contractFor = (test: TestMode | undefined) => (test ? contracts.test : contracts.other);
 
 /**

@@ -20,7 +20,9 @@ const program = fileURLToPath(new URL('./outer/initramfs', import.meta.url));
 
 export type Kernel = { kernel: string; initramfs: string };
 
-/** Returns the paths of Debian's kernel, downloaded once, and of an initramfs that starts a disk. */
+/**
+ * Returns the paths of Debian's kernel, downloaded once, and of an initramfs that starts a disk.
+ */
 export function debianKernel(): Kernel {
   const name = packageName();
   const folder = cached('kernel', name, (part) => download(name, part));

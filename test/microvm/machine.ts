@@ -68,7 +68,8 @@ export async function runOutside(controlPort: number, command: string, milliseco
 
 async function isUp(child: ChildProcess, controlPort: number, output: () => string): Promise<boolean> {
   if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the outer machine ended:\n${output()}`);
-  // The forwarded port takes connections before anybody listens behind it, and refusing them takes time.
+  // The forwarded port takes connections before anybody listens behind it, and refusing them takes
+  // time.
   if (!output().includes('The outer machine is up')) return false;
   return runOutside(controlPort, 'true', 5000).then(
     () => true,

@@ -10,7 +10,9 @@ import {
   startServer,
 } from './target.ts';
 
-/** Writes a number that grows five times a second. The number is in the memory of the process only. */
+/**
+ * Writes a number that grows five times a second. The number is in the memory of the process only.
+ */
 const counter = 'n=0; while true; do n=$((n + 1)); echo $n > /tmp/n; sleep 0.2; done';
 
 async function startCounter(sandbox: Sandbox): Promise<void> {
@@ -25,7 +27,9 @@ async function count(sandbox: Sandbox): Promise<number> {
   return Number((await sandbox.commands.run('cat /tmp/n')).stdout || '0');
 }
 
-/** Waits until the counter passes a number. A counter that had started again would stay below it. */
+/**
+ * Waits until the counter passes a number. A counter that had started again would stay below it.
+ */
 async function countsOnFrom(sandbox: Sandbox, start: number): Promise<void> {
   await eventually(`the counter of ${sandbox.sandboxId} goes on`, async () => (await count(sandbox)) > start);
 }

@@ -4,7 +4,10 @@ import { until } from '../helpers/until.ts';
 import { image } from './disk.ts';
 import { runOutside } from './machine.ts';
 
-/** How long to wait for what takes some seconds where nothing else runs: runs as a whole have a limit. */
+/**
+ * How long to wait for what takes some seconds where nothing else runs: runs as a whole have a
+ * limit.
+ */
 export const slowMilliseconds = 200_000;
 
 const key = `e2b_${'8'.repeat(40)}`;
@@ -16,7 +19,9 @@ const flags = [
   ...['--machines', 'microvm', '--msb', '/opt/sandpit/msb', '--image', image],
 ];
 
-/** E2B's own class, bound to the server. Its calls wait longer than usual: machines are emulated. */
+/**
+ * E2B's own class, bound to the server. Its calls wait longer than usual: machines are emulated.
+ */
 export const { Sandbox } = new E2B({ apiKey: key, apiUrl: url, sandboxUrl: url, requestTimeoutMs: slowMilliseconds });
 export type Sandbox = InstanceType<typeof Sandbox>;
 
@@ -48,7 +53,10 @@ export async function snapshotNames(): Promise<string[]> {
   return (await outside('msb snapshot list --quiet')).split('\n').filter((name) => name !== '');
 }
 
-/** Waits until `isTrue` returns true, but asks seldom: each question takes the time of the emulated processor. */
+/**
+ * Waits until `isTrue` returns true, but asks seldom: each question takes the time of the emulated
+ * processor.
+ */
 export function eventually(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
   return until(what, async () => (await isTrue()) || (await delay(300, false)), slowMilliseconds);
 }

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { wholeNumber } from '../bench/program.ts';
+import type { EngineName } from '../machines/engines/engines.ts';
 
 export type Options = {
   kills: number;
@@ -9,8 +10,8 @@ export type Options = {
   dir: string;
   /** whether to kill a server with machines */
   machines: boolean;
-  /** the container engine and its image; undefined: plain processes */
-  engine: { address: string; image: string } | undefined;
+  /** a container engine and its image, or the name of one to start; undefined: plain processes */
+  engine: { address: string; image: string } | EngineName | undefined;
 };
 
 export const usage = `npm run torture -- [options]
@@ -19,8 +20,9 @@ export const usage = `npm run torture -- [options]
   --seconds N       how long that may take, 600
   --seed N          what the moments and the writes are drawn from; printed with the result
   --dir DIRECTORY   where the database is (${tmpdir()})
-  --machines        kill a server with machines while sandboxes are created and killed, and nothing else
-  --engine ADDRESS  with --machines: use this container engine instead of plain processes
+  --machines        kill a server with machines in the middle of creates, pauses, snapshots and so on, and nothing else
+  --engine ADDRESS  with --machines: use this container engine instead of plain processes;
+                    docker and podman start one, which needs root and Debian's packages
   --image REFERENCE with --engine: an image that the engine has
 
 TEST_EXECUTABLE=FILE runs that file as the server. The trials of disks mount some: they need root.
@@ -49,6 +51,11 @@ export function readOptions(args: string[]): Options & { help: boolean } {
     seed: wholeNumber(values.seed ?? String(1 + Math.floor(Math.random() * 1e6))),
     dir: values.dir ?? tmpdir(),
     machines: values.machines ?? false,
-    engine: values.engine === undefined ? undefined : { address: values.engine, image: values.image ?? 'base' },
+    engine: engineOf(values.engine, values.image ?? 'base'),
   };
+}
+
+function engineOf(engine: string | undefined, image: string): Options['engine'] {
+  if (engine === undefined || engine === 'docker' || engine === 'podman') return engine;
+  return { address: engine, image };
 }

@@ -1,8 +1,8 @@
+import type { MachineResult } from './machines/trial.ts';
 import type { Tally } from './model/client.ts';
 import type { Findings } from './model/verify.ts';
 import type { DiskResult } from './trials/disks.ts';
 import type { KillResult } from './trials/kills.ts';
-import type { MachineResult } from './trials/machines.ts';
 
 /** Returns whether no error was found. */
 export function isClean(result: Findings & Pick<Tally, 'lies'>): boolean {
@@ -42,20 +42,24 @@ export function diskSummary(name: string, result: DiskResult | null): string {
 }
 
 /** Returns the result of the kills of a server with machines as lines of text. */
-export function machineSummary({ seed, kills, created, steps, problems }: MachineResult): string {
-  const { begun, made, running, ended } = steps;
+export function machineSummary({ seed, kills, created, interrupted, caught, problems }: MachineResult): string {
+  const { unmade, unready, ended, running, unpaused } = caught;
+  const machines = [
+    `${unmade} before they were made`,
+    `${unready} before they were ready`,
+    `${ended} before they were removed`,
+    `${unpaused} that had expired and still ran`,
+  ];
   const lines = [
     ['seed', seed],
     ['kills', kills],
     ['sandboxes created', created],
-    [
-      'machines caught',
-      `${begun} before they were made, ${made} before they were ready, ${ended} before they were removed`,
-    ],
+    ['verbs interrupted', Object.entries(interrupted).map(([verb, count]) => `${count} ${verb}`)],
+    ['machines caught', machines],
     ['machines kept', running],
     ['problems', problems.length],
   ];
-  return `${table(lines)}${listing(problems)}`;
+  return `${table(lines.map(([name, value]) => [String(name), [value].flat().join(', ')]))}${listing(problems)}`;
 }
 
 function findingLines({ lost, half, index, integrity, lies }: Findings & Pick<Tally, 'lies'>) {

@@ -14,7 +14,7 @@ describe('records and machines', function () {
   this.timeout(120_000);
   const seed = 1 + Math.floor(Math.random() * 1e6);
 
-  it(`agree after kill -9 at any moment of a create or a kill; commands run on (seed ${seed})`, async () => {
+  it(`agree after kill -9 in the middle of creates, pauses, snapshots and so on; what was acknowledged is there (seed ${seed})`, async () => {
     const file = join(temporaryDirectory(), 'sandpit.db');
     const result = await tortureMachines({ file, kills: 3, seconds: 60, seed });
     expect(result.problems).to.deep.equal([]);

@@ -13,7 +13,7 @@ const engineMilliseconds = 1000;
 type Settings = Pick<Config, 'engine' | 'msb' | 'db'>;
 type Options = Pick<DriverOptions, 'instance' | 'log'>;
 
-/** Returns what can run machines without a setting, the best first. */
+/** Returns the drivers that may be chosen without a setting, the best first. */
 export function candidates(config: Settings, options: Options): Candidate[] {
   return [
     { driver: 'microvm', whyNot: () => whyNot(config.msb, readEnvironment()) },

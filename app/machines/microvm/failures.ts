@@ -17,8 +17,8 @@ const meanings: [RegExp, MachineErrorCode][] = [
 ];
 
 /**
- * What msb says when its own patience ends under load, and of a machine that an interrupted call has
- * left: the same call works once that is removed.
+ * What msb says when its own patience ends under load, and of a machine that an interrupted call
+ * has left: the same call works once that is removed.
  */
 const passing =
   /runtime version probe timed out|does not support network\.http\.deny_response|sandbox already exists|endpoint may still be live/i;

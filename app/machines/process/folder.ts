@@ -44,7 +44,9 @@ export function makeDirectory(directory: string): void {
     throw new MachineError('failed', `${directory} belongs to another user.`);
 }
 
-/** Makes a machine's folder, with an empty home or a given one, or throws MachineError if it exists. */
+/**
+ * Makes a machine's folder, with an empty home or a given one, or throws MachineError if it exists.
+ */
 export function makeFolder({ folder, home }: Place, given?: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });

@@ -27,14 +27,18 @@ export class Snapshots {
     return { ref: name, sizeBytes: await sizeOf(path) };
   }
 
-  /** Returns the home that a snapshot holds. Throws MachineError `no_image` without such a snapshot. */
+  /**
+   * Returns the home that a snapshot holds. Throws MachineError `no_image` without such a snapshot.
+   */
   homeOf(ref: string): string {
     const path = this.#pathOf(ref);
     if (!exists(path)) throw new MachineError('no_image', `There is no snapshot ${ref}.`);
     return path;
   }
 
-  /** Copies a folder beside the snapshots. `use` moves the copy or waits; what it leaves is removed. */
+  /**
+   * Copies a folder beside the snapshots. `use` moves the copy or waits; what it leaves is removed.
+   */
   async copied<T>(
     source: string,
     name: string,

@@ -5,8 +5,8 @@ import { createProcessDriver } from '../../../app/machines/process/driver.ts';
 const prefix = 'machines-';
 
 /**
- * Ends the machines of the process driver that belong to databases in a directory, and removes their
- * snapshots. They outlive their servers.
+ * Ends the machines of the process driver that belong to databases in a directory, and removes
+ * their snapshots. They outlive their servers.
  */
 export async function removeMachines(directory: string): Promise<void> {
   const names = existsSync(directory) ? readdirSync(directory) : [];

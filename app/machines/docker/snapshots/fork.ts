@@ -13,8 +13,8 @@ type Create = (spec: MachineSpec) => Promise<void>;
 
 /**
  * Makes an image of a container, and machines from it with `create`. Returns what became of each,
- * in order. Rejects with MachineError when none could be made. The image has no name, and stays until
- * its machines are gone and somebody removes it.
+ * in order. Rejects with MachineError when none could be made. The image has no name, and stays
+ * until its machines are gone and somebody removes it.
  */
 export async function forkContainer(
   { engine, names }: Shared,
