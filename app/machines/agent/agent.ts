@@ -48,6 +48,8 @@ export type Agent = {
 const maxCalls = 1_024;
 /** An agent that has left more than this unread gets no further calls. */
 const maxUnsent = 8 * 2 ** 20;
+/** After so many bytes they are acknowledged, to agents that wait for that. */
+const acknowledgedBytes = 16_384;
 /** After so many frames other connections get their turn. */
 const framesPerTurn = 4_096;
 
@@ -84,6 +86,9 @@ class Connection implements Agent {
   /** how many bytes of canceled calls may still arrive */
   #strayBytes = 0;
   #framesThisTurn = 0;
+  /** bytes that have arrived and were not acknowledged */
+  #unacknowledged = 0;
+  #mustAcknowledge = false;
   #drained: Promise<void> | null = null;
   #isCorked = false;
 
@@ -196,10 +201,19 @@ class Connection implements Agent {
       this.fail(error instanceof MachineError ? error : protocolError(String(error)));
       return;
     }
+    this.#unacknowledged += chunk.length;
+    if (this.#mustAcknowledge && this.#unacknowledged >= acknowledgedBytes) this.#acknowledge();
     if (this.#framesThisTurn < framesPerTurn) return;
     this.#framesThisTurn = 0;
     this.#channel.pause();
     setImmediate(() => this.#channel.resume());
+  }
+
+  #acknowledge(): void {
+    const bytes = Buffer.allocUnsafe(4);
+    bytes.writeUInt32LE(this.#unacknowledged);
+    this.#unacknowledged = 0;
+    this.#line.send(0, frameTypes.credit, bytes);
   }
 
   #receive(number: number, type: number, payload: Buffer): void {
@@ -207,7 +221,8 @@ class Connection implements Agent {
     else {
       const call = this.#calls.get(number);
       if (call !== undefined) call.receive(type, payload);
-      else if (number !== 0 || type !== frameTypes.credit) this.#receiveStray(number, payload);
+      else if (number === 0 && type === frameTypes.credit) this.#mustAcknowledge = true;
+      else this.#receiveStray(number, payload);
     }
   }
 

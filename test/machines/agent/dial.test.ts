@@ -3,18 +3,42 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { type Agent, connectAgent } from '../../../app/machines/agent/agent.ts';
 import { listProcesses, startProcess } from '../../../app/machines/agent/processes.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
-import { pidOf, run, shell } from '../process/machine.ts';
+import { until } from '../../helpers/until.ts';
+import { outcomeOf, pidOf, run, settled, shell } from '../process/machine.ts';
 
 const built = fileURLToPath(new URL(`../../../app/machines/agent/built/agent-${process.arch}`, import.meta.url));
 const [program = built, ...firstArguments] = process.env.TEST_AGENT?.split(' ') ?? [];
 /** HELLO with version 1, up to the number of the run, and the CREDIT of 0 on call 0. */
 const greeting = Buffer.from([0, 0, 0, 0, 1, 10, 0, 0, 0, 1, 0]);
 const alive = Buffer.from([0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 0]);
+
+/** Returns a stream that passes on everything but CREDIT for call 0, and counts the agent's bytes. */
+function withoutAcknowledgements(socket: Socket): { channel: Duplex; received: () => number } {
+  let bytes = 0;
+  let isDropped = false;
+  const channel = new Duplex({
+    read: () => void socket.resume(),
+    write(chunk: Buffer, _encoding, done) {
+      const isPayload = isDropped;
+      isDropped = !isDropped && chunk.length === 9 && chunk.readUInt32LE(0) === 0;
+      if (isPayload || isDropped) done();
+      else socket.write(chunk, done);
+    },
+    destroy: (error, done) => done(error ?? void socket.destroy() ?? null),
+  });
+  socket.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    channel.push(chunk);
+  });
+  socket.on('close', () => channel.push(null));
+  return { channel, received: () => bytes };
+}
 
 describe('an agent that dials', () => {
   let path: string;
@@ -79,6 +103,21 @@ describe('an agent that dials', () => {
     }
     expect(received.subarray(0, greeting.length)).to.deep.equal(greeting);
     expect(received.subarray(19, 19 + alive.length)).to.deep.equal(alive);
+  });
+
+  it('has at most 65,536 bytes on the way until the server acknowledges them', async () => {
+    const printing = 'head -c 3000000 /dev/zero | tr "\\0" x';
+    await listen();
+    const { channel, received } = withoutAcknowledgements(await dialled());
+    const deaf = await connectAgent(channel);
+    const cut = outcomeOf(startProcess(deaf, shell(printing))).catch((error: Error) => error);
+    await until('the agent has sent what it may', () => received() >= 65_536);
+    expect(await settled(async () => received())).to.equal(65_536);
+    deaf.close();
+    expect(await cut).to.be.an.instanceOf(Error);
+    const agent = await connectAgent(await dialled());
+    expect((await run(agent, printing)).stdout.length).to.equal(3_000_000);
+    agent.close();
   });
 
   it('can go to the background, where a second one for the same server leaves at once', async () => {

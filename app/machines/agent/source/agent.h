@@ -95,10 +95,13 @@ struct channel {
   struct buffer out;
   size_t out_start;
   bool is_broken, was_full;
+  bool has_window;
+  uint32_t window;  // bytes that may be sent, if has_window
   int64_t heard_at;
 };
 void channel_accept(int listener);
-void channel_open(int fd);
+// A window of 0 is none: the peer takes bytes as fast as its socket does.
+void channel_open(int fd, uint32_t window);
 bool channel_exists(void);
 void channels_say_alive(void);
 void channels_sweep(void);

@@ -15,6 +15,10 @@
 #define IN_SIZE 131072
 // Above this many unsent bytes a channel takes neither requests nor output of calls.
 #define OUT_FULL 262144
+// A channel with a window takes requests beyond that, because acknowledgements come after them.
+#define MOST_UNSENT (8 << 20)
+// After so long without an acknowledgement, nobody reads a channel whose window is used up.
+#define MOST_SILENCE 10000
 
 static struct channel *channels;
 static unsigned channel_count;
@@ -28,6 +32,12 @@ static size_t unsent(const struct channel *channel) { return channel->out.length
 
 bool channel_is_full(const struct channel *channel) { return unsent(channel) >= OUT_FULL; }
 
+static bool takes_frames(const struct channel *channel) {
+  return channel->has_window || !channel_is_full(channel);
+}
+
+static bool may_send(const struct channel *channel) { return !channel->has_window || channel->window > 0; }
+
 static struct call *next_busy(const struct channel *channel) {
   struct call *call = channel->calls;
   while (call && !(call->is_busy && call_has_credit(call))) call = call->next;
@@ -36,8 +46,32 @@ static struct call *next_busy(const struct channel *channel) {
 
 void channel_update(struct channel *channel) {
   if (channel->is_broken) return;
-  bool wants_out = unsent(channel) > 0 || next_busy(channel);
-  source_want(&channel->source, (channel_is_full(channel) ? 0 : EPOLLIN) | (wants_out ? EPOLLOUT : 0));
+  bool wants_out = may_send(channel) && (unsent(channel) > 0 || next_busy(channel));
+  source_want(&channel->source, (takes_frames(channel) ? EPOLLIN : 0) | (wants_out ? EPOLLOUT : 0));
+}
+
+// Drops what has been sent, unless moving the rest costs more than that frees.
+static void make_out_room(struct channel *channel) {
+  size_t rest = unsent(channel);
+  if (rest == 0) buffer_free(&channel->out);
+  else if (channel->out_start < OUT_FULL || channel->out_start < rest) return;
+  else memmove(channel->out.bytes, channel->out.bytes + channel->out_start, rest);
+  channel->out.length = rest;
+  channel->out_start = 0;
+}
+
+static void flush(struct channel *channel) {
+  while (unsent(channel) > 0 && may_send(channel)) {
+    size_t length = unsent(channel);
+    if (channel->has_window && length > channel->window) length = channel->window;
+    ssize_t sent = write(channel->source.fd, channel->out.bytes + channel->out_start, length);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno != EAGAIN) return channel_break(channel);
+    if (sent <= 0) break;
+    channel->out_start += (size_t)sent;
+    if (channel->has_window) channel->window -= (uint32_t)sent;
+  }
+  make_out_room(channel);
 }
 
 // Sends at once what the socket takes, and keeps the rest.
@@ -47,7 +81,7 @@ void channel_send(struct channel *channel, uint32_t number, enum frame type, con
   uint8_t header[HEADER] = {number, number >> 8, number >> 16, number >> 24, type,
                             length, length >> 8, length >> 16, length >> 24};
   size_t sent = 0;
-  if (unsent(channel) == 0) {
+  if (unsent(channel) == 0 && !channel->has_window) {
     struct iovec parts[2] = {{header, HEADER}, {(void *)payload, length}};
     ssize_t result = writev(channel->source.fd, parts, 2);
     if (result < 0 && errno != EAGAIN && errno != EINTR) return channel_break(channel);
@@ -57,21 +91,11 @@ void channel_send(struct channel *channel, uint32_t number, enum frame type, con
   if (sent < HEADER) put_bytes(&channel->out, header + sent, HEADER - sent);
   size_t done = sent > HEADER ? sent - HEADER : 0;
   put_bytes(&channel->out, (const uint8_t *)payload + done, length - done);
-  if (channel->out.has_failed) return channel_break(channel);
+  if (channel->out.has_failed || unsent(channel) > MOST_UNSENT) return channel_break(channel);
+  if (channel->has_window) flush(channel);
+  if (channel->is_broken) return;
   channel->was_full |= channel_is_full(channel);
   channel_update(channel);
-}
-
-static void flush(struct channel *channel) {
-  while (unsent(channel) > 0) {
-    ssize_t sent = write(channel->source.fd, channel->out.bytes + channel->out_start, unsent(channel));
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno != EAGAIN) return channel_break(channel);
-    if (sent <= 0) return;
-    channel->out_start += (size_t)sent;
-  }
-  buffer_free(&channel->out);
-  channel->out_start = 0;
 }
 
 static bool make_in_capacity(struct channel *channel, size_t capacity) {
@@ -90,7 +114,7 @@ static uint32_t number_at(const uint8_t *bytes) {
 // Handles the next frame. Returns false if it has not arrived as a whole, or the channel is full.
 static bool next_frame(struct channel *channel) {
   size_t received = channel->in_end - channel->in_start;
-  if (channel->is_broken || channel_is_full(channel) || received < HEADER) return false;
+  if (channel->is_broken || !takes_frames(channel) || received < HEADER) return false;
   uint8_t *frame = channel->in + channel->in_start;
   uint32_t length = number_at(frame + 5);
   if (length > (frame[4] == OPEN ? MOST_ARGUMENTS : MOST_PAYLOAD)) {
@@ -106,7 +130,9 @@ static bool next_frame(struct channel *channel) {
     return false;
   }
   channel->in_start += HEADER + length;
-  call_receive(channel, number_at(frame), frame[4], frame + HEADER, length);
+  if (channel->has_window && number_at(frame) == 0 && frame[4] == CREDIT && length == 4)
+    channel->window += number_at(frame + HEADER);
+  else call_receive(channel, number_at(frame), frame[4], frame + HEADER, length);
   return true;
 }
 
@@ -186,13 +212,20 @@ static uint64_t number_of_run(void) {
 
 bool channel_exists(void) { return channels != NULL; }
 
-void channels_say_alive(void) {
+static void say_alive(struct channel *channel) {
   static const uint8_t no_credit[4];
-  for (struct channel *each = channels; each; each = each->next)
-    if (unsent(each) == 0) channel_send(each, 0, CREDIT, no_credit, sizeof no_credit);
+  channel_send(channel, 0, CREDIT, no_credit, sizeof no_credit);
 }
 
-void channel_open(int fd) {
+void channels_say_alive(void) {
+  int64_t now = monotonic_milliseconds();
+  for (struct channel *each = channels; each; each = each->next) {
+    if (unsent(each) == 0) say_alive(each);
+    else if (!may_send(each) && now - each->heard_at > MOST_SILENCE) channel_break(each);
+  }
+}
+
+void channel_open(int fd, uint32_t window) {
   struct channel *channel = calloc(1, sizeof *channel);
   struct buffer hello = {0};
   put_u8(&hello, VERSION);
@@ -206,10 +239,13 @@ void channel_open(int fd) {
   } else {
     channel->source.ready = channel_ready;
     channel->heard_at = monotonic_milliseconds();
+    channel->has_window = window > 0;
+    channel->window = window;
     channel->next = channels;
     channels = channel;
     channel_count++;
     channel_send(channel, 0, HELLO, hello.bytes, hello.length);
+    if (window > 0) say_alive(channel);
   }
   buffer_free(&hello);
 }
@@ -240,7 +276,7 @@ void channel_accept(int listener) {
     return;
   }
   if (channel_count >= MOST_CHANNELS) break_most_silent();
-  channel_open(fd);
+  channel_open(fd, 0);
 }
 
 void channels_sweep(void) {
