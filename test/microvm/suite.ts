@@ -38,10 +38,13 @@ describe("Sandpit's executable with microVMs", function () {
   this.timeout(slowMilliseconds * 2);
   let sandbox: Sandbox;
 
-  before(startServer);
-
-  it('creates a sandbox and runs commands', async () => {
+  before('start the server, create a sandbox', async () => {
+    await startServer();
     sandbox = await Sandbox.create({ timeoutMs: 3_600_000 });
+    await startCounter(sandbox);
+  });
+
+  it('runs commands', async () => {
     const { stdout, stderr } = await sandbox.commands.run('echo out; echo err >&2; id -un');
     expect({ stdout, stderr }).to.deep.equal({ stdout: 'out\nuser\n', stderr: 'err\n' });
     const failed = await sandbox.commands.run('exit 3').catch((error: unknown) => error);
@@ -76,7 +79,6 @@ describe("Sandpit's executable with microVMs", function () {
   });
 
   it('pauses and resumes, and a process goes on', async () => {
-    await startCounter(sandbox);
     const before = await count(sandbox);
     await sandbox.pause();
     expect(await sandbox.getInfo()).to.include({ state: 'paused' });
