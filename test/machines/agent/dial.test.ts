@@ -30,7 +30,10 @@ function withoutAcknowledgements(socket: Socket): { channel: Duplex; received: (
       if (isPayload || isDropped) done();
       else socket.write(chunk, done);
     },
-    destroy: (error, done) => done(error ?? void socket.destroy() ?? null),
+    destroy: (error, done) => {
+      socket.destroy();
+      done(error);
+    },
   });
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
