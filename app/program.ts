@@ -7,6 +7,7 @@ import { doctorCommand } from './cli/doctor.ts';
 import { healthCommand } from './cli/health.ts';
 import { keysCommand } from './cli/keys.ts';
 import { killCommand } from './cli/kill.ts';
+import { machinesCommand } from './cli/machines/machines.ts';
 import { openapiCommand } from './cli/openapi.ts';
 import { proxyCommand } from './cli/proxy.ts';
 import { serveCommand } from './cli/serve/serve.ts';
@@ -42,6 +43,7 @@ export function createProgram(terminal: Terminal): Command {
   usersCommand(program, terminal);
   keysCommand(program, terminal);
   templatesCommand(program, terminal);
+  machinesCommand(program, terminal);
   killCommand(program, terminal);
   transferCommands(program, terminal);
   backupCommands(program, terminal);

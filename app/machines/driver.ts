@@ -13,6 +13,8 @@ export type DriverOptions = {
   /** the database file, or `:memory:` */
   db: string;
   log: Logger;
+  /** whether a server may use the same machines at the same time: then listing them changes nothing */
+  isGuest?: boolean;
 };
 
 /** What a driver starts a machine from. */

@@ -5,9 +5,9 @@ import type { Driver, DriverOptions } from './driver.ts';
 export async function openDriver(
   name: Driver['name'],
   { engine, msb, db }: Pick<Config, 'engine' | 'msb' | 'db'>,
-  { instance, log }: Pick<DriverOptions, 'instance' | 'log'>,
+  { instance, log, isGuest = false }: Pick<DriverOptions, 'instance' | 'log' | 'isGuest'>,
 ): Promise<Driver> {
-  const options = { instance, engine, msb, db, log };
+  const options = { instance, engine, msb, db, log, isGuest };
   switch (name) {
     case 'docker':
       return (await import('./docker/driver.ts')).createDockerDriver(options);

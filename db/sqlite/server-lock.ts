@@ -36,6 +36,25 @@ export function lockForServer(file: string, wait = waitMilliseconds): ServerLock
   }
 }
 
+/**
+ * Does work while no server may have the database. Returns null at once when one has it. A server
+ * that starts meanwhile is refused, so it must be short.
+ */
+export async function withoutServer<T>(file: string, work: () => Promise<T>): Promise<T | null> {
+  let lock: ServerLock;
+  try {
+    lock = lockForServer(file, 0);
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'busy') return null;
+    throw error;
+  }
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
+
 function acquire(name: string, file: string, wait: number): Database.Database {
   for (let attempt = 1; ; attempt++) {
     const lock = openLock(name, wait);

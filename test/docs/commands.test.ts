@@ -8,7 +8,7 @@ import type { Terminal } from '../../app/terminal/terminal.ts';
 import { pages, readPage } from './marked.ts';
 
 /** The commands that have subcommands. */
-const groups = ['users', 'keys', 'templates'];
+const groups = ['users', 'keys', 'templates', 'machines'];
 
 type Command = { name: string; flags: string[] };
 

@@ -75,9 +75,10 @@ export class Connection {
     return creating;
   }
 
-  async list(): Promise<FoundMachine[]> {
+  /** `mayTidy`: networks of machines that are gone may be removed. */
+  async list({ mayTidy }: { mayTidy: boolean }): Promise<FoundMachine[]> {
     const found = await this.use(async (shared) => {
-      const networks = shared.engine.isPodman ? await listOwnNetworks(shared.engine, this.names) : [];
+      const networks = shared.engine.isPodman && mayTidy ? await listOwnNetworks(shared.engine, this.names) : [];
       const containers = await listContainers(shared.engine, this.names);
       await this.#removeLeft(networks, new Set(containers.map(({ id }) => id)), shared);
       return containers;

@@ -12,7 +12,7 @@ import { findImage, pullImage } from './images/images.ts';
  * Runs machines as containers of an engine that speaks Docker's API: Docker or Podman. Looks for
  * the engine at the first call, and again after a call that it did not answer.
  */
-export function createDockerDriver({ instance, engine }: DriverOptions): Driver {
+export function createDockerDriver({ instance, engine, isGuest = false }: DriverOptions): Driver {
   const closing = new AbortController();
   const until = (signal: AbortSignal) => AbortSignal.any([signal, closing.signal]);
   const connection = new Connection(instance, engine, readEngineEnvironment(), closing.signal);
@@ -34,7 +34,7 @@ export function createDockerDriver({ instance, engine }: DriverOptions): Driver 
         }
         await shared.release(id);
       }),
-    list: () => connection.list(),
+    list: () => connection.list({ mayTidy: !isGuest }),
     ...changesOf(connection, until),
     deaths: (signal) => watchDeaths(connection, until(signal)),
     usage: (id) => connection.withContainer(id, readUsage),

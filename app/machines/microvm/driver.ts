@@ -44,6 +44,7 @@ class MicrovmDriver implements Driver {
   readonly features = new Set<Feature>(['pause', 'snapshot']);
   readonly #setting: string | undefined;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #isGuest: boolean;
   readonly #places: Places;
   readonly #bell = new Bell();
   readonly #sockets = new Sockets(() => this.#bell.ring());
@@ -56,9 +57,10 @@ class MicrovmDriver implements Driver {
   #found: Msb | undefined;
   #probed: Promise<EngineInfo> | undefined;
 
-  constructor({ instance, msb, db }: DriverOptions, env: NodeJS.ProcessEnv) {
+  constructor({ instance, msb, db, isGuest = false }: DriverOptions, env: NodeJS.ProcessEnv) {
     this.#setting = msb;
     this.#env = env;
+    this.#isGuest = isGuest;
     this.#places = new Places(instance, db);
   }
 
@@ -108,7 +110,9 @@ class MicrovmDriver implements Driver {
       this.#probed = undefined;
       throw error;
     });
-    const found = await listMachines(this.#msb(), this.#places, (id) => this.#busy.has(id));
+    const found = await listMachines(this.#msb(), this.#places, (id) => this.#isGuest || this.#busy.has(id));
+    // The sockets belong to the server.
+    if (this.#isGuest) return found;
     // Agents have lost an earlier server: they dial again, and should find somebody.
     for (const { id, state } of found)
       if (state === 'running' && this.#places.exists(id))
