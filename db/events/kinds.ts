@@ -4,7 +4,7 @@
  */
 export const eventKinds = {
   'vm.create_failed':
-    'A sandbox could not be started, although its machine was begun: `details.reason` says why, e.g. `timeout`, and `details.message` says it in words. There is no sandbox with its id.',
+    'A sandbox could not be started, although its machine was begun: `details.reason` says why, e.g. `timeout`, and `details.message` says it in words. If it was to be a fork, `details.forked_from` is its source. There is no sandbox with its id.',
   'vm.created':
     'A sandbox was started. If it is a fork, `details.forked_from` is its source; if it was started in an existing session, `details.session_id` is that session.',
   'vm.updated': 'A sandbox was changed: `details.changed` lists what, such as `metadata`, `end_at` or `settings`.',

@@ -51,9 +51,11 @@ describe('forks of machines', () => {
   });
 
   itHere('say of each copy why it failed, and leave nothing of it; all failed: the answer is that', async () => {
-    const { e2b, driver } = one;
+    const { e2b, driver, events } = one;
     const id = await e2b.create();
+    let full: string | undefined;
     driver.behaviour.fork = async (source, specs) => {
+      full = specs[0]?.id;
       await driver.work.fork(source, specs.slice(1));
       return specs.map((_, n) => (n === 0 ? new MachineError('full', 'No room') : null));
     };
@@ -71,6 +73,15 @@ describe('forks of machines', () => {
     ]);
     const made = (body as Result[]).flatMap(({ sandbox }) => sandbox?.sandboxID ?? []);
     await expectOnly([id, ...made]);
+    const details = { reason: 'full', message: 'No room', forked_from: id };
+    const failed = await events('vm.create_failed');
+    expect(failed.map((each) => [each.subject, each.details])).to.have.deep.members([
+      [full, details],
+      [
+        driver.specs.at(-1)?.id,
+        { ...details, reason: 'failed', message: 'The machine of the copy stopped while it started' },
+      ],
+    ]);
     driver.behaviour = {};
     const again = (await fork(id, { count: 4 }, 'k')).body as Result[];
     const all = again.map(({ sandbox }) => sandbox?.sandboxID as string);
@@ -82,6 +93,7 @@ describe('forks of machines', () => {
     const none = await fork(id, { count: 2 });
     expect([none.status, none.body.message]).to.deep.equal([503, 'No room']);
     expect((await one.vms('post', `/v1/vms/${id}/clone`, {})).status).to.equal(503);
+    expect(await events('vm.create_failed')).to.have.length(2 + 2 + 1);
     await expectOnly([id, ...all]);
   });
 

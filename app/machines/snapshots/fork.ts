@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import type { Actor } from '../../../db/events/record.ts';
 import { addMachine, findOrigin, type MachineOrigin, unready } from '../../../db/machines/rows.ts';
 import { forkSandbox, forkSource, type Started } from '../../../db/sandboxes/fork.ts';
@@ -9,6 +10,7 @@ import { syncFiles } from '../agent/files.ts';
 import type { Connections } from '../connections.ts';
 import type { Driver, MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import { recordCreateFailed } from '../launch/failed.ts';
 import type { KeysUnderWay } from '../launch/keys.ts';
 import { networkOf } from '../launch/network.ts';
 import type { Starts } from '../launch/starts.ts';
@@ -44,6 +46,7 @@ export type Forked = { sandboxes: Started[]; errors: MachineError[] };
 type Dependencies = {
   store: Store;
   now: () => number;
+  log: Logger;
   driver: Driver;
   agentOf: (id: string) => Promise<Agent>;
   connections: Connections;
@@ -114,29 +117,29 @@ export class Forks {
     }
   }
 
-  /** Starts machines under these ids and records the copies. */
+  /** Starts machines under these ids and records the copies, and why the others failed. */
   async #start(order: ForkOrder, ids: string[], earlier: number, within: AbortSignal): Promise<Forked> {
-    const { store, now } = this.#dependencies;
-    const { by, sandboxId, lifetimeSeconds, keyed } = order;
+    const { by, sandboxId, signal } = order;
+    const failures = new Map<string, unknown>();
     for (const id of ids) this.#starting.add(id);
     try {
-      const { started, errors } = await this.#startMachines(order, ids, within);
-      const count = earlier + started.length;
-      within.throwIfAborted();
-      const wanted = { count, lifetimeSeconds, keyed, ids: started };
-      return { sandboxes: await forkSandbox(store.db, now, by, sandboxId, wanted), errors };
+      const specs = await this.#begin(order, ids, within);
+      return await this.#finish(order, specs, earlier, failures, within).catch((error) => {
+        const failure = failureOf(error, within.aborted);
+        for (const id of ids) failures.set(id, failures.get(id) ?? failure);
+        throw error;
+      });
     } finally {
       await this.#removeUnready(ids);
       for (const id of ids) this.#starting.delete(id);
+      // Nothing is wrong if the client has left, as when a sandbox is started.
+      for (const [id, failure] of signal.aborted ? [] : failures)
+        await recordCreateFailed(this.#dependencies, by, id, failure, { forked_from: sandboxId });
     }
   }
 
-  /** Returns the copies whose machines run. Throws when none does. */
-  async #startMachines(
-    { by, sandboxId }: ForkOrder,
-    ids: string[],
-    within: AbortSignal,
-  ): Promise<{ started: string[]; errors: MachineError[] }> {
+  /** Writes the rows of copies. Returns what to start them from. */
+  async #begin({ by, sandboxId }: ForkOrder, ids: string[], within: AbortSignal): Promise<MachineSpec[]> {
     const { store, now, agentOf } = this.#dependencies;
     within.throwIfAborted();
     const { copied } = await forkSource(store.db, now(), by, sandboxId);
@@ -145,13 +148,27 @@ export class Forks {
     await untilAborted(syncFiles(await untilAborted(agentOf(sandboxId), within), within), within);
     await this.#addRows(by, ids, origin);
     const size = { vcpuCount: copied.vcpuCount, memoryMb: copied.memoryMb, network: networkOf(copied.settings) };
-    const specs = ids.map((id): MachineSpec => ({ ...origin, ...size, id, isSnapshot: false }));
+    return ids.map((id): MachineSpec => ({ ...origin, ...size, id, isSnapshot: false }));
+  }
+
+  /** Starts the machines and records those that run. Sets why the others do not. Throws when none does. */
+  async #finish(
+    { by, sandboxId, lifetimeSeconds, keyed }: ForkOrder,
+    specs: MachineSpec[],
+    earlier: number,
+    failures: Map<string, unknown>,
+    within: AbortSignal,
+  ): Promise<Forked> {
+    const { store, now } = this.#dependencies;
     const outcomes = await this.#ask(sandboxId, specs, within);
-    const failures = await Promise.all(ids.map(async (id, n) => outcomes[n] ?? this.#connect(id, within)));
-    const started = ids.filter((_, n) => failures[n] === null);
-    const errors = failures.filter((failure) => failure !== null);
-    if (started.length === 0) throw errors[0];
-    return { started, errors };
+    const reasons = await Promise.all(specs.map(async ({ id }, n) => outcomes[n] ?? this.#connect(id, within)));
+    for (const [n, { id }] of specs.entries()) if (reasons[n]) failures.set(id, reasons[n]);
+    const ids = specs.map(({ id }) => id).filter((id) => !failures.has(id));
+    const errors = reasons.filter((reason) => reason !== null);
+    if (ids.length === 0) throw errors[0];
+    within.throwIfAborted();
+    const wanted = { count: earlier + ids.length, lifetimeSeconds, keyed, ids };
+    return { sandboxes: await forkSandbox(store.db, now, by, sandboxId, wanted), errors };
   }
 
   async #addRows({ ownerId }: Actor, ids: string[], origin: MachineOrigin): Promise<void> {
