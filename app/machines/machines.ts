@@ -6,13 +6,10 @@ import { Images } from './images/images.ts';
 import { KeysUnderWay } from './launch/keys.ts';
 import { Launcher } from './launch/launch.ts';
 import { Starts } from './launch/starts.ts';
-import { followRecords } from './lifecycle/follow.ts';
-import { followRecord } from './lifecycle/follow-record.ts';
-import type { LifecycleParts } from './lifecycle/parts.ts';
+import { startLifecycle } from './lifecycle/lifecycle.ts';
 import { pauseMachine } from './lifecycle/pause.ts';
 import { Reconciler } from './lifecycle/reconcile.ts';
 import { Removals } from './lifecycle/removals.ts';
-import { Repeated } from './lifecycle/repeated.ts';
 import { resumeMachine } from './lifecycle/resume.ts';
 import { Verbs } from './lifecycle/verbs.ts';
 import { createWaker } from './lifecycle/wake.ts';
@@ -22,12 +19,6 @@ import { Forks } from './snapshots/fork.ts';
 import { Snapshots } from './snapshots/take.ts';
 import { tokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
-
-/** How long the engine may take to pause, stop or resume a machine, and its agent to start. */
-const patienceMilliseconds = 30_000;
-
-/** How long a paused machine keeps its memory unless the settings say otherwise. */
-const dayMilliseconds = 86_400_000;
 
 /** How long each step of stopping may take. */
 const stopMilliseconds = 2000;
@@ -53,17 +44,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   images.start();
   const usages = startSampler({ ...base, driver, agentOf });
   const [starts, keys, verbs] = [new Starts(), new KeysUnderWay(), new Verbs()];
-  const followers = new Repeated({
-    work: (id) => followRecord(parts, id),
-    failure: 'a machine does not follow its sandbox: trying again',
-    log,
-  });
-  const parts: LifecycleParts = {
-    ...{ ...base, driver, connections, verbs, starts, patienceMilliseconds },
-    follow: (id) => followers.add(id),
-    pausedMemory: config.pausedMemory ?? dayMilliseconds,
-  };
-  const stopFollowing = followRecords({ ...parts, ...base, removals });
+  const { parts, stopLooking, followers } = startLifecycle({ ...base, driver, connections, verbs, starts, removals });
   const launcher = new Launcher({ ...base, driver, connections, removals, images, starts, keys });
   const changing = { ...base, driver, agentOf, verbs, collector };
   const snapshots = new Snapshots(changing);
@@ -89,7 +70,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   return {
     machines,
     stop: async () => {
-      stopFollowing();
+      stopLooking();
       await briefly(Promise.all([reconciler.stop(), images.stop(), usages.stop(), collector.stop()]));
       connections.closeAll();
       await briefly(Promise.all([followers.stop(), removals.stop()]));
