@@ -19,9 +19,11 @@ export function deployCommands(program: Command, { stdout }: Terminal): void {
 const hardening = `# Node's compiler needs writable executable memory, so MemoryDenyWriteExecute is not set.
 AmbientCapabilities=
 CapabilityBoundingSet=
+# As PrivateDevices=yes, which would hide /dev/kvm: microVMs need it.
+DeviceAllow=/dev/kvm rw
+DevicePolicy=closed
 LockPersonality=yes
 NoNewPrivileges=yes
-PrivateDevices=yes
 PrivateTmp=yes
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -61,7 +63,13 @@ WorkingDirectory=%S/sandpit
 DynamicUser=yes
 # Uncomment to let the server read a private key that belongs to this group:
 #SupplementaryGroups=ssl-cert
+# Uncomment to run microVMs, if a group may use /dev/kvm, or containers of Docker:
+#SupplementaryGroups=kvm
+#SupplementaryGroups=docker
 UMask=0077
+# MicroVMs are processes of this unit: they go on while it restarts, and when one runs out of memory, the others do.
+KillMode=process
+OOMPolicy=continue
 Restart=on-failure
 TimeoutStopSec=15
 

@@ -20,6 +20,13 @@ describe('commands for deployment', () => {
     ]) {
       expect(stdout).to.contain(`${line}\n`);
     }
+    // MicroVMs need the device, and go on while the server restarts.
+    expect(stdout)
+      .to.match(/^KillMode=process$/m)
+      .and.match(/^DeviceAllow=\/dev\/kvm rw$/m);
+    expect(stdout)
+      .to.match(/^DevicePolicy=closed$/m)
+      .and.not.match(/^PrivateDevices=/m);
   });
 
   it('npm ci fails in one line when the scripts would run on an old Node', () => {
