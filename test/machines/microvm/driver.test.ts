@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -126,6 +126,25 @@ describe('the microVM driver', () => {
       { id: 'c', state: 'stopped' },
     ]);
     expect(msb.callsOf('pause')).to.deep.equal([`pause -q ${named('b')}`, `pause -q ${named('d')}`]);
+  });
+
+  it('as a guest beside a server it lists machines and leaves their sockets and pauses alone', async () => {
+    for (const id of ['a', 'b']) await create(id);
+    const [socket, mark] = [join(folder, 'a', 's'), join(folder, 'b', 'mark')];
+    writeFileSync(mark, 'pausing');
+    const { ino } = statSync(socket);
+    msb.answer('list', running('a', 'b'));
+    const guest = openDriver(directory, msb, { isGuest: true });
+    expect(await guest.list()).to.deep.equal([
+      { id: 'a', state: 'running' },
+      { id: 'b', state: 'paused' },
+    ]);
+    await guest.close();
+    expect([statSync(socket).ino, readFileSync(mark, 'utf8'), msb.callsOf('pause')]).to.deep.equal([
+      ino,
+      'pausing',
+      [],
+    ]);
   });
 
   it('pauses once, lets a machine that did not pause go on, and resumes', async () => {

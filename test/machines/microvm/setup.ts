@@ -16,9 +16,9 @@ export const soon = (): AbortSignal => AbortSignal.timeout(20_000);
 /** Returns the folder of the machines of a driver with its database in a directory. */
 export const folderIn = (directory: string): string => join(directory, `microvms-${instance}`);
 
-export function openDriver(directory: string, msb: FakeMsb): Driver {
+export function openDriver(directory: string, msb: FakeMsb, { isGuest = false } = {}): Driver {
   return createMicrovmDriver(
-    { instance, engine: undefined, msb: msb.path, db: join(directory, 'db'), log: pino({ level: 'silent' }) },
+    { instance, engine: undefined, msb: msb.path, db: join(directory, 'db'), log: pino({ level: 'silent' }), isGuest },
     { PATH: process.env.PATH, SANDPIT_API_KEY: 'secret' },
   );
 }
