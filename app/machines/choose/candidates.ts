@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type EngineEnvironment, readEngineEnvironment, readEnvironment } from '../../config/engine-environment.ts';
 import type { Config } from '../../config/settings.ts';
 import { engineAddresses } from '../docker/engine/address.ts';
 import type { DriverOptions } from '../driver.ts';
+import { Places } from '../microvm/places.ts';
 import { whyNot } from '../microvm/why-not.ts';
 import { openDriver } from '../open.ts';
 import type { Candidate } from './choose.ts';
@@ -16,9 +18,14 @@ type Options = Pick<DriverOptions, 'instance' | 'log'>;
 /** Returns the drivers that may be chosen without a setting, the best first. */
 export function candidates(config: Settings, options: Options): Candidate[] {
   return [
-    { driver: 'microvm', whyNot: () => whyNot(config.msb, readEnvironment()) },
+    { driver: 'microvm', whyNot: () => whyNot(config.msb, readEnvironment(), { memory: memoryOf(config, options) }) },
     { driver: 'docker', whyNot: () => whyNoContainers(config, options) },
   ];
+}
+
+/** Returns the file that remembers whether microVMs run here; a database in memory has none. */
+function memoryOf({ db }: Settings, { instance }: Options): string | undefined {
+  return db === ':memory:' ? undefined : join(new Places(instance, db).directory, 'trial.json');
 }
 
 async function whyNoContainers(config: Settings, options: Options): Promise<string | null> {

@@ -5,6 +5,7 @@ import { MachineError } from '../error.ts';
 import { agentFile } from '../process/folder.ts';
 import { findMsb } from './find.ts';
 import { Msb } from './msb.ts';
+import { remembered } from './remembered.ts';
 import { featuresOf } from './version.ts';
 
 const readMilliseconds = 2000;
@@ -15,12 +16,12 @@ const name = 'sandpit-probe';
 
 /**
  * Returns why microVMs don't run here and what to do, in a sentence; null if they do: a small one
- * has booted then. Takes some seconds at most.
+ * has booted then, or lately if `memory` names a file that remembers it. Takes some seconds at most.
  */
 export async function whyNot(
   setting: string | undefined,
   env: NodeJS.ProcessEnv,
-  device = '/dev/kvm',
+  { device = '/dev/kvm', memory }: { device?: string; memory?: string | undefined } = {},
 ): Promise<string | null> {
   const reason = deviceProblem(device);
   if (reason !== null) return reason;
@@ -29,11 +30,9 @@ export async function whyNot(
     return setting === undefined
       ? 'microsandbox is missing: install its program msb, from https://microsandbox.dev or with "npm install", or name it with --msb'
       : `--msb names ${setting}, which is no program`;
-  try {
-    return await bootProblem(path, env);
-  } catch (error) {
-    return error instanceof MachineError ? error.message : String(error);
-  }
+  const trial = () =>
+    bootProblem(path, env).catch((error) => (error instanceof MachineError ? error.message : String(error)));
+  return memory === undefined ? trial() : remembered(memory, path, trial);
 }
 
 function deviceProblem(device: string): string | null {

@@ -1,4 +1,4 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { findMsb } from '../../../app/machines/microvm/find.ts';
@@ -21,7 +21,7 @@ describe('microVMs', () => {
     writeFileSync(device, '');
   });
 
-  const reason = (setting: string | undefined = msb.path) => whyNot(setting, { PATH: process.env.PATH }, device);
+  const reason = (setting: string | undefined = msb.path) => whyNot(setting, { PATH: process.env.PATH }, { device });
 
   it('use the program that the setting names, else the first in PATH', () => {
     const empty = temporaryDirectory();
@@ -52,6 +52,33 @@ describe('microVMs', () => {
     device = join(directory, 'missing');
     expect(await reason()).to.match(/^there is no .*missing: turn virtualization on/);
   });
+
+  onLinux(
+    'are tried once until the program changes, after a failure once an hour, and each time without a memory',
+    async () => {
+      const memory = join(directory, 'microvms', 'trial.json');
+      const env = { PATH: process.env.PATH };
+      const ask = async () => [await whyNot(msb.path, env, { device, memory }), msb.callsOf('create').length];
+      msb.answer('create', { err: 'error: no luck\n', code: 1 });
+      const failure = 'microsandbox could not boot a machine: no luck';
+      expect([await ask(), await ask()]).to.deep.equal([
+        [failure, 1],
+        [failure, 1],
+      ]);
+      const { at, ...trial } = JSON.parse(readFileSync(memory, 'utf8'));
+      writeFileSync(memory, JSON.stringify({ ...trial, at: at - 3_600_000 }));
+      msb.answer('create', {});
+      expect([await ask(), await ask()]).to.deep.equal([
+        [null, 2],
+        [null, 2],
+      ]);
+      utimesSync(msb.path, 1, 1);
+      expect(await ask()).to.deep.equal([null, 3]);
+      writeFileSync(memory, 'no JSON');
+      expect(await ask()).to.deep.equal([null, 4]);
+      expect([await reason(), msb.callsOf('create').length]).to.deep.equal([null, 5]);
+    },
+  );
 
   onLinux('do not run for a user who may not open the device', async function () {
     if (process.getuid?.() === 0) this.skip();

@@ -1,0 +1,57 @@
+import { readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { makeDirectory } from '../process/folder.ts';
+
+/** How long a failure is believed: the machine may only have been busy. */
+const failureMilliseconds = 3_600_000;
+
+/** What a trial of msb found; `why` is null if it succeeded. */
+type Trial = { key: string; at: number; why: string | null };
+
+/**
+ * Returns what a trial of the program finds, or what the file says that it found: until the host
+ * restarts or the program changes, a failure for an hour.
+ */
+export async function remembered(
+  file: string,
+  program: string,
+  trial: () => Promise<string | null>,
+): Promise<string | null> {
+  const key = keyOf(program);
+  if (key === null) return trial();
+  const known = read(file);
+  const age = Date.now() - (known?.at ?? 0);
+  if (known?.key === key && (known.why === null || (age >= 0 && age < failureMilliseconds))) return known.why;
+  const why = await trial();
+  write(file, { key, at: Date.now(), why });
+  return why;
+}
+
+/** Returns what is another text after a restart of the host or a change of the program; null: unknown. */
+function keyOf(program: string): string | null {
+  try {
+    const path = realpathSync(program);
+    const { mtimeMs, size } = statSync(path);
+    return [readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), path, mtimeMs, size].join(' ');
+  } catch {
+    // Only Linux has the boot's id.
+    return null;
+  }
+}
+
+function read(file: string): Trial | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Trial | null;
+  } catch {
+    return null;
+  }
+}
+
+function write(file: string, trial: Trial): void {
+  try {
+    makeDirectory(dirname(file));
+    writeFileSync(file, JSON.stringify(trial), { mode: 0o600 });
+  } catch {
+    // The next start tries again.
+  }
+}
