@@ -16,7 +16,7 @@ const controlPort = Number(process.env.TEST_MICROVM_CONTROL);
 export const url = process.env.TEST_MICROVM_URL ?? '';
 const flags = [
   ...['--host', '0.0.0.0', '--port', '7001', '--db', '/data/sandpit.db', '--api-key', key],
-  ...['--machines', 'microvm', '--msb', '/opt/sandpit/msb', '--image', image],
+  ...['--machines', 'microvm', '--msb', '/opt/sandpit/msb', '--image', image, '--request-seconds', '300'],
 ];
 
 /**

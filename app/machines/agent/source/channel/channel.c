@@ -17,6 +17,8 @@
 #define OUT_FULL 262144
 // A channel with a window takes requests beyond that, because acknowledgements come after them.
 #define MOST_UNSENT (8 << 20)
+// The most bytes of one write with a window: a microVM's runtime loses the whole of a longer write.
+#define MOST_WRITTEN 16384
 // After so long without an acknowledgement, nobody reads a channel whose window is used up.
 #define MOST_SILENCE 10000
 
@@ -64,6 +66,7 @@ static void flush(struct channel *channel) {
   while (unsent(channel) > 0 && may_send(channel)) {
     size_t length = unsent(channel);
     if (channel->has_window && length > channel->window) length = channel->window;
+    if (channel->has_window && length > MOST_WRITTEN) length = MOST_WRITTEN;
     ssize_t sent = write(channel->source.fd, channel->out.bytes + channel->out_start, length);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno != EAGAIN) return channel_break(channel);
