@@ -13,7 +13,9 @@ export type DriverOptions = {
   /** the database file, or `:memory:` */
   db: string;
   log: Logger;
-  /** whether a server may use the same machines at the same time: then listing them changes nothing */
+  /**
+   * whether a server may use the same machines at the same time: then listing them changes nothing
+   */
   isGuest?: boolean;
 };
 
@@ -117,9 +119,8 @@ export type Driver = {
    */
   snapshot(id: string, name: string, signal: AbortSignal): Promise<TakenSnapshot>;
   /**
-   * Starts copies of a running machine, all from one moment; `image` of each spec is ignored.
-   * Returns what became of each, in order: null, or why it could not be started. Rejects when none
-   * could.
+   * Starts copies of a running machine, all from one moment; `image` of each spec is ignored. The
+   * answer has for each, in order, null, or why it could not be started. Rejects when none could.
    */
   fork(id: string, specs: MachineSpec[], signal: AbortSignal): Promise<(MachineError | null)[]>;
   /** Returns the snapshots of this Sandpit, also what is left of forks and of interrupted ones. */

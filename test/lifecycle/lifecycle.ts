@@ -17,6 +17,21 @@ export type Lifecycle = {
   vms: (method: 'get' | 'post' | 'patch' | 'delete', path: string, body?: object) => ReturnType<TestApp['http']['get']>;
 };
 
+/** What InstaVM's client publishes as a template. */
+export const manifest = {
+  schema_version: 2,
+  kind: 'devbox',
+  slug: 'box',
+  name: 'box',
+  version: '1.0.0',
+  audience: 'devbox',
+  vm: { memory_mb: 1024, vcpus: 4 },
+  build: [],
+  runtime: [],
+  terminal: { tmux_session: 'main', command: 'bash', cwd: '/' },
+  app: null,
+};
+
 let users = 0;
 
 export async function startLifecycle(driver = new FakeDriver(), config: Partial<Config> = {}): Promise<Lifecycle> {

@@ -10,21 +10,7 @@ import { inTransaction } from '../../db/store.ts';
 import { actor, apiKey, itHere } from '../helpers/server.ts';
 import { until } from '../helpers/until.ts';
 import { FakeDriver, forever } from './fake-driver.ts';
-import { type Lifecycle, startLifecycle } from './lifecycle.ts';
-
-const manifest = {
-  schema_version: 2,
-  kind: 'devbox',
-  slug: 'box',
-  name: 'box',
-  version: '1.0.0',
-  audience: 'devbox',
-  vm: { memory_mb: 1024, vcpus: 4 },
-  build: [],
-  runtime: [],
-  terminal: { tmux_session: 'main', command: 'bash', cwd: '/' },
-  app: null,
-};
+import { type Lifecycle, manifest, startLifecycle } from './lifecycle.ts';
 
 describe('snapshots of machines', () => {
   beforeEach(function () {

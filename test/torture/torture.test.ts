@@ -28,7 +28,7 @@ describe('an acknowledged write', function () {
   const seed = 1 + Math.floor(Math.random() * 1e6);
 
   it(`survives kill -9 at any moment; an unacknowledged one is there completely or not at all (seed ${seed})`, async () => {
-    const result = await torture({ file: join(temporaryDirectory(), 'sandpit.db'), kills: 5, seconds: 12, seed });
+    const result = await torture({ file: join(temporaryDirectory(), 'sandpit.db'), kills: 5, seconds: 40, seed });
     expect(problemsOf(result)).to.deep.equal([]);
     expect(result.kills).to.be.greaterThan(0);
     expect(result.acknowledged).to.be.greaterThan(0);

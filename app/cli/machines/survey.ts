@@ -19,7 +19,9 @@ const names = ['docker', 'microvm', 'process'] as const;
 export type Seen = {
   id: string;
   driver: string;
-  /** `starting`: not made yet. `missing`: not made any more. `unknown`: the driver does not answer. */
+  /**
+   * `starting`: not made yet. `missing`: not made any more. `unknown`: the driver does not answer.
+   */
   state: MachineState | 'starting' | 'missing' | 'unknown';
   record: HeldMachine | null;
 };

@@ -9,8 +9,8 @@ const failureMilliseconds = 3_600_000;
 type Trial = { key: string; at: number; why: string | null };
 
 /**
- * Returns what a trial of the program finds, or what the file says that it found: until the host
- * restarts or the program changes, a failure for an hour.
+ * Returns the finding of a trial of the program. The file remembers it until the host restarts or
+ * the program changes, a failure for an hour.
  */
 export async function remembered(
   file: string,
@@ -27,7 +27,10 @@ export async function remembered(
   return why;
 }
 
-/** Returns what is another text after a restart of the host or a change of the program; null: unknown. */
+/**
+ * Returns a text that changes when the host restarts or the program changes, or null if that can't
+ * be known.
+ */
 function keyOf(program: string): string | null {
   try {
     const path = realpathSync(program);

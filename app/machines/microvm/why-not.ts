@@ -16,7 +16,8 @@ const name = 'sandpit-probe';
 
 /**
  * Returns why microVMs don't run here and what to do, in a sentence; null if they do: a small one
- * has booted then, or lately if `memory` names a file that remembers it. Takes some seconds at most.
+ * has booted then, or lately if `memory` names a file that remembers it. Takes some seconds at
+ * most.
  */
 export async function whyNot(
   setting: string | undefined,

@@ -151,7 +151,10 @@ export class Forks {
     return ids.map((id): MachineSpec => ({ ...origin, ...size, id, isSnapshot: false }));
   }
 
-  /** Starts the machines and records those that run. Sets why the others do not. Throws when none does. */
+  /**
+   * Starts the machines and records those that run. Sets why the others do not. Throws when none
+   * does.
+   */
   async #finish(
     { by, sandboxId, lifetimeSeconds, keyed }: ForkOrder,
     specs: MachineSpec[],

@@ -18,7 +18,9 @@ const [program = built, ...firstArguments] = process.env.TEST_AGENT?.split(' ') 
 const greeting = Buffer.from([0, 0, 0, 0, 1, 10, 0, 0, 0, 1, 0]);
 const alive = Buffer.from([0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 0]);
 
-/** Returns a stream that passes on everything but CREDIT for call 0, and counts the agent's bytes. */
+/**
+ * Returns a stream that passes on everything but CREDIT for call 0, and counts the agent's bytes.
+ */
 function withoutAcknowledgements(socket: Socket): { channel: Duplex; received: () => number } {
   let bytes = 0;
   let isDropped = false;

@@ -27,7 +27,7 @@ function checkEnded({ ended, result }: Trial, ids: string[]): void {
   for (const id of ids) if (ended.has(id)) result.problems.push(`${id} is there although its end was acknowledged`);
 }
 
-/** Returns what was recorded of a sandbox, in words. */
+/** Returns the events of a sandbox, in words. */
 function eventsOf(file: string, id: string): string {
   const sql = `select kind || ' ' || details as text from events where subject = '${id}' order by id`;
   return rowsOf<{ text: string }>(file, sql)

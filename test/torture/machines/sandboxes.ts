@@ -69,7 +69,9 @@ export async function startFrom(trial: Trial, url: string, { id, content }: Kept
   if (started) addCopy(trial, started, content);
 }
 
-/** Writes a sandbox's file and starts a command that outlives the server, through the agent itself. */
+/**
+ * Writes a sandbox's file and starts a command that outlives the server, through the agent itself.
+ */
 export async function prepare({ driver }: Trial, id: string, content: string): Promise<boolean> {
   const agent = await connectAgent(await driver.channel(id, AbortSignal.timeout(10_000)));
   const args = ['sh', '-c', `echo ${content} > ${fileName} && echo && exec sleep ${lifetime}`];
