@@ -11,8 +11,9 @@ import {
 } from './target.ts';
 
 /**
- * Writes a number that grows twice a second. The number is in the memory of the process only. Waiting
- * for input that never comes needs no process, which would cost much where everything is emulated.
+ * Writes a number that grows twice a second. The number is in the memory of the process only.
+ * Waiting for input that never comes needs no process, which would cost much where everything is
+ * emulated.
  */
 const counter =
   'mkfifo /tmp/f; exec 3<>/tmp/f; n=0; while true; do n=$((n + 1)); echo $n > /tmp/n; read -rt 0.5 -u 3; done';
