@@ -36,7 +36,9 @@ describe('HTTP', () => {
   });
 
   describe('Cache-Control', () => {
-    it('forbids caching of every response except the files of the reference page', async () => {
+    it('forbids caching of every response except the files of the reference page', async function () {
+      // The checks of some 200 operations are compiled here.
+      this.timeout(180_000);
       const app = await startApp();
       const alice = await app.addUser('alice');
       const isPlain = ({ path }: { path: string }) => path !== '/v1/events' && !path.startsWith('/_test/');
