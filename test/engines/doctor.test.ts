@@ -5,9 +5,10 @@ import { describeOnEngines } from '../machines/engines/engines.ts';
 describeOnEngines('sandpit doctor --machines', (engine) => {
   const doctor = (image: string) =>
     sandpit(['doctor', '--machines', '--json', '--engine', engine().address, '--image', image]);
+  // Whether microVMs run depends on this computer.
   const wrong = (output: string) =>
     (JSON.parse(output) as { check: string; problems: string[] }[])
-      .filter(({ problems }) => problems.length > 0)
+      .filter(({ check, problems }) => check !== 'microvm' && problems.length > 0)
       .map(({ check }) => check);
 
   it('starts a machine, uses it and leaves nothing behind', async () => {
@@ -16,8 +17,8 @@ describeOnEngines('sandpit doctor --machines', (engine) => {
     expect(code).to.equal(0);
     expect(wrong(stdout)).to.deep.equal([]);
     expect(JSON.parse(stdout).map(({ check }: { check: string }) => check)).to.deep.equal([
-      ...['engine', 'limits', 'restarts', 'image', 'machine', 'command', 'memory', 'processes', 'network'],
-      ...['pause', 'snapshot', 'removal'],
+      ...['microvm', 'engine', 'limits', 'restarts', 'image', 'machine', 'command', 'memory', 'processes', 'network'],
+      ...['pause', 'snapshot', 'removal', 'auto'],
     ]);
     expect(await engine().ask('GET', '/containers/json?all=1')).to.deep.equal([]);
     expect(await engine().ask('GET', '/images/json?all=1')).to.have.length(2);
