@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { whileFreezable } from '../../../app/machines/docker/containers/freeze.ts';
 import { machineError } from '../../../app/machines/docker/engine/failures.ts';
 
 /** What dockerode throws when an engine refuses a call. */
@@ -34,4 +35,24 @@ describe('the failures of a container engine', () => {
       if (code !== 'unsupported') expect(mapped.message).to.not.include('/');
       expect((mapped.cause as Error).message).to.not.equal('');
     });
+
+  it('are tried again, a few times, when processes were too busy to be frozen, and only then', async () => {
+    const busy = machineError(new Error('Cannot pause container x: unable to freeze: unknown'), 'pause the machine');
+    const other = machineError(new Error('Cannot pause container x: no such file'), 'pause the machine');
+    for (const [error, failures, expected] of [
+      [busy, 2, 'done after 3'],
+      [busy, 9, 'failed after 5'],
+      [other, 1, 'failed after 1'],
+    ] as const) {
+      let calls = 0;
+      const work = async () => {
+        if (calls++ < failures) throw error;
+      };
+      const outcome = await whileFreezable(work).then(
+        () => 'done',
+        () => 'failed',
+      );
+      expect(`${outcome} after ${calls}`).to.equal(expected);
+    }
+  });
 });

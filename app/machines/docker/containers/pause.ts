@@ -1,11 +1,14 @@
 import type { Container } from 'dockerode';
 import { callEngine, deadlines } from '../engine/engine.ts';
+import { whileFreezable } from './freeze.ts';
 import { stateOf } from './list.ts';
 
 /** Freezes a container. A frozen one is no error. Rejects with `gone` when it does not run. */
 export async function pauseContainer(container: Container): Promise<void> {
   try {
-    await callEngine('pause the machine', deadlines.change, (abortSignal) => container.pause({ abortSignal }));
+    await whileFreezable(() =>
+      callEngine('pause the machine', deadlines.change, (abortSignal) => container.pause({ abortSignal })),
+    );
   } catch (error) {
     if ((await stateOf(container)) !== 'paused') throw error;
   }

@@ -2,6 +2,7 @@ import type { Container } from 'dockerode';
 import type { TakenSnapshot } from '../../driver.ts';
 import { MachineError } from '../../error.ts';
 import { mustGoOn } from '../containers/create.ts';
+import { whileFreezable } from '../containers/freeze.ts';
 import { callEngine, deadlines, type Engine } from '../engine/engine.ts';
 import { instanceLabel, type Names, sandboxLabel, snapshotLabel } from '../labels.ts';
 import type { Shared } from '../shared.ts';
@@ -52,9 +53,11 @@ export async function commit(
   const labels = [`${instanceLabel}=""`, `${sandboxLabel}=""`, `${snapshotLabel}=${names.instance}`];
   const changes = labels.map((label) => `LABEL ${label}`).join('\n');
   const query = { container: container.id, pause: true, changes, ...as };
-  const { Id } = await callEngine('keep the machine as a snapshot', deadlines.commit, (abortSignal) =>
-    // Podman wants a body, and dockerode sends no empty one.
-    container.commit({ _query: query, _body: { Hostname: '' }, abortSignal }),
+  const { Id } = await whileFreezable(() =>
+    callEngine('keep the machine as a snapshot', deadlines.commit, (abortSignal) =>
+      // Podman wants a body, and dockerode sends no empty one.
+      container.commit({ _query: query, _body: { Hostname: '' }, abortSignal }),
+    ),
   );
   return Id.startsWith('sha256:') ? Id : `sha256:${Id}`;
 }
