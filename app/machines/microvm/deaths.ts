@@ -20,12 +20,15 @@ export class Bell {
   async wait(milliseconds: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, milliseconds).unref();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    this.#wake = resolve;
+    const wake = () => resolve();
+    signal.addEventListener('abort', wake);
+    this.#wake = wake;
     if (!this.#isRung && !signal.aborted) await promise;
     this.#isRung = false;
     this.#wake = null;
     clearTimeout(timer);
+    // The signal lives as long as the server: each wait would leave one more listener.
+    signal.removeEventListener('abort', wake);
   }
 }
 
