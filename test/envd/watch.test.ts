@@ -104,6 +104,28 @@ describe('watching a directory of a machine', () => {
       expect((await collected(id, 'EVENT_TYPE_CREATE', 'b'))[0]?.name).to.equal('b');
     });
 
+    it('GetWatcherEvents tells of everything that was done before the call', async () => {
+      const id = await create({ recursive: true, includeEntry: true });
+      await machine.write(`${folder}/new/file`, 'x');
+      const { events } = (await take(id)).body;
+      expect(events.map(({ type, name }: Change) => `${type} ${name}`)).to.include.members([
+        'EVENT_TYPE_CREATE new',
+        'EVENT_TYPE_CREATE new/file',
+        'EVENT_TYPE_WRITE new/file',
+      ]);
+      for (let n = 0; n < 40; n++) await machine.write(`${folder}/new/${'n'.repeat(200)}-${n}`, 'x');
+      const names = new Set((await take(id)).body.events.map(({ name }: Change) => name));
+      expect(names.size).to.equal(40);
+      expect((await take(id)).body).to.deep.equal({ events: [] });
+    });
+
+    it('a new file is created, given to its user, and written', async () => {
+      const id = await create();
+      await machine.write(`${folder}/file`, 'x');
+      const kinds = (await take(id)).body.events.map(({ type }: Change) => type);
+      expect(kinds).to.deep.equal(['EVENT_TYPE_CREATE', 'EVENT_TYPE_CHMOD', 'EVENT_TYPE_WRITE']);
+    });
+
     it('GetWatcherEvents describes files if that was asked for', async () => {
       await inFolder('mkdir d');
       const id = await create({ recursive: true, includeEntry: true });

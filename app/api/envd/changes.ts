@@ -24,23 +24,25 @@ const leaveFile: ReadonlySet<ChangeType> = new Set(['create', 'write', 'chmod'])
 export async function* changesIn(
   agent: Agent,
   user: string,
-  { path = '', recursive = false, includeEntry = false }: Schemas['EnvdWatch'],
+  watch: Schemas['EnvdWatch'],
   signal: AbortSignal,
 ): AsyncGenerator<Schemas['EnvdChange'] | null> {
-  const entryOf = (name: string) => findEntry(agent, user, path === '' ? name : `${path}/${name}`);
+  const { path = '', recursive = false } = watch;
   for await (const change of watchDirectory(agent, user, path, recursive, signal)) {
-    if (!change) yield null;
-    else yield { name: change.name, type: types[change.type], ...(await entryMember(includeEntry, change, entryOf)) };
+    yield change && (await describeChange(agent, user, watch, change));
   }
 }
 
-async function entryMember(
-  isWanted: boolean,
+/** Returns a change as E2B's `FilesystemEvent`. It asks the agent if the watch wants entries. */
+export async function describeChange(
+  agent: Agent,
+  user: string,
+  { path = '', includeEntry = false }: Schemas['EnvdWatch'],
   { type, name }: Change,
-  entryOf: (name: string) => Promise<Schemas['EnvdEntry'] | undefined>,
-): Promise<{ entry?: Schemas['EnvdEntry'] }> {
-  const entry = isWanted && leaveFile.has(type) ? await entryOf(name) : undefined;
-  return entry ? { entry } : {};
+): Promise<Schemas['EnvdChange']> {
+  const isWanted = includeEntry && leaveFile.has(type);
+  const entry = isWanted ? await findEntry(agent, user, path === '' ? name : `${path}/${name}`) : undefined;
+  return { name, type: types[type], ...(entry && { entry }) };
 }
 
 /** Returns a file; undefined if it is gone meanwhile. */

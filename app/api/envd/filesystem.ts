@@ -73,7 +73,8 @@ function addWatching(procedures: Procedures, watchers: Watchers): void {
   }));
   procedures.unary(
     `${service}/GetWatcherEvents`,
-    async ({ watcherId = '' }, { target }) => `{"events":[${watchers.take(target.id, watcherId).join(',')}]}`,
+    async ({ watcherId = '' }, { agent, target }) =>
+      `{"events":[${(await watchers.take(target.id, agent, watcherId)).join(',')}]}`,
   );
   procedures.unary(`${service}/RemoveWatcher`, async ({ watcherId = '' }, { target }) => {
     watchers.remove(target.id, watcherId);

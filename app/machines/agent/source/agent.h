@@ -283,6 +283,11 @@ int make_directories(const char *path, const struct user *);
 int put_entry(struct buffer *, const char *path);
 void done_entry(struct call *, const char *path);
 
+// files/watch.c
+
+// Sends what watches have noticed and not yet sent: a request's answer comes after the changes before it.
+void watches_report(void);
+
 // files/task.c: work on whole trees, in a child of the agent, so that other calls go on meanwhile.
 
 // Runs in the child. Reports by task_message, then returns the path of an entry that is the result,

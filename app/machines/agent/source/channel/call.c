@@ -92,6 +92,7 @@ static struct call *find_call(const struct channel *channel, uint32_t number) {
 
 static void open_call(struct channel *channel, uint32_t number, struct reader arguments) {
   if (number == 0 || find_call(channel, number)) return channel_break(channel);
+  watches_report();
   struct call *call = calloc(1, sizeof *call);
   if (!call) return channel_break(channel);
   *call = (struct call){.next = channel->calls,

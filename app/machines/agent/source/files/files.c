@@ -165,7 +165,11 @@ static void open_for_writing(struct call *call, const struct user *user, const c
   if (error) return fail_parents(call, error, path);
   int fd = open_regular(call, path, O_WRONLY | O_CREAT);
   if (fd < 0 || !transfer_open(call, &kind, fd, path)) return;
-  if (ftruncate(fd, 0) < 0 || fchown(fd, user->uid, user->gid) < 0) return call_fail_path(call, errno, path);
+  struct stat info;
+  // To empty what is empty would be a change that watches report.
+  bool is_empty = fstat(fd, &info) == 0 && info.st_size == 0;
+  if ((!is_empty && ftruncate(fd, 0) < 0) || fchown(fd, user->uid, user->gid) < 0)
+    return call_fail_path(call, errno, path);
   error = set_metadata(fd, metadata);
   if (error == ENOTSUP)
     call_fail(call, FAILED_PRECONDITION,

@@ -14,6 +14,8 @@
 #define MOST_DIRECTORIES 65536
 // The names that a step or a read event can report fit into one unit of credit.
 #define ENTRIES_PER_STEP 7
+// What a watch may do before a request is handled.
+#define STEPS_PER_REQUEST 64
 #define MASK                                                                                      \
   (IN_CREATE | IN_MODIFY | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | \
    IN_MOVE_SELF)
@@ -34,6 +36,7 @@ struct pending {
 
 struct watch {
   struct source source;
+  struct watch *next;
   struct call *call;
   bool is_recursive, has_started;
   struct directory *directories;
@@ -44,6 +47,7 @@ struct watch {
   char root[PATH_MAX];
 };
 
+static struct watch *watches;
 static unsigned watch_count;
 static size_t directory_count;  // of all watches, pending ones too
 
@@ -127,6 +131,9 @@ static void drop_directory(struct watch *watch, struct directory *directory) {
 
 static void watch_close(struct call *call) {
   struct watch *watch = call->state;
+  struct watch **place = &watches;
+  while (*place != watch) place = &(*place)->next;
+  *place = watch->next;
   while (watch->first) drop_pending(watch);
   for (size_t i = 0; i < watch->count; i++) free(watch->directories[i].name);
   directory_count -= watch->count;
@@ -183,14 +190,19 @@ static bool read_pending(struct watch *watch) {
   return true;
 }
 
-static void watch_step(struct call *call) {
-  struct watch *watch = call->state;
-  if (watch->first && !(watch->open ? read_pending(watch) : open_pending(watch))) return;
-  if (watch->first) return;
-  if (!watch->has_started) call_send(call, MESSAGE, NULL, 0);
+// Goes on with new directories. Returns false if the call has ended.
+static bool step(struct watch *watch) {
+  if (watch->first && !(watch->open ? read_pending(watch) : open_pending(watch))) return false;
+  if (watch->first) return true;
+  if (!watch->has_started) call_send(watch->call, MESSAGE, NULL, 0);
   watch->has_started = true;
-  call_set_busy(call, false);
+  call_set_busy(watch->call, false);
   source_want(&watch->source, EPOLLIN);
+  return true;
+}
+
+static void watch_step(struct call *call) {
+  step(call->state);
 }
 
 // Stops watching a directory that was moved away, and those below it.
@@ -250,19 +262,34 @@ static void watch_resume(struct call *call) {
   source_want(&watch->source, can_read ? EPOLLIN : 0);
 }
 
-static void watch_ready(struct source *source, uint32_t events) {
-  struct watch *watch = (struct watch *)source;
+// Reports a few changes. Returns false if there were none, or the call has ended.
+static bool read_changes(struct watch *watch) {
   // The smallest buffer that holds any event: few events at a time are reported within the credit.
   _Alignas(struct inotify_event) char bytes[sizeof(struct inotify_event) + NAME_MAX + 1];
-  (void)events;
-  if (!call_can_send(watch->call)) return watch_resume(watch->call);
-  ssize_t size = read(source->fd, bytes, sizeof bytes);
+  ssize_t size = read(watch->source.fd, bytes, sizeof bytes);
   for (ssize_t place = 0; place < size;) {
     const struct inotify_event *event = (const struct inotify_event *)(bytes + place);
-    if (!handle_event(watch, event)) return;
+    if (!handle_event(watch, event)) return false;
     place += (ssize_t)(sizeof *event + event->len);
   }
   watch_resume(watch->call);
+  return size > 0;
+}
+
+static void watch_ready(struct source *source, uint32_t events) {
+  struct watch *watch = (struct watch *)source;
+  (void)events;
+  if (call_can_send(watch->call)) read_changes(watch);
+  else watch_resume(watch->call);
+}
+
+void watches_report(void) {
+  for (struct watch *watch = watches, *next; watch; watch = next) {
+    next = watch->next;
+    if (!watch->has_started) continue;
+    for (int i = 0; i < STEPS_PER_REQUEST && call_can_send(watch->call); i++)
+      if (watch->first ? !step(watch) : !read_changes(watch)) break;
+  }
 }
 
 static void open_watch(struct call *call, const char *path, bool is_recursive) {
@@ -275,7 +302,9 @@ static void open_watch(struct call *call, const char *path, bool is_recursive) {
     return call_fail(call, RESOURCE_EXHAUSTED, "no more watches: %s (see the host's fs.inotify limits)",
                      strerror(errno));
   }
-  *watch = (struct watch){.source.ready = watch_ready, .call = call, .is_recursive = is_recursive};
+  *watch = (struct watch){
+      .source.ready = watch_ready, .next = watches, .call = call, .is_recursive = is_recursive};
+  watches = watch;
   strcpy(watch->root, path);
   source_open(&watch->source, fd, 0);
   watch_count++;
