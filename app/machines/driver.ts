@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { MachineError } from './error.ts';
+import type { EgressRules } from './network/rules.ts';
 
 /** What a driver is made from. */
 export type DriverOptions = {
@@ -29,7 +30,8 @@ export type MachineSpec = {
   isSnapshot: boolean;
   vcpuCount: number;
   memoryMb: number;
-  network: 'open' | 'none';
+  /** A driver without the feature `egress` is only asked for `internet`: the network or none. */
+  network: EgressRules;
   /** whether programs may gain privileges, which `sudo` needs */
   allowsSudo: boolean;
   /** the container runtime, e.g. `runsc` for gVisor; null: the engine's default */
@@ -38,8 +40,9 @@ export type MachineSpec = {
 
 /**
  * What some drivers can do and others can't. `pause` includes `stop`, `snapshot` includes `fork`.
+ * `egress`: rules for what machines may reach, changed while they run; `domains`: also by name.
  */
-export type Feature = 'pause' | 'snapshot';
+export type Feature = 'pause' | 'snapshot' | 'egress' | 'domains';
 
 /** What `probe` learns about the engine behind a driver. */
 export type EngineInfo = { name: string; version: string; address: string };
@@ -129,6 +132,12 @@ export type Driver = {
    * Removes a snapshot. A missing one is no error. Rejects with `failed` while a machine uses it.
    */
   removeSnapshot(ref: string): Promise<void>;
+  /**
+   * Changes what a machine may reach, also one that is paused or stopped. The same rules again are
+   * no error. Rejects with `gone` when there is no such machine. A driver with `egress` and without
+   * this leaves the rules to the agent, which gets them with each new connection.
+   */
+  restrict?(id: string, rules: EgressRules): Promise<void>;
   /** Yields machines that die, until the signal. Rejects when the engine's events can't be read. */
   deaths(signal: AbortSignal): AsyncIterable<Death>;
   usage(id: string): Promise<Usage>;

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { pruneMachines } from '../../app/cli/machines/prune.ts';
 import type { Seen } from '../../app/cli/machines/survey.ts';
 import type { Driver } from '../../app/machines/driver.ts';
+import { openNetwork } from '../../app/machines/network/rules.ts';
 import { createProcessDriver } from '../../app/machines/process/driver.ts';
 import { createUser } from '../../db/accounts/users.ts';
 import { cli } from '../../db/events/record.ts';
@@ -37,7 +38,7 @@ describe('sandpit machines', () => {
 
   const makeMachine = (id: string) => {
     const spec = { id, image: 'x', isSnapshot: false, vcpuCount: 1, memoryMb: 512 };
-    const how = { network: 'open', allowsSudo: false, runtime: null } as const;
+    const how = { network: openNetwork, allowsSudo: false, runtime: null } as const;
     return driver.create({ ...spec, ...how }, AbortSignal.timeout(20_000));
   };
   const addRow = (id: string, row: { is_ready?: 0 | 1; driver?: string; state?: 'running' | 'paused' } = {}) =>

@@ -3,6 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { readFile } from '../../app/machines/agent/files.ts';
 import type { Driver } from '../../app/machines/driver.ts';
+import { openNetwork } from '../../app/machines/network/rules.ts';
 import { describeOnEngines } from '../machines/engines/engines.ts';
 import { failure } from './failure.ts';
 import { connect, driverOf, run, runProgram, soon, specOf, startMachine } from './machine.ts';
@@ -58,8 +59,8 @@ describeOnEngines('the Docker driver', (engine) => {
     const fails = (id: string, changes: object) => failure(driver.create(specOf(id, engine(), changes), soon()));
     expect(await fails('one', { image: 'localhost/missing:latest' })).to.equal('no_image');
     await driver.create(specOf('two', engine()), soon());
-    expect(await fails('three', { image: 'localhost/missing:latest', network: 'open' })).to.equal('no_image');
-    expect(await fails('four', { runtime: 'no-such-runtime', network: 'open' })).to.equal('unsupported');
+    expect(await fails('three', { image: 'localhost/missing:latest', network: openNetwork })).to.equal('no_image');
+    expect(await fails('four', { runtime: 'no-such-runtime', network: openNetwork })).to.equal('unsupported');
     expect(await fails('not/possible', {})).to.equal('unsupported');
     await driver.remove('two');
     expect(await containers()).to.deep.equal([]);
@@ -72,7 +73,7 @@ describeOnEngines('the Docker driver', (engine) => {
     for (const milliseconds of [0, 3, 10, 30, 60, 100]) {
       const result = await failure(
         driver.create(
-          specOf(`given-up-${milliseconds}`, engine(), { network: 'open' }),
+          specOf(`given-up-${milliseconds}`, engine(), { network: openNetwork }),
           AbortSignal.timeout(milliseconds),
         ),
       );

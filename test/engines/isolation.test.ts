@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { expect } from 'chai';
 import type { Agent } from '../../app/machines/agent/agent.ts';
 import type { Driver } from '../../app/machines/driver.ts';
+import { openNetwork } from '../../app/machines/network/rules.ts';
 import { describeOnEngines } from '../machines/engines/engines.ts';
 import { driverOf, run, specOf, startMachine, statusIn } from './machine.ts';
 
@@ -99,7 +100,7 @@ describeOnEngines('a machine of the Docker driver', (engine) => {
 
   it('reaches itself and no other machine', async () => {
     const [one, two] = await Promise.all(
-      ['one', 'two'].map((id) => startMachine(driver, specOf(id, engine(), { network: 'open' }))),
+      ['one', 'two'].map((id) => startMachine(driver, specOf(id, engine(), { network: openNetwork }))),
     );
     const server = 'cd /tmp; python3 -m http.server 8000 >/dev/null 2>&1 </dev/null &';
     await run(one as Agent, `${server} until (: < /dev/tcp/127.0.0.1/8000) 2>/dev/null; do sleep 0.05; done`);

@@ -4,6 +4,7 @@ import { type Agent, connectAgent } from '../../app/machines/agent/agent.ts';
 import { startProcess } from '../../app/machines/agent/processes.ts';
 import { createDockerDriver } from '../../app/machines/docker/driver.ts';
 import type { Driver, MachineSpec } from '../../app/machines/driver.ts';
+import { noInternet } from '../../app/machines/network/rules.ts';
 import type { TestEngine } from '../machines/engines/engines.ts';
 
 export const soon = () => AbortSignal.timeout(60_000);
@@ -18,7 +19,7 @@ export function specOf(id: string, { image }: TestEngine, changes: Partial<Machi
     isSnapshot: false,
     vcpuCount: 1,
     memoryMb: 128,
-    network: 'none',
+    network: noInternet,
     allowsSudo: false,
     runtime: null,
   } as const;

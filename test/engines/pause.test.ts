@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { Death, Driver } from '../../app/machines/driver.ts';
+import { openNetwork } from '../../app/machines/network/rules.ts';
 import { describeOnEngines } from '../machines/engines/engines.ts';
 import { failure } from './failure.ts';
 import { connect, driverOf, run, soon, specOf, startMachine } from './machine.ts';
@@ -38,7 +39,10 @@ describeOnEngines('a machine that pauses and stops', (engine) => {
   });
 
   it('keeps its files while it is stopped, also when the engine restarts, and loses its processes', async () => {
-    await run(await startMachine(driver, specOf('off', engine(), { network: 'open' })), `echo kept > ~/file; ${count}`);
+    await run(
+      await startMachine(driver, specOf('off', engine(), { network: openNetwork })),
+      `echo kept > ~/file; ${count}`,
+    );
     await driver.pause('off');
     await driver.stop('off');
     await driver.stop('off');
@@ -83,7 +87,7 @@ describeOnEngines('a machine that pauses and stops', (engine) => {
   it('starts again after somebody has removed the networks without machines', async function () {
     // Podman keeps the networks of stopped containers.
     if (engine().engine === 'podman') this.skip();
-    await driver.create(specOf('alone', engine(), { network: 'open' }), soon());
+    await driver.create(specOf('alone', engine(), { network: openNetwork }), soon());
     await driver.stop('alone');
     await engine().ask('POST', '/networks/prune');
     await driver.resume('alone', soon());

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { MachineError, type MachineErrorCode } from '../../app/machines/error.ts';
+import { noInternet, openNetwork } from '../../app/machines/network/rules.ts';
 import { apiKey, itHere } from '../helpers/server.ts';
 import { until } from '../helpers/until.ts';
 import { forever } from './fake-driver.ts';
@@ -31,10 +32,10 @@ describe('a create with machines', () => {
     const last = (await vms('get', `/v1/sessions/session/${session.body.session_id}`)).body.vm_id;
     const common = { image: 'docker.io/library/python:3.12', isSnapshot: false, allowsSudo: false, runtime: null };
     expect(driver.specs).to.deep.equal([
-      { ...common, id: offline, network: 'none', memoryMb: 512, vcpuCount: 2 },
-      { ...common, id: first, network: 'open', memoryMb: 512, vcpuCount: 2 },
-      { ...common, id: vm.body.vm_id, network: 'open', memoryMb: 1024, vcpuCount: 4 },
-      { ...common, id: last, network: 'open', memoryMb: 256, vcpuCount: 2 },
+      { ...common, id: offline, network: noInternet, memoryMb: 512, vcpuCount: 2 },
+      { ...common, id: first, network: openNetwork, memoryMb: 512, vcpuCount: 2 },
+      { ...common, id: vm.body.vm_id, network: openNetwork, memoryMb: 1024, vcpuCount: 4 },
+      { ...common, id: last, network: openNetwork, memoryMb: 256, vcpuCount: 2 },
     ]);
     expect((await rows()).every(({ is_ready }) => is_ready === 1)).to.equal(true);
     expect((await e2b.listed()).toSorted()).to.deep.equal([offline, first, vm.body.vm_id, last].toSorted());

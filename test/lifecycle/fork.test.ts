@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { MachineError } from '../../app/machines/error.ts';
+import { noInternet } from '../../app/machines/network/rules.ts';
 import { apiKey, itHere } from '../helpers/server.ts';
 import { until } from '../helpers/until.ts';
 import { type Lifecycle, startLifecycle } from './lifecycle.ts';
@@ -37,7 +38,7 @@ describe('forks of machines', () => {
       isSnapshot: false,
       allowsSudo: false,
       runtime: null,
-      network: 'none',
+      network: noInternet,
       memoryMb: 512,
       vcpuCount: 2,
     };

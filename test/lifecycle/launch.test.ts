@@ -5,6 +5,7 @@ import { KeysUnderWay } from '../../app/machines/launch/keys.ts';
 import { Launcher } from '../../app/machines/launch/launch.ts';
 import { Starts } from '../../app/machines/launch/starts.ts';
 import { Removals } from '../../app/machines/lifecycle/removals.ts';
+import { openNetwork } from '../../app/machines/network/rules.ts';
 import { cli } from '../../db/events/record.ts';
 import { createSandbox } from '../../db/sandboxes/create.ts';
 import { apiKey, itHere, startApp, startTime } from '../helpers/server.ts';
@@ -12,7 +13,7 @@ import { until } from '../helpers/until.ts';
 import { FakeDriver, forever } from './fake-driver.ts';
 import { startLifecycle } from './lifecycle.ts';
 
-const machine = { vcpuCount: 1, memoryMb: 128, network: 'open' } as const;
+const machine = { vcpuCount: 1, memoryMb: 128, network: openNetwork } as const;
 const sandbox = { templateId: null, metadata: {}, env: null, lifetimeSeconds: 60 };
 
 describe('the limits of a start', () => {

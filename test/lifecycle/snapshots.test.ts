@@ -3,6 +3,7 @@ import { operations } from '../../app/machines/agent/agent.ts';
 import { frameTypes } from '../../app/machines/agent/frames.ts';
 import { MachineError } from '../../app/machines/error.ts';
 import { Verbs } from '../../app/machines/lifecycle/verbs.ts';
+import { noInternet, openNetwork } from '../../app/machines/network/rules.ts';
 import { Collector } from '../../app/machines/snapshots/collector.ts';
 import { Snapshots } from '../../app/machines/snapshots/take.ts';
 import { deleteUser } from '../../db/accounts/users.ts';
@@ -45,8 +46,8 @@ describe('snapshots of machines', () => {
       ];
       const common = { isSnapshot: true, allowsSudo: false, runtime: null, vcpuCount: 4 };
       expect(driver.specs.slice(1)).to.deep.equal([
-        { ...common, id: from[0], image: refs[0], memoryMb: 1024, network: 'none' },
-        { ...common, id: from[1], image: refs[1], memoryMb: 2048, network: 'open' },
+        { ...common, id: from[0], image: refs[0], memoryMb: 1024, network: noInternet },
+        { ...common, id: from[1], image: refs[1], memoryMb: 2048, network: openNetwork },
       ]);
       expect(await e2b.read(from[0])).to.include({ memoryMB: 1024, cpuCount: 4 });
       const template = { manifest, snapshot_id: vm.body.snapshot_id };

@@ -7,8 +7,8 @@ import { inTransaction, type Trx } from '../../../db/store.ts';
 import { actorOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
+import { egressOf } from '../network/settings.ts';
 import { clientOf } from './client.ts';
-import { networkOf } from './network.ts';
 
 type Insert = (trx: Trx, now: number, by: Actor, request: SandboxRequest) => Promise<Sandbox>;
 
@@ -34,7 +34,7 @@ export async function startSandbox(
     machine: {
       vcpuCount: wanted.vcpuCount ?? null,
       memoryMb: wanted.memoryMb ?? null,
-      network: networkOf(wanted.settings),
+      network: egressOf(wanted.settings),
     },
     insert: (trx, id, size) => insert(trx, now(), by, { ...wanted, ...size, id }),
     signal: clientOf(req),

@@ -29,7 +29,7 @@ export function createArguments(places: Places, spec: MachineSpec): string[] {
     ...['--memory', `${spec.memoryMb}M`, '--cpus', String(spec.vcpuCount)],
     ...['--label', `sandpit.sandbox=${spec.id}`],
     // Addresses of the host and of private networks stay closed: that is msb's default.
-    ...(spec.network === 'none' ? ['--no-net'] : []),
+    ...(spec.network.internet ? [] : ['--no-net']),
     ...['--copy-file', `${agentFile(places.directory)}:${program}`],
     ...route(places, spec.id),
     spec.image,
@@ -38,14 +38,14 @@ export function createArguments(places: Places, spec: MachineSpec): string[] {
 
 /** Returns the arguments of `msb restore` for a machine. It has the memory that was captured. */
 export function restoreArguments(places: Places, spec: MachineSpec): string[] {
-  const network = spec.network === 'none' ? ['--no-net'] : [];
+  const network = spec.network.internet ? [] : ['--no-net'];
   return ['restore', '-q', '--name', places.name(spec.id), ...network, ...route(places, spec.id), spec.image];
 }
 
 /** Returns the arguments of `msb fork` for a copy of a machine. */
 export function forkArguments(places: Places, source: string, spec: MachineSpec): string[] {
   // msb wants consent to share what the source's network is made of. Nothing else is shared.
-  const consent = spec.network === 'none' ? ['--dangerously-inherit-resources'] : [];
+  const consent = spec.network.internet ? [] : ['--dangerously-inherit-resources'];
   return ['fork', '-q', places.name(source), '--name', places.name(spec.id), ...consent, ...route(places, spec.id)];
 }
 

@@ -238,7 +238,7 @@ class ProcessDriver implements Driver {
 }
 
 function refuseUnsupported({ network, runtime }: MachineSpec): void {
-  if (network === 'none') throw new MachineError('unsupported', 'The process driver can not take away the network.');
+  if (!network.internet) throw new MachineError('unsupported', 'The process driver can not take away the network.');
   if (runtime !== null) throw new MachineError('unsupported', `The process driver has no runtime ${runtime}.`);
 }
 

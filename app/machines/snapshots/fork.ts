@@ -12,11 +12,11 @@ import type { Driver, MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import { recordCreateFailed } from '../launch/failed.ts';
 import type { KeysUnderWay } from '../launch/keys.ts';
-import { networkOf } from '../launch/network.ts';
 import type { Starts } from '../launch/starts.ts';
 import type { Removals } from '../lifecycle/removals.ts';
 import { timed, type VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
+import { egressOf } from '../network/settings.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { Collector } from './collector.ts';
 import { failureOf } from './failure.ts';
@@ -147,7 +147,7 @@ export class Forks {
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
     await untilAborted(syncFiles(await untilAborted(agentOf(sandboxId), within), within), within);
     await this.#addRows(by, ids, origin);
-    const size = { vcpuCount: copied.vcpuCount, memoryMb: copied.memoryMb, network: networkOf(copied.settings) };
+    const size = { vcpuCount: copied.vcpuCount, memoryMb: copied.memoryMb, network: egressOf(copied.settings) };
     return ids.map((id): MachineSpec => ({ ...origin, ...size, id, isSnapshot: false }));
   }
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Driver } from '../../../app/machines/driver.ts';
+import { noInternet } from '../../../app/machines/network/rules.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
 import { machineSpec } from '../process/machine.ts';
 import { FakeMsb } from './fake-msb.ts';
@@ -49,7 +50,7 @@ describe('copies of microVMs', () => {
     const vsock = (id: string) => `--vsock ${folder}/${id}/s:5000/stream`;
     expect(msb.calls.slice(-1)).to.deep.equal([`fork -q ${named('one')} --name ${named('a')} ${vsock('a')}`]);
     msb.answer('fork', {}, { err: 'error: no space left on device', code: 1 });
-    const specs = [machineSpec('b', { network: 'none' }), machineSpec('c')];
+    const specs = [machineSpec('b', { network: noInternet }), machineSpec('c')];
     const [b, c] = await driver.fork('one', specs, soon());
     expect([b, c?.code]).to.deep.equal([null, 'full']);
     expect(msb.calls.slice(-5)).to.deep.equal([

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { connectAgent } from '../../../app/machines/agent/agent.ts';
 import type { Death, Driver } from '../../../app/machines/driver.ts';
+import { noInternet } from '../../../app/machines/network/rules.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
 import { until } from '../../helpers/until.ts';
 import { machineSpec, run } from '../process/machine.ts';
@@ -54,7 +55,7 @@ describe('the microVM driver', () => {
   });
 
   it('creates a machine without secrets in its arguments, and starts the agent in it', async () => {
-    await create('one', { network: 'none', image: 'debian:12' });
+    await create('one', { network: noInternet, image: 'debian:12' });
     expect(msb.calls).to.have.length(2);
     const [made, started] = msb.calls as [string, string];
     for (const part of [

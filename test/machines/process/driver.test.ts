@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { connectAgent } from '../../../app/machines/agent/agent.ts';
 import { startProcess } from '../../../app/machines/agent/processes.ts';
 import type { Death } from '../../../app/machines/driver.ts';
+import { noInternet } from '../../../app/machines/network/rules.ts';
 import { readStat } from '../../../app/machines/process/proc.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
 import { failureOf } from '../agent/failure.ts';
@@ -39,7 +40,7 @@ describe('the process driver', () => {
     const directory = temporaryDirectory();
     const driver = createTestDriver(directory);
     const create = (changes: object) => failureOf(driver.create(machineSpec('a', changes), patience()));
-    expect(await create({ network: 'none' })).to.match(/^MachineError unsupported: /);
+    expect(await create({ network: noInternet })).to.match(/^MachineError unsupported: /);
     expect(await create({ runtime: 'runsc' })).to.match(/^MachineError unsupported: .*runsc/);
     expect(await create({ id: '../a' })).to.match(/^MachineError failed: /);
     const late = driver.create(machineSpec('a'), AbortSignal.abort());

@@ -4,6 +4,7 @@ import { type Agent, connectAgent } from '../../../app/machines/agent/agent.ts';
 import type { ProcessEvent, ProcessSpec } from '../../../app/machines/agent/processes.ts';
 import { startProcess } from '../../../app/machines/agent/processes.ts';
 import type { Driver, MachineSpec } from '../../../app/machines/driver.ts';
+import { openNetwork } from '../../../app/machines/network/rules.ts';
 import { createProcessDriver } from '../../../app/machines/process/driver.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
 
@@ -60,7 +61,7 @@ export function machineSpec(id: string, changes: Partial<MachineSpec> = {}): Mac
     image: 'base',
     isSnapshot: false,
     ...sizes,
-    network: 'open',
+    network: openNetwork,
     allowsSudo: false,
     runtime: null,
     ...changes,

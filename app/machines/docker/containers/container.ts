@@ -56,7 +56,7 @@ function isolation(engine: Engine, spec: MachineSpec, network: string): HostConf
     // Seccomp stays at the engine's default profile.
     SecurityOpt: spec.allowsSudo ? [] : ['no-new-privileges'],
     Privileged: false,
-    NetworkMode: spec.network === 'none' ? 'none' : network,
+    NetworkMode: spec.network.internet ? network : 'none',
     PublishAllPorts: false,
     // Docker knows no word for a private one, which is its default; Podman's settings may differ.
     PidMode: engine.isPodman ? 'private' : '',
@@ -64,7 +64,7 @@ function isolation(engine: Engine, spec: MachineSpec, network: string): HostConf
     CgroupnsMode: 'private',
     Devices: [],
     // Without an address in /etc/hosts, sudo complains about its own host.
-    ExtraHosts: spec.network === 'none' ? [`${spec.id.slice(0, 63)}:127.0.0.1`] : [],
+    ExtraHosts: spec.network.internet ? [] : [`${spec.id.slice(0, 63)}:127.0.0.1`],
     // The agent's socket. Only root may open the folder.
     Tmpfs: { '/run/sandpit': 'rw,nosuid,nodev,noexec,mode=0700,size=64k' },
     // Commands write to the agent; the engine's own log would grow for nothing.

@@ -43,7 +43,7 @@ function refuseImpossible({ engine }: Shared, { id, runtime }: MachineSpec): voi
 async function attempt(shared: Shared, spec: MachineSpec, signal: AbortSignal): Promise<void> {
   const volume = await shared.volume(spec.image);
   const processors = await shared.processors();
-  const network = spec.network === 'none' ? 'none' : await shared.network(spec.id);
+  const network = spec.network.internet ? await shared.network(spec.id) : 'none';
   mustGoOn(signal);
   const config = containerConfig(shared.engine, shared.names, spec, { volume, network, processors });
   const container = await make(shared, spec, config);

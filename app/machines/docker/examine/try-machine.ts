@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Agent, connectAgent } from '../../agent/agent.ts';
 import { startProcess } from '../../agent/processes.ts';
 import type { MachineSpec } from '../../driver.ts';
+import { noInternet } from '../../network/rules.ts';
 import { openChannel } from '../channel.ts';
 import { createContainer, removeContainer } from '../containers/create.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -39,7 +40,7 @@ export async function tryMachine(engine: Engine, image: string): Promise<Machine
     isSnapshot: false,
     vcpuCount: 1,
     memoryMb,
-    network: 'none',
+    network: noInternet,
     allowsSudo: false,
     runtime: null,
   };
