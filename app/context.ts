@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { Logger } from 'pino';
 import type { EventFeed } from '../db/events/feed.ts';
+import type { Actor } from '../db/events/record.ts';
 import type { LossReason } from '../db/machines/lost.ts';
 import type { Sandbox } from '../db/sandboxes/read.ts';
 import type { Store, Trx } from '../db/store.ts';
@@ -67,8 +68,20 @@ export type Machines = {
   usages: Usages;
   snapshots: Snapshots;
   forks: Forks;
+  builds: Builds;
   /** Removes, in the background, what the driver holds of deleted snapshots. */
   collectSnapshots: () => void;
+};
+
+/** Builds templates from code, in machines of their own. */
+export type Builds = {
+  /**
+   * Begins a build that `startBuild` has recorded, in the background, at once or in its turn. It
+   * ends as `ready` or `error`, whatever happens.
+   */
+  start: (buildId: string, by: Actor) => void;
+  /** Gives a build up whose row is gone. Nothing of it stays. */
+  cancel: (buildId: string) => void;
 };
 
 /** Sends events to webhook endpoints. */

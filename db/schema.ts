@@ -1,4 +1,10 @@
 import type { Generated } from 'kysely';
+import type {
+  TemplateBuildLogsTable,
+  TemplateBuildsTable,
+  TemplateFilesTable,
+  TemplateLayersTable,
+} from './builds/tables.ts';
 import type { EventKind } from './events/kinds.ts';
 import type { InstanceTable, MachineSnapshotsTable, MachinesTable, MachineTemplatesTable } from './machines/tables.ts';
 
@@ -112,6 +118,8 @@ export type SnapshotsTable = {
   build_id: string | null;
   /** what a driver holds of it; null: a record only */
   machine_ref: Generated<string | null>;
+  /** JSON text of `Setup` */
+  setup: Generated<string | null>;
 };
 
 export type SnapshotType = 'user' | 'system';
@@ -285,5 +293,9 @@ export type Tables = {
   machines: MachinesTable;
   machine_snapshots: MachineSnapshotsTable;
   machine_templates: MachineTemplatesTable;
+  template_builds: TemplateBuildsTable;
+  template_build_logs: TemplateBuildLogsTable;
+  template_layers: TemplateLayersTable;
+  template_files: TemplateFilesTable;
   migrations: MigrationsTable;
 };

@@ -1,5 +1,6 @@
 import { readInstance } from '../../db/machines/instance.ts';
 import type { Context, Machines } from '../context.ts';
+import { Builds } from './builds/builds.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { Images } from './images/images.ts';
@@ -65,6 +66,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     usages,
     snapshots,
     forks,
+    builds: new Builds(base),
     collectSnapshots: () => collector.wake(),
   };
   return {

@@ -3,6 +3,7 @@ import { query } from '../prepared.ts';
 import { statusAt } from '../sandboxes/read.ts';
 import type { SandboxStatus } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
+import { type Setup, setupColumn, setupOf } from './setup.ts';
 import type { MachinesTable } from './tables.ts';
 
 export type MachineState = Selectable<MachinesTable>['state'];
@@ -15,11 +16,14 @@ export type NewMachine = {
   image: string;
   allowsSudo: boolean;
   runtime: string | null;
+  /** null: its template lays down nothing */
+  setup: Setup | null;
 };
 
 /** Records that a machine will be made for a sandbox that does not exist yet. */
 export async function addMachine(trx: Trx, now: number, machine: NewMachine): Promise<void> {
-  await insertMachine(trx, { ...machine, allowsSudo: machine.allowsSudo ? 1 : 0, now });
+  const { allowsSudo, setup } = machine;
+  await insertMachine(trx, { ...machine, allowsSudo: allowsSudo ? 1 : 0, setup: setupColumn(setup), now });
 }
 
 /** Records that a machine runs, in the transaction that inserts its sandbox. */
@@ -30,10 +34,10 @@ export async function markReady(trx: Trx, sandboxId: string): Promise<void> {
 /** How the machine of a sandbox was made; null without one. */
 export async function findOrigin(db: Db, sandboxId: string): Promise<MachineOrigin | null> {
   const [row] = await selectOrigin(db, { sandboxId });
-  return row ? { ...row, allowsSudo: row.allowsSudo === 1 } : null;
+  return row ? { ...row, allowsSudo: row.allowsSudo === 1, setup: setupOf(row.setup) } : null;
 }
 
-export type MachineOrigin = Pick<NewMachine, 'image' | 'allowsSudo' | 'runtime'>;
+export type MachineOrigin = Pick<NewMachine, 'image' | 'allowsSudo' | 'runtime' | 'setup'>;
 
 /** Returns those of the sandboxes whose machines are not ready. */
 export async function unready(db: Db, ids: string[]): Promise<string[]> {
@@ -95,7 +99,9 @@ export async function countMachines(db: Db): Promise<Record<MachineState | 'star
   return counts;
 }
 
-const insertMachine = query<Omit<NewMachine, 'allowsSudo'> & { allowsSudo: 0 | 1; now: number }, unknown>((db, value) =>
+type MachineColumns = Omit<NewMachine, 'allowsSudo' | 'setup'> & { allowsSudo: 0 | 1; setup: string | null };
+
+const insertMachine = query<MachineColumns & { now: number }, unknown>((db, value) =>
   db.insertInto('machines').values({
     sandbox_id: value('sandboxId'),
     owner_id: value('ownerId'),
@@ -103,6 +109,7 @@ const insertMachine = query<Omit<NewMachine, 'allowsSudo'> & { allowsSudo: 0 | 1
     image: value('image'),
     allows_sudo: value('allowsSudo'),
     runtime: value('runtime'),
+    setup: value('setup'),
     created_at: value('now'),
   }),
 );
@@ -111,12 +118,12 @@ const updateReady = query<{ sandboxId: string }, unknown>((db, value) =>
   db.updateTable('machines').set({ is_ready: 1 }).where('sandbox_id', '=', value('sandboxId')),
 );
 
-type OriginRow = Omit<MachineOrigin, 'allowsSudo'> & { allowsSudo: 0 | 1 };
+type OriginRow = Pick<MachineColumns, 'image' | 'allowsSudo' | 'runtime' | 'setup'>;
 
 const selectOrigin = query<{ sandboxId: string }, OriginRow>((db, value) =>
   db
     .selectFrom('machines')
-    .select(['image', 'allows_sudo as allowsSudo', 'runtime'])
+    .select(['image', 'allows_sudo as allowsSudo', 'runtime', 'setup'])
     .where('sandbox_id', '=', value('sandboxId')),
 );
 

@@ -1,6 +1,9 @@
 import type { Db, Trx } from '../store.ts';
 
-/** What a driver holds of snapshots: several rows of `snapshots` may refer to it. */
+/**
+ * What a driver holds of snapshots and layers: several rows of `snapshots` and `template_layers` may
+ * refer to it.
+ */
 export type MachineSnapshot = {
   ref: string;
   /** the name of the driver that took it */
@@ -11,7 +14,10 @@ export type MachineSnapshot = {
   sizeBytes: number;
 };
 
-/** Records what a driver has taken, in the transaction that records the snapshot. */
+/**
+ * Records what a driver has taken, in the transaction that records the snapshot. Does nothing if it
+ * is recorded.
+ */
 export async function addMachineSnapshot(trx: Trx, now: number, taken: MachineSnapshot): Promise<void> {
   const { ref, driver, allowsSudo, runtime, hasMemory, sizeBytes } = taken;
   await trx
@@ -25,6 +31,7 @@ export async function addMachineSnapshot(trx: Trx, now: number, taken: MachineSn
       size_bytes: sizeBytes,
       created_at: now,
     })
+    .onConflict((conflict) => conflict.column('ref').doNothing())
     .execute();
 }
 
@@ -35,7 +42,7 @@ export async function findMachineSnapshot(db: Db, ref: string): Promise<MachineS
   return { ref, driver, runtime, sizeBytes, allowsSudo: row.allows_sudo === 1, hasMemory: row.has_memory === 1 };
 }
 
-/** Forgets what no snapshot refers to any more. Returns the references. */
+/** Forgets what no snapshot and no layer refers to any more. Returns the references. */
 export async function forgetUnnamed(trx: Trx): Promise<string[]> {
   const unnamed = trx
     .deleteFrom('machine_snapshots')
@@ -46,6 +53,13 @@ export async function forgetUnnamed(trx: Trx): Promise<string[]> {
             .select('snapshots.id')
             .whereRef('snapshots.machine_ref', '=', 'machine_snapshots.ref')
             .where('snapshots.machine_ref', 'is not', null),
+        ),
+      ),
+    )
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('template_layers').select('key').whereRef('template_layers.ref', '=', 'machine_snapshots.ref'),
         ),
       ),
     );

@@ -24,11 +24,13 @@ export type MachinesTable = {
   allows_sudo: Generated<0 | 1>;
   /** the container runtime; null: the engine's default */
   runtime: string | null;
+  /** JSON text of `Setup` */
+  setup: Generated<string | null>;
 };
 
 /**
- * Snapshots that a driver holds. `snapshots.machine_ref` refers to them; several rows there may
- * share one. A row is deleted before the driver removes the snapshot.
+ * Snapshots that a driver holds. `snapshots.machine_ref` and `template_layers.ref` refer to them;
+ * several rows there may share one. A row is deleted before the driver removes the snapshot.
  */
 export type MachineSnapshotsTable = {
   ref: string;

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Selectable, sql } from 'kysely';
+import { type Setup, setupOf } from '../machines/setup.ts';
 import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 
 /** A record that sandboxes can be started from. */
@@ -28,6 +29,8 @@ export type Snapshot = {
   hasMemory: boolean | null;
   /** the disk that it takes; null: a record only */
   sizeBytes: number | null;
+  /** what it lays down for machines; null: nothing */
+  setup: Setup | null;
 };
 
 /** All columns but the metadata, which a list may not read. */
@@ -46,6 +49,7 @@ export const listedColumns = [
   'type',
   'build_id',
   'machine_ref',
+  'setup',
 ] as const;
 
 /** What a driver holds of a snapshot. */
@@ -79,6 +83,7 @@ export function snapshotOf<Metadata extends string | null>(row: ListedColumns & 
     machineRef: row.machine_ref,
     hasMemory: row.has_memory === null ? null : row.has_memory === 1,
     sizeBytes: row.size_bytes,
+    setup: setupOf(row.setup),
   };
 }
 

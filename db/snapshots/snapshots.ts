@@ -2,6 +2,8 @@ import type { Updateable } from 'kysely';
 import { engineOf } from '../engine.ts';
 import { StoreError } from '../errors.ts';
 import type { Actor } from '../events/record.ts';
+import { findOrigin } from '../machines/rows.ts';
+import { setupColumn } from '../machines/setup.ts';
 import { randomUuid } from '../random.ts';
 import { getLiveSandbox, requireRunning } from '../sandboxes/read.ts';
 import type { SnapshotsTable, SnapshotType } from '../schema.ts';
@@ -33,7 +35,8 @@ export async function snapshotSandbox(
   const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
   requireRunning(sandbox);
   const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
-  const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount, machineRef };
+  const setup = (await findOrigin(trx, sandboxId))?.setup ?? null;
+  const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount, machineRef, setup };
   const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;
   if (name !== null && replace) {
     if (existing) await keepTagged(trx, now, by, { id: existing.id, name });
@@ -62,6 +65,7 @@ export async function createSnapshot(
     templateId: null,
     metadata: '{}',
     machineRef: null,
+    setup: null,
   });
 }
 
@@ -140,10 +144,10 @@ export async function spawnFrom(
 
 type Taken = Pick<
   Snapshot,
-  'sandboxId' | 'templateId' | 'ociImage' | 'metadata' | 'memoryMb' | 'vcpuCount' | 'machineRef'
+  'sandboxId' | 'templateId' | 'ociImage' | 'metadata' | 'memoryMb' | 'vcpuCount' | 'machineRef' | 'setup'
 >;
 
-function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCount, machineRef }: Taken) {
+function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCount, machineRef, setup }: Taken) {
   return {
     sandbox_id: sandboxId,
     template_id: templateId,
@@ -152,6 +156,7 @@ function columnsOf({ sandboxId, templateId, ociImage, metadata, memoryMb, vcpuCo
     memory_mb: memoryMb,
     vcpu_count: vcpuCount,
     machine_ref: machineRef,
+    setup: setupColumn(setup),
   };
 }
 

@@ -27,7 +27,7 @@ describe('the limits of a start', () => {
     const removals = new Removals(common);
     const images = {
       imageOf: async () => {
-        const plain = { allowsSudo: false, runtime: null, size: null };
+        const plain = { allowsSudo: false, runtime: null, size: null, setup: null };
         return { image: 'x', isSnapshot: false, hasMemory: false, ...plain };
       },
       missing: () => new Error('missing') as never,

@@ -65,7 +65,7 @@ describe('the choice of what runs machines', () => {
     const alice = await app.addUser('alice');
     const read = () => readInUse(db, app.clock.now);
     expect(await read()).to.deep.equal(nothing);
-    const machine = { ownerId: alice.id, image: 'x', allowsSudo: false, runtime: null };
+    const machine = { ownerId: alice.id, image: 'x', allowsSudo: false, runtime: null, setup: null };
     const add = (sandboxId: string, driver: string) =>
       inTransaction(db, (trx) => addMachine(trx, 0, { ...machine, sandboxId, driver }));
     await add(await app.insert(alice), 'docker');

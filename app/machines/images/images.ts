@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Setup } from '../../../db/machines/setup.ts';
 import { findMachineSnapshot } from '../../../db/machines/snapshots.ts';
 import { findTemplate, listTemplates, type MachineTemplate } from '../../../db/machines/templates.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
@@ -18,6 +19,8 @@ export type Image = Pick<MachineTemplate, 'image' | 'allowsSudo' | 'runtime'> & 
   /** the size of the machine that the snapshot was taken of; null: an image has none */
   size: Pick<Snapshot, 'memoryMb' | 'vcpuCount'> | null;
   hasMemory: boolean;
+  /** what the snapshot lays down for its machines; null: nothing */
+  setup: Setup | null;
 };
 
 /** `createdAt` is null for `base` while it stands for the setting. */
@@ -97,7 +100,7 @@ export class Images {
     const snapshot = templateId === null ? null : await findStartable(this.#parts.store.db, userId, templateId);
     if (snapshot) return this.#ofSnapshot(snapshot);
     const { image, allowsSudo, runtime } = await this.#templateOf(templateId);
-    const found = { image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false };
+    const found = { image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false, setup: null };
     if (await this.#isPresent(image)) return found;
     this.#pulls.add(image);
     throw this.#pulls.refusal(image);
@@ -127,13 +130,13 @@ export class Images {
     await this.#pulls.stop();
   }
 
-  async #ofSnapshot({ machineRef, memoryMb, vcpuCount }: Snapshot): Promise<Image> {
+  async #ofSnapshot({ machineRef, memoryMb, vcpuCount, setup }: Snapshot): Promise<Image> {
     const { store, driver } = this.#parts;
     const held = machineRef === null ? null : await findMachineSnapshot(store.db, machineRef);
     if (!held) throw new HttpError(501, recordOnly);
     const { ref, allowsSudo, runtime, hasMemory } = held;
     if (held.driver !== driver.name) throw new HttpError(501, otherDriver(held.driver, driver.name));
-    return { image: ref, isSnapshot: true, allowsSudo, runtime, size: { memoryMb, vcpuCount }, hasMemory };
+    return { image: ref, isSnapshot: true, allowsSudo, runtime, size: { memoryMb, vcpuCount }, hasMemory, setup };
   }
 
   async #templateOf(templateId: string | null): Promise<Template> {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Actor } from '../../../db/events/record.ts';
 import { addMachine, markReady } from '../../../db/machines/rows.ts';
+import type { Setup } from '../../../db/machines/setup.ts';
 import { type KeyedRequest, recordKey, sandboxesOfKey } from '../../../db/sandboxes/idempotency.ts';
 import { newSandboxId } from '../../../db/sandboxes/insert.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
@@ -118,7 +119,7 @@ export class Launcher {
     const id = newSandboxId();
     this.#launching.add(id);
     try {
-      return await this.#start(specOf(id, order, image, size), order);
+      return await this.#start(specOf(id, order, image, size), image.setup, order);
     } finally {
       this.#launching.delete(id);
       starts.release(ownerId);
@@ -132,11 +133,13 @@ export class Launcher {
     });
   }
 
-  async #start(spec: MachineSpec, { by, keyed, templateId, insert, signal }: Order): Promise<Sandbox> {
+  async #start(spec: MachineSpec, setup: Setup | null, order: Order): Promise<Sandbox> {
+    const { by, keyed, templateId, insert, signal } = order;
     const { store, now, driver, connections, images } = this.#dependencies;
+    const { ownerId } = by;
     const { id, image, allowsSudo, runtime, vcpuCount, memoryMb } = spec;
     await inTransaction(store.db, (trx) =>
-      addMachine(trx, now(), { sandboxId: id, ownerId: by.ownerId, driver: driver.name, image, allowsSudo, runtime }),
+      addMachine(trx, now(), { sandboxId: id, ownerId, driver: driver.name, image, allowsSudo, runtime, setup }),
     );
     const late = AbortSignal.timeout(this.#limits.startMilliseconds);
     const either = AbortSignal.any([signal, late]);

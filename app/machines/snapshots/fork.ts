@@ -147,8 +147,9 @@ export class Forks {
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
     await untilAborted(syncFiles(await untilAborted(agentOf(sandboxId), within), within), within);
     await this.#addRows(by, ids, origin);
+    const { setup: _, ...made } = origin;
     const size = { vcpuCount: copied.vcpuCount, memoryMb: copied.memoryMb, network: egressOf(copied.settings) };
-    return ids.map((id): MachineSpec => ({ ...origin, ...size, id, isSnapshot: false }));
+    return ids.map((id): MachineSpec => ({ ...made, ...size, id, isSnapshot: false }));
   }
 
   /**

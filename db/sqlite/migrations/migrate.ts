@@ -26,6 +26,7 @@ import { templates } from './018-templates.ts';
 import { machines } from './019-machines.ts';
 import { machineStates } from './020-machine-states.ts';
 import { diedEvents } from './021-died-events.ts';
+import { builds } from './022-builds.ts';
 
 export type Migration = {
   id: number;
@@ -60,6 +61,7 @@ export const migrations: Migration[] = [
   machines,
   machineStates,
   diedEvents,
+  builds,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

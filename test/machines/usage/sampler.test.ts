@@ -33,6 +33,7 @@ describe('the sampler of what machines use', () => {
         image: 'x',
         allowsSudo: false,
         runtime: null,
+        setup: null,
       });
       await markReady(trx, id);
     });
