@@ -9,6 +9,7 @@ import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
 import type { Agent } from './machines/agent/agent.ts';
+import type { BuildFiles } from './machines/build-files/build-files.ts';
 import type { Driver } from './machines/driver.ts';
 import type { Images } from './machines/images/images.ts';
 import type { LaunchOutcome, Order } from './machines/launch/launch.ts';
@@ -69,6 +70,7 @@ export type Machines = {
   snapshots: Snapshots;
   forks: Forks;
   builds: Builds;
+  buildFiles: BuildFiles;
   /** Removes, in the background, what the driver holds of deleted snapshots. */
   collectSnapshots: () => void;
 };

@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { AccessTokensTable, ApiKeysTable, SshKeysTable, UsersTable } from './accounts/tables.ts';
 import type {
   TemplateBuildLogsTable,
   TemplateBuildsTable,
@@ -7,42 +8,6 @@ import type {
 } from './builds/tables.ts';
 import type { EventKind } from './events/kinds.ts';
 import type { InstanceTable, MachineSnapshotsTable, MachinesTable, MachineTemplatesTable } from './machines/tables.ts';
-
-/** All times are milliseconds since 1970 in UTC, like Date.now(). */
-export type UsersTable = {
-  id: Generated<number>;
-  name: string;
-  /** null: the user has no password and can only use API keys */
-  password_hash: string | null;
-  created_at: number;
-  /**
-   * How far the user's sandboxes are out of order: the most by which one started before another
-   * with a lower ordinal. 0 unless a clock was set back or sandboxes were imported.
-   */
-  disorder_milliseconds: Generated<number>;
-};
-
-export type ApiKeysTable = {
-  id: Generated<number>;
-  user_id: number;
-  name: string;
-  /** the part of the key that may be shown; unique */
-  prefix: string;
-  secret_hash: Buffer;
-  created_at: number;
-  last_used_at: number | null;
-  revoked_at: number | null;
-  /** invalid from this time on; null: never */
-  expires_at: number | null;
-  read_only: Generated<0 | 1>;
-};
-
-export type AccessTokensTable = {
-  prefix: string;
-  secret_hash: Buffer;
-  user_id: number;
-  expires_at: number;
-};
 
 /**
  * The stored status. An active sandbox past its `end_at` reads as paused or killed, by its
@@ -149,17 +114,6 @@ export type TemplatesTable = {
   details: string;
   created_at: number;
   updated_at: number;
-};
-
-/** SSH public keys. They open nothing: no machine runs behind a sandbox yet. */
-export type SshKeysTable = {
-  id: Generated<number>;
-  owner_id: number;
-  /** `SHA256:` and the hash, as OpenSSH shows it */
-  fingerprint: string;
-  public_key: string;
-  comment: string;
-  created_at: number;
 };
 
 /**
@@ -273,6 +227,7 @@ export type MigrationsTable = {
   applied_at: string;
 };
 
+/** All times are milliseconds since 1970 in UTC, like Date.now(). */
 export type Tables = {
   users: UsersTable;
   api_keys: ApiKeysTable;

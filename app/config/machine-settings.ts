@@ -1,4 +1,4 @@
-import { duration, oneOf, text } from './readers.ts';
+import { duration, integer, oneOf, text } from './readers.ts';
 import type { Setting } from './setting.ts';
 
 export type MachineConfig = {
@@ -8,6 +8,7 @@ export type MachineConfig = {
   image: string;
   /** Milliseconds. */
   pausedMemory: number | undefined;
+  templateFilesMb: number;
 };
 
 /** The settings of machines. */
@@ -51,5 +52,13 @@ export const machineSettings: { [K in keyof MachineConfig]: Setting<MachineConfi
     help: 'how long a paused machine keeps its memory, e.g. 30m or 12h; then its processes end and its files stay (default: 1d)',
     fallback: undefined,
     read: duration,
+  },
+  templateFilesMb: {
+    variable: 'SANDPIT_TEMPLATE_FILES_MB',
+    flag: 'template-files-mb',
+    argument: 'number',
+    help: 'disk that the files of a user may take which template builds copy; one file may take a quarter of it',
+    fallback: 4096,
+    read: integer(4, 1_000_000_000),
   },
 };

@@ -1,5 +1,6 @@
 import { readInstance } from '../../db/machines/instance.ts';
 import type { Context, Machines } from '../context.ts';
+import { BuildFiles } from './build-files/build-files.ts';
 import { Builds } from './builds/builds.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
@@ -51,6 +52,8 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   const snapshots = new Snapshots(changing);
   const forks = new Forks({ ...changing, connections, removals, starts, keys });
   collector.start();
+  const buildFiles = new BuildFiles({ ...base, instance: instance.id });
+  buildFiles.start();
   const isLaunching = (id: string) => launcher.isLaunching(id) || forks.isForking(id);
   const reconciler = new Reconciler({ ...parts, ...base, removals, isLaunching });
   reconciler.start();
@@ -67,13 +70,16 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     snapshots,
     forks,
     builds: new Builds(base),
+    buildFiles,
     collectSnapshots: () => collector.wake(),
   };
   return {
     machines,
     stop: async () => {
       stopLooking();
-      await briefly(Promise.all([reconciler.stop(), images.stop(), usages.stop(), collector.stop()]));
+      await briefly(
+        Promise.all([reconciler.stop(), images.stop(), usages.stop(), collector.stop(), buildFiles.stop()]),
+      );
       connections.closeAll();
       await briefly(Promise.all([followers.stop(), removals.stop()]));
       await briefly(driver.close());

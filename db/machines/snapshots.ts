@@ -1,8 +1,8 @@
 import type { Db, Trx } from '../store.ts';
 
 /**
- * What a driver holds of snapshots and layers: several rows of `snapshots` and `template_layers` may
- * refer to it.
+ * What a driver holds of snapshots and layers: several rows of `snapshots` and `template_layers`
+ * may refer to it.
  */
 export type MachineSnapshot = {
   ref: string;
