@@ -9,6 +9,7 @@ export type MachineConfig = {
   /** Milliseconds. */
   pausedMemory: number | undefined;
   templateFilesMb: number;
+  templatePulls: 'yes' | 'no';
 };
 
 /** The settings of machines. */
@@ -52,6 +53,14 @@ export const machineSettings: { [K in keyof MachineConfig]: Setting<MachineConfi
     help: 'how long a paused machine keeps its memory, e.g. 30m or 12h; then its processes end and its files stay (default: 1d)',
     fallback: undefined,
     read: duration,
+  },
+  templatePulls: {
+    variable: 'SANDPIT_TEMPLATE_PULLS',
+    flag: 'template-pulls',
+    argument: 'yes|no',
+    help: 'whether builds of templates may pull the images that users name: yes, or no',
+    fallback: 'yes',
+    read: oneOf('yes', 'no'),
   },
   templateFilesMb: {
     variable: 'SANDPIT_TEMPLATE_FILES_MB',

@@ -54,7 +54,8 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   collector.start();
   const buildFiles = new BuildFiles({ ...base, instance: instance.id });
   buildFiles.start();
-  const isLaunching = (id: string) => launcher.isLaunching(id) || forks.isForking(id);
+  const builds = new Builds({ ...base, driver, connections, removals, starts, collector, images, buildFiles });
+  const isLaunching = (id: string) => launcher.isLaunching(id) || forks.isForking(id) || builds.isBuilding(id);
   const reconciler = new Reconciler({ ...parts, ...base, removals, isLaunching });
   reconciler.start();
   const machines: Machines = {
@@ -69,7 +70,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     usages,
     snapshots,
     forks,
-    builds: new Builds(base),
+    builds,
     buildFiles,
     collectSnapshots: () => collector.wake(),
   };
@@ -77,9 +78,8 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     machines,
     stop: async () => {
       stopLooking();
-      await briefly(
-        Promise.all([reconciler.stop(), images.stop(), usages.stop(), collector.stop(), buildFiles.stop()]),
-      );
+      const working = [builds, reconciler, images, usages, collector, buildFiles];
+      await briefly(Promise.all(working.map((part) => part.stop())));
       connections.closeAll();
       await briefly(Promise.all([followers.stop(), removals.stop()]));
       await briefly(driver.close());

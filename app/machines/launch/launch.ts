@@ -1,26 +1,31 @@
 import type { Logger } from 'pino';
 import type { Actor } from '../../../db/events/record.ts';
 import { addMachine, markReady } from '../../../db/machines/rows.ts';
-import type { Setup } from '../../../db/machines/setup.ts';
 import { type KeyedRequest, recordKey, sandboxesOfKey } from '../../../db/sandboxes/idempotency.ts';
 import { newSandboxId } from '../../../db/sandboxes/insert.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import { inTransaction, type Store, type Trx } from '../../../db/store.ts';
 import { HttpError } from '../../errors.ts';
+import type { Agent } from '../agent/agent.ts';
 import type { Connections } from '../connections.ts';
 import type { Driver, MachineSpec } from '../driver.ts';
 import { MachineError, type MachineErrorCode } from '../error.ts';
 import { type Image, type Images, snapshotMissing } from '../images/images.ts';
 import type { Removals } from '../lifecycle/removals.ts';
+import { readyMilliseconds, startSetup } from '../setup/start.ts';
 import { untilAborted } from '../until-aborted.ts';
 import { recordCreateFailed } from './failed.ts';
 import type { KeysUnderWay } from './keys.ts';
+import { dropMachine, makeMachine } from './make.ts';
 import { rehearse } from './rehearse.ts';
 import { type AskedSize, type Size, sizeOf } from './size.ts';
 import type { Starts } from './starts.ts';
 
-/** How long a create may wait for its turn, and how long its machine may then take to start. */
-const limits = { waitMilliseconds: 50_000, startMilliseconds: 30_000 };
+/**
+ * How long a create may wait for its turn, how long its machine may then take to start, and how
+ * long the commands of its template.
+ */
+const limits = { waitMilliseconds: 50_000, startMilliseconds: 30_000, readyMilliseconds };
 
 /** A sandbox to start with a machine. */
 export type Order = {
@@ -62,9 +67,9 @@ export class Launcher {
   /** The sandboxes whose machines are being started. */
   readonly #launching = new Set<string>();
 
-  constructor(dependencies: Dependencies, given = limits) {
+  constructor(dependencies: Dependencies, given: Partial<typeof limits> = {}) {
     this.#dependencies = dependencies;
-    this.#limits = given;
+    this.#limits = { ...limits, ...given };
   }
 
   /** Returns whether the machine of this sandbox is being started. */
@@ -118,11 +123,16 @@ export class Launcher {
     });
     const id = newSandboxId();
     this.#launching.add(id);
+    const making = this.#make(specOf(id, order, image, size), image, order);
+    making.catch(() => {}).finally(() => starts.release(ownerId));
     try {
-      return await this.#start(specOf(id, order, image, size), image.setup, order);
+      return await this.#finish(await making, id, image, size, order);
+    } catch (error) {
+      if (order.signal.aborted) throw error;
+      await recordCreateFailed(this.#dependencies, order.by, id, error, { template_id: order.templateId });
+      throw this.#explain(error, image);
     } finally {
       this.#launching.delete(id);
-      starts.release(ownerId);
     }
   }
 
@@ -133,53 +143,46 @@ export class Launcher {
     });
   }
 
-  async #start(spec: MachineSpec, setup: Setup | null, order: Order): Promise<Sandbox> {
-    const { by, keyed, templateId, insert, signal } = order;
-    const { store, now, driver, connections, images } = this.#dependencies;
-    const { ownerId } = by;
-    const { id, image, allowsSudo, runtime, vcpuCount, memoryMb } = spec;
+  /** Writes the machine's row, makes the machine, and returns the connection to its agent. */
+  async #make(spec: MachineSpec, { setup }: Image, { by: { ownerId }, signal }: Order): Promise<Agent> {
+    const { store, now, driver, images } = this.#dependencies;
+    const { id, image, allowsSudo, runtime } = spec;
     await inTransaction(store.db, (trx) =>
       addMachine(trx, now(), { sandboxId: id, ownerId, driver: driver.name, image, allowsSudo, runtime, setup }),
     );
     const late = AbortSignal.timeout(this.#limits.startMilliseconds);
-    const either = AbortSignal.any([signal, late]);
-    let creating: Promise<void> | undefined;
+    const agent = await makeMachine(this.#dependencies, spec, AbortSignal.any([signal, late])).catch((error) => {
+      throw late.aborted && !signal.aborted ? tooSlow(error) : error;
+    });
+    if (!spec.isSnapshot) images.check(image, agent);
+    return agent;
+  }
+
+  /** Runs the template's commands, unless they run already, and records the sandbox. */
+  async #finish(agent: Agent, id: string, image: Image, size: Size, order: Order): Promise<Sandbox> {
+    const { store, now } = this.#dependencies;
+    const { by, keyed, insert, signal } = order;
+    const { readyMilliseconds } = this.#limits;
     try {
-      either.throwIfAborted();
-      creating = driver.create(spec, either);
-      await untilAborted(creating, either);
-      const agent = await untilAborted(connections.connect(id, either), either);
-      if (!spec.isSnapshot) images.check(image, agent);
+      if (image.setup && !image.hasMemory) await startSetup(agent, image.setup, { readyMilliseconds, signal });
       return await inTransaction(store.db, async (trx) => {
         signal.throwIfAborted();
         await markReady(trx, id);
-        const sandbox = await insert(trx, id, { vcpuCount, memoryMb });
+        const sandbox = await insert(trx, id, size);
         if (keyed) await recordKey(trx, now(), by.ownerId, keyed, [sandbox]);
         return sandbox;
       });
     } catch (error) {
-      this.#undo(id, creating);
-      if (signal.aborted) throw error;
-      const failure = late.aborted ? tooSlow(error) : error;
-      await recordCreateFailed(this.#dependencies, by, id, failure, { template_id: templateId });
-      throw this.#explain(failure, spec);
+      dropMachine(this.#dependencies, id);
+      throw error;
     }
   }
 
   /** Returns the error to answer with. */
-  #explain(error: unknown, { image, isSnapshot }: MachineSpec): unknown {
+  #explain(error: unknown, { image, isSnapshot }: Image): unknown {
     if (!(error instanceof MachineError)) return error;
     if (error.code === 'no_image') return isSnapshot ? snapshotMissing() : this.#dependencies.images.missing(image);
     return error.code === 'gone' ? new MachineError('failed', stopped, { cause: error }) : error;
-  }
-
-  /** Removes what there is of a machine: now, and again if the engine still makes it after that. */
-  #undo(id: string, creating: Promise<void> | undefined): void {
-    const { connections, removals } = this.#dependencies;
-    connections.close(id);
-    removals.add(id);
-    const removeAgain = () => removals.add(id);
-    creating?.then(removeAgain, removeAgain);
   }
 }
 

@@ -7,17 +7,31 @@ const maxStarting = 8;
 const maxWaitingOfOwner = 256;
 const maxWaiting = 1024;
 
+type Limits = {
+  /** how many run at the same time, in all and of one owner */
+  most: number;
+  mostOfOwner: number;
+  /** what too many of are waiting for, in words */
+  what: string;
+};
+
 type Waiter = { places: number; start: () => void };
 
 /**
- * Bounds the machines that are being started at the same time. Owners take turns: the one with the
- * fewest starts under way comes first, so that one owner's many creates hold up nobody else.
+ * Bounds the machines that are being started at the same time, or other such work. Owners take
+ * turns: the one with the fewest starts under way comes first, so that one owner's many creates
+ * hold up nobody else.
  */
 export class Starts {
   readonly #starting = new Map<number, number>();
   readonly #waiting = new Map<number, Set<Waiter>>();
+  readonly #limits: Limits;
   #startingCount = 0;
   #waitingCount = 0;
+
+  constructor(limits: Limits = { most: maxStarting, mostOfOwner: maxStarting, what: 'sandboxes are being started' }) {
+    this.#limits = limits;
+  }
 
   /**
    * Resolves when this many machines of this owner may be started at once; call `release` with as
@@ -27,10 +41,10 @@ export class Starts {
   async acquire(ownerId: number, signal: AbortSignal, places = 1): Promise<void> {
     signal.throwIfAborted();
     // Nobody passes those who wait: one who needs several places would wait forever.
-    if (this.#waitingCount === 0 && this.#hasRoom(places)) return this.#start(ownerId, places);
+    if (this.#waitingCount === 0 && this.#hasRoom(ownerId, places)) return this.#start(ownerId, places);
     const queue = this.#waiting.get(ownerId) ?? new Set();
     if (this.#waitingCount >= maxWaiting || queue.size >= maxWaitingOfOwner) {
-      throw new MachineError('full', 'Too many sandboxes are being started: try again later');
+      throw new MachineError('full', `Too many ${this.#limits.what}: try again later`);
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter: Waiter = { places, start: resolve };
@@ -42,6 +56,8 @@ export class Starts {
     this.#waiting.set(ownerId, queue.add(waiter));
     this.#waitingCount += 1;
     signal.addEventListener('abort', giveUp);
+    // Those who came before may only wait for others of their own.
+    if (this.#limits.mostOfOwner < this.#limits.most) this.#startWaiting();
     await promise.finally(() => signal.removeEventListener('abort', giveUp));
   }
 
@@ -59,15 +75,16 @@ export class Starts {
       const ownerId = this.#nextOwner();
       if (ownerId === undefined) return;
       const [waiter] = this.#waiting.get(ownerId) ?? [];
-      if (!waiter || !this.#hasRoom(waiter.places)) return;
+      if (!waiter || !this.#hasRoom(ownerId, waiter.places)) return;
       this.#leave(ownerId, waiter);
       this.#start(ownerId, waiter.places);
       waiter.start();
     }
   }
 
-  #hasRoom(places: number): boolean {
-    return this.#startingCount + places <= maxStarting;
+  #hasRoom(ownerId: number, places: number): boolean {
+    const { most, mostOfOwner } = this.#limits;
+    return this.#startingCount + places <= most && this.#countOf(ownerId) + places <= mostOfOwner;
   }
 
   #start(ownerId: number, places: number): void {

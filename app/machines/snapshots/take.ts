@@ -1,18 +1,18 @@
 import type { Actor } from '../../../db/events/record.ts';
 import { findOrigin } from '../../../db/machines/rows.ts';
 import { addMachineSnapshot } from '../../../db/machines/snapshots.ts';
-import { randomDigits } from '../../../db/random.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import { type SnapshotRequest, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
 import type { Agent } from '../agent/agent.ts';
 import { syncFiles } from '../agent/files.ts';
-import type { Driver, TakenSnapshot } from '../driver.ts';
+import type { Driver } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import { rehearse } from '../launch/rehearse.ts';
-import { timed, type VerbMetrics } from '../lifecycle/timed.ts';
+import type { VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
 import { untilAborted } from '../until-aborted.ts';
+import { askForSnapshot } from './ask.ts';
 import type { Collector } from './collector.ts';
 import { failureOf } from './failure.ts';
 
@@ -80,7 +80,7 @@ export class Snapshots {
     const origin = await findOrigin(store.db, sandboxId);
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
     await untilAborted(syncFiles(await untilAborted(agentOf(sandboxId), within), within), within);
-    const { ref, sizeBytes } = await this.#ask(sandboxId, within);
+    const { ref, sizeBytes } = await askForSnapshot(this.#dependencies, sandboxId, within);
     const { allowsSudo, runtime } = origin;
     const held = { ref, sizeBytes, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
     try {
@@ -93,18 +93,5 @@ export class Snapshots {
       collector.discard(ref);
       throw error;
     }
-  }
-
-  /** Makes the driver take a snapshot. What it takes too late is removed. */
-  async #ask(sandboxId: string, within: AbortSignal): Promise<TakenSnapshot> {
-    const { driver, collector, metrics } = this.#dependencies;
-    const asked = timed(metrics, 'snapshot', () => driver.snapshot(sandboxId, `s${randomDigits()}`, within));
-    return untilAborted(asked, within).catch((error) => {
-      asked.then(
-        ({ ref }) => collector.discard(ref),
-        () => {},
-      );
-      throw error;
-    });
   }
 }
