@@ -835,7 +835,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 15 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `iam` and `volumeMounts` are refused with 501, and so is `mcp` with records only.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -861,7 +861,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 300 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `mcp`, `iam` and `volumeMounts` are refused with 501.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `iam` and `volumeMounts` are refused with 501, and so is `mcp` with records only.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -3396,7 +3396,8 @@ export interface components {
             envVars?: {
                 [key: string]: string;
             };
-            mcp?: components["schemas"]["Nothing"];
+            /** @description The servers of an MCP gateway. E2B's clients start the gateway themselves, by a command in the new sandbox, so its template must have the program `mcp-gateway`. Sandpit keeps nothing of it. */
+            mcp?: Record<string, never> | null;
             iam?: unknown;
             volumeMounts?: components["schemas"]["Nothing"];
         };
@@ -3432,7 +3433,8 @@ export interface components {
             envVars?: {
                 [key: string]: string;
             };
-            mcp?: components["schemas"]["Nothing"];
+            /** @description The servers of an MCP gateway. E2B's clients start the gateway themselves, by a command in the new sandbox, so its template must have the program `mcp-gateway`. Sandpit keeps nothing of it. */
+            mcp?: Record<string, never> | null;
             iam?: unknown;
             volumeMounts?: components["schemas"]["Nothing"];
         };

@@ -61,6 +61,7 @@ const shownBy: Record<string, string[]> = {
     ),
     ...['allow_internet_access', 'network', 'metadata', 'envVars'].map((n) => `NewSandboxV2.${n}`),
   ],
+  'lifecycle/unsupported.test.ts': ['NewSandbox.mcp', 'NewSandboxV2.mcp'],
   'e2b/network-rules.test.ts': ['SandboxNetworkUpdate.*'],
   'e2b/pause.test.ts': [
     'ConnectSandbox.*',

@@ -25,6 +25,8 @@ const accepted = [
   { network: {} },
   { network: { allowOut: [], denyOut: [], rules: {}, allowPublicTraffic: true, egressProxy: null } },
   { volumeMounts: [] },
+  // E2B's clients start the gateway themselves, in the machine.
+  { mcp: { github: {} } },
 ];
 
 describe('what machines can’t do', () => {

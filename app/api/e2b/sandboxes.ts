@@ -10,6 +10,7 @@ import { maxLifetimeSeconds, minRefreshSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
+import { HttpError } from '../../errors.ts';
 import { startSandbox } from '../../machines/launch/start.ts';
 import { connectRun, pauseRun, resumeRun } from '../../machines/lifecycle/runs.ts';
 import { keptNetwork } from '../../network.ts';
@@ -20,6 +21,8 @@ import { listPaged, listRunning } from './sandbox-lists.ts';
 import { type Settings, sandboxDetail, startedSandbox } from './shapes.ts';
 
 type Schemas = components['schemas'];
+
+const noGateway = 'mcp is not offered: Sandpit runs no machines, in which a client could start a gateway; leave it out';
 
 /** The routes of the tag `e2b-sandboxes`. */
 export function e2bSandboxesRoutes(context: Context): Router {
@@ -44,6 +47,7 @@ function create(context: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const body: Schemas['NewSandbox'] = req.body;
+    if (body.mcp && !context.machines) throw new HttpError(501, noGateway);
     const settings: Settings = {
       autoResume: body.autoResume?.enabled,
       allowInternetAccess: body.allow_internet_access,
