@@ -28,6 +28,7 @@ export const operations = {
   watch: 23,
   sync: 24,
   disk: 25,
+  dial: 26,
 };
 
 export type Operation = keyof typeof operations;

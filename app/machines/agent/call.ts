@@ -19,6 +19,8 @@ export type Call = AsyncIterableIterator<Reply> & {
   write: (bytes: Uint8Array) => Promise<void>;
   /** Sends no more. */
   end: () => void;
+  /** whether it ended well, or was canceled without a reason; replies may be left to read */
+  readonly isOver: boolean;
   /** Ends the call: reads and writes, also pending ones, throw the reason if there is one. */
   cancel: (reason?: unknown) => void;
 };
@@ -103,6 +105,10 @@ export class OpenCall implements Call {
 
   end(): void {
     if (this.#ended === null) this.#line.send(this.#number, frameTypes.end, nothing);
+  }
+
+  get isOver(): boolean {
+    return this.#ended !== null && this.#ended.reason === undefined;
   }
 
   cancel(reason?: unknown): void {

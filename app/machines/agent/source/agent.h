@@ -9,7 +9,7 @@
 
 #define VERSION 1
 #define MOST_CHANNELS 8
-#define MOST_CALLS 512
+#define MOST_CALLS 1024
 #define MOST_PROCESSES 256
 #define MOST_ENDED 2048
 #define MOST_WATCHES 64
@@ -165,7 +165,7 @@ enum code describe_error(int error, const char *path, char *message, size_t size
 typedef void operation(struct call *, struct reader *);
 operation op_start, op_connect, op_list, op_signal, op_resize, op_input, op_close_input, op_output;
 operation op_stat, op_read_directory, op_make_directory, op_move, op_remove, op_read, op_write;
-operation op_watch, op_sync, op_disk;
+operation op_watch, op_sync, op_disk, op_dial;
 
 // process/log.c: the newest output, in a ring.
 

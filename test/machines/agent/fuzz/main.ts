@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { connectAgent } from '../../../../app/machines/agent/agent.ts';
 import { listProcesses } from '../../../../app/machines/agent/processes.ts';
 import { randomFrom } from '../../../bench/data.ts';
+import { listen } from '../../../helpers/listen.ts';
 import { buildSanitized, connectTo, type Sanitized, startSanitized } from './sanitized.ts';
 import { traffic } from './traffic.ts';
 
@@ -39,17 +40,32 @@ async function main(): Promise<void> {
   buildSanitized(program);
   if (values.build) return;
   const sanitized = await startSanitized(program);
+  const service = moodyProgram();
   try {
-    await fuzz(sanitized, Number(values.seed), Date.now() + 1000 * Number(values.seconds));
+    const port = await listen(service);
+    await fuzz(sanitized, port, Number(values.seed), Date.now() + 1000 * Number(values.seconds));
   } finally {
     sanitized.end();
+    service.close();
   }
 }
 
-async function fuzz(sanitized: Sanitized, first: number, end: number): Promise<void> {
+/** A program at a port: it echoes, or reads nothing, ends or breaks off after a moment. */
+function moodyProgram(): Server {
+  let connections = 0;
+  return createServer({ allowHalfOpen: true }, (socket) => {
+    const mood = ++connections % 4;
+    socket.on('error', () => undefined).unref();
+    if (mood < 2) socket.pipe(socket);
+    else if (mood === 2) socket.end(Buffer.alloc(300_000));
+    else socket.once('data', () => socket.resetAndDestroy());
+  });
+}
+
+async function fuzz(sanitized: Sanitized, port: number, first: number, end: number): Promise<void> {
   let seed = first;
   for (; Date.now() < end && sanitized.agent.exitCode === null; seed += 3) {
-    await Promise.all([seed, seed + 1, seed + 2].map((each) => attack(sanitized, each)));
+    await Promise.all([seed, seed + 1, seed + 2].map((each) => attack(sanitized, port, each)));
     await checkAlive(sanitized, seed);
   }
   await stop(sanitized, seed);
@@ -57,11 +73,11 @@ async function fuzz(sanitized: Sanitized, first: number, end: number): Promise<v
 }
 
 /** Sends the traffic of a seed in pieces of any size, then breaks off or waits a moment. */
-async function attack(sanitized: Sanitized, seed: number): Promise<void> {
+async function attack(sanitized: Sanitized, port: number, seed: number): Promise<void> {
   const random = randomFrom(seed);
   const channel = await connectTo(sanitized);
   channel.on('data', () => undefined);
-  for (const bytes of traffic(random)) {
+  for (const bytes of traffic(random, port)) {
     for (let start = 0; start < bytes.length && channel.writable; ) {
       const size = random() < 0.1 ? 1 + Math.floor(random() * 30) : bytes.length;
       await send(channel, bytes.subarray(start, start + size));

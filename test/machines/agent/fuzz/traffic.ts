@@ -29,7 +29,7 @@ const pick = <T>(random: Random, items: readonly T[]): T => items[Math.floor(ran
 const upTo = (random: Random, most: number) => Math.floor(random() * (most + 1));
 
 /** Returns the arguments of an operation as a careful client would send them. */
-function careful(random: Random, operation: number): ArgumentWriter {
+function careful(random: Random, operation: number, openPort: number): ArgumentWriter {
   const args = new ArgumentWriter().u8(operation);
   const process = () => args.u32(pick(random, [0, 1, upTo(random, 70_000)])).string(pick(random, words));
   const file = () => args.string(pick(random, ['', 'user', 'root', 'nobody'])).string(pick(random, paths));
@@ -51,6 +51,7 @@ function careful(random: Random, operation: number): ArgumentWriter {
   if (operation === 21) return file().u64(upTo(random, 1e6)).u64(upTo(random, 1e6));
   if (operation === 22) return file().pairs({ [pick(random, words)]: pick(random, words) });
   if (operation === 23) return file().u8(upTo(random, 2));
+  if (operation === 26) return args.u16(pick(random, [0, 1, openPort, openPort]));
   return [16, 18, 20].includes(operation) ? file() : args;
 }
 
@@ -71,14 +72,17 @@ const frame = (call: number, type: number, payload: Buffer, length = payload.len
   return Buffer.concat([header, payload]);
 };
 
-const operations = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 0, 9, 255];
+const operations = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 26, 26, 0, 9, 255];
 
-/** Yields what one connection sends: valid frames, damaged ones, few that break the rules. */
-export function* traffic(random: Random): Generator<Buffer> {
+/**
+ * Yields what one connection sends: valid frames, damaged ones, few that break the rules. A program
+ * listens at `openPort`.
+ */
+export function* traffic(random: Random, openPort: number): Generator<Buffer> {
   let call = 0;
   for (let left = upTo(random, 120); left > 0; left--) {
     const some = upTo(random, call);
-    const args = careful(random, pick(random, operations)).bytes();
+    const args = careful(random, pick(random, operations), openPort).bytes();
     const kind = random();
     if (kind < 0.35) yield frame(++call, 2, args);
     else if (kind < 0.55) yield frame(++call, 2, damage(random, args));

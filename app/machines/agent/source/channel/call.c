@@ -15,6 +15,7 @@ static operation *const operations[] = {
     [17] = op_read_directory, [18] = op_make_directory, [19] = op_move,
     [20] = op_remove,         [21] = op_read,           [22] = op_write,
     [23] = op_watch,          [24] = op_sync,           [25] = op_disk,
+    [26] = op_dial,
 };
 
 bool call_has_credit(const struct call *call) {
