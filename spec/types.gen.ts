@@ -169,7 +169,7 @@ export interface paths {
         };
         /**
          * List all sandboxes
-         * @description Returns sandboxes of every status, newest first and then by id. InstaVM's SDK lists the records here, and the active sandboxes without the slash.
+         * @description Returns sandboxes of every status, newest first and then by id. InstaVM's SDK lists the records here, and the active sandboxes without the slash. The three filters are Sandpit's own.
          */
         get: operations["list_vm_records"];
         put?: never;
@@ -812,6 +812,26 @@ export interface paths {
          * @description Implements the OAuth 2 password grant. Failed attempts are limited per address and per user name.
          */
         post: operations["create_access_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/auth/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redeem a sign-in link
+         * @description Exchanges the token of a link that the server printed when it started for an access token. A link works once, and for ten minutes.
+         */
+        post: operations["redeem_sign_in_link"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2024,6 +2044,26 @@ export interface paths {
         };
         /** Open the API reference */
         get: operations["get_docs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/console/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open the console
+         * @description A page to see, filter, open and end sandboxes. It calls this API only. `--no-console` turns it off.
+         */
+        get: operations["get_console"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4944,6 +4984,12 @@ export interface operations {
     list_vm_records: {
         parameters: {
             query?: {
+                /** @description A JSON object that the metadata must contain, with the meaning and the errors of `GET /v1/sessions/sandboxes` */
+                metadata?: string;
+                /** @description Only sandboxes with one of these statuses. Repeat it for several. */
+                statuses?: components["schemas"]["SandboxStatus"][];
+                /** @description Only sandboxes of this template, whatever its tag */
+                template_id?: string;
                 /** @description Maximum number of results */
                 limit?: components["parameters"]["VmLimit"];
                 /** @description The `X-Next-Cursor` of the page before */
@@ -6112,6 +6158,48 @@ export interface operations {
         requestBody: {
             content: {
                 "application/x-www-form-urlencoded": components["schemas"]["PasswordGrant"];
+            };
+        };
+        responses: {
+            /** @description The access token */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessToken"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            /** @description Too many failed attempts. Retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Busy"];
+        };
+    };
+    redeem_sign_in_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description What stands after `#link=` in the address */
+                    token: string;
+                };
             };
         };
         responses: {
@@ -8598,6 +8686,27 @@ export interface operations {
                     "text/html": string;
                 };
             };
+        };
+    };
+    get_console: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An HTML page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            404: components["responses"]["NotFound"];
         };
     };
     list_webhook_endpoints: {

@@ -11,6 +11,9 @@ import { type Problem, ValidationFailure } from '../../errors.ts';
 
 const loc = ['query', 'metadata'];
 
+/** The paths whose `metadata` is a filter. */
+const filtered = new Set(['/v1/sessions/sandboxes', '/v1/vms/']);
+
 /**
  * Returns the filter in the list's `metadata`, an empty one for undefined. The validator makes null
  * of an empty text where the contract allows null. Throws ValidationFailure.
@@ -31,7 +34,7 @@ export function readFilter(text: string | null | undefined): Filter {
  */
 export function addFilterProblems({ contract }: Pick<Context, 'contract'>): Refine {
   return (error, req) => {
-    if (req.path !== '/v1/sessions/sandboxes' || !isValidatorError(error) || !isBreach(error)) return error;
+    if (!filtered.has(req.path) || !isValidatorError(error) || !isBreach(error)) return error;
     return new ValidationFailure([...filterProblems(req.url), ...problemsOf(contract, error, req)]);
   };
 }

@@ -19,9 +19,12 @@ import { startSandbox } from '../../machines/launch/start.ts';
 import { pauseRun, resumeRun } from '../../machines/lifecycle/runs.ts';
 import { startForks, takeSnapshot } from '../../machines/snapshots/requests.ts';
 import { shownToUsers } from './errors.ts';
+import { readFilter } from './filter.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
+
+type ListQuery = { metadata?: string; statuses?: SandboxQuery['statuses']; template_id?: string };
 
 /** The routes of the tag `vms`. */
 export function vmsRoutes(context: Context): Router {
@@ -49,7 +52,11 @@ function listActive(context: Context): RequestHandler {
 }
 
 function list(context: Context): RequestHandler {
-  return (req, res) => sendPage(context, req, res, everything.statuses);
+  return (req, res) => {
+    const { metadata, statuses, template_id: templateId } = req.query as unknown as ListQuery;
+    const found = { filter: readFilter(metadata), templateId: templateId?.toLowerCase() ?? null };
+    return sendPage(context, req, res, statuses ?? everything.statuses, found);
+  };
 }
 
 async function sendPage(
@@ -57,9 +64,11 @@ async function sendPage(
   req: Request,
   res: Response,
   statuses: SandboxQuery['statuses'],
+  filters: Partial<Pick<SandboxQuery, 'filter' | 'templateId'>> = {},
 ): Promise<void> {
   const { limit, cursor } = req.query;
-  const wanted = { ...everything, statuses, limit: Number(limit), after: cursorOf(cursor as string | undefined) };
+  const after = cursorOf(cursor as string | undefined);
+  const wanted = { ...everything, ...filters, statuses, limit: Number(limit), after };
   const turns = new Turns();
   const { sandboxes, hasMore } = await listPage(store.db, now(), principalOf(req).user.id, wanted, turns);
   const last = sandboxes.at(-1);
