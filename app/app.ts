@@ -26,6 +26,7 @@ import { systemRoutes } from './api/sandpit/system.ts';
 import { webhooksRoutes } from './api/sandpit/webhooks.ts';
 import { injectFaults, recordRequests, type TestMode } from './api/test-mode/mode.ts';
 import { testRoutes } from './api/test-mode/routes.ts';
+import { consoleRoutes } from './console/routes.ts';
 import type { Context } from './context.ts';
 import { queryParser } from './contract/query.ts';
 import { validator } from './contract/validator.ts';
@@ -62,7 +63,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context), envdRoutes(context));
   app.use(e2bEventsRoutes(context), e2bWebhooksRoutes(context));
   app.use(bulkRoutes(context), apiKeysRoutes(context), auditRoutes(context), authRoutes(context));
-  app.use(webhooksRoutes(context), systemRoutes(context), docsRoutes());
+  app.use(webhooksRoutes(context), systemRoutes(context), consoleRoutes(context), docsRoutes());
   if (test) app.use(testRoutes(context, test));
 
   app.use(notFound, ...errorHandlers(context, [addFilterProblems(context), explainSessionId]));

@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import type { Logger } from 'pino';
+import type { User } from '../db/accounts/users.ts';
 import type { EventFeed } from '../db/events/feed.ts';
 import type { Actor } from '../db/events/record.ts';
 import type { LossReason } from '../db/machines/lost.ts';
@@ -8,6 +9,7 @@ import type { Store, Trx } from '../db/store.ts';
 import type { Endpoint } from '../db/webhooks/endpoints.ts';
 import type { Contract } from '../spec/load.ts';
 import type { Config } from './config/settings.ts';
+import type { SignInLinks } from './console/links.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { BuildFiles } from './machines/build-files/build-files.ts';
 import type { Driver } from './machines/driver.ts';
@@ -43,6 +45,8 @@ export type Context = {
   /** Counts a request against its caller. Throws HttpError 429 past the configured rate. */
   limitRate: (req: Request) => void;
   webhooks: Webhooks;
+  /** Links that sign in to the console. */
+  links: SignInLinks<User>;
   /** Null with records only. */
   machines: Machines | null;
 };

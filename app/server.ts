@@ -1,4 +1,5 @@
 import type { Express } from 'express';
+import type { User } from '../db/accounts/users.ts';
 import { EventFeed } from '../db/events/feed.ts';
 import { openAlone } from '../db/sqlite/open.ts';
 import { loadContract, withoutTests } from '../spec/load.ts';
@@ -6,6 +7,7 @@ import type { TestMode } from './api/test-mode/mode.ts';
 import { createApp } from './app.ts';
 import { refuseOpenMetrics, refuseOpenProcesses } from './config/config.ts';
 import type { Config } from './config/settings.ts';
+import { SignInLinks } from './console/links.ts';
 import type { Context } from './context.ts';
 import { createListener } from './http/connections/listener.ts';
 import { readCertificate } from './http/connections/tls.ts';
@@ -72,7 +74,8 @@ export async function createServer(config: Config, { test, driver, ...overrides 
       ? null
       : await (await import('./machines/machines.ts')).openMachines(measured, choice.driver, driver);
   const machines = room?.machines ?? null;
-  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, machines };
+  const links = new SignInLinks<User>(base.now);
+  const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, links, machines };
   const app = createApp(context, test);
   const listener = createListener(app, config, certificate);
   const sweeper = startSweeper(context);

@@ -13,6 +13,7 @@ export function addSettings(command: Command, names: (keyof Config)[]): Command 
     const preset = fallback === undefined ? '' : `, default ${fallback}`;
     const usage = argument === 'boolean' ? `--${flag} [true|false]` : `--${flag} <${argument}>`;
     command.addOption(new Option(usage, `${help} (${variable}${preset})`));
+    if (fallback === true) command.addOption(new Option(`--no-${flag}`, `the same as --${flag} false`));
   }
   return command;
 }

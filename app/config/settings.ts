@@ -22,6 +22,7 @@ export type Config = MachineConfig & {
   logLevel: string;
   logFormat: 'auto' | 'pretty' | 'json';
   validateResponses: boolean;
+  console: boolean;
   tokenSeconds: number;
   loginAttempts: number;
   sweepSeconds: number;
@@ -112,6 +113,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     argument: 'boolean',
     help: 'check every response against the contract; answer 500 instead of one that breaks it',
     fallback: false,
+    read: (value) => oneOf('true', 'false')(value) === 'true',
+  },
+  console: {
+    variable: 'SANDPIT_CONSOLE',
+    flag: 'console',
+    argument: 'boolean',
+    help: 'serve the console, the page at /console/',
+    fallback: true,
     read: (value) => oneOf('true', 'false')(value) === 'true',
   },
   tokenSeconds: {

@@ -62,7 +62,7 @@ function configure(contract: Contract, validateResponses: boolean): RequestHandl
     validateSecurity: { handlers: { OAuth2PasswordBearer: (req) => authenticators.get(req)?.(req) ?? false } },
     fileUploader: false,
     // The redirect to the reference page, and the files of that page.
-    ignorePaths: /^\/(docs\/.*)?$/,
+    ignorePaths: /^\/(docs\/.*|console(\/(page|library)\/.*)?)?$/,
   }) as RequestHandler[];
 }
 

@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { assetPlaces, consoleFiles } from '../../spec/assets.ts';
 import { bundled } from './bundle.ts';
 import { dist, hostPlatform, nodeBinary, nodeVersion, root, work } from './platforms.ts';
 
@@ -37,13 +39,9 @@ function makeBlob(platform: string): string {
   const version = nodeVersion(platform);
   writeFileSync(build, JSON.stringify({ commit: commit() }));
   const assets = {
-    'openapi.yaml': join(root, 'openapi.yaml'),
+    ...embedded(),
     'openapi.json': bundled.contract,
     'build.json': build,
-    'swagger-ui.css': packaged('swagger-ui-dist/swagger-ui.css'),
-    'swagger-ui-bundle.js': packaged('swagger-ui-dist/swagger-ui-bundle.js'),
-    'agent-x64': join(root, 'app/machines/agent/built/agent-x64'),
-    'agent-arm64': join(root, 'app/machines/agent/built/agent-arm64'),
     'better_sqlite3.node': addon(platform),
   };
   // Compiled code works on one platform and version only.
@@ -52,6 +50,17 @@ function makeBlob(platform: string): string {
   writeFileSync(config, JSON.stringify(sea));
   execFileSync(nodeBinary(hostPlatform, version), ['--experimental-sea-config', config], { stdio: 'pipe' });
   return output;
+}
+
+/** Returns the paths of the files that the program reads in a checkout, by their names. */
+function embedded(): Record<string, string> {
+  const files = Object.entries(assetPlaces).map(([name, place]) => [name, pathOf(place())]);
+  const page = consoleFiles().map((name) => [`console/${name}`, join(root, 'app/console/page', name)]);
+  return Object.fromEntries([...files, ...page]);
+}
+
+function pathOf(place: URL | string): string {
+  return typeof place === 'string' ? place : fileURLToPath(place);
 }
 
 function addon(platform: string): string {

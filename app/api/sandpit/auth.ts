@@ -1,7 +1,7 @@
 import { type Request, type RequestHandler, Router } from 'express';
 import { MemoryStore, rateLimit } from 'express-rate-limit';
 import { createAccessToken } from '../../../db/accounts/principals.ts';
-import { findUserByPassword } from '../../../db/accounts/users.ts';
+import { findUserByPassword, type User } from '../../../db/accounts/users.ts';
 import { inTransaction } from '../../../db/store.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { originOf } from '../../auth.ts';
@@ -21,20 +21,35 @@ export function authRoutes(context: Context): Router {
     limitFailures(context, 'user', userKey),
     createToken(context),
   );
+  router.post('/v1/auth/link', limitFailures(context, 'link', addressOf), redeemLink(context));
   return router;
 }
 
-function createToken({ store, now, config }: Context): RequestHandler {
+function createToken(context: Context): RequestHandler {
   return async (req, res) => {
     const { username, password } = grantOf(req);
-    const user = await findUserByPassword(store.db, username, password);
+    const user = await findUserByPassword(context.store.db, username, password);
     if (!user) throw new HttpError(401, 'Incorrect username or password', { 'WWW-Authenticate': 'Bearer' });
-    const token = await inTransaction(store.db, (trx) =>
-      createAccessToken(trx, now(), { ...originOf(req), user }, config.tokenSeconds),
-    );
-    const body: AccessToken = { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };
-    res.json(body);
+    res.json(await tokenFor(context, req, user));
   };
+}
+
+function redeemLink(context: Context): RequestHandler {
+  return async (req, res) => {
+    const { token }: { token: string } = req.body;
+    const user = context.links.take(token);
+    if (!user) throw new HttpError(401, usedLink, { 'WWW-Authenticate': 'Bearer' });
+    res.json(await tokenFor(context, req, user));
+  };
+}
+
+const usedLink = 'This link was used already, or is older than ten minutes: sign in with an API key';
+
+async function tokenFor({ store, now, config }: Context, req: Request, user: User): Promise<AccessToken> {
+  const token = await inTransaction(store.db, (trx) =>
+    createAccessToken(trx, now(), { ...originOf(req), user }, config.tokenSeconds),
+  );
+  return { access_token: token, token_type: 'bearer', expires_in: config.tokenSeconds };
 }
 
 /**

@@ -18,21 +18,28 @@ export function greeting({ context: { config, contract }, metricsUrl }: SandpitS
   const metrics = metricsUrl();
   const lines = [
     `Sandpit ${contract.info.version} answers on ${url}${isWildcard(config.host) ? " and at this machine's other addresses" : ''}`,
-    `API reference: ${url}/docs   database: ${config.db}`,
+    `${config.console ? `Console: ${url}/console/   ` : ''}API reference: ${url}/docs   database: ${config.db}`,
     ...(metrics ? [`Metrics: ${metrics}${config.metricsToken ? ', with the token' : ''}`] : []),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-/** `key` is null when the operator chose it: then it does not belong in a container's log. */
-export function welcome(url: string, key: string | null): string {
+/**
+ * `key` is null when the operator chose it: then it does not belong in a container's log. `link` is
+ * the token of a link to the console; null: nobody watches who could open it.
+ */
+export function welcome(url: string, key: string | null, link: string | null): string {
   const shown = key ? `this API key, which is not shown again:\n\n  ${key}` : 'the API key from your settings.';
+  const open =
+    link === null
+      ? ''
+      : `\nSee it in a browser (this link works once, for ten minutes):\n\n  ${url}/console/#link=${link}\n`;
   return `
 This database is new. User admin was created, with ${shown}
 
 Try it:
 
   curl -H 'X-API-Key: ${key ?? '...'}' ${url}/v1/sessions/sandboxes
-
+${open}
 `;
 }

@@ -38,7 +38,7 @@ function wholeNumber(text: string): number {
 }
 
 async function serve(config: Config, terminal: Terminal): Promise<void> {
-  const { stderr, stop, now } = terminal;
+  const { stdin, stderr, stop, now } = terminal;
   // Imported only here, because other commands start faster without the server.
   const { createServer } = await import('../../server.ts');
   const { close: closeLog, ...log } = await openLog(config, 1);
@@ -51,9 +51,10 @@ async function serve(config: Config, terminal: Terminal): Promise<void> {
     const url = await listen(server, config);
     reloadOnSignal(server, config, terminal);
     if (config.tlsCert === undefined && !isLoopback(config.host)) stderr.write(plainTextWarning(config.host));
-    const firstKey = await createFirstUser(server.context);
-    if (firstKey && config.apiKey) stderr.write(welcome(url, null));
-    else if (firstKey) writeFirstKey(welcome(url, firstKey), stderr, log);
+    const first = await createFirstUser(server.context);
+    const link = first && config.console && stdin.isTTY ? server.context.links.create(first.user) : null;
+    if (first && config.apiKey) stderr.write(welcome(url, null, link));
+    else if (first) writeFirstKey(welcome(url, first.key, link), stderr, log);
     if (config.metricsPort !== undefined && !isLoopback(config.metricsHost)) stderr.write(metricsWarning);
     stderr.write(greeting(server, url));
     writeLater(machinesNotice(server), terminal);

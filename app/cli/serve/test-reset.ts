@@ -31,7 +31,7 @@ export async function resetAll(
   keyUse.clear();
   return inTransaction(store.db, async (trx) => {
     await emptyStore(trx);
-    const key = await addAdmin(trx, now(), apiKey);
+    const { key } = await addAdmin(trx, now(), apiKey);
     const importer = new SandboxImporter(trx, now, cli, (name) => findOrCreateUser(trx, now(), cli, name));
     await importLines(importer, [records], { stop }).catch((error) => {
       throw new Error(`--seed ${seed}: ${error.message}`, { cause: error });
