@@ -1,7 +1,7 @@
 import type { components } from '../../../spec/types.gen.ts';
 import type { Agent } from '../../machines/agent/agent.ts';
 import { AgentError } from '../../machines/agent/error.ts';
-import { type Change, type ChangeType, statFile, watchDirectory } from '../../machines/agent/files.ts';
+import { type Change, type ChangeType, statFile, type Watch, watchDirectory } from '../../machines/agent/files.ts';
 import { entryInfo } from './entry.ts';
 
 type Schemas = components['schemas'];
@@ -17,32 +17,39 @@ const types = {
 /** After these changes the file is there, or was for a moment. */
 const leaveFile: ReadonlySet<ChangeType> = new Set(['create', 'write', 'chmod']);
 
+type Described = {
+  changes: AsyncGenerator<Schemas['EnvdChange'] | null>;
+  caughtUp: Watch['caughtUp'];
+};
+
 /**
- * Yields null once it watches, then the changes as E2B's `FilesystemEvent`, until the signal.
- * Throws AgentError if the path is not a directory.
+ * Watches a directory. The changes are null once it watches, then E2B's `FilesystemEvent`, until the
+ * signal. They throw AgentError if the path is not a directory.
  */
-export async function* changesIn(
+export function changesIn(
   agent: Agent,
   user: string,
-  watch: Schemas['EnvdWatch'],
+  { path = '', recursive = false, includeEntry = false }: Schemas['EnvdWatch'],
   signal: AbortSignal,
-): AsyncGenerator<Schemas['EnvdChange'] | null> {
-  const { path = '', recursive = false } = watch;
-  for await (const change of watchDirectory(agent, user, path, recursive, signal)) {
-    yield change && (await describeChange(agent, user, watch, change));
+): Described {
+  const watch = watchDirectory(agent, user, path, recursive, signal);
+  const entryOf = (name: string) => findEntry(agent, user, path === '' ? name : `${path}/${name}`);
+  async function* changes(): Described['changes'] {
+    for await (const change of watch.changes) {
+      if (!change) yield null;
+      else yield { name: change.name, type: types[change.type], ...(await entryMember(includeEntry, change, entryOf)) };
+    }
   }
+  return { changes: changes(), caughtUp: watch.caughtUp };
 }
 
-/** Returns a change as E2B's `FilesystemEvent`. It asks the agent if the watch wants entries. */
-export async function describeChange(
-  agent: Agent,
-  user: string,
-  { path = '', includeEntry = false }: Schemas['EnvdWatch'],
+async function entryMember(
+  isWanted: boolean,
   { type, name }: Change,
-): Promise<Schemas['EnvdChange']> {
-  const isWanted = includeEntry && leaveFile.has(type);
-  const entry = isWanted ? await findEntry(agent, user, path === '' ? name : `${path}/${name}`) : undefined;
-  return { name, type: types[type], ...(entry && { entry }) };
+  entryOf: (name: string) => Promise<Schemas['EnvdEntry'] | undefined>,
+): Promise<{ entry?: Schemas['EnvdEntry'] }> {
+  const entry = isWanted && leaveFile.has(type) ? await entryOf(name) : undefined;
+  return entry ? { entry } : {};
 }
 
 /** Returns a file; undefined if it is gone meanwhile. */

@@ -64,7 +64,7 @@ function addWatching(procedures: Procedures, watchers: Watchers): void {
   procedures.stream(`${service}/WatchDir`, keepalive, async (message, call, stream) => {
     const { agent, target, timeoutMilliseconds } = call;
     stream.endAfter(timeoutMilliseconds);
-    for await (const change of changesIn(agent, target.user, message, stream.over)) {
+    for await (const change of changesIn(agent, target.user, message, stream.over).changes) {
       await stream.send(change ? JSON.stringify({ filesystem: change }) : '{"start":{}}');
     }
   });
@@ -73,8 +73,7 @@ function addWatching(procedures: Procedures, watchers: Watchers): void {
   }));
   procedures.unary(
     `${service}/GetWatcherEvents`,
-    async ({ watcherId = '' }, { agent, target }) =>
-      `{"events":[${(await watchers.take(target.id, agent, watcherId)).join(',')}]}`,
+    async ({ watcherId = '' }, { target }) => `{"events":[${(await watchers.take(target.id, watcherId)).join(',')}]}`,
   );
   procedures.unary(`${service}/RemoveWatcher`, async ({ watcherId = '' }, { target }) => {
     watchers.remove(target.id, watcherId);

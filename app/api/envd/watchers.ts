@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
 import type { components } from '../../../spec/types.gen.ts';
 import { ConnectError } from '../../http/connect.ts';
 import type { Agent } from '../../machines/agent/agent.ts';
-import { type Change, diskUsage, watchDirectory } from '../../machines/agent/files.ts';
-import { describeChange } from './changes.ts';
+import { changesIn } from './changes.ts';
 
 type Schemas = components['schemas'];
 
@@ -18,9 +16,6 @@ const maxLength = 2 ** 20;
 /** A watcher that nobody asks for this long ends. */
 const idleMilliseconds = 600_000;
 
-/** A call waits until so many changes are described. */
-const maxAwaited = 1000;
-
 /** What the watchers of a sandbox hold together. */
 type Share = { watchers: number; length: number };
 
@@ -32,8 +27,8 @@ type Watcher = {
   changes: string[];
   length: number;
   hasLost: boolean;
-  /** settles when the change that came last is among the changes */
-  described: Promise<unknown> | null;
+  /** resolves when what was done before is among the changes */
+  caughtUp: () => Promise<void>;
   stop: AbortController;
 };
 
@@ -59,15 +54,15 @@ export class Watchers {
     this.#endIdle();
     const id = randomBytes(12).toString('hex');
     const watcher = this.#add(id, sandboxId);
-    const { path = '', recursive = false } = watch;
-    const changes = watchDirectory(agent, user, path, recursive, watcher.stop.signal);
+    const { changes, caughtUp } = changesIn(agent, user, watch, watcher.stop.signal);
+    watcher.caughtUp = caughtUp;
     try {
       await changes.next();
     } catch (error) {
       this.#end(id, watcher);
       throw error;
     }
-    void this.#collect(id, watcher, changes, (change) => describeChange(agent, user, watch, change));
+    void this.#collect(id, watcher, changes);
     return id;
   }
 
@@ -76,9 +71,9 @@ export class Watchers {
    * Throws ConnectError if there is no such watcher, and once if changes were lost because there
    * were too many.
    */
-  async take(sandboxId: string, agent: Agent, id: string): Promise<string[]> {
+  async take(sandboxId: string, id: string): Promise<string[]> {
     this.#endIdle();
-    await catchUp(this.#find(sandboxId, id), agent);
+    await this.#find(sandboxId, id).caughtUp();
     const watcher = this.#find(sandboxId, id);
     const { changes, hasLost } = watcher;
     empty(watcher);
@@ -100,19 +95,10 @@ export class Watchers {
     throw new ConnectError('not_found', `watcher with id ${id} not found`);
   }
 
-  async #collect(
-    id: string,
-    watcher: Watcher,
-    changes: AsyncIterable<Change | null>,
-    describe: (change: Change) => Promise<Schemas['EnvdChange']>,
-  ): Promise<void> {
+  async #collect(id: string, watcher: Watcher, changes: AsyncIterable<Schemas['EnvdChange'] | null>): Promise<void> {
     try {
       for await (const change of changes) {
-        if (!change) continue;
-        watcher.described = describe(change);
-        const described = await watcher.described;
-        watcher.described = null;
-        if (!watcher.stop.signal.aborted) collect(watcher, JSON.stringify(described));
+        if (change && !watcher.stop.signal.aborted) collect(watcher, JSON.stringify(change));
       }
     } catch {
       // The machine or its connection is gone. The next call finds no watcher.
@@ -134,7 +120,7 @@ export class Watchers {
     share.watchers++;
     this.#shares.set(sandboxId, share);
     const stop = new AbortController();
-    const none = { changes: [], length: 0, hasLost: false, described: null };
+    const none = { changes: [], length: 0, hasLost: false, caughtUp: async () => {} };
     const watcher = { sandboxId, share, usedAt: this.#now(), ...none, stop };
     this.#watchers.set(id, watcher);
     return watcher;
@@ -153,18 +139,6 @@ export class Watchers {
     if (!this.#watchers.delete(id)) return;
     empty(watcher);
     if (--watcher.share.watchers === 0) this.#shares.delete(watcher.sandboxId);
-  }
-}
-
-/** Waits until the watcher has collected what was done before. */
-async function catchUp(watcher: Watcher, agent: Agent): Promise<void> {
-  // The agent answers any request after the changes that it has noticed.
-  await diskUsage(agent);
-  for (let n = 0; n < maxAwaited; n++) {
-    // After this, the collector waits for a change to arrive or to be described.
-    await setImmediate();
-    if (watcher.described === null) return;
-    await watcher.described.catch(() => {});
   }
 }
 

@@ -1,6 +1,7 @@
 import { Turns } from '../../../db/turns.ts';
 import { MachineError } from '../error.ts';
 import { AgentError, type AgentErrorCode } from './error.ts';
+import { Followers } from './followers.ts';
 import { frameTypes, initialCredit, maxPayload, protocolError } from './frames.ts';
 import { type Reply, ReplyQueue } from './reply-queue.ts';
 import { ValueReader } from './values.ts';
@@ -23,6 +24,8 @@ export type Call = AsyncIterableIterator<Reply> & {
   readonly isOver: boolean;
   /** Ends the call: reads and writes, also pending ones, throw the reason if there is one. */
   cancel: (reason?: unknown) => void;
+  /** Resolves when the reader is done with what has arrived by now, or the call has ended. */
+  caughtUp: () => Promise<void>;
 };
 
 /** How calls use their connection. */
@@ -51,6 +54,7 @@ export class OpenCall implements Call {
   readonly #signal: AbortSignal | undefined;
   readonly #queue = new ReplyQueue();
   readonly #turns = new Turns();
+  readonly #followers = new Followers();
   #waiter: Waiter | null = null;
   /** what ended the call; `reason` is undefined after DONE and after cancel without a reason */
   #ended: { reason: unknown } | null = null;
@@ -75,15 +79,21 @@ export class OpenCall implements Call {
 
   async next(): Promise<IteratorResult<Reply>> {
     if (this.#ungranted >= grantBytes) this.#grant();
+    this.#followers.readerAsks();
     if (this.#queue.isEmpty) return this.#ended === null ? this.#arrival() : this.#result(undefined);
     // Replies that are here already would otherwise be read without a pause.
     await this.#turns.next();
+    this.#followers.readerTakes();
     return this.#result(this.#queue.shift());
   }
 
   async return(): Promise<IteratorResult<Reply>> {
     this.cancel();
     return { done: true, value: undefined };
+  }
+
+  async caughtUp(): Promise<void> {
+    if (this.#ended === null && this.#waiter === null) await this.#followers.follow(this.#queue.length);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -170,6 +180,7 @@ export class OpenCall implements Call {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#line.forget(this.#number, isCanceled);
     this.#wake();
+    this.#followers.end();
     const waiter = this.#waiter;
     this.#waiter = null;
     if (reason !== undefined) waiter?.reject(reason);

@@ -129,25 +129,47 @@ export async function writeFile(
   }
 }
 
-/** Yields null once it watches, then changes. Leaving the loop ends it, and the signal at once. */
-export async function* watchDirectory(
+export type Watch = {
+  /** Yields null once it watches, then changes. Leaving the loop ends it, and the signal at once. */
+  changes: AsyncGenerator<Change | null>;
+  /** Resolves when the reader is done with the changes that were made before. */
+  caughtUp: () => Promise<void>;
+};
+
+/** Watches a directory from the moment that its changes are asked for. */
+export function watchDirectory(
   agent: Agent,
   user: string,
   path: string,
   isRecursive: boolean,
   signal?: AbortSignal,
-): AsyncGenerator<Change | null> {
-  const args = locate(user, path).u8(isRecursive ? 1 : 0);
-  let isWatching = false;
-  try {
-    for await (const reply of agent.open('watch', args.bytes(), signal)) {
-      const { payload } = expectType(reply, 'message');
-      yield readWhole(payload, isWatching ? readChange : () => null);
-      isWatching = true;
+): Watch {
+  let call: Call | null = null;
+  async function* changes(): AsyncGenerator<Change | null> {
+    let isWatching = false;
+    try {
+      call = agent.open(
+        'watch',
+        locate(user, path)
+          .u8(isRecursive ? 1 : 0)
+          .bytes(),
+        signal,
+      );
+      for await (const reply of call) {
+        const { payload } = expectType(reply, 'message');
+        yield readWhole(payload, isWatching ? readChange : () => null);
+        isWatching = true;
+      }
+    } catch (error) {
+      if (!signal?.aborted) throw error;
     }
-  } catch (error) {
-    if (!signal?.aborted) throw error;
   }
+  const caughtUp = async () => {
+    // The agent answers a request after the changes that it has noticed.
+    await diskUsage(agent);
+    await call?.caughtUp();
+  };
+  return { changes: changes(), caughtUp };
 }
 
 /** Waits until everything is on the disk. */

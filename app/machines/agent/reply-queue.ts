@@ -24,7 +24,11 @@ export class ReplyQueue {
   #used = 0;
 
   get isEmpty(): boolean {
-    return this.#first === this.#places.length;
+    return this.length === 0;
+  }
+
+  get length(): number {
+    return this.#places.length - this.#first;
   }
 
   /** Throws MachineError if there are too many messages. */

@@ -251,7 +251,7 @@ function callAll(agent: Agent): Promise<unknown>[] {
     recentOutput(agent),
     statFile(agent, '', '/'),
     listDirectory(agent, '', '/', 1, 100),
-    Array.fromAsync(watchDirectory(agent, '', '/', false)),
+    Array.fromAsync(watchDirectory(agent, '', '/', false).changes),
     agent.open('write', noArguments).write(Buffer.alloc(2 * initialCredit)),
   ];
 }

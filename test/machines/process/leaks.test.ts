@@ -24,7 +24,7 @@ async function leaveEarly({ agent, connect }: TestMachine): Promise<void> {
   const pid = await pidOf(startProcess(agent, shell('sleep 1000', { hasStdin: true }), leaving.signal));
   const next = connectProcess(agent, { pid }, leaving.signal);
   await next.next();
-  const watching = watchDirectory(agent, '', '', true, leaving.signal);
+  const watching = watchDirectory(agent, '', '', true, leaving.signal).changes;
   await watching.next();
   const { content } = await readFile(agent, '', 'big', undefined, leaving.signal);
   const input = sendInput(agent, { pid }, false, [Buffer.alloc(1_000_000)], leaving.signal);

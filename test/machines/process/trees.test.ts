@@ -39,7 +39,7 @@ describe('trees of a machine', () => {
   it('are watched also after they moved', async () => {
     const { agent } = await startMachine();
     await run(agent, 'mkdir -p w/one/two');
-    const changes = watchDirectory(agent, '', 'w', true);
+    const changes = watchDirectory(agent, '', 'w', true).changes;
     await changes.next();
     const next = async (count: number) => {
       const seen: string[] = [];

@@ -9,7 +9,7 @@ type Watch = AsyncGenerator<Change | null>;
 
 /** Starts to watch a directory; resolves once the agent watches. */
 async function watch(agent: Agent, path: string, isRecursive = false, signal?: AbortSignal): Promise<Watch> {
-  const changes = watchDirectory(agent, '', path, isRecursive, signal);
+  const changes = watchDirectory(agent, '', path, isRecursive, signal).changes;
   expect(await changes.next()).to.deep.equal({ done: false, value: null });
   return changes;
 }
@@ -71,8 +71,12 @@ describe('watching a directory of a machine', () => {
   it('is refused for what is no directory', async () => {
     const { agent } = await startMachine();
     await put(agent, 'file', 'x');
-    expect(await failureOf(watchDirectory(agent, '', 'none', false).next())).to.match(/^AgentError not_found: /);
-    expect(await failureOf(watchDirectory(agent, '', 'file', false).next())).to.match(/^AgentError invalid_argument: /);
+    expect(await failureOf(watchDirectory(agent, '', 'none', false).changes.next())).to.match(
+      /^AgentError not_found: /,
+    );
+    expect(await failureOf(watchDirectory(agent, '', 'file', false).changes.next())).to.match(
+      /^AgentError invalid_argument: /,
+    );
   });
 
   it('keeps up with many changes', async () => {
