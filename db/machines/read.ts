@@ -14,6 +14,8 @@ export type MachineRecord = {
   env: string | null;
   /** JSON text of an object */
   settings: string | null;
+  /** JSON text of what its template lays down; null: nothing, or it has no machine */
+  setup: string | null;
 };
 
 /**
@@ -36,6 +38,7 @@ const selectOne = query<{ now: number; id: string }, MachineRecord>((db, value) 
       'end_at as endAt',
       'env',
       'settings',
+      eb.selectFrom('machines').select('setup').whereRef('sandbox_id', '=', 'sandboxes.id').as('setup'),
       statusAt(eb, value('now')).as('status'),
     ])
     .where('id', '=', value('id')),

@@ -35,12 +35,12 @@ export function filesystemRoutes(context: Context, streams: Streams): Router {
 
 function addFiles(procedures: Procedures): void {
   procedures.unary(`${service}/Stat`, async ({ path = '' }, { agent, target }) =>
-    answer(await files.statFile(agent, target.user, path)),
+    answer(await files.statFile(agent, target.user, path || target.workdir)),
   );
   const longLists = new Lanes(maxLongLists);
   procedures.unary(`${service}/ListDir`, async ({ path = '', depth = 0 }, { agent, target, gone }) => {
     const list = async (limit: number, signal: AbortSignal) =>
-      listText(await files.listDirectory(agent, target.user, path, depth || 1, limit, signal));
+      listText(await files.listDirectory(agent, target.user, path || target.workdir, depth || 1, limit, signal));
     try {
       return await list(shortList, gone);
     } catch (error) {

@@ -10,6 +10,7 @@ import { Procedures } from './connect/procedures.ts';
 import { Lanes } from './lanes.ts';
 import { sendEvents } from './process-events.ts';
 import { inputOf, selectorOf, writeInput } from './process-input.ts';
+import type { Target } from './target.ts';
 
 type Schemas = components['schemas'];
 
@@ -23,7 +24,7 @@ const signals: Record<string, number> = { SIGNAL_SIGTERM: 15, SIGNAL_SIGKILL: 9 
 export function processRoutes(context: Context, streams: Streams): Router {
   const procedures = new Procedures(context, streams);
   procedures.stream(`${service}/Start`, keepalive, async (message, { target, agent, timeoutMilliseconds }, stream) => {
-    const spec = specOf(message, target.env, target.user, timeoutMilliseconds);
+    const spec = specOf(message, target, timeoutMilliseconds);
     const began = performance.now();
     // The agent's own timer begins later, so a process that it kills ends after this.
     const deadline = timeoutMilliseconds === 0 ? undefined : began + timeoutMilliseconds;
@@ -63,18 +64,17 @@ export function processRoutes(context: Context, streams: Streams): Router {
   return procedures.router;
 }
 
-/** `env` are the sandbox's variables. Those of the call take precedence. */
+/** The variables of the call take precedence over the sandbox's. */
 function specOf(
   { process, pty, tag = '', stdin = true }: Schemas['EnvdStart'],
-  env: Record<string, string>,
-  user: string,
+  { env, user, workdir }: Target,
   timeoutMilliseconds: number,
 ): processes.ProcessSpec {
   const { cmd, args = [], envs, cwd = '' } = process;
   const terminal = pty ? terminalOf(pty.size) : null;
   return {
     user,
-    cwd,
+    cwd: cwd || workdir,
     args: [cmd, ...args],
     env: { ...env, ...envs },
     hasStdin: stdin,

@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Request } from 'express';
 import { findMachine, type MachineRecord } from '../../../db/machines/read.ts';
+import { setupOf } from '../../../db/machines/setup.ts';
 import type { Context, Machines } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import type { Agent } from '../../machines/agent/agent.ts';
@@ -11,8 +12,10 @@ export type Target = {
   id: string;
   /** the variables that its programs get */
   env: Record<string, string>;
-  /** the user that the request names; empty: the machine's default */
+  /** the user that the request names, or its template; empty: the machine's default */
   user: string;
+  /** where commands run that name no directory; empty: in the user's home */
+  workdir: string;
   /** Returns the connection to its agent. Throws HttpError, as `machineFailure` says. */
   agent: () => Promise<Agent>;
 };
@@ -69,10 +72,12 @@ export function findRunningSandbox(
       record = await findMachine(store.db, now(), id);
     }
     if (record?.status !== 'active') throw new NotRunning(id);
+    const setup = setupOf(record.setup);
     return {
       id,
       env: record.env === null ? {} : JSON.parse(record.env),
-      user: userOf(req.headers.authorization),
+      user: userOf(req.headers.authorization) || (setup?.user ?? ''),
+      workdir: setup?.workdir ?? '',
       agent: () => agentOf(id).catch(failed),
     };
   };

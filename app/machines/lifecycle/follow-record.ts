@@ -2,6 +2,7 @@ import { findMachineRow, type MachineRow, setMachineState } from '../../../db/ma
 import { pauseModeOf } from '../../../db/sandboxes/pause-mode.ts';
 import { engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, type Rest, trySync } from './rest.ts';
+import { startAfresh } from './setup.ts';
 
 /**
  * Makes a machine what its sandbox's record says: running, paused or stopped. Does nothing while
@@ -19,9 +20,15 @@ export async function followRecord(parts: LifecycleParts, id: string): Promise<v
   });
 }
 
-async function letRun({ store, driver, patienceMilliseconds }: LifecycleParts, { id, state }: MachineRow) {
+async function letRun(parts: LifecycleParts, { id, state }: MachineRow) {
+  const { store, driver, log, patienceMilliseconds } = parts;
   const late = AbortSignal.timeout(patienceMilliseconds);
   await engineCall(driver.resume(id, late), late);
+  if (state === 'stopped') {
+    await startAfresh(parts, id).catch((error) =>
+      log.warn({ err: error, sandbox: id }, 'the commands of a template could not be started again'),
+    );
+  }
   if (state !== 'running') await setMachineState(store.db, id, 'running');
 }
 

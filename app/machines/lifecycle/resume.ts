@@ -6,6 +6,7 @@ import { MachineError } from '../error.ts';
 import { rehearse } from '../launch/rehearse.ts';
 import { changeMachine, engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, trySync } from './rest.ts';
+import { startAfresh } from './setup.ts';
 import { timed } from './timed.ts';
 
 /** How long the start of a stopped machine may wait for its turn. */
@@ -58,23 +59,27 @@ async function resume({ driver, patienceMilliseconds }: LifecycleParts, id: stri
   await engineCall(driver.resume(id, late), late);
 }
 
-/** Starts a stopped machine, in turn with others, and waits for its agent. */
+/** Starts a stopped machine, in turn with others, and the commands of its template. */
 async function startAgain(parts: LifecycleParts, { id, ownerId }: MachineRow): Promise<void> {
-  const { starts, connections, patienceMilliseconds } = parts;
+  const { starts, connections } = parts;
   const waiting = AbortSignal.timeout(waitMilliseconds);
   await starts.acquire(ownerId, waiting).catch((error) => {
     throw waiting.aborted ? new MachineError('full', 'Too many sandboxes are being started: try again later') : error;
   });
+  let hasPlace = true;
+  const release = () => {
+    if (hasPlace) starts.release(ownerId);
+    hasPlace = false;
+  };
   try {
     // A connection to the agent of before would not notice that it is gone.
     connections.close(id);
     await resume(parts, id);
-    const late = AbortSignal.timeout(patienceMilliseconds);
-    await engineCall(connections.connect(id, late), late);
+    await startAfresh(parts, id, release);
   } catch (error) {
     connections.close(id);
     throw error;
   } finally {
-    starts.release(ownerId);
+    release();
   }
 }

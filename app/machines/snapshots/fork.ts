@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Actor } from '../../../db/events/record.ts';
 import { addMachine, findOrigin, type MachineOrigin, unready } from '../../../db/machines/rows.ts';
+import type { Setup } from '../../../db/machines/setup.ts';
 import { forkSandbox, forkSource, type Started } from '../../../db/sandboxes/fork.ts';
 import { type KeyedRequest, sandboxesOfKey } from '../../../db/sandboxes/idempotency.ts';
 import { newSandboxId } from '../../../db/sandboxes/insert.ts';
@@ -17,6 +18,7 @@ import type { Removals } from '../lifecycle/removals.ts';
 import { timed, type VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
 import { egressOf } from '../network/settings.ts';
+import { readyMilliseconds, startSetup } from '../setup/start.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { Collector } from './collector.ts';
 import { failureOf } from './failure.ts';
@@ -39,6 +41,12 @@ export type ForkOrder = {
   /** Aborted when nobody waits for the copies any more. */
   signal: AbortSignal;
 };
+
+/** What copies are started from, with what their template lays down. */
+type Copies = { specs: MachineSpec[]; setup: Setup | null };
+
+/** How many copies there are already, and what to call when the others are copied. */
+type How = { earlier: number; onCopied: () => void };
 
 /** The copies that run, of which there is at least one, and why each of the others does not. */
 export type Forked = { sandboxes: Started[]; errors: MachineError[] };
@@ -107,24 +115,27 @@ export class Forks {
     const late = AbortSignal.timeout(this.#limits.forkMilliseconds + count * this.#limits.copyMilliseconds);
     const within = AbortSignal.any([signal, late]);
     const ids = Array.from({ length: count }, newSandboxId);
-    const forking = verbs.run(sandboxId, () => collector.sparing(() => this.#start(order, ids, earlier, within)));
+    const copying = Promise.withResolvers<void>();
+    copying.promise.then(() => starts.release(by.ownerId, places));
+    const start = () => this.#start(order, ids, { earlier, onCopied: copying.resolve }, within);
+    const forking = verbs.run(sandboxId, () => collector.sparing(start));
     try {
       return await untilAborted(forking, within);
     } catch (error) {
       throw signal.aborted ? error : failureOf(error, late.aborted);
     } finally {
-      starts.release(by.ownerId, places);
+      copying.resolve();
     }
   }
 
   /** Starts machines under these ids and records the copies, and why the others failed. */
-  async #start(order: ForkOrder, ids: string[], earlier: number, within: AbortSignal): Promise<Forked> {
+  async #start(order: ForkOrder, ids: string[], how: How, within: AbortSignal): Promise<Forked> {
     const { by, sandboxId, signal } = order;
     const failures = new Map<string, unknown>();
     for (const id of ids) this.#starting.add(id);
     try {
-      const specs = await this.#begin(order, ids, within);
-      return await this.#finish(order, specs, earlier, failures, within).catch((error) => {
+      const copies = await this.#begin(order, ids, within);
+      return await this.#finish(order, copies, how, failures, within).catch((error) => {
         const failure = failureOf(error, within.aborted);
         for (const id of ids) failures.set(id, failures.get(id) ?? failure);
         throw error;
@@ -138,8 +149,8 @@ export class Forks {
     }
   }
 
-  /** Writes the rows of copies. Returns what to start them from. */
-  async #begin({ by, sandboxId }: ForkOrder, ids: string[], within: AbortSignal): Promise<MachineSpec[]> {
+  /** Writes the rows of copies, and finds out how to start them. */
+  async #begin({ by, sandboxId }: ForkOrder, ids: string[], within: AbortSignal): Promise<Copies> {
     const { store, now, agentOf } = this.#dependencies;
     within.throwIfAborted();
     const { copied } = await forkSource(store.db, now(), by, sandboxId);
@@ -147,9 +158,9 @@ export class Forks {
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
     await untilAborted(syncFiles(await untilAborted(agentOf(sandboxId), within), within), within);
     await this.#addRows(by, ids, origin);
-    const { setup: _, ...made } = origin;
+    const { setup, ...made } = origin;
     const size = { vcpuCount: copied.vcpuCount, memoryMb: copied.memoryMb, network: egressOf(copied.settings) };
-    return ids.map((id): MachineSpec => ({ ...made, ...size, id, isSnapshot: false }));
+    return { setup, specs: ids.map((id): MachineSpec => ({ ...made, ...size, id, isSnapshot: false })) };
   }
 
   /**
@@ -158,14 +169,16 @@ export class Forks {
    */
   async #finish(
     { by, sandboxId, lifetimeSeconds, keyed }: ForkOrder,
-    specs: MachineSpec[],
-    earlier: number,
+    { specs, setup }: Copies,
+    { earlier, onCopied }: How,
     failures: Map<string, unknown>,
     within: AbortSignal,
   ): Promise<Forked> {
     const { store, now } = this.#dependencies;
     const outcomes = await this.#ask(sandboxId, specs, within);
-    const reasons = await Promise.all(specs.map(async ({ id }, n) => outcomes[n] ?? this.#connect(id, within)));
+    const copied = await Promise.all(specs.map(async ({ id }, n) => outcomes[n] ?? this.#connect(id, within)));
+    onCopied();
+    const reasons = await Promise.all(specs.map(async ({ id }, n) => copied[n] ?? this.#setUp(id, setup, within)));
     for (const [n, { id }] of specs.entries()) if (reasons[n]) failures.set(id, reasons[n]);
     const ids = specs.map(({ id }) => id).filter((id) => !failures.has(id));
     const errors = reasons.filter((reason) => reason !== null);
@@ -203,6 +216,19 @@ export class Forks {
     } catch (cause) {
       if (!(cause instanceof MachineError)) throw cause;
       return cause.code === 'gone' ? new MachineError('failed', stopped, { cause }) : cause;
+    }
+  }
+
+  /** Runs the commands of a copy's template, unless it has them running. Returns as `#connect`. */
+  async #setUp(id: string, setup: Setup | null, signal: AbortSignal): Promise<MachineError | null> {
+    const { connections, driver } = this.#dependencies;
+    if (setup === null || driver.keepsMemory) return null;
+    try {
+      await startSetup(await connections.connect(id, signal), setup, { readyMilliseconds, signal });
+      return null;
+    } catch (cause) {
+      if (cause instanceof MachineError) return cause;
+      throw cause;
     }
   }
 
