@@ -9,7 +9,7 @@ export type MachineConfig = {
   /** Milliseconds. */
   pausedMemory: number | undefined;
   templateFilesMb: number;
-  templatePulls: 'yes' | 'no';
+  templateImages: 'any' | 'templates';
 };
 
 /** The settings of machines. */
@@ -54,13 +54,13 @@ export const machineSettings: { [K in keyof MachineConfig]: Setting<MachineConfi
     fallback: undefined,
     read: duration,
   },
-  templatePulls: {
-    variable: 'SANDPIT_TEMPLATE_PULLS',
-    flag: 'template-pulls',
-    argument: 'yes|no',
-    help: 'whether builds of templates may pull the images that users name: yes, or no',
-    fallback: 'yes',
-    read: oneOf('yes', 'no'),
+  templateImages: {
+    variable: 'SANDPIT_TEMPLATE_IMAGES',
+    flag: 'template-images',
+    argument: 'which',
+    help: "images that users may build templates from: any (the engine's, and it pulls others from public registries), or templates (those that sandpit templates lists)",
+    fallback: 'any',
+    read: oneOf('any', 'templates'),
   },
   templateFilesMb: {
     variable: 'SANDPIT_TEMPLATE_FILES_MB',

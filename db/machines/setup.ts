@@ -11,6 +11,9 @@ export type Setup = {
   readyCmd: string | null;
 };
 
+/** Lays down nothing. */
+export const noSetup: Setup = { user: null, workdir: null, env: {}, startCmd: null, readyCmd: null };
+
 /** Returns the setup of a column, which is JSON text or null. */
 export function setupOf(column: string | null): Setup | null {
   return column === null ? null : JSON.parse(column);

@@ -52,4 +52,6 @@ export type MachineTemplatesTable = {
   /** the container runtime; null: the engine's default */
   runtime: string | null;
   created_at: number;
+  /** JSON text of `Setup` */
+  setup: Generated<string | null>;
 };

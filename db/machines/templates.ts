@@ -1,5 +1,8 @@
+import type { Selectable } from 'kysely';
 import { StoreError } from '../errors.ts';
 import type { Db, Trx } from '../store.ts';
+import { type Setup, setupColumn, setupOf } from './setup.ts';
+import type { MachineTemplatesTable } from './tables.ts';
 
 /** An image under a name. Administrators choose them, and every user may start from them. */
 export type MachineTemplate = {
@@ -9,6 +12,8 @@ export type MachineTemplate = {
   allowsSudo: boolean;
   /** the container runtime; null: the engine's default */
   runtime: string | null;
+  /** the commands that machines start with; null: none */
+  setup: Setup | null;
 };
 
 export type StoredTemplate = MachineTemplate & { createdAt: number };
@@ -20,10 +25,11 @@ export type StoredTemplate = MachineTemplate & { createdAt: number };
 export async function putTemplate(
   trx: Trx,
   now: number,
-  { name, image, allowsSudo, runtime }: MachineTemplate,
+  { name, image, allowsSudo, runtime, setup }: MachineTemplate,
   { mayReplace }: { mayReplace: boolean },
 ): Promise<void> {
-  const columns = { image, allows_sudo: allowsSudo ? (1 as const) : (0 as const), runtime, created_at: now };
+  const rights = { allows_sudo: allowsSudo ? (1 as const) : (0 as const), runtime };
+  const columns = { image, ...rights, setup: setupColumn(setup), created_at: now };
   if (!mayReplace && (await findTemplate(trx, name))) {
     throw new StoreError('conflict', `there is a template '${name}' already`);
   }
@@ -50,8 +56,13 @@ export async function removeTemplate(trx: Trx, name: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StoreError('not_found', `there is no template '${name}'`);
 }
 
-type Row = { name: string; image: string; allows_sudo: 0 | 1; runtime: string | null; created_at: number };
-
-function templateOf({ name, image, allows_sudo: allowsSudo, runtime, created_at: createdAt }: Row): StoredTemplate {
-  return { name, image, allowsSudo: allowsSudo === 1, runtime, createdAt };
+function templateOf({ name, image, runtime, ...row }: Selectable<MachineTemplatesTable>): StoredTemplate {
+  return {
+    name,
+    image,
+    allowsSudo: row.allows_sudo === 1,
+    runtime,
+    setup: setupOf(row.setup),
+    createdAt: row.created_at,
+  };
 }

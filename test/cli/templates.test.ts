@@ -19,18 +19,26 @@ describe('sandpit templates', () => {
   const listed = async () => JSON.parse(await runs('templates', 'list', '--json'));
 
   it('adds, replaces, lists and removes templates; base exists from the start', async () => {
-    const base = { name: 'base', allows_sudo: false, runtime: null, created_at: null };
+    const base = { name: 'base', allows_sudo: false, runtime: null, start: null, ready: null, created_at: null };
     expect(JSON.parse(await runs('templates', 'list', '--json', '--image', 'x'))).to.deep.equal([
       { ...base, image: 'x' },
     ]);
-    await runs('templates', 'add', 'Python:3.12', '--image', image, '--sudo', '--runtime', 'runsc');
+    const commands = ['--start', 'python3 -m http.server 8000 --bind 127.0.0.1', '--ready', 'true'];
+    await runs('templates', 'add', 'Python:3.12', '--image', image, '--sudo', '--runtime', 'runsc', ...commands);
     const [, added] = await listed();
-    expect(added).to.deep.include({ name: 'python:3.12', image, allows_sudo: true, runtime: 'runsc' });
+    expect(added).to.deep.include({
+      name: 'python:3.12',
+      image,
+      allows_sudo: true,
+      runtime: 'runsc',
+      start: commands[1],
+      ready: 'true',
+    });
     expect(await runs('templates', 'list')).to.match(
-      /^NAME +IMAGE +SUDO +RUNTIME +CREATED\nbase +docker\.io\S+ +no +- +-\npython:3\.12 +\S+ +yes +runsc +\S+Z\n$/,
+      /^NAME .* RUNTIME +START +READY +CREATED\nbase +docker\.io\S+ +no( +-){4}\npython:3\.12 +\S+ +yes +runsc +python3 -m http\.server 8000 -… +true +\S+Z\n$/,
     );
     await runs('templates', 'add', 'python:3.12', '--image', 'node:24', '--replace');
-    expect((await listed())[1]).to.deep.include({ image: 'node:24', allows_sudo: false, runtime: null });
+    expect((await listed())[1]).to.deep.include({ image: 'node:24', allows_sudo: false, runtime: null, start: null });
     expect(await runs('templates', 'remove', 'python:3.12')).to.equal('Removed python:3.12.\n');
     expect(await listed()).to.have.length(1);
     await runs('templates', 'add', 'base', '--image', 'node:24');
@@ -110,7 +118,9 @@ describe('sandpit templates', () => {
 
   it('are completed by bash', async () => {
     const { stdout } = await sandpit(['completion', 'bash']);
-    expect(stdout).to.contain('" templates add"*) words="--db --image --sudo --runtime --replace --help" ;;');
+    expect(stdout).to.contain(
+      '" templates add"*) words="--db --image --sudo --runtime --start --ready --replace --help" ;;',
+    );
     expect(stdout).to.contain('" templates"*) words="add list remove pull --help" ;;');
   });
 });

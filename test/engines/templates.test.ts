@@ -63,7 +63,13 @@ describeOnEngines('templates whose images come from a registry', (engine) => {
     await engine().ask('DELETE', `/images/${encodeURIComponent(image)}?force=1`);
     expect((await create()).status).to.equal(503);
     await until(async () => (await create()).status === 201);
-    const template = { name: 'nope', image: registry.referenceOf('nope:1'), allowsSudo: false, runtime: null };
+    const template = {
+      name: 'nope',
+      image: registry.referenceOf('nope:1'),
+      allowsSudo: false,
+      runtime: null,
+      setup: null,
+    };
     await inTransaction(app.server.context.store.db, (trx) => putTemplate(trx, 0, template, { mayReplace: false }));
     await until(async () => (await create('nope')).status === 404);
     expect((await create('nope')).message).to.match(

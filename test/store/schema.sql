@@ -12,7 +12,7 @@ CREATE TABLE idempotency_keys ( owner_id integer not null references users (id) 
 CREATE INDEX idempotency_keys_by_age on idempotency_keys (created_at);
 CREATE TABLE instance ( id text primary key, token_key blob not null ) strict, without rowid;
 CREATE TABLE machine_snapshots ( ref text primary key, driver text not null, allows_sudo integer not null, runtime text, has_memory integer not null, size_bytes integer not null, created_at integer not null ) strict, without rowid;
-CREATE TABLE machine_templates ( name text primary key, image text not null, allows_sudo integer not null default 0, runtime text, created_at integer not null ) strict, without rowid;
+CREATE TABLE machine_templates ( name text primary key, image text not null, allows_sudo integer not null default 0, runtime text, created_at integer not null , setup text) strict, without rowid;
 CREATE TABLE machines ( sandbox_id text primary key, owner_id integer not null, image text not null, is_ready integer not null default 0, created_at integer not null , state text not null default 'running' check (state in ('running', 'paused', 'stopped')), driver text not null default 'docker', allows_sudo integer not null default 0, runtime text, setup text) strict, without rowid;
 CREATE TABLE migrations (id integer primary key, name text, applied_at text) strict;
 CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, members blob not null, primary key (pair, chunk) ) strict, without rowid;

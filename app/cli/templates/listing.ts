@@ -15,8 +15,9 @@ export async function listing({ db }: Pick<Store, 'db'>, flags: { json?: boolean
   return templatesTable(templates) + (snapshots.length === 0 ? '' : `\n${snapshotsTable(snapshots)}`);
 }
 
-function templateJson({ name, image, allowsSudo, runtime, createdAt }: Template) {
-  return { name, image, allows_sudo: allowsSudo, runtime, created_at: isoTimeOrNull(createdAt) };
+function templateJson({ name, image, allowsSudo, runtime, setup, createdAt }: Template) {
+  const commands = { start: setup?.startCmd ?? null, ready: setup?.readyCmd ?? null };
+  return { name, image, allows_sudo: allowsSudo, runtime, ...commands, created_at: isoTimeOrNull(createdAt) };
 }
 
 function snapshotJson({ id, name, owner, driver, hasMemory, sizeBytes, createdAt }: HeldSnapshot) {
@@ -25,14 +26,22 @@ function snapshotJson({ id, name, owner, driver, hasMemory, sizeBytes, createdAt
 }
 
 function templatesTable(templates: Template[]): string {
-  const rows = templates.map(({ name, image, allowsSudo, runtime, createdAt }) => [
+  const rows = templates.map(({ name, image, allowsSudo, runtime, setup, createdAt }) => [
     name,
     image,
     allowsSudo ? 'yes' : 'no',
     runtime,
+    short(setup?.startCmd),
+    short(setup?.readyCmd),
     isoTimeOrNull(createdAt),
   ]);
-  return table(['NAME', 'IMAGE', 'SUDO', 'RUNTIME', 'CREATED'], rows);
+  return table(['NAME', 'IMAGE', 'SUDO', 'RUNTIME', 'START', 'READY', 'CREATED'], rows);
+}
+
+/** Returns a command as a table has room for it; --json has all of it. */
+function short(command: string | null | undefined): string | null {
+  if (command == null) return null;
+  return command.length > 30 ? `${command.slice(0, 29)}…` : command;
 }
 
 function snapshotsTable(snapshots: HeldSnapshot[]): string {

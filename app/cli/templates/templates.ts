@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { StoreError } from '../../../db/errors.ts';
+import { noSetup, type Setup } from '../../../db/machines/setup.ts';
 import { putTemplate, removeTemplate } from '../../../db/machines/templates.ts';
 import { inTransaction } from '../../../db/store.ts';
 import { matching } from '../../config/readers.ts';
@@ -11,7 +12,7 @@ import { listing } from './listing.ts';
 import { nameOf } from './name.ts';
 import { pullCommand } from './pull.ts';
 
-type AddFlags = { image: string; sudo?: boolean; runtime?: string; replace?: boolean };
+type AddFlags = { image: string; sudo?: boolean; runtime?: string; start?: string; ready?: string; replace?: boolean };
 
 export function templatesCommand(program: Command, terminal: Terminal): void {
   const { stdout, now } = terminal;
@@ -22,10 +23,12 @@ export function templatesCommand(program: Command, terminal: Terminal): void {
     .requiredOption('--image <reference>', 'container image, e.g. docker.io/library/node:24', asFlag(imageReference))
     .option('--sudo', 'let programs gain privileges, e.g. with sudo')
     .option('--runtime <name>', "container runtime, e.g. runsc for gVisor (default: the engine's)", asFlag(runtimeName))
+    .option('--start <command>', 'runs in the background in each new sandbox, as the user "user"', asFlag(command))
+    .option('--ready <command>', 'a new sandbox is handed out when this command succeeds, within 45 s', asFlag(command))
     .option('--replace', 'replace the template of this name; its sandboxes run on')
     .action(async (given: string, flags: AddFlags) => {
       const { image, sudo: allowsSudo = false, runtime = null, replace: mayReplace = false } = flags;
-      const template = { name: nameOf(given), image, allowsSudo, runtime };
+      const template = { name: nameOf(given), image, allowsSudo, runtime, setup: setupOf(flags) };
       await withStore(flags, ({ db }) =>
         inTransaction(db, (trx) => putTemplate(trx, now(), template, { mayReplace })).catch((error) => {
           throw isConflict(error) ? new Error(`${error.message}: --replace replaces it`, { cause: error }) : error;
@@ -56,6 +59,15 @@ export function templatesCommand(program: Command, terminal: Terminal): void {
 
 const baseStays =
   'base stands for SANDPIT_IMAGE and cannot be removed: change the setting, or replace base with sandpit templates add base';
+
+function setupOf({ start, ready }: AddFlags): Setup | null {
+  if (start === undefined && ready === undefined) return null;
+  return { ...noSetup, startCmd: start ?? null, readyCmd: ready ?? null };
+}
+
+function command(text: string): string {
+  return matching(text, /^[^\0]{1,4096}$/, 'a command of at most 4,096 characters');
+}
 
 function imageReference(text: string): string {
   return matching(text, /^[A-Za-z0-9][\w./:@-]{0,254}$/, 'an image reference such as docker.io/library/node:24');

@@ -28,8 +28,8 @@ const sayMilliseconds = 5000;
 
 export type BaseParts = {
   driver: Driver;
-  images: Pick<Images, 'imageOf' | 'find'>;
-  config: Pick<Config, 'templatePulls'>;
+  images: Pick<Images, 'imageOf' | 'find' | 'list'>;
+  config: Pick<Config, 'templateImages'>;
 };
 
 /**
@@ -91,12 +91,12 @@ async function imageNamed(
   within: AbortSignal,
 ): Promise<Image> {
   const whole = wholeReference(given);
+  const isTemplates = (await images.list()).some(({ image }) => image === given || image === whole);
+  if (config.templateImages === 'templates' && !isTemplates) throw new BuildError(baseStep, `${given} ${closed}`);
   const has = async (reference: string) => (await untilAborted(driver.image(reference), within)) !== null;
   // The engine may know it by a name that no registry has.
   const image = (await has(given)) ? given : whole;
   if (image !== given && !(await has(image))) {
-    if (config.templatePulls === 'no')
-      throw new BuildError(baseStep, `${given} is not among the images of this server. ${closed}`);
     const problem = mayBePulled(whole);
     if (problem !== null) throw new BuildError(baseStep, `${given} can't be pulled: ${problem}`);
     await pull(driver, whole, log, within);
@@ -107,7 +107,7 @@ async function imageNamed(
   return { image, allowsSudo, runtime, isSnapshot: false, size: null, hasMemory: false, setup: null };
 }
 
-const closed = 'It pulls none for builds: ask its administrator, or start from a template';
+const closed = 'is none of the images that this server builds from: start from a template, or ask its administrator';
 
 async function pull(driver: Driver, image: string, log: BuildLog, within: AbortSignal): Promise<void> {
   let said = performance.now();

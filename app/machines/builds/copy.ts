@@ -41,7 +41,8 @@ async function ownerArgument(place: Workplace, given: string): Promise<string> {
 
 /**
  * Returns the path in the archive that is to be copied. Clients have put in it what matches a
- * pattern, so that all below the directory before the pattern is meant. Throws StepError for a path outside.
+ * pattern, so that all below the directory before the pattern is meant. Throws StepError for a path
+ * outside.
  */
 function sourceIn(source: string): string {
   const parts = posix.normalize(source).split('/');

@@ -3,7 +3,7 @@ import { finishBuild } from '../../../db/builds/finish.ts';
 import { forgetLayer, putLayer, useLayer } from '../../../db/builds/layers.ts';
 import type { BuildSpec } from '../../../db/builds/spec.ts';
 import type { Actor } from '../../../db/events/record.ts';
-import type { Setup } from '../../../db/machines/setup.ts';
+import { noSetup, type Setup } from '../../../db/machines/setup.ts';
 import { findMachineSnapshot, type MachineSnapshot } from '../../../db/machines/snapshots.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
 import type { BuildFiles } from '../build-files/build-files.ts';
@@ -43,8 +43,6 @@ type Position = { done: number; setup: Setup; image: string; isSnapshot: boolean
 
 export type Order = Build & { spec: BuildSpec };
 
-const noSetup: Setup = { user: null, workdir: null, env: {}, startCmd: null, readyCmd: null };
-
 /** One build, from what it starts from to its snapshot. */
 export class BuildRun {
   readonly #parts: RunParts;
@@ -82,6 +80,7 @@ export class BuildRun {
         return await this.#from(base, keys);
       } catch (error) {
         if (!(error instanceof LostLayer) || tries === maxTries) throw error;
+        this.#log.add('warn', 'base', 'What was kept of an earlier build is gone: beginning anew');
       } finally {
         this.#machine.end();
       }
@@ -128,8 +127,7 @@ export class BuildRun {
     } catch (error) {
       const isLost = error instanceof MachineError && error.code === 'no_image' && isSnapshot;
       if (!isLost) throw failedAt('base', error);
-      await forgetLayer(this.#parts.store.db, this.#order.ownerId, keys[done] as string);
-      throw new LostLayer(lost, { cause: error });
+      throw await this.#lost(keys[done], error);
     }
   }
 
@@ -222,7 +220,7 @@ export class BuildRun {
     // Clients ask for no more entries once the build has ended and they have read all.
     await this.#log.flush();
     if (keepsMemory || held === null) await this.#recordMachine(setup);
-    else await this.#recordHeld(held, setup);
+    else await this.#recordHeld(held, setup, keys[at.done]);
   }
 
   async #runSetup(setup: Setup): Promise<void> {
@@ -258,18 +256,24 @@ export class BuildRun {
       });
   }
 
-  async #recordHeld(held: MachineSnapshot, setup: Setup): Promise<void> {
+  async #recordHeld(held: MachineSnapshot, setup: Setup, key: string | undefined): Promise<void> {
     const { store, now, driver } = this.#parts;
     const found = await driver.snapshots().catch((error) => {
       throw this.#failed(finalizeStep, error);
     });
-    const isThere = found.some(({ ref }) => ref === held.ref);
+    if (!found.some(({ ref }) => ref === held.ref)) throw await this.#lost(key);
     await inTransaction(store.db, async (trx) => {
       this.#signal.throwIfAborted();
-      // It may have been removed since, as the layer or the snapshot that it was.
-      if (!isThere || (await findMachineSnapshot(trx, held.ref)) === null) throw new LostLayer(lost);
+      // Whoever named it may have let go of it: then it is being removed.
+      if ((await findMachineSnapshot(trx, held.ref)) === null) throw new LostLayer(lost);
       await finishBuild(trx, now(), this.#by, this.#order.id, { ...held, setup });
     });
+  }
+
+  /** Forgets a layer that the driver has lost. Returns the error to throw. */
+  async #lost(key: string | undefined, cause?: unknown): Promise<LostLayer> {
+    if (key !== undefined) await forgetLayer(this.#parts.store.db, this.#order.ownerId, key);
+    return new LostLayer(lost, { cause });
   }
 
   #failed(step: string, error: unknown): unknown {

@@ -99,8 +99,8 @@ export class Images {
   async imageOf(userId: number, templateId: string | null): Promise<Image> {
     const snapshot = templateId === null ? null : await findStartable(this.#parts.store.db, userId, templateId);
     if (snapshot) return this.#ofSnapshot(snapshot);
-    const { image, allowsSudo, runtime } = await this.#templateOf(templateId);
-    const found = { image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false, setup: null };
+    const { image, allowsSudo, runtime, setup } = await this.#templateOf(templateId);
+    const found = { image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false, setup };
     if (await this.#isPresent(image)) return found;
     this.#pulls.add(image);
     throw this.#pulls.refusal(image);
@@ -173,7 +173,7 @@ export function withBase(stored: Template[], config: Pick<Config, 'image'>): Tem
 }
 
 function baseOf({ image }: Pick<Config, 'image'>): Template {
-  return { name: baseName, image, allowsSudo: false, runtime: null, createdAt: null };
+  return { name: baseName, image, allowsSudo: false, runtime: null, setup: null, createdAt: null };
 }
 
 /** Returns the answer to a create from a snapshot that the engine has lost. */

@@ -27,6 +27,7 @@ import { machines } from './019-machines.ts';
 import { machineStates } from './020-machine-states.ts';
 import { diedEvents } from './021-died-events.ts';
 import { builds } from './022-builds.ts';
+import { templateSetups } from './023-template-setups.ts';
 
 export type Migration = {
   id: number;
@@ -62,6 +63,7 @@ export const migrations: Migration[] = [
   machineStates,
   diedEvents,
   builds,
+  templateSetups,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

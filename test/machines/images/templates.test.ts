@@ -35,7 +35,7 @@ describe('templates of machines', () => {
 
   const add = (name: string, image: string) =>
     inTransaction(app.server.context.store.db, (trx) =>
-      putTemplate(trx, 0, { name, image, allowsSudo: false, runtime: null }, { mayReplace: true }),
+      putTemplate(trx, 0, { name, image, allowsSudo: false, runtime: null, setup: null }, { mayReplace: true }),
     );
   const create = async (templateID = 'base') => {
     const { status, body, headers } = await e2b.post('/v2/sandboxes', { templateID });
