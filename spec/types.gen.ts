@@ -855,7 +855,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 15 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `iam` and `volumeMounts` are refused with 501, and so is `mcp` with records only.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `network`, `allow_internet_access` and `autoResume` have their effect or are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `iam` and `volumeMounts` are refused with 501, and so is `mcp` with records only.
          */
         post: operations["e2b_create"];
         delete?: never;
@@ -881,7 +881,7 @@ export interface paths {
          * Create a sandbox
          * @description Starts a sandbox from any template name. Its default lifetime is 300 seconds. `autoPause` pauses the sandbox at its end instead of killing it.
          *
-         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `allow_internet_access` and `autoResume` have their effect; rules in `network` are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `iam` and `volumeMounts` are refused with 501, and so is `mcp` with records only.
+         *     `network`, `allow_internet_access` and `autoResume` are stored and returned, `envVars` is stored and never returned. With records only none of them has an effect, and the response has no `envdAccessToken`. With machines `envVars`, `network`, `allow_internet_access` and `autoResume` have their effect or are refused with 501, so are `autoPause` and `autoResume` if the machines cannot be paused, and an unknown template with 404. `iam` and `volumeMounts` are refused with 501, and so is `mcp` with records only.
          */
         post: operations["e2b_create_v2"];
         delete?: never;
@@ -1124,7 +1124,7 @@ export interface paths {
         get?: never;
         /**
          * Replace a sandbox's network rules
-         * @description Replaces the rules and `allow_internet_access`. Fields that are left out are cleared. The rules are stored and returned. They have no effect on records; with machines every change is refused with 501.
+         * @description Replaces the rules and `allow_internet_access`. Fields that are left out are cleared. The rules are stored and returned. They have no effect on records; the machine of a running sandbox enforces them before this answers, and cuts connections that they no longer allow. A paused one enforces them when it is resumed.
          */
         put: operations["e2b_update_network"];
         post?: never;
@@ -3697,14 +3697,14 @@ export interface components {
         };
         /**
          * SandboxNetworkConfig
-         * @description Network settings. They are stored and returned. They have no effect on records, and with machines rules are refused with 501.
+         * @description Network settings. They are stored and returned. They have no effect on records; machines enforce `allowOut`, `denyOut` and `dnsServers`, and what they cannot do is refused with 501.
          */
         SandboxNetworkConfig: {
-            /** @description Destinations that may be reached: CIDR blocks, addresses and domains */
+            /** @description Destinations that may be reached: CIDR blocks, addresses and, with `0.0.0.0/0` in `denyOut`, domains. Addresses that are private or special (RFC 6890) are closed unless an entry lies within them. Domains are refused with 501 where machines check addresses only. */
             allowOut?: string[];
-            /** @description Destinations that may not be reached: CIDR blocks and addresses */
+            /** @description Destinations that may not be reached unless `allowOut` has them: CIDR blocks and addresses. `0.0.0.0/0` stands for everything, also of IPv6, and for the DNS servers. */
             denyOut?: string[];
-            /** @description IPv4 addresses of the DNS servers that may be queried */
+            /** @description IPv4 addresses of the DNS servers that the sandbox uses, and may reach on port 53 whatever other rules say (default: those of the host's network, unless everything is denied). An empty list is none. */
             dnsServers?: string[];
             rules?: components["schemas"]["SandboxNetworkRules"];
             egressProxy?: components["schemas"]["SandboxEgressProxy"];
@@ -3745,11 +3745,11 @@ export interface components {
         } | null;
         /** SandboxNetworkUpdate */
         SandboxNetworkUpdate: {
-            /** @description Destinations that may be reached: CIDR blocks, addresses and domains */
+            /** @description Destinations that may be reached: CIDR blocks, addresses and, with `0.0.0.0/0` in `denyOut`, domains. Addresses that are private or special (RFC 6890) are closed unless an entry lies within them. Domains are refused with 501 where machines check addresses only. */
             allowOut?: string[];
-            /** @description Destinations that may not be reached: CIDR blocks and addresses */
+            /** @description Destinations that may not be reached unless `allowOut` has them: CIDR blocks and addresses. `0.0.0.0/0` stands for everything, also of IPv6, and for the DNS servers. */
             denyOut?: string[];
-            /** @description IPv4 addresses of the DNS servers that may be queried */
+            /** @description IPv4 addresses of the DNS servers that the sandbox uses, and may reach on port 53 whatever other rules say (default: those of the host's network, unless everything is denied). An empty list is none. */
             dnsServers?: string[];
             rules?: components["schemas"]["SandboxNetworkRules"];
             egressProxy?: components["schemas"]["SandboxEgressProxy"];
@@ -6836,6 +6836,7 @@ export interface operations {
             415: components["responses"]["E2BUnsupportedMediaType"];
             501: components["responses"]["E2BNotOffered"];
             503: components["responses"]["E2BBusy"];
+            504: components["responses"]["E2BMachineSlow"];
         };
     };
     e2b_create_snapshot: {

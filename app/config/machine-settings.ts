@@ -10,6 +10,7 @@ export type MachineConfig = {
   pausedMemory: number | undefined;
   templateFilesMb: number;
   templateImages: 'any' | 'templates';
+  networkRules: 'on' | 'off';
 };
 
 /** The settings of machines. */
@@ -69,5 +70,13 @@ export const machineSettings: { [K in keyof MachineConfig]: Setting<MachineConfi
     help: 'disk that the files of a user may take which template builds copy; one file may take a quarter of it',
     fallback: 4096,
     read: integer(4, 1_000_000_000),
+  },
+  networkRules: {
+    variable: 'SANDPIT_NETWORK_RULES',
+    flag: 'network-rules',
+    argument: 'on|off',
+    help: 'off: containers have no network rules and can reach private addresses, for runtimes whose kernel has none, such as gVisor (default: on)',
+    fallback: 'on',
+    read: oneOf('on', 'off'),
   },
 };

@@ -11,6 +11,8 @@ export type DriverOptions = {
   engine: string | undefined;
   /** the program that runs microVMs, if the settings name one */
   msb?: string | undefined;
+  /** false: machines have no network rules, for runtimes that can't set them */
+  networkRules?: boolean | undefined;
   /** the database file, or `:memory:` */
   db: string;
   log: Logger;

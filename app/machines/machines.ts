@@ -12,6 +12,7 @@ import { startLifecycle } from './lifecycle/lifecycle.ts';
 import { pauseMachine } from './lifecycle/pause.ts';
 import { Reconciler } from './lifecycle/reconcile.ts';
 import { Removals } from './lifecycle/removals.ts';
+import { restrictMachine } from './lifecycle/restrict.ts';
 import { resumeMachine } from './lifecycle/resume.ts';
 import { Verbs } from './lifecycle/verbs.ts';
 import { createWaker } from './lifecycle/wake.ts';
@@ -63,6 +64,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     launch: (order) => launcher.launch(order),
     pause: (id, record) => pauseMachine(parts, id, record),
     resume: (id, record, how) => resumeMachine(parts, id, record, how),
+    restrict: (id, record) => restrictMachine(parts, id, record),
     wake: createWaker(parts),
     tokenOf: tokens(instance.tokenKey),
     agentOf,

@@ -6,9 +6,11 @@ import type { Context } from '../context.ts';
 import { operationOf } from '../contract/operation.ts';
 import { HttpError } from '../errors.ts';
 import type { Driver, Feature } from './driver.ts';
+import { isRange } from './network/range.ts';
 
 type Schemas = components['schemas'];
 type Body = Record<string, unknown>;
+type Network = Schemas['SandboxNetworkConfig'];
 
 /** Something that machines need a feature for. `feature` null: no driver has it. */
 type Rule = { feature: Feature | null; isUsed: (body: Body) => boolean; reason: string };
@@ -57,25 +59,45 @@ const memory: Rule = {
   isUsed: ({ memory_mb: asked }) => asked !== undefined,
   reason: 'memory_mb cannot be changed: a machine keeps its memory for as long as it lives; create another sandbox',
 };
-const network: Rule = {
-  feature: null,
-  isUsed: ({ network: asked }) => isRestricted((asked as Schemas['SandboxNetworkConfig'] | undefined) ?? {}),
+const egress: Rule = {
+  feature: 'egress',
+  isUsed: ({ network }) => isAsked(network, 'allowOut', 'denyOut') || isSet(network, 'dnsServers'),
   reason:
-    'network is not offered: machines have no network rules; leave it out, or set allow_internet_access to false for no network at all',
+    'network is not offered: the machines of this server have no network rules; leave it out, or set allow_internet_access to false for no network at all',
+};
+const domains: Rule = {
+  feature: 'domains',
+  isUsed: ({ network }) => ((network as Network)?.allowOut ?? []).some((each) => !isRange(each)),
+  reason:
+    'network.allowOut takes no domains: the machines of this server check addresses, not names; give the addresses of the domain',
+};
+const proxy: Rule = {
+  feature: null,
+  isUsed: ({ network }) => isAsked(network, 'rules', 'egressProxy'),
+  reason:
+    'network.rules and network.egressProxy are not offered: nothing on the way of a sandbox’s traffic changes or passes on requests; leave them out',
+};
+const inbound: Rule = {
+  feature: null,
+  isUsed: ({ network }) =>
+    (network as Network)?.allowPublicTraffic === false ||
+    isSet(network, 'maskRequestHost') ||
+    isAsked(network, 'httpsPorts'),
+  reason: 'network is not offered: allowPublicTraffic, maskRequestHost and httpsPorts have no effect; leave them out',
 };
 const networkUpdate: Rule = {
-  feature: null,
+  feature: 'egress',
   isUsed: always,
   reason: 'The network of a machine cannot be changed: create another sandbox',
 };
 
 /** What is refused with machines, by operation. Operations that are not here need no feature. */
 export const rules: { [operationId: string]: Rule[] } = {
-  e2b_create: [autoPause, autoResume, network],
-  e2b_create_v2: [autoPause, autoResume, network],
+  e2b_create: [autoPause, autoResume, egress, domains, proxy, inbound],
+  e2b_create_v2: [autoPause, autoResume, egress, domains, proxy, inbound],
   e2b_pause: [pause],
   e2b_resume: [resume],
-  e2b_update_network: [networkUpdate],
+  e2b_update_network: [networkUpdate, ofUpdate(domains), ofUpdate(proxy)],
   e2b_create_snapshot: [snapshot],
   e2b_fork: [copy],
   create_vm: [autoSuspend],
@@ -114,12 +136,16 @@ export function refusePaused({ machines }: Pick<Context, 'machines'>, sandbox: P
   }
 }
 
-/**
- * Returns whether network settings ask for more than an open network. Empty lists, and traffic to
- * ports from anywhere, are what clients send for a sandbox without rules.
- */
-function isRestricted(asked: Schemas['SandboxNetworkConfig']): boolean {
-  return Object.values(asked).some(
-    (value) => value !== true && value != null && !(typeof value === 'object' && Object.keys(value).length === 0),
-  );
+/** Returns the rule for a body that is itself what `network` is in a create. */
+function ofUpdate(rule: Rule): Rule {
+  return { ...rule, isUsed: (body) => rule.isUsed({ network: body }) };
+}
+
+/** Whether a member is there that asks for something: empty lists and null are what clients send for nothing. */
+function isAsked(network: unknown, ...names: (keyof Network)[]): boolean {
+  return names.some((name) => Object.keys((network as Network | undefined)?.[name] ?? {}).length > 0);
+}
+
+function isSet(network: unknown, name: keyof Network): boolean {
+  return ((network as Network | undefined)?.[name] ?? null) !== null;
 }

@@ -18,6 +18,8 @@ export type Change = {
   onTimeout?: OnTimeout | undefined;
   /** returns the new settings, given the old */
   settings?: SettingsChange | undefined;
+  /** The same, also of a paused sandbox: `networkWaits` then says that its machine was not told. */
+  network?: SettingsChange | undefined;
 };
 
 type SettingsChange = (settings: JsonObject) => JsonObject;
@@ -29,20 +31,31 @@ type SettingsChange = (settings: JsonObject) => JsonObject;
  */
 export async function updateSandbox(trx: Trx, now: number, by: Actor, id: string, change: Change): Promise<Sandbox> {
   return changeLive(trx, now, by, id, async (sandbox) => {
-    const { metadata, lifetimeSeconds, memoryMb, onTimeout, settings } = change;
+    const { metadata, lifetimeSeconds, memoryMb, onTimeout, settings, network } = change;
     if (lifetimeSeconds !== undefined || settings) requireRunning(sandbox);
     const endAt = lifetimeSeconds === undefined ? null : notBeforeStart(sandbox, now + lifetimeSeconds * 1000);
     if (metadata) await replaceMetadata(trx, by.ownerId, id, metadata);
     const columns = { end_at: endAt ?? undefined, memory_mb: memoryMb, on_timeout: onTimeout };
     if (Object.values(columns).some((value) => value !== undefined)) await setColumns(trx, id, columns);
     if (settings) await changeSettings(trx, sandbox, settings);
-    const event = updated(definedNames({ metadata, settings, memory_mb: memoryMb, on_timeout: onTimeout }), endAt);
+    if (network) await changeSettings(trx, sandbox, waiting(network, sandbox.status === 'paused'));
+    const event = updated(
+      definedNames({ metadata, settings: settings ?? network, memory_mb: memoryMb, on_timeout: onTimeout }),
+      endAt,
+    );
     if (lifetimeSeconds !== 0 || event === null) return event;
     // A lifetime of 0 ends the run now, even if the clock is set back to before its start.
     await recordOfSandbox(trx, now, by, id, event);
     await expire(trx, now, id);
     return null;
   });
+}
+
+function waiting(change: SettingsChange, networkWaits: boolean): SettingsChange {
+  return (old) => {
+    const { networkWaits: _, ...settings } = change(old);
+    return networkWaits ? { ...settings, networkWaits } : settings;
+  };
 }
 
 /** Returns the end, but never before the start: the clock may have been set back in between. */

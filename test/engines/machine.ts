@@ -4,6 +4,7 @@ import { type Agent, connectAgent } from '../../app/machines/agent/agent.ts';
 import { startProcess } from '../../app/machines/agent/processes.ts';
 import { createDockerDriver } from '../../app/machines/docker/driver.ts';
 import type { Driver, MachineSpec } from '../../app/machines/driver.ts';
+import { enforce } from '../../app/machines/network/enforce.ts';
 import { noInternet } from '../../app/machines/network/rules.ts';
 import type { TestEngine } from '../machines/engines/engines.ts';
 
@@ -29,11 +30,13 @@ export function specOf(id: string, { image }: TestEngine, changes: Partial<Machi
 /** Creates a machine and connects to its agent. */
 export async function startMachine(driver: Driver, spec: MachineSpec): Promise<Agent> {
   await driver.create(spec, soon());
-  return connect(driver, spec.id);
+  return connect(driver, spec.id, spec.network);
 }
 
-export async function connect(driver: Driver, id: string): Promise<Agent> {
-  return connectAgent(await driver.channel(id, soon()));
+export async function connect(driver: Driver, id: string, network = noInternet): Promise<Agent> {
+  const agent = await connectAgent(await driver.channel(id, soon()));
+  await enforce(agent, network, soon());
+  return agent;
 }
 
 export type Ran = { output: string; exitCode: number; signal: number };

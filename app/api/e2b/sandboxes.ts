@@ -14,6 +14,7 @@ import { HttpError } from '../../errors.ts';
 import { startSandbox } from '../../machines/launch/start.ts';
 import { connectRun, pauseRun, resumeRun } from '../../machines/lifecycle/runs.ts';
 import { keptNetwork } from '../../network.ts';
+import { requireDestinations, updateNetwork } from './network.ts';
 import { e2bObserveRoutes } from './observe.ts';
 import { namespaceOf, parseReference } from './references.ts';
 import { sandboxIdOf, unknownSandbox } from './request.ts';
@@ -48,6 +49,7 @@ function create(context: Context): RequestHandler {
     const { user } = principalOf(req);
     const body: Schemas['NewSandbox'] = req.body;
     if (body.mcp && !context.machines) throw new HttpError(501, noGateway);
+    requireDestinations(body.network ?? {}, body.allow_internet_access !== false);
     const settings: Settings = {
       autoResume: body.autoResume?.enabled,
       allowInternetAccess: body.allow_internet_access,
@@ -129,19 +131,5 @@ function resume(context: Context): RequestHandler {
     const how = { lifetimeSeconds: timeout as number, onTimeout: timeoutActionOf(autoPause), memory };
     const sandbox = await resumeRun(context, actorOf(req), sandboxIdOf(req), how);
     res.status(201).json(startedSandbox(context, sandbox));
-  };
-}
-
-function updateNetwork({ store, now }: Context): RequestHandler {
-  return async (req, res) => {
-    const { allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate'] = req.body;
-    const settings = ({ network, ...others }: Settings): Settings => {
-      // An update replaces all rules but those of `fixed`, which can only be set at creation.
-      const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...fixed } = keptNetwork(network ?? {});
-      return { ...others, allowInternetAccess, network: { ...fixed, ...keptNetwork(rules) } };
-    };
-    const change = { settings: settings as (settings: JsonObject) => JsonObject };
-    await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), sandboxIdOf(req), change));
-    res.status(204).end();
   };
 }

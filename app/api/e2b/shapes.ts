@@ -23,6 +23,8 @@ export type Settings = PauseSettings & {
   autoResume?: boolean | undefined;
   allowInternetAccess?: boolean | undefined;
   network?: Network | undefined;
+  /** whether `network` was changed while the sandbox was paused */
+  networkWaits?: boolean | undefined;
   volumeMounts?: Schemas['SandboxVolumeMount'][] | undefined;
   /** the lifetime of the first run in seconds, if a request may resume the sandbox */
   firstTimeout?: number | undefined;

@@ -29,6 +29,7 @@ export const operations = {
   sync: 24,
   disk: 25,
   dial: 26,
+  network: 27,
 };
 
 export type Operation = keyof typeof operations;

@@ -12,7 +12,7 @@ import type { Candidate } from './choose.ts';
 /** How long a container engine may take to answer. */
 const engineMilliseconds = 1000;
 
-type Settings = Pick<Config, 'engine' | 'msb' | 'db'>;
+type Settings = Pick<Config, 'engine' | 'msb' | 'db' | 'networkRules'>;
 type Options = Pick<DriverOptions, 'instance' | 'log'>;
 
 /** Returns the drivers that may be chosen without a setting, the best first. */

@@ -17,6 +17,7 @@ const mostExpected = 10_000;
 export class Connection {
   readonly names: Names;
   readonly #setting: string | undefined;
+  readonly #hasRules: boolean;
   readonly #environment: EngineEnvironment;
   readonly #closing: AbortSignal;
   #shared: Promise<Shared> | null = null;
@@ -25,9 +26,14 @@ export class Connection {
   readonly #creating = new Map<string, Promise<void>>();
   readonly #expected = new Set<string>();
 
-  constructor(instance: string, setting: string | undefined, environment: EngineEnvironment, closing: AbortSignal) {
+  constructor(
+    { instance, engine, networkRules }: { instance: string; engine: string | undefined; networkRules: boolean },
+    environment: EngineEnvironment,
+    closing: AbortSignal,
+  ) {
     this.names = new Names(instance);
-    this.#setting = setting;
+    this.#setting = engine;
+    this.#hasRules = networkRules;
     this.#environment = environment;
     this.#closing = closing;
   }
@@ -138,6 +144,6 @@ export class Connection {
   async #connect(): Promise<Shared> {
     const isNamed = (this.#setting ?? this.#environment.dockerHost) !== undefined;
     const milliseconds = isNamed ? deadlines.connect : deadlines.probe;
-    return new Shared(await findEngine(this.#setting, this.#environment, milliseconds), this.names);
+    return new Shared(await findEngine(this.#setting, this.#environment, milliseconds), this.names, this.#hasRules);
   }
 }

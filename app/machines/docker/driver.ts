@@ -12,14 +12,14 @@ import { findImage, pullImage } from './images/images.ts';
  * Runs machines as containers of an engine that speaks Docker's API: Docker or Podman. Looks for
  * the engine at the first call, and again after a call that it did not answer.
  */
-export function createDockerDriver({ instance, engine, isGuest = false }: DriverOptions): Driver {
+export function createDockerDriver({ instance, engine, networkRules = true, isGuest = false }: DriverOptions): Driver {
   const closing = new AbortController();
   const until = (signal: AbortSignal) => AbortSignal.any([signal, closing.signal]);
-  const connection = new Connection(instance, engine, readEngineEnvironment(), closing.signal);
+  const connection = new Connection({ instance, engine, networkRules }, readEngineEnvironment(), closing.signal);
 
   return {
     name: 'docker',
-    features: new Set(['pause', 'snapshot']),
+    features: new Set(['pause', 'snapshot', ...(networkRules ? (['egress'] as const) : [])]),
     keepsMemory: false,
     probe: () => connection.probe(),
     create: (spec, signal) => connection.create(spec, until(signal)),

@@ -1,6 +1,6 @@
 import type { Container, NetworkCreateOptions } from 'dockerode';
 import { callEngine, deadlines, type Engine } from './engine/engine.ts';
-import { statusOf } from './engine/failures.ts';
+import { engineWords, statusOf } from './engine/failures.ts';
 import { type Names, sandboxLabel } from './labels.ts';
 import { ignoring } from './program.ts';
 
@@ -71,8 +71,8 @@ async function createNetwork(
         abortSignal,
       } as NetworkCreateOptions);
     } catch (error) {
-      // It is there already.
-      if (statusOf(error) !== 409) throw error;
+      // It is there already; newer versions of Podman say so with 500.
+      if (statusOf(error) !== 409 && !/already (used|exists)/i.test(engineWords(error))) throw error;
     }
   });
 }

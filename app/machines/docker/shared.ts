@@ -1,3 +1,4 @@
+import type { MachineSpec } from '../driver.ts';
 import { describeEngine, type Engine } from './engine/engine.ts';
 import type { Names } from './labels.ts';
 import { provideOwnNetwork, provideSharedNetwork, removeOwnNetwork } from './network.ts';
@@ -7,11 +8,14 @@ import { provideProgram } from './program.ts';
 export class Shared {
   readonly engine: Engine;
   readonly names: Names;
+  /** Whether agents enforce network rules in machines. */
+  readonly hasRules: boolean;
   #volume: Promise<string> | null = null;
   #network: Promise<string> | null = null;
   #processors: Promise<number> | null = null;
 
-  constructor(engine: Engine, names: Names) {
+  constructor(engine: Engine, names: Names, hasRules = true) {
+    this.hasRules = hasRules;
     this.engine = engine;
     this.names = names;
   }
@@ -23,6 +27,14 @@ export class Shared {
       throw error;
     });
     return this.#volume;
+  }
+
+  /**
+   * Returns the name of the network for a machine. Its rules decide what it reaches, so that they
+   * can be changed; without rules it may only have no network at all.
+   */
+  networkOf({ id, network }: MachineSpec): Promise<string> {
+    return this.hasRules || network.internet ? this.network(id) : Promise.resolve('none');
   }
 
   /** Returns the name of the network for a machine with this id. */

@@ -16,7 +16,7 @@ export async function makeMachine(parts: Parts, spec: MachineSpec, signal: Abort
     signal.throwIfAborted();
     creating = parts.driver.create(spec, signal);
     await untilAborted(creating, signal);
-    return await untilAborted(parts.connections.connect(spec.id, signal), signal);
+    return await untilAborted(parts.connections.connect(spec.id, signal, spec.network), signal);
   } catch (error) {
     const drop = () => dropMachine(parts, spec.id);
     drop();

@@ -2,6 +2,7 @@ import { findMachineRow, type MachineRow, setMachineState } from '../../../db/ma
 import { pauseModeOf } from '../../../db/sandboxes/pause-mode.ts';
 import { engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, type Rest, trySync } from './rest.ts';
+import { enforceRecord } from './restrict.ts';
 import { startAfresh } from './setup.ts';
 
 /**
@@ -20,10 +21,11 @@ export async function followRecord(parts: LifecycleParts, id: string): Promise<v
   });
 }
 
-async function letRun(parts: LifecycleParts, { id, state }: MachineRow) {
+async function letRun(parts: LifecycleParts, { id, state, settings }: MachineRow) {
   const { store, driver, log, patienceMilliseconds } = parts;
   const late = AbortSignal.timeout(patienceMilliseconds);
   await engineCall(driver.resume(id, late), late);
+  await enforceRecord(parts, id, settings);
   if (state === 'stopped') {
     await startAfresh(parts, id).catch((error) =>
       log.warn({ err: error, sandbox: id }, 'the commands of a template could not be started again'),

@@ -4,8 +4,10 @@ import { inTransaction, type Trx } from '../../../db/store.ts';
 import { HttpError } from '../../errors.ts';
 import { MachineError } from '../error.ts';
 import { rehearse } from '../launch/rehearse.ts';
+import { networkWaits } from '../network/settings.ts';
 import { changeMachine, engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, trySync } from './rest.ts';
+import { enforceRecord } from './restrict.ts';
 import { startAfresh } from './setup.ts';
 import { timed } from './timed.ts';
 
@@ -47,11 +49,17 @@ const noMachine = 'The sandbox was paused by a server without machines, so it ha
 async function startMachine(parts: LifecycleParts, machine: MachineRow, memory: boolean): Promise<void> {
   const { id, state } = machine;
   if (state === 'stopped') return startAgain(parts, machine);
-  if (memory && pauseModeOf(machine) === 'full') return resume(parts, id);
+  if (memory && pauseModeOf(machine) === 'full') return resumePaused(parts, machine);
   if (state === 'running') await trySync(parts, id, 'stopped');
   await putToRest(parts, id, 'stopped');
   await setMachineState(parts.store.db, id, 'stopped');
   await startAgain(parts, machine);
+}
+
+async function resumePaused(parts: LifecycleParts, { id, settings }: MachineRow): Promise<void> {
+  await resume(parts, id);
+  // Frozen, its agent could not be told.
+  if (networkWaits(settings)) await enforceRecord(parts, id, settings);
 }
 
 async function resume({ driver, patienceMilliseconds }: LifecycleParts, id: string): Promise<void> {

@@ -176,7 +176,7 @@ export class Forks {
   ): Promise<Forked> {
     const { store, now } = this.#dependencies;
     const outcomes = await this.#ask(sandboxId, specs, within);
-    const copied = await Promise.all(specs.map(async ({ id }, n) => outcomes[n] ?? this.#connect(id, within)));
+    const copied = await Promise.all(specs.map(async (spec, n) => outcomes[n] ?? this.#connect(spec, within)));
     onCopied();
     const reasons = await Promise.all(specs.map(async ({ id }, n) => copied[n] ?? this.#setUp(id, setup, within)));
     for (const [n, { id }] of specs.entries()) if (reasons[n]) failures.set(id, reasons[n]);
@@ -209,9 +209,9 @@ export class Forks {
   }
 
   /** Connects to the agent of a copy. Returns null, or why that failed. */
-  async #connect(id: string, within: AbortSignal): Promise<MachineError | null> {
+  async #connect({ id, network }: MachineSpec, within: AbortSignal): Promise<MachineError | null> {
     try {
-      await untilAborted(this.#dependencies.connections.connect(id, within), within);
+      await untilAborted(this.#dependencies.connections.connect(id, within, network), within);
       return null;
     } catch (cause) {
       if (!(cause instanceof MachineError)) throw cause;

@@ -165,7 +165,7 @@ enum code describe_error(int error, const char *path, char *message, size_t size
 typedef void operation(struct call *, struct reader *);
 operation op_start, op_connect, op_list, op_signal, op_resize, op_input, op_close_input, op_output;
 operation op_stat, op_read_directory, op_make_directory, op_move, op_remove, op_read, op_write;
-operation op_watch, op_sync, op_disk, op_dial;
+operation op_watch, op_sync, op_disk, op_dial, op_network;
 
 // process/log.c: the newest output, in a ring.
 

@@ -1,5 +1,6 @@
 // The event loop: one thread, which never blocks on a peer.
 #include "agent.h"
+#include "network/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,6 +181,8 @@ int serve(void) {
   if (!options.peer) {
     int fd = open_listener(options.socket_path);
     if (fd < 0 || !source_open(&listener, fd, EPOLLIN)) return fail(options.socket_path);
+    if (!options.home) guard_socket(options.socket_path);
+    remember_name_servers();
   }
   run();
   return 0;

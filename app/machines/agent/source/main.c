@@ -1,12 +1,13 @@
 // agent serve [--socket PATH | --connect vsock:PORT|unix:PATH] [--home DIRECTORY] [--sudo no] [--detach yes]
 // agent relay [--socket PATH] | agent version
 #include "agent.h"
+#include "network/guard.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-struct options options = {.socket_path = "/run/sandpit/agent.sock"};
+struct options options = {.socket_path = DEFAULT_SOCKET};
 
 static bool read_options(int count, char **words) {
   for (int i = 0; i + 1 < count; i += 2) {

@@ -1,5 +1,6 @@
 // `agent relay`: connects standard input and output with the agent's socket.
 #include "agent.h"
+#include "network/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,16 +22,28 @@ struct direction {
   uint8_t bytes[SIZE];
 };
 
+// The agent of a container has a socket without a name, unless its runtime is no Linux.
+static int connect_once(const struct sockaddr_un *address) {
+  bool may_be_guarded = strcmp(address->sun_path, DEFAULT_SOCKET) == 0;
+  int fd = may_be_guarded ? connect_guarded() : -1;
+  // Only an agent without a guard lacks the descriptor. After any other failure the name would be
+  // one that a command has made.
+  if (fd >= 0 || (may_be_guarded && errno != ENOENT)) return fd;
+  fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof *address) == 0) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
 static int connect_to(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path) return -1;
   strcpy(address.sun_path, path);
   for (int64_t limit = monotonic_milliseconds() + CONNECT_MILLISECONDS;;) {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
+    int fd = connect_once(&address);
+    if (fd >= 0) return fd;
     if (monotonic_milliseconds() > limit) return -1;
     usleep(2000);
   }

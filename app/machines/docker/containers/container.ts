@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 import type { MachineSpec } from '../../driver.ts';
 import type { Engine } from '../engine/engine.ts';
-import { type Names, sandboxLabel } from '../labels.ts';
+import { sandboxLabel } from '../labels.ts';
 import { programMount, programPath } from '../program.ts';
+import type { Shared } from '../shared.ts';
 
 /**
  * What root in a machine may do: the agent switches users and serves files of all of them. Docker's
@@ -13,6 +14,11 @@ const capabilities = [
   ...['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID'],
   ...['NET_BIND_SERVICE', 'SYS_CHROOT'],
 ];
+/**
+ * What the agent needs besides to set network rules, and takes from all commands: so root's can
+ * neither change the rules nor look into the agent.
+ */
+const agentCapabilities = ['NET_ADMIN', 'SETPCAP'];
 const mostProcesses = 256;
 const mostOpenFiles = 65_536;
 /** The kernel's default of `pid_max`. */
@@ -20,8 +26,7 @@ const defaultProcessIds = 32_768;
 
 /** Returns the configuration of the container for a machine; `network` names its network. */
 export function containerConfig(
-  engine: Engine,
-  names: Names,
+  { engine, names, hasRules }: Pick<Shared, 'engine' | 'names' | 'hasRules'>,
   spec: MachineSpec,
   { volume, network, processors }: { volume: string; network: string; processors: number },
 ): ContainerCreateOptions {
@@ -41,7 +46,7 @@ export function containerConfig(
     // An image's own health check would run commands beside those of callers.
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
-      ...isolation(engine, spec, network),
+      ...isolation(engine, spec, { network, hasRules }),
       ...limits(engine, spec, processors),
       Mounts: [programMount(volume, true)],
     },
@@ -49,14 +54,18 @@ export function containerConfig(
 }
 
 /** What keeps a machine apart from the host and from other machines. */
-function isolation(engine: Engine, spec: MachineSpec, network: string): HostConfig {
+function isolation(
+  engine: Engine,
+  spec: MachineSpec,
+  { network, hasRules }: { network: string; hasRules: boolean },
+): HostConfig {
   return {
     CapDrop: ['ALL'],
-    CapAdd: capabilities,
+    CapAdd: hasRules ? [...capabilities, ...agentCapabilities] : capabilities,
     // Seccomp stays at the engine's default profile.
     SecurityOpt: spec.allowsSudo ? [] : ['no-new-privileges'],
     Privileged: false,
-    NetworkMode: spec.network.internet ? network : 'none',
+    NetworkMode: network,
     PublishAllPorts: false,
     // Docker knows no word for a private one, which is its default; Podman's settings may differ.
     PidMode: engine.isPodman ? 'private' : '',
@@ -64,7 +73,7 @@ function isolation(engine: Engine, spec: MachineSpec, network: string): HostConf
     CgroupnsMode: 'private',
     Devices: [],
     // Without an address in /etc/hosts, sudo complains about its own host.
-    ExtraHosts: spec.network.internet ? [] : [`${spec.id.slice(0, 63)}:127.0.0.1`],
+    ExtraHosts: network !== 'none' ? [] : [`${spec.id.slice(0, 63)}:127.0.0.1`],
     // The agent's socket. Only root may open the folder.
     Tmpfs: { '/run/sandpit': 'rw,nosuid,nodev,noexec,mode=0700,size=64k' },
     // Commands write to the agent; the engine's own log would grow for nothing.

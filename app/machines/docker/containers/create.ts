@@ -43,9 +43,9 @@ function refuseImpossible({ engine }: Shared, { id, runtime }: MachineSpec): voi
 async function attempt(shared: Shared, spec: MachineSpec, signal: AbortSignal): Promise<void> {
   const volume = await shared.volume(spec.image);
   const processors = await shared.processors();
-  const network = spec.network.internet ? await shared.network(spec.id) : 'none';
+  const network = await shared.networkOf(spec);
   mustGoOn(signal);
-  const config = containerConfig(shared.engine, shared.names, spec, { volume, network, processors });
+  const config = containerConfig(shared, spec, { volume, network, processors });
   const container = await make(shared, spec, config);
   if (container === null) return;
   try {

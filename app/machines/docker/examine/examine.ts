@@ -10,7 +10,7 @@ import { tryMachine } from './try-machine.ts';
  * machine from the image, in which it runs a command. Leaves nothing behind.
  */
 export async function examineMachines(
-  { engine: setting, image }: { engine: string | undefined; image: string },
+  { engine: setting, image, networkRules }: { engine: string | undefined; image: string; networkRules: 'on' | 'off' },
   environment: EngineEnvironment,
 ): Promise<MachineFinding[]> {
   const { engine, attempts } = await discover(setting, environment, deadlines.connect);
@@ -20,7 +20,7 @@ export async function examineMachines(
   const { name, version, address } = engine.info;
   const others = tried.length === 0 ? '' : ` (before it: ${tried.join(', ')})`;
   const found: MachineFinding = { check: 'engine', problems: [], note: `${name} ${version} at ${address}${others}` };
-  return [found, ...(await examineSettings(engine)), ...(await tryMachine(engine, image))];
+  return [found, ...(await examineSettings(engine)), ...(await tryMachine(engine, image, networkRules === 'on'))];
 }
 
 function howToFix(tried: string[]): string {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Agent, connectAgent } from '../../agent/agent.ts';
 import { startProcess } from '../../agent/processes.ts';
 import type { MachineSpec } from '../../driver.ts';
+import { enforce } from '../../network/enforce.ts';
 import { noInternet } from '../../network/rules.ts';
 import { openChannel } from '../channel.ts';
 import { createContainer, removeContainer } from '../containers/create.ts';
@@ -19,12 +20,14 @@ const memoryMb = 128;
 const patience = 60_000;
 const readMemory = 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes';
 const readProcesses = 'cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max';
+/** An address for documentation (RFC 5737). Without rules this would wait for an answer. */
+const connectToNobody = 'timeout 2 /bin/bash -c ": < /dev/tcp/203.0.113.1/9" 2>&1 || :';
 const readNetwork = 'cat /proc/net/dev';
 
 type Check = MachineFinding['check'];
 
 /** Starts a machine from an image, uses it and removes it. Returns what works and what does not. */
-export async function tryMachine(engine: Engine, image: string): Promise<MachineFinding[]> {
+export async function tryMachine(engine: Engine, image: string, hasRules: boolean): Promise<MachineFinding[]> {
   const present = await attempt('image', async () => {
     const found = await findImage(engine, image);
     if (found === null) throw new Error(`${image} is missing: sandpit templates pull base fetches it`);
@@ -32,7 +35,7 @@ export async function tryMachine(engine: Engine, image: string): Promise<Machine
   });
   if (present.problems.length > 0) return [present];
   // A name of its own keeps it apart from the machines of every database.
-  const shared = new Shared(engine, new Names(randomBytes(8).toString('hex')));
+  const shared = new Shared(engine, new Names(randomBytes(8).toString('hex')), hasRules);
   const id = 'doctor';
   const spec: MachineSpec = {
     id,
@@ -71,13 +74,17 @@ async function useMachine(shared: Shared, spec: MachineSpec): Promise<MachineFin
   });
   if (agent === undefined) return [started];
   try {
-    return [started, ...(await examineInside(agent, signal)), ...(await tryChanges(shared, spec.id, signal))];
+    return [
+      started,
+      ...(await examineInside(agent, shared.hasRules, signal)),
+      ...(await tryChanges(shared, spec.id, signal)),
+    ];
   } finally {
     agent.close();
   }
 }
 
-async function examineInside(agent: Agent, signal: AbortSignal): Promise<MachineFinding[]> {
+async function examineInside(agent: Agent, hasRules: boolean, signal: AbortSignal): Promise<MachineFinding[]> {
   const shell = (command: string) => outputOf(agent, ['/bin/sh', '-c', command], signal);
   const limit = (check: Check, read: string, most: number, unit: string) =>
     attempt(check, async () => {
@@ -97,11 +104,21 @@ async function examineInside(agent: Agent, signal: AbortSignal): Promise<Machine
     await limit('memory', readMemory, memoryMb * 2 ** 20, 'bytes'),
     await limit('processes', readProcesses, 256, 'processes'),
     await attempt('network', async () => {
+      if (hasRules) return tryRules(agent, signal);
       const interfaces = [...(await shell(readNetwork)).matchAll(/^\s*(\w+):/gm)].map(([, name]) => name);
       if (interfaces.join() === 'lo') return 'a machine without Internet access has none';
       throw new Error(`a machine that is to have no network has ${interfaces.join(', ')}`);
     }),
   ];
+}
+
+/** Closes the network to a machine. Throws an Error if it reaches an address that is nobody's. */
+async function tryRules(agent: Agent, signal: AbortSignal): Promise<string> {
+  await enforce(agent, noInternet, signal);
+  const output = await outputOf(agent, ['/bin/bash', '-c', connectToNobody], signal);
+  if (/no route to host/i.test(output))
+    return 'its rules can be changed: a machine without Internet access reaches none';
+  throw new Error(`a machine that is to reach nothing can try to: ${output || 'its connection opens'}`);
 }
 
 /** Runs a program and returns its output, at most 10,000 characters of it. Throws if it fails. */

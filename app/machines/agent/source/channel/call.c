@@ -16,6 +16,7 @@ static operation *const operations[] = {
     [20] = op_remove,         [21] = op_read,           [22] = op_write,
     [23] = op_watch,          [24] = op_sync,           [25] = op_disk,
     [26] = op_dial,
+    [27] = op_network,
 };
 
 bool call_has_credit(const struct call *call) {

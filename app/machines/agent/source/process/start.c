@@ -1,5 +1,6 @@
 // START: a new process in its own session, as a user of the machine.
 #include "../agent.h"
+#include "../network/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -127,7 +128,7 @@ static bool become(struct launch *launch) {
     sets[0].inheritable = sets[1].inheritable = 0;
     syscall(SYS_capset, &header, sets);
   }
-  return setgroups((size_t)launch->groups_count, launch->groups) == 0 && setgid(launch->user.gid) == 0 &&
+  return drop_kept() && setgroups((size_t)launch->groups_count, launch->groups) == 0 && setgid(launch->user.gid) == 0 &&
          setuid(launch->user.uid) == 0;
 }
 
