@@ -1,5 +1,6 @@
 import { findMachineRow, type MachineRow, setMachineState } from '../../../db/machines/rows.ts';
 import { pauseModeOf } from '../../../db/sandboxes/pause-mode.ts';
+import { MachineError } from '../error.ts';
 import { engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, type Rest, trySync } from './rest.ts';
 import { enforceRecord } from './restrict.ts';
@@ -25,7 +26,10 @@ async function letRun(parts: LifecycleParts, { id, state, settings }: MachineRow
   const { store, driver, log, patienceMilliseconds } = parts;
   const late = AbortSignal.timeout(patienceMilliseconds);
   await engineCall(driver.resume(id, late), late);
-  await enforceRecord(parts, id, settings);
+  await enforceRecord(parts, id, settings).catch((error) => {
+    // It was started without rules: trying again would not help.
+    if (!(error instanceof MachineError) || error.code !== 'unsupported') throw error;
+  });
   if (state === 'stopped') {
     await startAfresh(parts, id).catch((error) =>
       log.warn({ err: error, sandbox: id }, 'the commands of a template could not be started again'),

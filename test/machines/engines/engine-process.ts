@@ -17,18 +17,19 @@ export class EngineProcess {
   /** Everything that the engine writes is below it. */
   readonly folder: string;
   readonly #command: (folder: string) => EngineCommand;
-  readonly #network: string;
+  /** the file of its network namespace */
+  readonly network: string;
   #child: ChildProcess | null = null;
   readonly #killAtExit = () => void this.#child?.kill('SIGKILL');
 
   constructor(command: (folder: string) => EngineCommand) {
     this.folder = mkdtempSync(join(tmpdir(), 'sandpit-engine-'));
     this.#command = command;
-    this.#network = join(this.folder, 'network');
+    this.network = join(this.folder, 'network');
     // Engines write firewall rules and bridges: with a network namespace for each, two can't
     // collide.
-    closeSync(openSync(this.#network, 'w'));
-    execFileSync('unshare', [`--net=${this.#network}`, 'ip', 'link', 'set', 'lo', 'up']);
+    closeSync(openSync(this.network, 'w'));
+    execFileSync('unshare', [`--net=${this.network}`, 'ip', 'link', 'set', 'lo', 'up']);
     process.on('exit', this.#killAtExit);
   }
 
@@ -40,7 +41,7 @@ export class EngineProcess {
   async start(): Promise<void> {
     const { args, env } = this.#command(this.folder);
     const log = openSync(join(this.folder, 'log'), 'a');
-    const child = spawn('nsenter', [`--net=${this.#network}`, ...args], {
+    const child = spawn('nsenter', [`--net=${this.network}`, ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', log, log],
     });

@@ -17,6 +17,8 @@ export type TestEngine = {
   image: string;
   /** an image with busybox only: no bash, no user `user` */
   minimalImage: string;
+  /** the file of the engine's network namespace, which is its host's for machines */
+  network: string;
   /** Calls the engine's API. Resolves to what it answers; null without a body. */
   ask: (method: string, path: string) => Promise<unknown>;
   /** Ends the engine as a crash does, and runs `meanwhile` before it starts again. */
@@ -76,7 +78,8 @@ export async function startEngine(engine: EngineName): Promise<TestEngine> {
       await running.start();
     };
     const call = (method: string, path: string) => ask(running.socket, method, path);
-    return { engine, address: `unix://${running.socket}`, image, minimalImage, ask: call, restart, stop };
+    const { network } = running;
+    return { engine, address: `unix://${running.socket}`, image, minimalImage, network, ask: call, restart, stop };
   } catch (error) {
     await stop();
     throw error;

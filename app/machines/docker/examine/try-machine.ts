@@ -20,8 +20,12 @@ const memoryMb = 128;
 const patience = 60_000;
 const readMemory = 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes';
 const readProcesses = 'cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max';
-/** An address for documentation (RFC 5737). Without rules this would wait for an answer. */
-const connectToNobody = 'timeout 2 /bin/bash -c ": < /dev/tcp/203.0.113.1/9" 2>&1 || :';
+/**
+ * Connects to an address for documentation (RFC 5737), which without rules would wait for an answer.
+ * The command's own check says so if there is no bash.
+ */
+const connectToNobody =
+  'command -v bash > /dev/null || { echo unknown; exit; }; timeout 2 bash -c ": < /dev/tcp/203.0.113.1/9" 2>&1 || :';
 const readNetwork = 'cat /proc/net/dev';
 
 type Check = MachineFinding['check'];
@@ -115,8 +119,8 @@ async function examineInside(agent: Agent, hasRules: boolean, signal: AbortSigna
 /** Closes the network to a machine. Throws an Error if it reaches an address that is nobody's. */
 async function tryRules(agent: Agent, signal: AbortSignal): Promise<string> {
   await enforce(agent, noInternet, signal);
-  const output = await outputOf(agent, ['/bin/bash', '-c', connectToNobody], signal);
-  if (/no route to host/i.test(output))
+  const output = await outputOf(agent, ['/bin/sh', '-c', connectToNobody], signal);
+  if (/no route to host|unknown/i.test(output))
     return 'its rules can be changed: a machine without Internet access reaches none';
   throw new Error(`a machine that is to reach nothing can try to: ${output || 'its connection opens'}`);
 }

@@ -50,9 +50,24 @@ function careful(random: Random, operation: number, openPort: number): ArgumentW
   if (operation === 19) return file().string(pick(random, paths));
   if (operation === 21) return file().u64(upTo(random, 1e6)).u64(upTo(random, 1e6));
   if (operation === 22) return file().pairs({ [pick(random, words)]: pick(random, words) });
+  if (operation === 27) return rules(random, args);
   if (operation === 23) return file().u8(upTo(random, 2));
   if (operation === 26) return args.u16(pick(random, [0, 1, openPort, openPort]));
   return [16, 18, 20].includes(operation) ? file() : args;
+}
+
+function rules(random: Random, args: ArgumentWriter): ArgumentWriter {
+  const count = upTo(random, pick(random, [3, 1024]));
+  const servers = pick(random, [[], ['10.0.0.1'], ['8.8.8.8', 'x'.repeat(300)]]);
+  args.u8(upTo(random, 1)).u8(upTo(random, 1)).strings(servers).u32(count);
+  for (let n = 0; n < count; n++) {
+    const kind = pick(random, [1, 4, 6]);
+    args.u8(pick(random, [1, 2])).u8(kind);
+    for (let bytes = { 1: 0, 4: 4, 6: 16 }[kind] as number; bytes > 0; bytes--) args.u8(upTo(random, 255));
+    if (kind > 1) args.u8(upTo(random, kind === 4 ? 33 : 129));
+    args.u16(pick(random, [0, 53]));
+  }
+  return args;
 }
 
 /** Damages bytes: changes some, or cuts or repeats the end. */
@@ -72,7 +87,7 @@ const frame = (call: number, type: number, payload: Buffer, length = payload.len
   return Buffer.concat([header, payload]);
 };
 
-const operations = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 26, 26, 0, 9, 255];
+const operations = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 26, 26, 27, 27, 0, 9, 255];
 
 /**
  * Yields what one connection sends: valid frames, damaged ones, few that break the rules. A program
