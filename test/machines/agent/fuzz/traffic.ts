@@ -87,7 +87,9 @@ const frame = (call: number, type: number, payload: Buffer, length = payload.len
   return Buffer.concat([header, payload]);
 };
 
-const operations = [1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 26, 26, 27, 27, 0, 9, 255];
+const operations = [
+  1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 22, 23, 24, 25, 26, 26, 27, 27, 0, 9, 255,
+];
 
 /**
  * Yields what one connection sends: valid frames, damaged ones, few that break the rules. A program
