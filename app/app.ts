@@ -1,10 +1,12 @@
 import express, { type Express } from 'express';
-import { e2bAliasesRoutes } from './api/e2b/aliases.ts';
 import { e2bEventsRoutes } from './api/e2b/events.ts';
 import { e2bSandboxesRoutes } from './api/e2b/sandboxes.ts';
 import { e2bSnapshotsRoutes } from './api/e2b/snapshots.ts';
-import { e2bTagsRoutes } from './api/e2b/tags.ts';
-import { e2bTemplatesRoutes } from './api/e2b/templates.ts';
+import { e2bAliasesRoutes } from './api/e2b/templates/aliases.ts';
+import { e2bBuildsRoutes } from './api/e2b/templates/builds.ts';
+import { e2bBuildFilesRoutes } from './api/e2b/templates/files.ts';
+import { e2bTagsRoutes } from './api/e2b/templates/tags.ts';
+import { e2bTemplatesRoutes } from './api/e2b/templates/templates.ts';
 import { e2bWebhooksRoutes } from './api/e2b/webhooks.ts';
 import { sandboxHosts } from './api/envd/hosts.ts';
 import { envdRoutes } from './api/envd/routes.ts';
@@ -55,12 +57,13 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   if (test) app.use(injectFaults(test));
   app.use(admission(context), sandboxHosts(context), validator(context));
 
-  if (context.machines) app.use(refuseUnsupported(context.contract, context.machines.driver));
+  app.use(refuseUnsupported(context.contract, context.machines?.driver ?? null));
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
   app.use(templatesRoutes(context), usersRoutes(context), sshKeysRoutes(context), creditsRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));
   // In this order: `/templates/tags` is no template.
-  app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context), envdRoutes(context));
+  app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context));
+  app.use(e2bBuildsRoutes(context), e2bBuildFilesRoutes(context), envdRoutes(context));
   app.use(e2bEventsRoutes(context), e2bWebhooksRoutes(context));
   app.use(bulkRoutes(context), apiKeysRoutes(context), auditRoutes(context), authRoutes(context));
   app.use(webhooksRoutes(context), systemRoutes(context), consoleRoutes(context), docsRoutes());

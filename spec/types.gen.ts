@@ -1203,7 +1203,7 @@ export interface paths {
         };
         /**
          * List templates
-         * @description Returns the caller's snapshots as templates. A sandbox can start from any other template name as well, but such names are not recorded.
+         * @description Returns the caller's snapshots and built templates. One whose first build is not ready is left out. With records only, a sandbox can start from any other template name as well, but such names are not recorded.
          */
         get: operations["e2b_list_templates"];
         put?: never;
@@ -1223,7 +1223,7 @@ export interface paths {
         };
         /**
          * List templates page by page
-         * @description Returns the caller's snapshots as templates, newest first and then by id.
+         * @description Returns the caller's snapshots and built templates, newest first and then by id. One whose first build is not ready is left out.
          */
         get: operations["e2b_list_templates_v2"];
         put?: never;
@@ -1283,14 +1283,14 @@ export interface paths {
         };
         /**
          * Get a template
-         * @description Returns a snapshot as a template with its one build.
+         * @description Returns a template with its builds, newest first, also while its first build is not ready. A snapshot that was taken of a sandbox counts as a build. The 100 last builds of a user are kept, and those that have not ended.
          */
         get: operations["e2b_get_template"];
         put?: never;
         post?: never;
         /**
-         * Delete a snapshot
-         * @description Sandboxes that were started from the snapshot stay.
+         * Delete a template
+         * @description Deletes a snapshot or a built template, with its builds, and gives up those that have not ended. Sandboxes that were started from it stay.
          */
         delete: operations["e2b_delete_template"];
         options?: never;
@@ -1320,6 +1320,107 @@ export interface paths {
          * @description Returns the template's names. A snapshot belongs to its owner, so `public: true` is refused with 501.
          */
         patch: operations["e2b_update_template_v2"];
+        trace?: never;
+    };
+    "/v3/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for a build
+         * @description Records that a template will be built from code. The client then uploads the files of its steps, and begins the build with `POST /v2/templates/{templateID}/builds/{buildID}` within an hour. A template of the same name stays as it is until the build is ready, and is replaced then. A user can have 20 builds that have not ended.
+         */
+        post: operations["e2b_request_build"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}/files/{hash}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask where to upload a file
+         * @description Returns whether the caller has uploaded this archive before, and the address to upload it to: what is there already can be replaced. The address is valid for an hour.
+         */
+        get: operations["e2b_get_build_file"];
+        /**
+         * Upload a file
+         * @description Stores an archive for the steps of the caller's templates: tar, perhaps compressed with gzip. The signature in the query stands for a credential. It is kept for as long as builds use it, and for a week after that. All files of a user take at most the disk that the operator has set; those that were not used for the longest give way. The body may take as long as it arrives.
+         */
+        put: operations["e2b_put_build_file"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/templates/{templateID}/builds/{buildID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin a build
+         * @description Runs the steps in a machine that is made from an image or a template, in the background. Steps that an earlier build has run in the same way are not run again. What is begun cannot be begun again.
+         */
+        post: operations["e2b_start_build"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}/builds/{buildID}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the state of a build
+         * @description Returns the state of a build with a part of its log. Clients ask again and again, and read on from the entries that they have.
+         */
+        get: operations["e2b_get_build_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{templateID}/builds/{buildID}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the log of a build */
+        get: operations["e2b_get_build_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/templates/tags": {
@@ -3595,7 +3696,7 @@ export interface components {
         };
         /** TemplateWithBuilds */
         TemplateWithBuilds: {
-            /** @description One finished build */
+            /** @description The builds, page by page */
             builds: components["schemas"]["TemplateBuild"][];
         } & components["schemas"]["Template"];
         /** TemplateBuild */
@@ -3617,6 +3718,120 @@ export interface components {
             memoryMB: number;
             diskSizeMB?: number;
             envdVersion?: string;
+        };
+        /** NewTemplateBuild */
+        NewTemplateBuild: {
+            /** @description The name, as `name` or `name:tag`. Required, unless `alias` is given. */
+            name?: string;
+            /** @description What older clients call `name`, which counts if both are given */
+            alias?: string;
+            /** @description Tags that the template gets once it is ready, besides the one in its name; `default` if there is none */
+            tags?: components["schemas"]["TagName"][];
+            /** @description Virtual CPUs of the template's sandboxes (default: 2) */
+            cpuCount?: number;
+            /** @description Memory of the template's sandboxes in MiB (default: 512) */
+            memoryMB?: number;
+            /** @description How much disk must be free after the build. 0 asks for nothing. Another number is refused with 501, because a machine may use what its engine has. */
+            minFreeDiskMB?: number;
+            teamID?: components["schemas"]["Nothing"];
+        };
+        /** RequestedTemplateBuild */
+        RequestedTemplateBuild: {
+            /** @description The id that the template has or will have */
+            templateID: string;
+            /** Format: uuid */
+            buildID: string;
+            public: boolean;
+            /** @description The name with its namespace */
+            names: string[];
+            tags: string[];
+            aliases: string[];
+        };
+        /** TemplateBuildFile */
+        TemplateBuildFile: {
+            /** @description Whether the caller has uploaded it before */
+            present: boolean;
+            /**
+             * Format: uri
+             * @description The address to PUT the archive to
+             */
+            url: string;
+        };
+        /** TemplateBuildStart */
+        TemplateBuildStart: {
+            /** @description The image to start from. Either this or `fromTemplate` is required. */
+            fromImage?: string;
+            /** @description The template to start from */
+            fromTemplate?: string;
+            fromImageRegistry?: components["schemas"]["Nothing"];
+            /**
+             * @description Whether to run steps again that an earlier build has run
+             * @default false
+             */
+            force: boolean;
+            /** @default [] */
+            steps: components["schemas"]["TemplateStep"][];
+            /** @description A command that runs in each sandbox of the template from its start on */
+            startCmd?: string;
+            /** @description A sandbox of the template is ready once this command succeeds */
+            readyCmd?: string;
+        };
+        /** TemplateStep */
+        TemplateStep: {
+            /** @enum {string} */
+            type: "COPY" | "ENV" | "RUN" | "USER" | "WORKDIR";
+            /**
+             * @description COPY: source, target, and perhaps owner and mode, which may be empty. ENV: names and values in turn. RUN: a command, and perhaps the user who runs it. USER: who runs the commands of further steps and of sandboxes. WORKDIR: the directory of further steps and of commands in sandboxes.
+             * @default []
+             */
+            args: string[];
+            /** @description The archive with the files of a COPY, as it was uploaded */
+            filesHash?: string;
+            /**
+             * @description Whether to run this step and those after it again although an earlier build has run it
+             * @default false
+             */
+            force: boolean;
+        };
+        /** TemplateBuildInfo */
+        TemplateBuildInfo: {
+            templateID: string;
+            /** Format: uuid */
+            buildID: string;
+            /**
+             * @description `waiting` until the build is begun, then `building`, and at last `ready` or `error`
+             * @enum {string}
+             */
+            status: "building" | "waiting" | "ready" | "error";
+            /** @description Always empty; see `logEntries` */
+            logs: string[];
+            logEntries: components["schemas"]["BuildLogEntry"][];
+            reason?: components["schemas"]["BuildStatusReason"];
+        };
+        /**
+         * BuildStatusReason
+         * @description Why the build has failed
+         */
+        BuildStatusReason: {
+            message: string;
+            /** @description The step that has failed, as in a log entry */
+            step?: string;
+            /** @description What that step has said last */
+            logEntries?: components["schemas"]["BuildLogEntry"][];
+        };
+        /** TemplateBuildLogs */
+        TemplateBuildLogs: {
+            logs: components["schemas"]["BuildLogEntry"][];
+        };
+        /** BuildLogEntry */
+        BuildLogEntry: {
+            /** Format: date-time */
+            timestamp: string;
+            message: string;
+            /** @enum {string} */
+            level: "debug" | "info" | "warn" | "error";
+            /** @description The step that it is about: `base` is where the build starts from, `1` the first of `steps`, `finalize` what follows the last */
+            step?: string;
         };
         /** TemplateAlias */
         TemplateAlias: {
@@ -4116,7 +4331,7 @@ export interface components {
             eventData: {
                 [key: string]: unknown;
             } | null;
-            /** @description All zeros, because Sandpit builds no templates */
+            /** @description All zeros, because Sandpit does not record which build a sandbox was started from */
             sandboxBuildId: string;
             /** @description The sandbox's session */
             sandboxExecutionId: string;
@@ -4652,6 +4867,13 @@ export interface components {
         MetadataPairs: string;
         /** @description The id or name of a snapshot, with or without a tag */
         TemplateID: string;
+        /** @description The id of a template, as `POST /v3/templates` returned it */
+        BuiltTemplateID: string;
+        BuildID: string;
+        /** @description Maximum number of entries */
+        BuildLogLimit: number;
+        /** @description Only entries of this level or a more severe one */
+        BuildLogLevel: "debug" | "info" | "warn" | "error";
         /** @description Maximum number of results on a page */
         PageSize: number;
         /** @description The `X-Next-Token` of the previous page, with the same order as there */
@@ -7079,6 +7301,7 @@ export interface operations {
             /** @description The template */
             200: {
                 headers: {
+                    "X-Next-Token": components["headers"]["X-Next-Token"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -7104,7 +7327,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The snapshot was deleted */
+            /** @description The template was deleted */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7187,6 +7410,290 @@ export interface operations {
             404: components["responses"]["E2BNotFound"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_request_build: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTemplateBuild"];
+            };
+        };
+        responses: {
+            /** @description The build */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestedTemplateBuild"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            /** @description The caller has 20 builds that have not ended. Wait for one, or delete its template. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_get_build_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a template, as `POST /v3/templates` returned it */
+                templateID: components["parameters"]["BuiltTemplateID"];
+                /** @description What the client calls the archive; a step names it as its `filesHash` */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether it is there, and where to upload it */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateBuildFile"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_put_build_file: {
+        parameters: {
+            query: {
+                /** @description The second since 1970 after which the address is not valid */
+                expires: number;
+                signature: string;
+            };
+            header?: never;
+            path: {
+                /** @description The id of a template, as `POST /v3/templates` returned it */
+                templateID: components["parameters"]["BuiltTemplateID"];
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The file is stored */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not meet the contract, or its body is no archive */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            /** @description The address is not valid, or not any more. Ask for another. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            404: components["responses"]["E2BNotFound"];
+            /** @description Nothing of the body arrived for a while */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            /** @description The file is larger than one may be */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            /** @description The user uploads too many files at the same time. Retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    "Should-Retry": components["headers"]["Should-Retry"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            501: components["responses"]["E2BNotOffered"];
+            /** @description The disk of the server is full */
+            507: {
+                headers: {
+                    "Should-Retry": components["headers"]["Should-Retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+        };
+    };
+    e2b_start_build: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a template, as `POST /v3/templates` returned it */
+                templateID: components["parameters"]["BuiltTemplateID"];
+                buildID: components["parameters"]["BuildID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TemplateBuildStart"];
+            };
+        };
+        responses: {
+            /** @description The build has begun */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            403: components["responses"]["E2BForbidden"];
+            404: components["responses"]["E2BNotFound"];
+            /** @description The build has begun before */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_get_build_status: {
+        parameters: {
+            query?: {
+                /** @description How many entries to leave out, of those that `level` lets through */
+                logsOffset?: number;
+                /** @description Maximum number of entries */
+                limit?: components["parameters"]["BuildLogLimit"];
+                /** @description Only entries of this level or a more severe one */
+                level?: components["parameters"]["BuildLogLevel"];
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a template, as `POST /v3/templates` returned it */
+                templateID: components["parameters"]["BuiltTemplateID"];
+                buildID: components["parameters"]["BuildID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateBuildInfo"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
+            501: components["responses"]["E2BNotOffered"];
+        };
+    };
+    e2b_get_build_logs: {
+        parameters: {
+            query?: {
+                /** @description The time to start at, in milliseconds since 1970: the earliest that is wanted or, backward, the latest */
+                cursor?: string;
+                /** @description Maximum number of entries */
+                limit?: components["parameters"]["BuildLogLimit"];
+                /** @description The order by time; forward unless given */
+                direction?: "forward" | "backward";
+                /** @description Only entries of this level or a more severe one */
+                level?: components["parameters"]["BuildLogLevel"];
+                /** @description Where E2B keeps the log. Sandpit has one log for both. */
+                source?: "temporary" | "persistent";
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a template, as `POST /v3/templates` returned it */
+                templateID: components["parameters"]["BuiltTemplateID"];
+                buildID: components["parameters"]["BuildID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A part of the log */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateBuildLogs"];
+                };
+            };
+            400: components["responses"]["BadE2BRequest"];
+            401: components["responses"]["E2BUnauthorized"];
+            404: components["responses"]["E2BNotFound"];
             501: components["responses"]["E2BNotOffered"];
         };
     };

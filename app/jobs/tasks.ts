@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { recordKeyUse } from '../../db/accounts/api-keys.ts';
+import { failForgotten } from '../../db/builds/finish.ts';
 import { StoreError } from '../../db/errors.ts';
 import { deleteOldEvents } from '../../db/events/log.ts';
 import { endDueSandboxes } from '../../db/sandboxes/expire.ts';
@@ -43,8 +44,8 @@ export async function sweep(context: Context, stop?: AbortSignal): Promise<void>
 
 /**
  * Deletes `Idempotency-Key`s older than a day, sandboxes that ended longer than `retention` ago,
- * and events and webhook deliveries older than `eventRetention`; then gives free space back to the
- * disk. It works in small steps, between which requests get their turn, and ends early once `stop`
+ * and events and webhook deliveries older than `eventRetention`; ends builds of templates that were
+ * never begun; then gives free space back to the disk. It works in small steps, between which requests get their turn, and ends early once `stop`
  * is aborted. Failures are logged.
  */
 export async function prune(context: Context, stop?: AbortSignal): Promise<void> {
@@ -60,6 +61,9 @@ export async function prune(context: Context, stop?: AbortSignal): Promise<void>
   };
   await runTask(context, 'prune', async () => {
     await deleteInSteps('old idempotency keys', (trx) => deleteOldKeys(trx, now() - keyMilliseconds, eventsPerStep));
+    for (let failed = 1; failed > 0 && !stop?.aborted; await nextTurn()) {
+      failed = await inTransaction(store.db, (trx) => failForgotten(trx, now(), eventsPerStep));
+    }
     if (retention !== undefined) {
       await deleteInSteps('old sandboxes', (trx) => deleteEnded(trx, now(), now() - retention, sandboxesPerStep));
     }

@@ -13,7 +13,13 @@ type Body = Record<string, unknown>;
 type Network = Schemas['SandboxNetworkConfig'];
 
 /** Something that machines need a feature for. `feature` null: no driver has it. */
-type Rule = { feature: Feature | null; isUsed: (body: Body) => boolean; reason: string };
+type Rule = {
+  feature: Feature | null;
+  isUsed: (body: Body) => boolean;
+  reason: string;
+  /** whether it needs machines at all: records do without the rest */
+  needsMachines?: true;
+};
 
 const always = () => true;
 
@@ -91,7 +97,23 @@ const networkUpdate: Rule = {
   reason: 'The network of a machine cannot be changed: create another sandbox',
 };
 
-/** What is refused with machines, by operation. Operations that are not here need no feature. */
+const build: Rule = {
+  feature: 'snapshot',
+  isUsed: always,
+  reason:
+    'Sandpit builds no templates here: that needs machines of which snapshots can be taken. Take a snapshot of a sandbox, and use it as a template',
+  needsMachines: true,
+};
+const freeDisk: Rule = {
+  feature: null,
+  isUsed: ({ minFreeDiskMB: asked }) => asked !== undefined && asked !== 0,
+  reason: 'minFreeDiskMB is not offered: a machine may use the disk that its engine has; leave it out',
+};
+
+/**
+ * What is refused with machines, and without if it needs machines, by operation. Operations that
+ * are not here need no feature.
+ */
 export const rules: { [operationId: string]: Rule[] } = {
   e2b_create: [autoPause, autoResume, egress, domains, proxy, inbound],
   e2b_create_v2: [autoPause, autoResume, egress, domains, proxy, inbound],
@@ -107,23 +129,28 @@ export const rules: { [operationId: string]: Rule[] } = {
   clone_vm: [copy],
   snapshot_vm: [snapshot],
   create_snapshot: [image],
+  e2b_request_build: [build, freeDisk],
+  e2b_get_build_file: [build],
+  e2b_put_build_file: [build],
+  e2b_start_build: [build],
+  e2b_get_build_status: [build],
+  e2b_get_build_logs: [build],
   publish_template: [devbox],
   run_template: [devbox],
 };
 
 /**
  * Returns a handler that throws HttpError 501, with the reason, if a request asks for something
- * that the driver cannot do. It changes nothing, so that no record says what its machine does not
- * do. The status is 501 because InstaVM's client shows its user only the messages of 403, 429 and
- * 5xx.
+ * that the driver cannot do, or that needs machines and there are none: `driver` is null then. It
+ * changes nothing, so that no record says what its machine does not do. The status is 501 because
+ * InstaVM's client shows its user only the messages of 403, 429 and 5xx.
  */
-export function refuseUnsupported(contract: Contract, driver: Pick<Driver, 'features'>): RequestHandler {
+export function refuseUnsupported(contract: Contract, driver: Pick<Driver, 'features'> | null): RequestHandler {
+  const isMissing = ({ feature, needsMachines }: Rule) =>
+    driver === null ? needsMachines === true : !(feature && driver.features.has(feature));
   return (req: Request, _res, next) => {
     const found = rules[operationOf(contract, req)?.operationId ?? ''] ?? [];
-    const broken = found.find(
-      ({ feature, isUsed }) =>
-        !(feature && driver.features.has(feature)) && isUsed((req.body as Body | undefined) ?? {}),
-    );
+    const broken = found.find((rule) => isMissing(rule) && rule.isUsed((req.body as Body | undefined) ?? {}));
     if (broken) throw new HttpError(501, broken.reason);
     next();
   };

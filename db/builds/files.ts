@@ -4,7 +4,7 @@ import type { Db, Trx } from '../store.ts';
 /** An archive that a user has uploaded, as its template is built. */
 export type UploadedFile = { hash: string; templateId: string };
 
-/** Returns the length of the owner's file in bytes; it counts as used from now on. Null: no file. */
+/** Returns the bytes of the owner's file; null if there is none. It counts as used from now on. */
 export async function useFile(
   db: Db,
   now: number,

@@ -85,3 +85,9 @@ export async function readLogAround(db: Db, id: string, window: LogWindow): Prom
     .limit(limit)
     .execute();
 }
+
+/** Returns the last entries of a step of a build, at most `limit`, oldest first. */
+export async function lastOfStep(db: Db, id: string, step: string, limit: number): Promise<LogEntry[]> {
+  const said = db.selectFrom('template_build_logs').select(columns).where('build_id', '=', id).where('step', '=', step);
+  return (await said.orderBy('seq', 'desc').limit(limit).execute()).reverse();
+}

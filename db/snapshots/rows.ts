@@ -29,6 +29,8 @@ export type Snapshot = {
   hasMemory: boolean | null;
   /** the disk that it takes; null: a record only */
   sizeBytes: number | null;
+  /** how many builds have made or replaced it */
+  buildCount: number;
   /** what it lays down for machines; null: nothing */
   setup: Setup | null;
 };
@@ -52,15 +54,19 @@ export const listedColumns = [
   'setup',
 ] as const;
 
-/** What a driver holds of a snapshot. */
+/** What a driver holds of a snapshot, and how often it was built. */
 export const heldColumns = [
   sql<0 | 1 | null>`(select has_memory from machine_snapshots where ref = snapshots.machine_ref)`.as('has_memory'),
   sql<number | null>`(select size_bytes from machine_snapshots where ref = snapshots.machine_ref)`.as('size_bytes'),
+  sql<number>`(
+    select count(*) from template_builds where template_id = snapshots.id and status = 'ready'
+  )`.as('build_count'),
 ] as const;
 
 type ListedColumns = Pick<Selectable<SnapshotsTable>, (typeof listedColumns)[number]> & {
   has_memory: 0 | 1 | null;
   size_bytes: number | null;
+  build_count: number;
 };
 
 /** Returns the snapshot of a row. */
@@ -83,6 +89,7 @@ export function snapshotOf<Metadata extends string | null>(row: ListedColumns & 
     machineRef: row.machine_ref,
     hasMemory: row.has_memory === null ? null : row.has_memory === 1,
     sizeBytes: row.size_bytes,
+    buildCount: row.build_count,
     setup: setupOf(row.setup),
   };
 }

@@ -34,7 +34,7 @@ export type Settings = PauseSettings & {
 const clientID = '6532622b';
 
 /** The first version of envd that has every feature for which today's clients check the version. */
-const envdVersion = '0.6.4';
+export const envdVersion = '0.6.4';
 
 /**
  * The domain if none is configured. Clients derive the host names of a sandbox's ports from it.
@@ -102,15 +102,15 @@ export function snapshotInfo({ id, name }: Pick<Snapshot, 'id' | 'name'>, namesp
   return { snapshotID: reference?.withTag ?? `${id}:default`, names: reference ? [reference.name] : [] };
 }
 
-/** Returns `Template` of E2B's API for a snapshot. Its one build stands for what it holds. */
+/** Returns `Template` of E2B's API for a snapshot. One taken of a sandbox counts as built once. */
 export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string): Schemas['Template'] {
-  const { id, name, buildId, vcpuCount, memoryMb, createdAt, updatedAt, spawnCount, lastSpawnedAt } = snapshot;
+  const { id, name, buildId, buildCount, vcpuCount, memoryMb, createdAt, updatedAt } = snapshot;
   const reference = qualified(name, namespace);
   return {
     templateID: id,
     buildID: buildId,
     buildStatus: 'ready',
-    buildCount: 1,
+    buildCount: Math.max(buildCount, 1),
     public: false,
     isDefault: false,
     cpuCount: vcpuCount,
@@ -122,8 +122,8 @@ export function template(snapshot: Omit<Snapshot, 'metadata'>, namespace: string
     createdAt: isoTime(createdAt),
     updatedAt: isoTime(updatedAt),
     createdBy: null,
-    lastSpawnedAt: isoTimeOrNull(lastSpawnedAt),
-    spawnCount,
+    lastSpawnedAt: isoTimeOrNull(snapshot.lastSpawnedAt),
+    spawnCount: snapshot.spawnCount,
   };
 }
 
@@ -158,23 +158,6 @@ export function defaultTemplate({ name, image, createdAt }: Template, isReady: b
 function uuidOf(text: string): string {
   const [, a, b, c, d] = /^(.{8})(.{4}).(.{3}).(.{15})/.exec(hash('sha256', text)) ?? [];
   return `${a}-${b}-8${c}-a${d?.slice(0, 3)}-${d?.slice(3)}`;
-}
-
-/** Returns `TemplateWithBuilds` of E2B's API for a snapshot. */
-export function templateWithBuilds(snapshot: Snapshot, namespace: string): Schemas['TemplateWithBuilds'] {
-  const { buildId, vcpuCount, memoryMb, createdAt, updatedAt } = snapshot;
-  const build = {
-    buildID: buildId,
-    status: 'ready' as const,
-    createdAt: isoTime(createdAt),
-    updatedAt: isoTime(updatedAt),
-    finishedAt: isoTime(updatedAt),
-    cpuCount: vcpuCount,
-    memoryMB: memoryMb,
-    diskSizeMB: 0,
-    envdVersion,
-  };
-  return { ...template(snapshot, namespace), builds: [build] };
 }
 
 /** Returns `TemplateTag` of E2B's API. */

@@ -64,7 +64,7 @@ export class ProblemList {
 
   #checkShape({ schema, types, expected }: Shape, value: Sent, isText: boolean): void {
     const parsed = isText && expected === 'integer' ? (integerOf(String(value)) ?? value) : value;
-    if (schema.enum && !(isScalar(parsed) && schema.enum.includes(plainValue(parsed)))) {
+    if (schema.enum && !isOneOf(schema.enum, parsed)) {
       return void this.#add(enumError(schema.enum), value);
     }
     if (expected !== undefined && !types.some((type) => isOfType(type, parsed))) {
@@ -118,6 +118,8 @@ export class ProblemList {
   }
 }
 
-function isScalar(value: Sent): boolean {
-  return !Array.isArray(value) && !(value instanceof Map);
+function isOneOf(allowed: unknown[], value: Sent): boolean {
+  const plain = plainValue(value);
+  if (!Array.isArray(value) && !(value instanceof Map)) return allowed.includes(plain);
+  return allowed.some((one) => JSON.stringify(one) === JSON.stringify(plain));
 }

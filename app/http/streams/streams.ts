@@ -4,8 +4,7 @@ import { HttpError } from '../../errors.ts';
 import { releaseSlot } from '../admission/slots.ts';
 
 /** Each may hold 256 KiB that the machine has sent and its client has not read. */
-const maxOpen = 2048;
-const maxOpenOfSandbox = 256;
+const sandboxLimits = { all: 2048, ofOne: 256, whose: 'The sandbox' };
 
 const streams = new WeakSet<ServerResponse>();
 
@@ -20,22 +19,30 @@ export function isStream(res: ServerResponse): boolean {
  */
 export class Streams {
   #open = 0;
-  readonly #bySandbox = new Map<string, number>();
+  readonly #limits: typeof sandboxLimits;
+  /** By the sandbox or user that they belong to. */
+  readonly #byHolder = new Map<string, number>();
+
+  /** `whose` says in errors who has too many. */
+  constructor(limits = sandboxLimits) {
+    this.#limits = limits;
+  }
 
   /**
-   * Makes a request a stream of a sandbox until its response is closed, which aborts the signal
-   * that it returns. Call it once the credential is checked. Throws HttpError 429 if the sandbox
-   * has too many, and 503 if there are too many.
+   * Makes a request a stream of a sandbox or user until its response is closed, which aborts the
+   * signal that it returns. Call it once the credential is checked. Throws HttpError 429 if the
+   * holder has too many, and 503 if there are too many.
    */
-  take(res: Response, sandboxId: string): AbortSignal {
-    const ofSandbox = this.#bySandbox.get(sandboxId) ?? 0;
-    if (ofSandbox >= maxOpenOfSandbox) throw tooMany(429, `The sandbox has ${maxOpenOfSandbox} open streams already`);
-    if (this.#open >= maxOpen) throw tooMany(503, `There are ${maxOpen} open streams already`);
+  take(res: Response, holder: string): AbortSignal {
+    const { all, ofOne, whose } = this.#limits;
+    const held = this.#byHolder.get(holder) ?? 0;
+    if (held >= ofOne) throw tooMany(429, `${whose} has ${ofOne} open streams already`);
+    if (this.#open >= all) throw tooMany(503, `There are ${all} open streams already`);
     this.#open++;
-    this.#bySandbox.set(sandboxId, ofSandbox + 1);
+    this.#byHolder.set(holder, held + 1);
     const closed = new AbortController();
     res.once('close', () => {
-      this.#release(sandboxId);
+      this.#release(holder);
       closed.abort();
     });
     streams.add(res);
@@ -43,11 +50,11 @@ export class Streams {
     return closed.signal;
   }
 
-  #release(sandboxId: string): void {
+  #release(holder: string): void {
     this.#open--;
-    const left = (this.#bySandbox.get(sandboxId) ?? 1) - 1;
-    if (left > 0) this.#bySandbox.set(sandboxId, left);
-    else this.#bySandbox.delete(sandboxId);
+    const left = (this.#byHolder.get(holder) ?? 1) - 1;
+    if (left > 0) this.#byHolder.set(holder, left);
+    else this.#byHolder.delete(holder);
   }
 }
 

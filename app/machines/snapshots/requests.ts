@@ -1,8 +1,10 @@
 import type { Request } from 'express';
+import { deleteTemplate } from '../../../db/builds/delete.ts';
+import { StoreError } from '../../../db/errors.ts';
 import { forkSandbox } from '../../../db/sandboxes/fork.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
-import { deleteSnapshot, type SnapshotRequest, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
-import { inTransaction } from '../../../db/store.ts';
+import { type SnapshotRequest, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
+import { inTransaction, type Trx } from '../../../db/store.ts';
 import { actorOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
 import { keyedRequestOf } from '../../http/idempotency.ts';
@@ -27,17 +29,31 @@ export async function takeSnapshot(
 }
 
 /**
- * Deletes a snapshot as `deleteSnapshot` does, and returns it. What a driver holds of it is
- * removed in the background.
+ * Deletes a template as `deleteTemplate` does. Builds that have not ended are given up, and what
+ * drivers and folders hold of it is removed, in the background.
  */
-export async function dropSnapshot(
+export async function dropTemplate(parts: Parts, req: Request, reference: string): Promise<void> {
+  await drop(parts, (trx, now) => deleteTemplate(trx, now, actorOf(req), reference));
+}
+
+/** Deletes a snapshot like `dropTemplate`, and returns it. A template without one is not found. */
+export async function dropSnapshot(parts: Parts, req: Request, reference: string): Promise<Snapshot> {
+  return drop(parts, async (trx, now) => {
+    const { snapshot, unfinished } = await deleteTemplate(trx, now, actorOf(req), reference);
+    if (!snapshot) throw new StoreError('not_found', 'Snapshot not found');
+    return { snapshot, unfinished };
+  });
+}
+
+async function drop<S>(
   { store, now, machines }: Parts,
-  req: Request,
-  reference: string,
-): Promise<Snapshot> {
-  const deleted = await inTransaction(store.db, (trx) => deleteSnapshot(trx, now(), actorOf(req), reference));
-  if (deleted.machineRef !== null) machines?.collectSnapshots();
-  return deleted;
+  change: (trx: Trx, now: number) => Promise<{ snapshot: S; unfinished: string[] }>,
+): Promise<S> {
+  const { snapshot, unfinished } = await inTransaction(store.db, (trx) => change(trx, now()));
+  for (const id of unfinished) machines?.builds.cancel(id);
+  machines?.collectSnapshots();
+  machines?.buildFiles.sweep();
+  return snapshot;
 }
 
 /**

@@ -27,7 +27,7 @@ export const builds = {
       finished_at integer
     ) strict;
     create index template_builds_by_owner on template_builds (owner_id, seq);
-    create index template_builds_by_template on template_builds (template_id, seq);
+    create index template_builds_by_template on template_builds (template_id, created_at desc, id);
     create index template_builds_unfinished on template_builds (status, created_at)
       where status in ('waiting', 'building');
     create table template_build_logs (

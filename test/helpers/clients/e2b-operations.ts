@@ -83,9 +83,12 @@ function based(bodies: object[]): object[] {
 export const e2bOperations = operations.filter(({ operation }) =>
   tagsOf(operation).some((tag) => tag.startsWith('e2b-')),
 );
-/** The operations that require a credential, with their entry of the table. */
+/**
+ * The operations that require a credential and no machines, with their entry of the table. Those
+ * that build have tests of their own, with machines.
+ */
 export const controlOperations = e2bOperations
-  .filter(({ operation }) => !tagsOf(operation).includes('e2b-envd'))
+  .filter(({ operation }) => !tagsOf(operation).some((tag) => ['e2b-envd', 'e2b-builds'].includes(tag)))
   .map(({ method, path, operation }) => ({
     method: method as 'post',
     path,

@@ -1,10 +1,10 @@
 import { type RequestHandler, Router } from 'express';
-import { findSnapshot } from '../../../db/snapshots/snapshots.ts';
-import type { components } from '../../../spec/types.gen.ts';
-import { principalOf } from '../../auth.ts';
-import type { Context } from '../../context.ts';
-import { HttpError } from '../../errors.ts';
-import { namespaceOf, parseReference } from './references.ts';
+import { findSnapshot } from '../../../../db/snapshots/snapshots.ts';
+import type { components } from '../../../../spec/types.gen.ts';
+import { principalOf } from '../../../auth.ts';
+import type { Context } from '../../../context.ts';
+import { HttpError } from '../../../errors.ts';
+import { namespaceOf, parseReference } from '../references.ts';
 
 type Schemas = components['schemas'];
 

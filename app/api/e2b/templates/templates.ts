@@ -1,19 +1,22 @@
 import { type ErrorRequestHandler, type Request, type RequestHandler, Router } from 'express';
-import { StoreError } from '../../../db/errors.ts';
-import type { Cursor } from '../../../db/sandboxes/lists/pages.ts';
-import { type ListedSnapshot, listSnapshots } from '../../../db/snapshots/list.ts';
-import type { Snapshot } from '../../../db/snapshots/rows.ts';
-import { findSnapshot } from '../../../db/snapshots/snapshots.ts';
-import { Turns } from '../../../db/turns.ts';
-import type { components } from '../../../spec/types.gen.ts';
-import { principalOf } from '../../auth.ts';
-import type { Context } from '../../context.ts';
-import { HttpError } from '../../errors.ts';
-import { sendArray } from '../../http/json-array.ts';
-import { dropSnapshot } from '../../machines/snapshots/requests.ts';
-import { nextToken, readToken } from './cursor.ts';
-import { namespaceOf, parseReference } from './references.ts';
-import { defaultTemplate, template, templateWithBuilds } from './shapes.ts';
+import { findNewestBuild } from '../../../../db/builds/read.ts';
+import { StoreError } from '../../../../db/errors.ts';
+import type { Cursor } from '../../../../db/sandboxes/lists/pages.ts';
+import { type ListedSnapshot, listSnapshots } from '../../../../db/snapshots/list.ts';
+import type { Snapshot } from '../../../../db/snapshots/rows.ts';
+import { findSnapshot } from '../../../../db/snapshots/snapshots.ts';
+import { Turns } from '../../../../db/turns.ts';
+import type { components } from '../../../../spec/types.gen.ts';
+import { principalOf } from '../../../auth.ts';
+import type { Context } from '../../../context.ts';
+import { HttpError } from '../../../errors.ts';
+import { sendArray } from '../../../http/json-array.ts';
+import { dropTemplate } from '../../../machines/snapshots/requests.ts';
+import { nextToken, readToken } from '../cursor.ts';
+import { namespaceOf, parseReference } from '../references.ts';
+import { defaultTemplate, template } from '../shapes.ts';
+import { pageOfBuilds } from './builds-list.ts';
+import { plannedTemplate } from './shapes.ts';
 
 type Schemas = components['schemas'];
 
@@ -72,12 +75,21 @@ function listDefaults({ machines }: Context): RequestHandler {
   };
 }
 
-function read(context: Context): RequestHandler {
+function read({ store: { db } }: Context): RequestHandler {
   return async (req, res) => {
-    const namespace = namespaceOf(principalOf(req).user.name);
-    // Every template has one page of builds, so no token of an earlier page exists.
-    if (req.query.nextToken !== undefined) throw new HttpError(400, 'Invalid next token');
-    res.json(templateWithBuilds(await templateOf(context, req), namespace));
+    const { user } = principalOf(req);
+    const namespace = namespaceOf(user.name);
+    const page = { after: readToken(req.query.nextToken as string | undefined), limit: Number(req.query.limit) };
+    const reference = parseReference(req.params.templateID as string, namespace);
+    const snapshot = await findSnapshot(db, user.id, reference);
+    const planned = snapshot ? null : await findNewestBuild(db, user.id, reference);
+    const id = snapshot?.id ?? planned?.templateId;
+    if (id === undefined) throw new StoreError('not_found', 'Snapshot not found');
+    const { builds, next } = await pageOfBuilds(db, user.id, { id, snapshot }, page);
+    if (next) res.set('X-Next-Token', nextToken(next));
+    const about = planned ? plannedTemplate(planned, namespace) : template(snapshot as Snapshot, namespace);
+    const body: Schemas['TemplateWithBuilds'] = { ...about, builds: builds.map(({ shape }) => shape) };
+    res.json(body);
   };
 }
 
@@ -101,7 +113,7 @@ function remove(context: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const reference = parseReference(req.params.templateID as string, namespaceOf(user.name));
-    await dropSnapshot(context, req, reference);
+    await dropTemplate(context, req, reference);
     res.status(204).end();
   };
 }

@@ -1,16 +1,16 @@
 import { type Request, type RequestHandler, Router } from 'express';
-import { StoreError } from '../../../db/errors.ts';
-import { findSnapshot } from '../../../db/snapshots/snapshots.ts';
-import { assignTags, findTag, removeTags, type Tag, tagsOf } from '../../../db/snapshots/tags.ts';
-import { type Db, inTransaction } from '../../../db/store.ts';
-import { Turns } from '../../../db/turns.ts';
-import type { components } from '../../../spec/types.gen.ts';
-import { actorOf, principalOf } from '../../auth.ts';
-import type { Context } from '../../context.ts';
-import { HttpError } from '../../errors.ts';
-import { sendArray } from '../../http/json-array.ts';
-import { namespaceOf, parseReference, qualified, taggedName, untagged, withTag } from './references.ts';
-import { templateTag } from './shapes.ts';
+import { StoreError } from '../../../../db/errors.ts';
+import { findSnapshot } from '../../../../db/snapshots/snapshots.ts';
+import { assignTags, findTag, removeTags, type Tag, tagsOf } from '../../../../db/snapshots/tags.ts';
+import { type Db, inTransaction } from '../../../../db/store.ts';
+import { Turns } from '../../../../db/turns.ts';
+import type { components } from '../../../../spec/types.gen.ts';
+import { actorOf, principalOf } from '../../../auth.ts';
+import type { Context } from '../../../context.ts';
+import { HttpError } from '../../../errors.ts';
+import { sendArray } from '../../../http/json-array.ts';
+import { namespaceOf, parseReference, qualified, taggedName, untagged, withTag } from '../references.ts';
+import { templateTag } from '../shapes.ts';
 import { unknownTemplate } from './templates.ts';
 
 type Schemas = components['schemas'];
