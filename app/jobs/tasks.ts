@@ -45,8 +45,8 @@ export async function sweep(context: Context, stop?: AbortSignal): Promise<void>
 /**
  * Deletes `Idempotency-Key`s older than a day, sandboxes that ended longer than `retention` ago,
  * and events and webhook deliveries older than `eventRetention`; ends builds of templates that were
- * never begun; then gives free space back to the disk. It works in small steps, between which requests get their turn, and ends early once `stop`
- * is aborted. Failures are logged.
+ * never begun; then gives free space back to the disk. It works in small steps, between which
+ * requests get their turn, and ends early once `stop` is aborted. Failures are logged.
  */
 export async function prune(context: Context, stop?: AbortSignal): Promise<void> {
   const { store, log, now } = context;

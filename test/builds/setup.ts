@@ -23,7 +23,7 @@ export type Builds = Lifecycle & {
   statusOf: (build: Requested, query?: string) => Promise<{ status: number; body: Record<string, never> }>;
 };
 
-export const setup = { user: 'root', workdir: '/app', env: { A: '1' }, startCmd: 'serve', readyCmd: null };
+export const setup = { user: 'root', workdir: '/app', env: { A: '1' }, startCmd: null, readyCmd: null };
 
 let refs = 0;
 

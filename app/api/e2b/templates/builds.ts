@@ -77,7 +77,7 @@ function status({ store }: Context): RequestHandler {
   };
 }
 
-/** Returns what the step has said last that made a build fail. */
+/** Returns the last log entries of the step that made a build fail. */
 async function lastEntries({ db }: Context['store'], { id, failedStep }: Build): Promise<LogEntry[]> {
   return failedStep === null ? [] : lastOfStep(db, id, failedStep, reasonEntries);
 }

@@ -75,7 +75,7 @@ function fileOf({ params }: Request): { templateId: string; hash: string } {
   return { templateId: params.templateID as string, hash: params.hash as string };
 }
 
-/** Returns what the signature of an upload signs. No id of a sandbox has a slash. */
+/** Returns the text that is signed for an upload. No id of a sandbox has a slash. */
 function signedText(req: Request, expires: number): string {
   const { templateId, hash } = fileOf(req);
   return `upload/${templateId}/${hash}/${expires}`;

@@ -15,7 +15,7 @@ const counts: Record<BuildStep['type'], { least: number; most: number; words: st
 };
 
 /**
- * Returns what a request asks to build. Throws HttpError 400, which names the step, for what the
+ * Returns the build that a request asks for. Throws HttpError 400, which names the step, for what the
  * contract can't exclude.
  */
 export function buildSpecOf(asked: Required<Schemas['TemplateBuildStart']>, namespace: string): BuildSpec {
