@@ -36,7 +36,7 @@ CREATE TABLE ssh_keys ( id integer primary key autoincrement, owner_id integer n
 CREATE TABLE template_build_logs ( build_id text not null references template_builds (id) on delete cascade, seq integer not null, at integer not null, level text not null check (level in ('debug', 'info', 'warn', 'error')), step text, message text not null, primary key (build_id, seq) ) strict, without rowid;
 CREATE TABLE template_builds ( seq integer primary key autoincrement, id text not null unique, owner_id integer not null references users (id) on delete cascade, template_id text not null, name text not null, tags text not null, vcpu_count integer not null, memory_mb integer not null, status text not null check (status in ('waiting', 'building', 'ready', 'error')), spec text, reason text, failed_step text, log_entries integer not null default 0, log_bytes integer not null default 0, created_at integer not null, updated_at integer not null, finished_at integer ) strict;
 CREATE INDEX template_builds_by_owner on template_builds (owner_id, seq);
-CREATE INDEX template_builds_by_template on template_builds (template_id, seq);
+CREATE INDEX template_builds_by_template on template_builds (template_id, created_at desc, id);
 CREATE INDEX template_builds_unfinished on template_builds (status, created_at) where status in ('waiting', 'building');
 CREATE TABLE template_files ( owner_id integer not null references users (id) on delete cascade, hash text not null, size_bytes integer not null, template_id text not null, used_at integer not null, primary key (owner_id, hash) ) strict, without rowid;
 CREATE INDEX template_files_by_template on template_files (template_id);

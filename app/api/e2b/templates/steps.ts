@@ -15,8 +15,8 @@ const counts: Record<BuildStep['type'], { least: number; most: number; words: st
 };
 
 /**
- * Returns the build that a request asks for. Throws HttpError 400, which names the step, for what the
- * contract can't exclude.
+ * Returns the build that a request asks for. Throws HttpError 400, which names the step, for what
+ * the contract can't exclude.
  */
 export function buildSpecOf(asked: Required<Schemas['TemplateBuildStart']>, namespace: string): BuildSpec {
   const { fromImage, fromTemplate, force, startCmd, readyCmd } = asked as Schemas['TemplateBuildStart'];
