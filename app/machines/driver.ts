@@ -42,7 +42,7 @@ export type MachineSpec = {
 
 /**
  * What some drivers can do and others can't. `pause` includes `stop`, `snapshot` includes `fork`.
- * `egress`: rules for what machines may reach, changed while they run; `domains`: also by name.
+ * `egress`: rules for what machines may reach; `domains`: also by name.
  */
 export type Feature = 'pause' | 'snapshot' | 'egress' | 'domains';
 
@@ -136,8 +136,9 @@ export type Driver = {
   removeSnapshot(ref: string): Promise<void>;
   /**
    * Changes what a machine may reach, also one that is paused or stopped. The same rules again are
-   * no error. Rejects with `gone` when there is no such machine. A driver with `egress` and without
-   * this leaves the rules to the agent, which gets them with each new connection.
+   * no error. Rejects with `gone` when there is no such machine, and with `unsupported` where rules
+   * are fixed when a machine is made. A driver with `egress` and without this leaves the rules to
+   * the agent, which gets them with each new connection.
    */
   restrict?(id: string, rules: EgressRules): Promise<void>;
   /** Yields machines that die, until the signal. Rejects when the engine's events can't be read. */

@@ -4,6 +4,7 @@ import { MachineError } from '../error.ts';
 import { agentFile } from '../process/folder.ts';
 import { isPassing } from './failures.ts';
 import type { Msb } from './msb.ts';
+import { dnsArguments, networkArguments, refuseRules } from './network.ts';
 import type { Places } from './places.ts';
 
 /** Where machines have the agent. */
@@ -17,8 +18,10 @@ const mostTries = 4;
 const pauseMilliseconds = 300;
 
 /** Throws MachineError `unsupported` for what this driver can't do. */
-export function refuseImpossible({ runtime }: MachineSpec): void {
+export function refuseImpossible(spec: MachineSpec): void {
+  const { runtime } = spec;
   if (runtime !== null) throw new MachineError('unsupported', `microVMs have no container runtime ${runtime}`);
+  refuseRules(spec);
 }
 
 /** Returns the arguments of `msb create` for a machine. */
@@ -28,8 +31,8 @@ export function createArguments(places: Places, spec: MachineSpec): string[] {
     ...['--hostname', spec.id.slice(0, 63)],
     ...['--memory', `${spec.memoryMb}M`, '--cpus', String(spec.vcpuCount)],
     ...['--label', `sandpit.sandbox=${spec.id}`],
-    // Addresses of the host and of private networks stay closed: that is msb's default.
-    ...(spec.network.internet ? [] : ['--no-net']),
+    ...networkArguments(spec.network),
+    ...dnsArguments(spec.network),
     ...['--copy-file', `${agentFile(places.directory)}:${program}`],
     ...route(places, spec.id),
     spec.image,
@@ -38,15 +41,15 @@ export function createArguments(places: Places, spec: MachineSpec): string[] {
 
 /** Returns the arguments of `msb restore` for a machine. It has the memory that was captured. */
 export function restoreArguments(places: Places, spec: MachineSpec): string[] {
-  const network = spec.network.internet ? [] : ['--no-net'];
+  const network = networkArguments(spec.network);
   return ['restore', '-q', '--name', places.name(spec.id), ...network, ...route(places, spec.id), spec.image];
 }
 
-/** Returns the arguments of `msb fork` for a copy of a machine. */
+/** Returns the arguments of `msb fork` for a copy of a machine. It has the network rules of its source. */
 export function forkArguments(places: Places, source: string, spec: MachineSpec): string[] {
   // msb wants consent to share what the source's network is made of. Nothing else is shared.
-  const consent = spec.network.internet ? [] : ['--dangerously-inherit-resources'];
-  return ['fork', '-q', places.name(source), '--name', places.name(spec.id), ...consent, ...route(places, spec.id)];
+  const consent = '--dangerously-inherit-resources';
+  return ['fork', '-q', places.name(source), '--name', places.name(spec.id), consent, ...route(places, spec.id)];
 }
 
 function route(places: Places, id: string): string[] {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { readEnvironment } from '../../config/engine-environment.ts';
 import type {
   Death,
@@ -16,6 +17,7 @@ import type {
   Usage,
 } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import type { EgressRules } from '../network/rules.ts';
 import { makeDirectory } from '../process/folder.ts';
 import { begin, createArguments, refuseImpossible, restoreArguments, startAgent } from './create.ts';
 import { Bell, watchDeaths } from './deaths.ts';
@@ -41,7 +43,7 @@ class MicrovmDriver implements Driver {
   readonly name = 'microvm';
   readonly keepsMemory = true;
   /** Changed in place: others keep a reference to it. */
-  readonly features = new Set<Feature>(['pause', 'snapshot']);
+  readonly features = new Set<Feature>(['pause', 'snapshot', 'egress', 'domains']);
   readonly #setting: string | undefined;
   readonly #env: NodeJS.ProcessEnv;
   readonly #isGuest: boolean;
@@ -168,6 +170,16 @@ class MicrovmDriver implements Driver {
     return removeSnapshot(this.#msb(), this.#places, ref);
   }
 
+  async restrict(id: string, rules: EgressRules): Promise<void> {
+    if (!this.#places.exists(id)) throw gone();
+    // `msb modify` and `msb start` of all versions leave the network as it is.
+    if (!isDeepStrictEqual(this.#places.facts(id)?.network, rules))
+      throw new MachineError(
+        'unsupported',
+        'A microVM keeps the network rules that it was created with: create another sandbox',
+      );
+  }
+
   deaths(signal: AbortSignal): AsyncIterable<Death> {
     const until = AbortSignal.any([signal, this.#closing.signal]);
     const list = async () => (this.#places.ids().length === 0 ? [] : this.list());
@@ -216,7 +228,7 @@ class MicrovmDriver implements Driver {
     const [msb, places, { id }] = [this.#msb(), this.#places, spec];
     const cleanUp = () => remove(msb, places, id);
     const open = async () => {
-      places.make(id, { allowsSudo: spec.allowsSudo });
+      places.make(id, { allowsSudo: spec.allowsSudo, network: spec.network });
       await this.#sockets.open(id, places.of(id).socket);
     };
     this.#ended.delete(id);

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { MachineError } from '../error.ts';
+import type { EgressRules } from '../network/rules.ts';
 import { machineIds } from '../process/folder.ts';
 
 const idPattern = /^[\w-]{1,64}$/;
@@ -11,7 +12,8 @@ const maxSocketPath = 103;
 /** What is known of a machine beside what msb knows. */
 export type Place = { folder: string; socket: string; mark: string; facts: string };
 
-export type Facts = { allowsSudo: boolean };
+/** `network`: the rules that msb was given; older versions of Sandpit did not note them. */
+export type Facts = { allowsSudo: boolean; network?: EgressRules };
 
 /**
  * - `pausing`: msb was asked to pause the machine, or to resume it, and has not answered.

@@ -17,7 +17,8 @@ export function featuresOf(text: string): { version: string; features: ReadonlyS
   const parts = numbers.slice(1).map(Number);
   if (isOlder(parts, needed))
     throw new MachineError('unsupported', `microsandbox ${version} is too old: ${needed.join('.')} or later is needed`);
-  return { version, features: new Set<Feature>(isOlder(parts, forks) ? ['pause'] : ['pause', 'snapshot']) };
+  const features: Feature[] = ['pause', 'egress', 'domains'];
+  return { version, features: new Set(isOlder(parts, forks) ? features : [...features, 'snapshot']) };
 }
 
 function isOlder(version: number[], other: number[]): boolean {

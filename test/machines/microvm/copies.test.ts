@@ -47,16 +47,19 @@ describe('copies of microVMs', () => {
   it('are forks: one while the machine runs, several from one moment', async () => {
     await create('one');
     expect(await driver.fork('one', [machineSpec('a')], soon())).to.deep.equal([null]);
+    const consent = '--dangerously-inherit-resources';
     const vsock = (id: string) => `--vsock ${folder}/${id}/s:5000/stream`;
-    expect(msb.calls.slice(-1)).to.deep.equal([`fork -q ${named('one')} --name ${named('a')} ${vsock('a')}`]);
+    expect(msb.calls.slice(-1)).to.deep.equal([
+      `fork -q ${named('one')} --name ${named('a')} ${consent} ${vsock('a')}`,
+    ]);
     msb.answer('fork', {}, { err: 'error: no space left on device', code: 1 });
     const specs = [machineSpec('b', { network: noInternet }), machineSpec('c')];
     const [b, c] = await driver.fork('one', specs, soon());
     expect([b, c?.code]).to.deep.equal([null, 'full']);
     expect(msb.calls.slice(-5)).to.deep.equal([
       `pause -q ${named('one')}`,
-      `fork -q ${named('one')} --name ${named('b')} --dangerously-inherit-resources ${vsock('b')}`,
-      `fork -q ${named('one')} --name ${named('c')} ${vsock('c')}`,
+      `fork -q ${named('one')} --name ${named('b')} ${consent} ${vsock('b')}`,
+      `fork -q ${named('one')} --name ${named('c')} ${consent} ${vsock('c')}`,
       `remove -f ${named('c')}`,
       `resume -q ${named('one')}`,
     ]);

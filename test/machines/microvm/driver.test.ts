@@ -46,9 +46,9 @@ describe('the microVM driver', () => {
     msb.answer('--version', { out: 'msb 0.7.11\n' }, { out: 'msb 0.7.2\n' }, { out: 'msb 0.6.8' }, { out: 'hello' });
     const { features } = driver;
     expect(await driver.probe()).to.deep.equal({ name: 'microsandbox', version: '0.7.11', address: msb.path });
-    expect([...driver.features]).to.deep.equal(['pause', 'snapshot']);
+    expect([...driver.features]).to.deep.equal(['pause', 'egress', 'domains', 'snapshot']);
     await driver.probe();
-    expect([...driver.features]).to.deep.equal(['pause']);
+    expect([...driver.features]).to.deep.equal(['pause', 'egress', 'domains']);
     expect(features).to.equal(driver.features);
     expect(await failure(driver.probe())).to.match(/^unsupported microsandbox 0\.6\.8 is too old/);
     expect(await failure(driver.list())).to.match(/^unsupported msb does not say its version/);
