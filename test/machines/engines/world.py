@@ -12,6 +12,9 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
+    def handle_error(self, *_):
+        pass  # A machine's connection was reset, as rules do.
+
 
 class Pages(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
