@@ -168,7 +168,7 @@ function ofUpdate(rule: Rule): Rule {
   return { ...rule, isUsed: (body) => rule.isUsed({ network: body }) };
 }
 
-/** Whether a member is there that asks for something: empty lists and null are what clients send for nothing. */
+/** Whether a member asks for something: clients send empty lists and null for nothing. */
 function isAsked(network: unknown, ...names: (keyof Network)[]): boolean {
   return names.some((name) => Object.keys((network as Network | undefined)?.[name] ?? {}).length > 0);
 }

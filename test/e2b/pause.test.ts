@@ -169,7 +169,6 @@ describe("pausing, resuming and ending E2B's sandboxes", () => {
       const answers = [
         await e2b.post(`/sandboxes/${id}/timeout`, { timeout: 60 }),
         await e2b.post(`/sandboxes/${id}/refreshes`),
-        await e2b.put(`/sandboxes/${id}/network`, {}),
         await e2b.post(`/sandboxes/${id}/snapshots`),
       ];
       const expected = { code: 404, message: `Sandbox "${id}" is paused: resume it first` };

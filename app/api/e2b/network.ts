@@ -50,7 +50,7 @@ export function updateNetwork({ store, now, machines }: Context): RequestHandler
   };
 }
 
-/** Returns what makes new settings of the old. */
+/** Returns the change of a sandbox's settings that a request asks for. */
 function changed({ allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate']) {
   const change = ({ network, ...others }: Settings): Settings => {
     // An update replaces all rules but those of `fixed`, which can only be set at creation.

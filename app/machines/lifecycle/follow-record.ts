@@ -1,9 +1,9 @@
 import { findMachineRow, type MachineRow, setMachineState } from '../../../db/machines/rows.ts';
 import { pauseModeOf } from '../../../db/sandboxes/pause-mode.ts';
 import { MachineError } from '../error.ts';
+import { enforceRecord } from '../network/restrict.ts';
 import { engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, type Rest, trySync } from './rest.ts';
-import { enforceRecord } from './restrict.ts';
 import { startAfresh } from './setup.ts';
 
 /**

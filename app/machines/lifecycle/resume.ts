@@ -4,10 +4,10 @@ import { inTransaction, type Trx } from '../../../db/store.ts';
 import { HttpError } from '../../errors.ts';
 import { MachineError } from '../error.ts';
 import { rehearse } from '../launch/rehearse.ts';
+import { enforceRecord } from '../network/restrict.ts';
 import { networkWaits } from '../network/settings.ts';
 import { changeMachine, engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, trySync } from './rest.ts';
-import { enforceRecord } from './restrict.ts';
 import { startAfresh } from './setup.ts';
 import { timed } from './timed.ts';
 

@@ -12,7 +12,10 @@ export type Step = {
   port: number | null;
 };
 
-/** What a machine may reach: the first step that is about a destination decides; without one it is open. */
+/**
+ * What a machine may reach: the first step that is about a destination decides; without one it is
+ * open.
+ */
 export type Policy = {
   steps: Step[];
   /** whether the DNS servers that the engine gave the machine answer, on port 53 */

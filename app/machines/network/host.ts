@@ -18,7 +18,7 @@ const mostNameServers = 16;
 /** Where systemd-resolved names the servers that it asks; Docker reads that, too. */
 const resolvedFile = '/run/systemd/resolve/resolv.conf';
 
-/** Returns what this host is now: its addresses may change while the server runs. */
+/** Reads the addresses of this host, which may change while the server runs. */
 export function readHost(): Host {
   const addresses = Object.values(networkInterfaces()).flatMap((found = []) => found.map(({ address }) => address));
   return {

@@ -20,7 +20,7 @@ export function parseRange(text: string): Range {
 
 /** Returns whether a text is an address or a range, in the usual notation. */
 export function isRange(text: string): boolean {
-  // ipaddr.js would take 10.1 and 0x0a000001 too, as inet_aton(3) does, and zones such as fe80::1%eth0.
+  // ipaddr.js would take 10.1 and 0x0a000001 too, as inet_aton(3) does, and fe80::1%eth0.
   const [address = '', bits, ...rest] = text.split('/');
   const most = ipaddr.IPv4.isValidFourPartDecimal(address) ? 32 : ipaddr.IPv6.isValid(address) ? 128 : -1;
   const isWhole = bits === undefined || (/^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= most);

@@ -21,7 +21,7 @@ const patience = 60_000;
 const readMemory = 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes';
 const readProcesses = 'cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max';
 /**
- * Connects to an address for documentation (RFC 5737), which without rules would wait for an answer.
+ * Connects to an address for documentation (RFC 5737), which without rules would wait in vain.
  * The command's own check says so if there is no bash.
  */
 const connectToNobody =

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
-import { operations } from '../../app/machines/agent/agent.ts';
-import { frameTypes } from '../../app/machines/agent/frames.ts';
-import type { Driver } from '../../app/machines/driver.ts';
-import { MachineError } from '../../app/machines/error.ts';
-import { type EgressRules, noInternet, openNetwork } from '../../app/machines/network/rules.ts';
-import { itHere } from '../helpers/server.ts';
-import { FakeAgent, hello } from '../machines/agent/fake-agent.ts';
-import { FakeDriver } from './fake-driver.ts';
-import { startLifecycle } from './lifecycle.ts';
+import { operations } from '../../../app/machines/agent/agent.ts';
+import { frameTypes } from '../../../app/machines/agent/frames.ts';
+import type { Driver } from '../../../app/machines/driver.ts';
+import { MachineError } from '../../../app/machines/error.ts';
+import { type EgressRules, noInternet, openNetwork } from '../../../app/machines/network/rules.ts';
+import { itHere } from '../../helpers/server.ts';
+import { FakeDriver } from '../../lifecycle/fake-driver.ts';
+import { startLifecycle } from '../../lifecycle/lifecycle.ts';
+import { FakeAgent, hello } from '../agent/fake-agent.ts';
 
 const refusal = Buffer.from([8, 2, 0, 0, 0, 0x6e, 0x6f]);
 

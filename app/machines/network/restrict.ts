@@ -2,10 +2,10 @@ import { findMachineRow } from '../../../db/machines/rows.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import { inTransaction, type Trx } from '../../../db/store.ts';
 import { rehearse } from '../launch/rehearse.ts';
-import { enforce, isByAgent } from '../network/enforce.ts';
-import type { EgressRules } from '../network/rules.ts';
-import { egressOf } from '../network/settings.ts';
-import { changeMachine, engineCall, type LifecycleParts } from './parts.ts';
+import { changeMachine, engineCall, type LifecycleParts } from '../lifecycle/parts.ts';
+import { enforce, isByAgent } from './enforce.ts';
+import type { EgressRules } from './rules.ts';
+import { egressOf } from './settings.ts';
 
 /**
  * Changes what a machine may reach to what `record` writes into its sandbox's settings, and records
