@@ -8,7 +8,7 @@ import { e2bBuildFilesRoutes } from './api/e2b/templates/files.ts';
 import { e2bTagsRoutes } from './api/e2b/templates/tags.ts';
 import { e2bTemplatesRoutes } from './api/e2b/templates/templates.ts';
 import { e2bWebhooksRoutes } from './api/e2b/webhooks.ts';
-import { sandboxHosts } from './api/envd/hosts.ts';
+import { forwardPorts, sandboxHosts } from './api/envd/hosts.ts';
 import { envdRoutes } from './api/envd/routes.ts';
 import { creditsRoutes } from './api/instavm/credits.ts';
 import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
@@ -52,10 +52,13 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.use(requestLog(context), normalTarget);
   if (context.metrics) app.use(requestMetrics(context.metrics));
   if (test) app.use(recordRequests(context, test));
+  const admit = admission(context);
+  // Before everything that is for Sandpit's own operations only.
+  if (context.machines) app.use(forwardPorts(context, context.machines, admit));
   // Before anything that refuses requests: a browser hides a response that lacks CORS headers.
   for (const handler of crossOrigin(context.config, context.contract)) app.use(handler);
   if (test) app.use(injectFaults(test));
-  app.use(admission(context), sandboxHosts(context), validator(context));
+  app.use(admit, sandboxHosts(context), validator(context));
 
   app.use(refuseUnsupported(context.contract, context.machines?.driver ?? null));
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));

@@ -66,6 +66,8 @@ export type Machines = {
   wake: (id: string) => Promise<void>;
   /** Returns the access token of a sandbox's machine, which only depends on its id. */
   tokenOf: (id: string) => string;
+  /** Returns the token for a sandbox's ports, if they are not public. It only depends on the id. */
+  trafficTokenOf: (id: string) => string;
   /**
    * Returns the connection to the agent of a running sandbox's machine, opened if need be. It
    * closes as soon as the sandbox ends or is paused. Throws MachineError.

@@ -16,6 +16,7 @@ import { startSweeper } from './jobs/sweeper.ts';
 import { chooseMachines } from './machines/choose/at-start.ts';
 import type { Choice } from './machines/choose/choose.ts';
 import type { Driver } from './machines/driver.ts';
+import { portUpgrades } from './ports/target.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
 export type SandpitServer = {
@@ -77,7 +78,7 @@ export async function createServer(config: Config, { test, driver, ...overrides 
   const links = new SignInLinks<User>(base.now);
   const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, links, machines };
   const app = createApp(context, test);
-  const listener = createListener(app, config, certificate);
+  const listener = createListener(app, config, certificate, portUpgrades(context));
   const sweeper = startSweeper(context);
   return {
     app,

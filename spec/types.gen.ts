@@ -3923,9 +3923,11 @@ export interface components {
             dnsServers?: string[];
             rules?: components["schemas"]["SandboxNetworkRules"];
             egressProxy?: components["schemas"]["SandboxEgressProxy"];
+            /** @description Whether anybody reaches the ports of the sandbox, as by default; if not, `secure` has to be true, and requests need the header `E2b-Traffic-Access-Token`. */
             allowPublicTraffic?: boolean | null;
+            /** @description The `Host` that programs in the sandbox see; `${PORT}` in it stands for the port. The default is `localhost:${PORT}`. */
             maskRequestHost?: string;
-            /** @description Ports on which the sandbox serves HTTPS; 49983 is reserved for E2B's agent */
+            /** @description Ports on which programs in the sandbox speak TLS; their certificates are not checked. 49983 is reserved for E2B's agent */
             httpsPorts?: number[];
         };
         /**
@@ -3984,7 +3986,9 @@ export interface components {
             alias?: string;
             /** @description The access token of the sandbox's machine: clients send it as `X-Access-Token` with every call to the inside of the sandbox. There is one if machines are on. */
             envdAccessToken?: string;
-            /** @description The domain from which clients build the host names of ports: the configured one, else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). No ports are open yet. */
+            /** @description The token for the ports of the sandbox, if they are not public: clients send it as `E2b-Traffic-Access-Token`. */
+            trafficAccessToken?: string;
+            /** @description The domain from which clients build the host names of ports, `<port>-<sandbox id>.<domain>`: the configured one; else, with machines, `localhost` with the port for clients on the same machine; else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). */
             domain?: string;
         };
         /** ListedSandbox */
@@ -4017,7 +4021,7 @@ export interface components {
             allowInternetAccess?: boolean | null;
             /** @description The access token of the sandbox's machine: clients send it as `X-Access-Token` with every call to the inside of the sandbox. There is one if machines are on. */
             envdAccessToken?: string;
-            /** @description The domain from which clients build the host names of ports: the configured one, else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). No ports are open yet. */
+            /** @description The domain from which clients build the host names of ports, `<port>-<sandbox id>.<domain>`: the configured one; else, with machines, `localhost` with the port for clients on the same machine; else `sandpit.invalid`, which is reserved and never resolves (RFC 6761). */
             domain?: string;
             network?: components["schemas"]["SandboxNetworkConfig"];
             lifecycle?: {

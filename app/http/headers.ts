@@ -4,14 +4,15 @@ import helmet from 'helmet';
 import type { Contract } from '../../spec/load.ts';
 import type { Config } from '../config/settings.ts';
 import { addHeaderLines } from '../internals/header-lines.ts';
+import { isForwarded } from './forwarded.ts';
 
 const yearSeconds = 31_536_000;
 const policyHeader = 'Content-Security-Policy';
 const noStore = 'Cache-Control: no-store\r\n';
 
 /**
- * Adds helmet's headers and `Cache-Control: no-store` to every response, unless a route sets its
- * own Content-Security-Policy or Cache-Control. The default policy forbids loading and framing.
+ * Adds helmet's headers and `Cache-Control: no-store` to every response of Sandpit's own, unless a
+ * route sets its own Content-Security-Policy or Cache-Control. The default policy forbids loading and framing.
  * HSTS is sent only if this server itself speaks HTTPS. Responses are not stored, because most are
  * for one caller and some show a secret once.
  */
@@ -25,6 +26,7 @@ export function addSecurityHeaders(app: Express, { tlsCert }: Config): void {
   const all = linesOf(headers);
   const withoutPolicy = linesOf(headers.filter(([name]) => name !== policyHeader));
   addHeaderLines(app, (res) => {
+    if (isForwarded(res)) return '';
     const caching = res.hasHeader('Cache-Control') ? '' : noStore;
     return caching + (res.hasHeader(policyHeader) ? withoutPolicy : all);
   });

@@ -1,6 +1,15 @@
 import type { Request, RequestHandler } from 'express';
 import { HttpError } from '../errors.ts';
 
+declare global {
+  namespace Express {
+    interface Request {
+      /** The path and query as the client sent them, for those who send the request on. */
+      target: string;
+    }
+  }
+}
+
 /**
  * Normalizes the request target for later handlers: a path and a query, with a path that can be
  * decoded and has no needless escapes. Throws HttpError 400 for a missing or repeated `Host`, and
@@ -10,7 +19,8 @@ import { HttpError } from '../errors.ts';
 export const normalTarget: RequestHandler = (req, _res, next) => {
   if (req.headers.host === undefined && req.httpVersion === '1.1') throw badRequest('the Host header is missing');
   if (countHosts(req.rawHeaders) > 1) throw badRequest('there is more than one Host header');
-  const target = withNormalPath(req.url.startsWith('/') ? req.url : originForm(req));
+  req.target = req.url.startsWith('/') ? req.url : originForm(req);
+  const target = withNormalPath(req.target);
   if (target !== req.url) {
     req.url = target;
     req.originalUrl = target;

@@ -20,7 +20,7 @@ import { openDriver } from './open.ts';
 import { Collector } from './snapshots/collector.ts';
 import { Forks } from './snapshots/fork.ts';
 import { Snapshots } from './snapshots/take.ts';
-import { tokens } from './tokens.ts';
+import { tokens, trafficTokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
 
 /** How long each step of stopping may take. */
@@ -67,6 +67,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     restrict: (id, record) => restrictMachine(parts, id, record),
     wake: createWaker(parts),
     tokenOf: tokens(instance.tokenKey),
+    trafficTokenOf: trafficTokens(instance.tokenKey),
     agentOf,
     images,
     usages,

@@ -8,3 +8,12 @@ import { createHmac } from 'node:crypto';
 export function tokens(key: Buffer): (id: string) => string {
   return (id) => createHmac('sha256', key).update(id).digest('hex');
 }
+
+/**
+ * Returns a function that returns the token with which the ports of a sandbox are reached that are
+ * not public. It is derived like the access token; no id has a space in it.
+ */
+export function trafficTokens(key: Buffer): (id: string) => string {
+  const tokenOf = tokens(key);
+  return (id) => tokenOf(`traffic ${id}`);
+}

@@ -83,14 +83,6 @@ const proxy: Rule = {
   reason:
     'network.rules and network.egressProxy are not offered: nothing on the way of a sandbox’s traffic changes or passes on requests; leave them out',
 };
-const inbound: Rule = {
-  feature: null,
-  isUsed: ({ network }) =>
-    (network as Network)?.allowPublicTraffic === false ||
-    isSet(network, 'maskRequestHost') ||
-    isAsked(network, 'httpsPorts'),
-  reason: 'network is not offered: allowPublicTraffic, maskRequestHost and httpsPorts have no effect; leave them out',
-};
 const networkUpdate: Rule = {
   feature: 'egress',
   isUsed: always,
@@ -115,8 +107,8 @@ const freeDisk: Rule = {
  * are not here need no feature.
  */
 export const rules: { [operationId: string]: Rule[] } = {
-  e2b_create: [autoPause, autoResume, egress, domains, proxy, inbound],
-  e2b_create_v2: [autoPause, autoResume, egress, domains, proxy, inbound],
+  e2b_create: [autoPause, autoResume, egress, domains, proxy],
+  e2b_create_v2: [autoPause, autoResume, egress, domains, proxy],
   e2b_pause: [pause],
   e2b_resume: [resume],
   e2b_update_network: [networkUpdate, ofUpdate(domains), ofUpdate(proxy)],

@@ -36,9 +36,9 @@ export async function forkSandbox(
   by: Actor,
   id: string,
   { count, lifetimeSeconds, keyed, ids }: ForkRequest,
-): Promise<Started[]> {
+): Promise<Sandbox[]> {
   const turns = new Turns();
-  const made: Started[] = [];
+  const made: Sandbox[] = [];
   let source: Source | undefined;
   while (made.length < count) {
     const added = await inTransaction(db, async (trx) => {
@@ -64,9 +64,6 @@ export async function forkSandbox(
   }
   return made;
 }
-
-/** A sandbox that was just started; responses don't show its settings. */
-export type Started = Omit<Sandbox, 'settings'>;
 
 type Copied = Omit<NewSandbox, 'id' | 'startedAt' | 'endAt'>;
 type Source = { copied: Copied; length: number };
@@ -101,7 +98,7 @@ async function addCopies(
   sourceId: string,
   copied: Omit<NewSandbox, 'id'> & { endAt: number },
   ids: string[],
-): Promise<Started[]> {
+): Promise<Sandbox[]> {
   const inserter = new SandboxInserter(trx);
   for (const id of ids) await inserter.add({ ...copied, id });
   await inserter.flush();
@@ -109,6 +106,7 @@ async function addCopies(
   const details = { to: 'active', template_id: templateId, end_at: isoTime(endAt), forked_from: sourceId };
   for (const id of ids) await recordOfSandbox(trx, startedAt, by, id, { kind: 'vm.created', details });
   const metadata = JSON.stringify(copied.metadata);
+  const settings = copied.settings == null ? null : JSON.stringify(copied.settings);
   const { memoryMb, vcpuCount, status, onTimeout = 'kill' } = copied;
   const common = {
     templateId,
@@ -119,6 +117,7 @@ async function addCopies(
     memoryMb,
     vcpuCount,
     onTimeout,
+    settings,
     firstStartedAt: null,
     sessionId: null,
     devboxName: null,

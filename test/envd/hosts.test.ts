@@ -1,7 +1,7 @@
 import { get } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { useMachine } from '../helpers/clients/machine-client.ts';
+import { startMachine, useMachine } from '../helpers/clients/machine-client.ts';
 
 describe('hosts of sandboxes with machines', () => {
   const machine = useMachine({ domain: 'sandboxes.example.com:8443' });
@@ -40,14 +40,15 @@ describe('hosts of sandboxes with machines', () => {
     }
   });
 
-  it('502: other ports, and sandboxes that do not run; 501: the port for code', async () => {
-    const closed = await at(`3000-${machine.id}`, '/');
-    expect(closed.status).to.equal(502);
-    expect(JSON.parse(closed.text)).to.include({ sandboxId: machine.id, port: 3000, code: 502 });
-    expect(closed.text).to.contain('Sandpit forwards no ports of sandboxes');
+  it('502: sandboxes that do not run; one that is paused with autoResume is resumed', async () => {
     expect((await at('49983-i00000000000000000000', '/health')).status).to.equal(502);
-    const code = await at(`49999-${machine.id}`, '/contexts');
-    expect(code.status).to.equal(501);
+    expect((await at('49983-i00000000000000000000', '/init')).status).to.equal(502);
+    const { app, url } = machine;
+    const other = await startMachine(app, url, { autoPause: true, autoResume: { enabled: true } });
+    await app.http.post(`/sandboxes/${other.id}/pause`).set('X-API-Key', other.owner.key);
+    const path = '/files?path=nothing';
+    expect((await at(`49983-${other.id}`, path, { 'X-Access-Token': 'wrong' })).status).to.equal(502);
+    expect((await at(`49983-${other.id}`, path, { 'X-Access-Token': other.token })).status).to.equal(404);
   });
 });
 

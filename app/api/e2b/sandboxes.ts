@@ -48,6 +48,7 @@ function create(context: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const body: Schemas['NewSandbox'] = req.body;
+    refuseUnsecured(context, body);
     if (body.mcp && !context.machines) throw new HttpError(501, noGateway);
     requireDestinations(body.network ?? {}, body.allow_internet_access !== false);
     const settings: Settings = {
@@ -68,15 +69,21 @@ function create(context: Context): RequestHandler {
     };
     const sandbox = await startSandbox(context, req, wanted);
     req.sandboxId = sandbox.id;
-    res.status(201).json(startedSandbox(context, sandbox));
+    res.status(201).json(startedSandbox(context, req, sandbox));
   };
+}
+
+/** Throws HttpError 400, as E2B does, if ports are to be closed to the public and the inside is not. */
+function refuseUnsecured({ machines }: Context, { network, secure }: Schemas['NewSandbox']): void {
+  if (machines === null || network?.allowPublicTraffic !== false || secure === true) return;
+  throw new HttpError(400, 'A sandbox without public traffic has to be secured: set secure to true');
 }
 
 function read(context: Context): RequestHandler {
   const { store, now } = context;
   return async (req, res) => {
     const sandbox = await getLiveSandbox(store.db, now(), principalOf(req).user.id, sandboxIdOf(req));
-    res.json(sandboxDetail(context, sandbox));
+    res.json(sandboxDetail(context, req, sandbox));
   };
 }
 
@@ -93,7 +100,7 @@ function connect(context: Context): RequestHandler {
     const { timeout, memory }: Schemas['ConnectSandbox'] = req.body;
     const how = { lifetimeSeconds: timeout, memory };
     const { sandbox, hasResumed } = await connectRun(context, actorOf(req), sandboxIdOf(req), how);
-    res.status(hasResumed ? 201 : 200).json(startedSandbox(context, sandbox));
+    res.status(hasResumed ? 201 : 200).json(startedSandbox(context, req, sandbox));
   };
 }
 
@@ -130,6 +137,6 @@ function resume(context: Context): RequestHandler {
     const { timeout, autoPause, memory }: NonNullable<Schemas['ResumedSandbox']> = req.body;
     const how = { lifetimeSeconds: timeout as number, onTimeout: timeoutActionOf(autoPause), memory };
     const sandbox = await resumeRun(context, actorOf(req), sandboxIdOf(req), how);
-    res.status(201).json(startedSandbox(context, sandbox));
+    res.status(201).json(startedSandbox(context, req, sandbox));
   };
 }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { Request } from 'express';
 import { type JsonObject, parseJson } from '../../../db/json/json.ts';
 import { defaultSize } from '../../../db/sandboxes/insert.ts';
 import { lastPauseMode, type PauseSettings } from '../../../db/sandboxes/pause-mode.ts';
@@ -10,6 +11,7 @@ import type { components } from '../../../spec/types.gen.ts';
 import type { Context } from '../../context.ts';
 import type { Template } from '../../machines/images/images.ts';
 import { keptNetwork } from '../../network.ts';
+import { domainFor } from '../../ports/domain.ts';
 import { aliasOf, qualified, tagOf } from './references.ts';
 
 type Schemas = components['schemas'];
@@ -36,24 +38,32 @@ const clientID = '6532622b';
 /** The first version of envd that has every feature for which today's clients check the version. */
 export const envdVersion = '0.6.4';
 
-/**
- * The domain if none is configured. Clients derive the host names of a sandbox's ports from it.
- * Without one they would use E2B's, and reach machines that are not Sandpit's. This one is reserved
- * and never resolves (RFC 6761, 6.4).
- */
-const noDomain = 'sandpit.invalid';
-
 /** The end of a sandbox without one: E2B's schema requires a time. */
 const never = '9999-12-31T23:59:59.999Z';
 
-/** Returns `Sandbox` of E2B's API. */
+/**
+ * Returns `Sandbox` of E2B's API, for the client that sent a request. Ports that are not public have
+ * a token of their own.
+ */
 export function startedSandbox(
-  { config: { domain = noDomain }, machines }: Pick<Context, 'config' | 'machines'>,
-  { id, templateId }: Pick<Sandbox, 'id' | 'templateId'>,
+  context: Pick<Context, 'config' | 'machines'>,
+  req: Request,
+  sandbox: Pick<Sandbox, 'id' | 'templateId' | 'settings'>,
 ): Schemas['StartedSandbox'] {
+  const { id, templateId } = sandbox;
+  const { machines } = context;
   const templateID = templateId ?? noTemplate;
-  const access = machines && { envdAccessToken: machines.tokenOf(id) };
-  return { templateID, sandboxID: id, clientID, envdVersion, alias: aliasOf(templateID), domain, ...access };
+  const isClosed = settingsOf(sandbox).network?.allowPublicTraffic === false;
+  return {
+    templateID,
+    sandboxID: id,
+    clientID,
+    envdVersion,
+    alias: aliasOf(templateID),
+    domain: domainFor(context, req),
+    ...(machines && { envdAccessToken: machines.tokenOf(id) }),
+    ...(machines && isClosed && { trafficAccessToken: machines.trafficTokenOf(id) }),
+  };
 }
 
 /** Returns `ListedSandbox` of E2B's API. */
@@ -78,16 +88,18 @@ export function listedSandbox(sandbox: Sandbox): Schemas['ListedSandbox'] {
   };
 }
 
-/** Returns `SandboxDetail` of E2B's API. */
+/** Returns `SandboxDetail` of E2B's API, for the client that sent a request. */
 export function sandboxDetail(
-  { config: { domain = noDomain }, machines }: Pick<Context, 'config' | 'machines'>,
+  context: Pick<Context, 'config' | 'machines'>,
+  req: Request,
   sandbox: Sandbox,
 ): Schemas['SandboxDetail'] {
+  const { machines } = context;
   const settings = settingsOf(sandbox);
   const { autoResume = false, allowInternetAccess = null, network } = settings;
   return {
     ...listedSandbox(sandbox),
-    domain,
+    domain: domainFor(context, req),
     allowInternetAccess,
     ...(machines && { envdAccessToken: machines.tokenOf(sandbox.id) }),
     ...(network && { network: keptNetwork(network) }),
@@ -174,6 +186,6 @@ function stringsOf(metadata: JsonObject): Record<string, string> {
   return Object.fromEntries(entries);
 }
 
-function settingsOf({ settings }: Sandbox): Settings {
+function settingsOf({ settings }: Pick<Sandbox, 'settings'>): Settings {
   return settings === null ? {} : JSON.parse(settings);
 }

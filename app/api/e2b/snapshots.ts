@@ -49,7 +49,7 @@ function fork(context: Context): RequestHandler {
     const { timeout, count }: Required<NonNullable<Schemas['SandboxForkRequest']>> = req.body;
     const wanted = { count, lifetimeSeconds: timeout };
     const { sandboxes, errors } = await startForks(context, req, sandboxIdOf(req), wanted);
-    const started = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(context, sandbox) }));
+    const started = sandboxes.map((sandbox) => ({ sandbox: startedSandbox(context, req, sandbox) }));
     const failed = errors.map((error) => ({ error: forkError(error) }));
     res.status(201).json([...started, ...failed] satisfies Schemas['SandboxForkResult'][]);
   };

@@ -1,65 +1,64 @@
-import type { Request, RequestHandler, Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import { type Contract, operationsOf } from '../../../spec/load.ts';
-import type { Context } from '../../context.ts';
+import type { Context, Machines } from '../../context.ts';
+import { portForwarder } from '../../ports/ports.ts';
+import { agentPort, codePort, portFinder } from '../../ports/target.ts';
 import { noMachines } from './records.ts';
 import { noCode } from './routes.ts';
 
-/** The ports of E2B's agent and of its code interpreter, whose requests get reasons. */
-const agentPort = 49_983;
-const knownPorts = new Set([agentPort, 49_999]);
-
-type Target = { id: string | undefined; port: number };
+const knownPorts = new Set([agentPort, codePort]);
 
 /**
- * Returns the handler for the hosts below the configured domain: `<port>-<sandbox id>` is a port of
- * a sandbox, and `sandbox` is the port that the headers `E2b-Sandbox-Id` and `E2b-Sandbox-Port`
- * name. As E2B's proxy does, it answers 502 if the sandbox does not run or the port is not open.
- * Every other host, `api` included, is Sandpit's own.
+ * Returns the handler for requests that name a port of a sandbox (`portFinder`) and were not
+ * forwarded to it: the agent's port, and every port with records only. As E2B's proxy does, it
+ * answers 502 if the sandbox does not run or the port is not open. Every other host, `api`
+ * included, is Sandpit's own.
  */
 export function sandboxHosts(context: Context): RequestHandler {
-  const { contract, store, now, limitRate, config, machines } = context;
-  if (config.domain === undefined) return (_req, _res, next) => next();
-  const suffix = `.${nameOf(config.domain)}`;
+  const { contract, store, now, limitRate, machines } = context;
+  const find = portFinder(context);
   const paths = agentPaths(contract);
-  const whyClosed = machines ? 'Sandpit forwards no ports of sandboxes' : 'Sandpit runs no machines, so none is';
-  const refuseUnknown = (res: Response, port: number) => {
-    if (machines && port === agentPort) refuse(res, 404, { code: 404, message: 'Not Found' });
-    else refuse(res, 501, { code: 501, message: machines ? noCode : noMachines });
+  const refuseUnknown = (res: Response) => {
+    if (machines) refuse(res, 404, { code: 404, message: 'Not Found' });
+    else refuse(res, 501, { code: 501, message: noMachines });
   };
   return async (req, res, next) => {
-    const host = nameOf(req.headers.host ?? '');
-    const target = host.endsWith(suffix) ? targetOf(host.slice(0, -suffix.length), req) : null;
-    if (!target) return next();
+    const target = find(req.headers);
+    if (target === null) return next();
+    if (typeof target === 'string') return refuse(res, 400, { code: 400, message: target });
     const { id, port } = target;
-    if (id === undefined) return refuse(res, 400, { code: 400, message: 'Send E2b-Sandbox-Id and E2b-Sandbox-Port' });
+    const isServed = knownPorts.has(port) && paths.has(firstSegment(req.path));
     const isRunning = (await findAnyonesSandbox(store.db, now(), id))?.status === 'active';
-    if (isRunning && knownPorts.has(port) && paths.has(firstSegment(req.path))) {
+    // With machines, the routes know which paused sandboxes are resumed.
+    if (isServed && (isRunning || machines)) {
       req.headers['e2b-sandbox-id'] = id;
       return next();
     }
     limitRate(req);
     if (!isRunning) refuse(res, 502, { sandboxId: id, message: 'The sandbox was not found', code: 502 });
-    else if (knownPorts.has(port)) refuseUnknown(res, port);
+    else if (knownPorts.has(port)) refuseUnknown(res);
     else {
-      const message = `The sandbox is running but port is not open: ${whyClosed}`;
+      const message = 'The sandbox is running but port is not open: Sandpit runs no machines, so none is';
       refuse(res, 502, { sandboxId: id, message, port, code: 502 });
     }
   };
 }
 
-/** Returns an authority's host in lower case, without its port. */
-function nameOf(authority: string): string {
-  return authority.toLowerCase().replace(/:\d+$/, '');
-}
-
-/** Returns the port that a request is for, without an id if it names none; null for other hosts. */
-function targetOf(label: string, req: Request): Target | null {
-  const [, port, id] = /^(\d{1,5})-([a-z0-9-]+)$/.exec(label) ?? [];
-  if (port !== undefined && id !== undefined) return { id, port: Number(port) };
-  if (label !== 'sandbox') return null;
-  const at = req.get('e2b-sandbox-port');
-  return { id: at === undefined ? undefined : req.get('e2b-sandbox-id'), port: Number(at) };
+/**
+ * Returns the handler that forwards requests to ports of sandboxes, without the limits and headers
+ * of Sandpit's own operations. `admit` bounds the requests whose sandbox is being found.
+ */
+export function forwardPorts(context: Context, machines: Machines, admit: RequestHandler): RequestHandler {
+  const find = portFinder(context);
+  const forward = portForwarder(context, machines);
+  const onClosed = (res: Response) => refuse(res, 501, { code: 501, message: noCode });
+  return (req, res, next) => {
+    const target = find(req.headers);
+    if (target === null || typeof target === 'string' || target.port === agentPort) return next();
+    const options = target.port === codePort ? { onClosed } : {};
+    admit(req, res, (error) => (error ? next(error) : void forward(req, res, target, options)));
+  };
 }
 
 /** Returns the first segments of the paths that the contract describes of a sandbox itself. */

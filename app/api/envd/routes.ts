@@ -3,12 +3,13 @@ import type { Context } from '../../context.ts';
 import { HttpError } from '../../errors.ts';
 import { ConnectError } from '../../http/connect.ts';
 import { Streams } from '../../http/streams/streams.ts';
+import { NotRunning } from '../../machines/running.ts';
 import { filesRoutes } from './files/routes.ts';
 import { filesystemRoutes } from './filesystem.ts';
 import { metrics } from './metrics.ts';
 import { processRoutes } from './processes.ts';
 import { recordRoutes } from './records.ts';
-import { findRunningSandbox, isToken, machinesOf, NotRunning } from './target.ts';
+import { findRunningSandbox, isToken, machinesOf } from './target.ts';
 
 /**
  * The routes of the tag `e2b-envd`: requests of E2B's clients to a sandbox itself, which they send

@@ -40,6 +40,8 @@ export class ConnectionLimit {
       this.#count(socket, 1);
       res.once('close', () => this.#count(socket, -1));
     });
+    // It is never idle, but does not hold up the end of the server either.
+    server.prependListener('upgrade', (_req, socket: Socket) => this.#idle.delete(socket));
   }
 
   /**

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
@@ -11,6 +11,7 @@ import { answerBadHttp } from './bad-http.ts';
 import { ConnectionLimit, maxHeaderBytes } from './limit.ts';
 import { closeGently } from './linger.ts';
 import { readCertificate } from './tls.ts';
+import { handleUpgrades } from './upgrades.ts';
 
 export type Listener = {
   /** Listens on the configured address. Resolves to the URL. */
@@ -26,13 +27,20 @@ export type Listener = {
 
 /**
  * Returns the HTTP server of the application, or its HTTPS server if there is a certificate, with
- * its timeouts and its limit on connections.
+ * its timeouts and its limit on connections. `isForwarded` says which requests to upgrade a
+ * connection the application sends on.
  */
-export function createListener(app: Express, config: Config, certificate: SecureContextOptions | null): Listener {
-  const options = { ...expressClasses(app), ...limitsOf(config) };
+export function createListener(
+  app: Express,
+  config: Config,
+  certificate: SecureContextOptions | null,
+  isForwarded: (req: IncomingMessage) => boolean,
+): Listener {
+  const options = { ...expressClasses(app), ...limitsOf(config), shouldUpgradeCallback: isForwarded };
   const server = certificate ? createHttpsServer({ ...options, ...certificate }, app) : createHttpServer(options, app);
   // The application refuses an unknown Expect header: Node's own 417 has no body.
   server.on('checkExpectation', (req, res) => void server.emit('request', req, res));
+  handleUpgrades(server, app, options.ServerResponse);
   closeGently(server);
   server.on('clientError', answerBadHttp);
   server.setTimeout(config.requestSeconds * 2000);

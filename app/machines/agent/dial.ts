@@ -56,6 +56,15 @@ class Connection extends Duplex {
     done(error);
   }
 
+  /** Ends, and is closed once everything has been sent: node:http calls this, as of a socket. */
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy();
+    else this.end(() => this.destroy());
+  }
+
+  /** For node:http, whose sockets can let the process end. A call never does. */
+  ref(): void {}
+
   async #readOne(): Promise<void> {
     const reply = await nextReply(this.#call);
     if (reply.type === 'data') return void this.push(reply.payload);

@@ -2,9 +2,10 @@ import type { Logger } from 'pino';
 import type { Actor } from '../../../db/events/record.ts';
 import { addMachine, findOrigin, type MachineOrigin, unready } from '../../../db/machines/rows.ts';
 import type { Setup } from '../../../db/machines/setup.ts';
-import { forkSandbox, forkSource, type Started } from '../../../db/sandboxes/fork.ts';
+import { forkSandbox, forkSource } from '../../../db/sandboxes/fork.ts';
 import { type KeyedRequest, sandboxesOfKey } from '../../../db/sandboxes/idempotency.ts';
 import { newSandboxId } from '../../../db/sandboxes/insert.ts';
+import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
 import type { Agent } from '../agent/agent.ts';
 import { syncFiles } from '../agent/files.ts';
@@ -49,7 +50,7 @@ type Copies = { specs: MachineSpec[]; setup: Setup | null };
 type How = { earlier: number; onCopied: () => void };
 
 /** The copies that run, of which there is at least one, and why each of the others does not. */
-export type Forked = { sandboxes: Started[]; errors: MachineError[] };
+export type Forked = { sandboxes: Sandbox[]; errors: MachineError[] };
 
 type Dependencies = {
   store: Store;
