@@ -14,7 +14,7 @@ export function isForwarded(res: ServerResponse): boolean {
   return forwarded.has(res);
 }
 
-/** A connection that a request wants to use for another protocol, and what was already read of it. */
+/** A connection that a request wants to upgrade, and the bytes that were read after it. */
 export type Upgrade = { socket: Duplex; head: Buffer };
 
 const upgrades = new WeakMap<ServerResponse, Upgrade>();

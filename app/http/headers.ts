@@ -11,8 +11,8 @@ const policyHeader = 'Content-Security-Policy';
 const noStore = 'Cache-Control: no-store\r\n';
 
 /**
- * Adds helmet's headers and `Cache-Control: no-store` to every response of Sandpit's own, unless a
- * route sets its own Content-Security-Policy or Cache-Control. The default policy forbids loading and framing.
+ * Adds helmet's headers and `Cache-Control: no-store` to every response of Sandpit's own, unless
+ * a route sets its own Content-Security-Policy or Cache-Control. The default policy forbids loading and framing.
  * HSTS is sent only if this server itself speaks HTTPS. Responses are not stored, because most are
  * for one caller and some show a secret once.
  */

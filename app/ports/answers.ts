@@ -29,7 +29,7 @@ export const closedPort = new PortError(502, words.closed, true);
 export const silentPort = new PortError(504, words.silent, true);
 export const garbledPort = new PortError(502, words.garbled, true);
 
-/** Returns what to answer when a request could not be sent on, or was not answered. */
+/** Returns the answer to a request that could not be sent on, or was not answered. */
 export function failureAt({ id }: PortTarget, error: unknown): HttpError {
   if (error instanceof AgentError && error.code === 'failed_precondition') return closedPort;
   if (error instanceof AgentError && error.code === 'resource_exhausted') return new PortError(429, error.message);

@@ -14,8 +14,8 @@ const ofConnection = [
 ];
 
 /**
- * Sandpit's own, or set anew: a program in a machine gets no credential of its machine and no client
- * says who it is. `100 Continue` has been sent.
+ * Sandpit's own, or set anew: a program in a machine gets no credential of its machine, and no
+ * client says itself who it is. `100 Continue` has been sent.
  */
 const ofSandpit = [
   'host',

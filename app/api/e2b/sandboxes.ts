@@ -73,7 +73,7 @@ function create(context: Context): RequestHandler {
   };
 }
 
-/** Throws HttpError 400, as E2B does, if ports are to be closed to the public and the inside is not. */
+/** Throws HttpError 400, as E2B does, if the ports are to be secured and the inside is not. */
 function refuseUnsecured({ machines }: Context, { network, secure }: Schemas['NewSandbox']): void {
   if (machines === null || network?.allowPublicTraffic !== false || secure === true) return;
   throw new HttpError(400, 'A sandbox without public traffic has to be secured: set secure to true');

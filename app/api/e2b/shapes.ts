@@ -42,8 +42,8 @@ export const envdVersion = '0.6.4';
 const never = '9999-12-31T23:59:59.999Z';
 
 /**
- * Returns `Sandbox` of E2B's API, for the client that sent a request. Ports that are not public have
- * a token of their own.
+ * Returns `Sandbox` of E2B's API, for the client that sent a request. Ports that are not public
+ * have a token of their own.
  */
 export function startedSandbox(
   context: Pick<Context, 'config' | 'machines'>,
