@@ -11,10 +11,10 @@ const policyHeader = 'Content-Security-Policy';
 const noStore = 'Cache-Control: no-store\r\n';
 
 /**
- * Adds helmet's headers and `Cache-Control: no-store` to every response of Sandpit's own, unless
- * a route sets its own Content-Security-Policy or Cache-Control. The default policy forbids loading and framing.
- * HSTS is sent only if this server itself speaks HTTPS. Responses are not stored, because most are
- * for one caller and some show a secret once.
+ * Adds helmet's headers and `Cache-Control: no-store` to every response that is not a program's,
+ * unless a route sets its own Content-Security-Policy or Cache-Control. The default policy forbids
+ * loading and framing. HSTS is sent only if this server itself speaks HTTPS. Responses are not
+ * stored, because most are for one caller and some show a secret once.
  */
 export function addSecurityHeaders(app: Express, { tlsCert }: Config): void {
   const headers = headersOf(
