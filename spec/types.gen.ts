@@ -3792,6 +3792,8 @@ export interface components {
              * @default false
              */
             force: boolean;
+            /** @description E2B's clients send with a COPY whether they have uploaded its files anew. They set `force` too. */
+            forceUpload?: boolean | null;
         };
         /** TemplateBuildInfo */
         TemplateBuildInfo: {

@@ -32,7 +32,16 @@ async function run(place: Workplace, args: string[]): Promise<void> {
   requireCount(args, 1, 2, 'RUN takes a command and perhaps a user');
   const [text = '', user = ''] = args;
   const { user: own, workdir, env } = place.setup;
-  await printed(place, { text, user: user || (own ?? ''), cwd: workdir ?? '', env });
+  try {
+    await printed(place, { text, user: user || (own ?? ''), cwd: workdir ?? '', env });
+  } catch (error) {
+    throw error instanceof AgentError && error.code === 'unauthenticated' ? unknownUser(text, error) : error;
+  }
+}
+
+/** E2B's clients look for these words. */
+function unknownUser(command: string, { code, message }: AgentError): AgentError {
+  return new AgentError(code, `failed to run command '${command.slice(0, 200)}': command failed: ${code}: ${message}`);
 }
 
 async function variables(place: Workplace, args: string[]): Promise<Record<string, string>> {

@@ -65,7 +65,10 @@ describe('steps of templates', () => {
         step('RUN', long),
         /^\[2\/2\] RUN seq 1 2000; printf 'the end'; exit 7 failed with exit code 7: .*\n2000\nthe end$/s,
       ],
-      [step('RUN', 'true', 'nobody-here'), /^\[2\/2\] RUN true nobody-here: invalid username: 'nobody-here'/],
+      [
+        step('RUN', 'true', 'nobody-here'),
+        /^\[2\/2\] RUN true nobody-here: failed to run command 'true': .*: unauthenticated: invalid username: 'nobody-here'/,
+      ],
       [step('RUN', 'kill -9 $$'), /failed with signal 9/],
       [step('ENV', 'A'), /ENV takes names and values in turn/],
       [step('ENV', 'A=B', 'c'), /ENV can't set 'A=B'/],
