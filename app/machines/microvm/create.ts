@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { agentFile } from '../agent/program.ts';
 import type { MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
-import { agentFile } from '../process/folder.ts';
 import { isPassing } from './failures.ts';
 import type { Msb } from './msb.ts';
 import { dnsArguments, networkArguments, refuseRules } from './network.ts';

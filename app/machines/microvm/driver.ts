@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { readEnvironment } from '../../config/engine-environment.ts';
+import { makeDirectory, makeDirectory } from '../agent/program.ts';
 import type {
   Death,
   Driver,
@@ -18,7 +19,6 @@ import type {
 } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import type { EgressRules } from '../network/rules.ts';
-import { makeDirectory } from '../process/folder.ts';
 import { begin, createArguments, refuseImpossible, restoreArguments, startAgent } from './create.ts';
 import { Bell, watchDeaths } from './deaths.ts';
 import { findMsb } from './find.ts';

@@ -1,6 +1,6 @@
 import { readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { makeDirectory } from '../process/folder.ts';
+import { makeDirectory } from '../agent/program.ts';
 
 /** How long a failure is believed: the machine may only have been busy. */
 const failureMilliseconds = 3_600_000;

@@ -1,8 +1,8 @@
 import { accessSync, constants, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { agentFile } from '../agent/program.ts';
 import { MachineError } from '../error.ts';
-import { agentFile } from '../process/folder.ts';
 import { findMsb } from './find.ts';
 import { Msb } from './msb.ts';
 import { remembered } from './remembered.ts';

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { protocolVersion } from '../agent/agent.ts';
+import { agentFile, makeDirectory } from '../agent/program.ts';
 import type {
   Death,
   Driver,
@@ -23,7 +24,7 @@ import { MachineError } from '../error.ts';
 import { startCopies } from './copies.ts';
 import { Deaths } from './deaths.ts';
 import { endMachine } from './end.ts';
-import { agentFile, findAgent, machineIds, makeDirectory, makeFolder, type Place, placeOf } from './folder.ts';
+import { findAgent, machineIds, makeFolder, type Place, placeOf } from './folder.ts';
 import { descendantsOf, memoryOf, readStats } from './proc.ts';
 import { Snapshots } from './snapshots.ts';
 import { connectTo, startAgent } from './start.ts';

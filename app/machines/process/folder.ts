@@ -1,6 +1,5 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { builtAgent } from '../agent/built.ts';
 import { MachineError } from '../error.ts';
 import { type ProcessStat, readStat } from './proc.ts';
 
@@ -36,14 +35,6 @@ export function placeOf(directory: string, id: string): Place {
   };
 }
 
-/** Makes the directory of all machines, or throws MachineError if it belongs to someone else. */
-export function makeDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const found = lstatSync(directory);
-  if (!found.isDirectory() || found.uid !== process.getuid?.())
-    throw new MachineError('failed', `${directory} belongs to another user.`);
-}
-
 /**
  * Makes a machine's folder, with an empty home or a given one, or throws MachineError if it exists.
  */
@@ -56,22 +47,6 @@ export function makeFolder({ folder, home }: Place, given?: string): void {
   }
   if (given === undefined) mkdirSync(home);
   else renameSync(given, home);
-}
-
-/** Returns the path of the agent's program, which it writes first if it is missing. */
-export function agentFile(directory: string): string {
-  const { bytes, version } = builtAgent(process.arch === 'arm64' ? 'arm64' : 'x64');
-  const file = join(directory, `agent.${version}`);
-  if (isFile(file)) return file;
-  const part = `${file}.${process.pid}`;
-  writeFileSync(part, bytes);
-  chmodSync(part, 0o755);
-  renameSync(part, file);
-  return file;
-}
-
-export function isFile(file: string): boolean {
-  return lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 /** Returns the ids of all machines whose folders exist. */

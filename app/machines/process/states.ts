@@ -1,9 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isFile } from '../agent/program.ts';
 import type { MachineState } from '../driver.ts';
 import { MachineError } from '../error.ts';
 import { endMachine, processesOf, send } from './end.ts';
-import { findAgent, isFile, type Place } from './folder.ts';
+import { findAgent, type Place } from './folder.ts';
 
 const patienceMilliseconds = 5_000;
 const retryMilliseconds = 2;
