@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { readEnvironment } from '../../config/engine-environment.ts';
-import { makeDirectory, makeDirectory } from '../agent/program.ts';
+import { makeDirectory } from '../agent/program.ts';
 import type {
   Death,
   Driver,
