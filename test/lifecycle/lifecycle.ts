@@ -35,7 +35,8 @@ export const manifest = {
 let users = 0;
 
 export async function startLifecycle(driver = new FakeDriver(), config: Partial<Config> = {}): Promise<Lifecycle> {
-  // Each request of these tests comes to another port: a domain of its own keeps answers comparable.
+  // Each request of these tests comes to another port: a domain of its own keeps answers
+  // comparable.
   const app = await startApp({ machines: 'process', domain: 'sandboxes.test', ...config }, { driver });
   const alice = await app.addUser(`alice-${++users}`);
   const { db } = app.server.context.store;

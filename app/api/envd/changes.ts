@@ -23,7 +23,8 @@ type Described = {
 };
 
 /**
- * Watches a directory. The changes are null once it watches, then E2B's `FilesystemEvent`, until the
+ * Watches a directory. The changes are null once it watches, then E2B's `FilesystemEvent`, until
+ * the
  * signal. They throw AgentError if the path is not a directory.
  */
 export function changesIn(

@@ -130,7 +130,9 @@ export async function writeFile(
 }
 
 export type Watch = {
-  /** Yields null once it watches, then changes. Leaving the loop ends it, and the signal at once. */
+  /**
+   * Yields null once it watches, then changes. Leaving the loop ends it, and the signal at once.
+   */
   changes: AsyncGenerator<Change | null>;
   /** Resolves when the reader is done with the changes that were made before. */
   caughtUp: () => Promise<void>;

@@ -1,4 +1,6 @@
-/** Those who wait until a reader is done with the replies that were there when they began to wait. */
+/**
+ * Those who wait until a reader is done with the replies that were there when they began to wait.
+ */
 export class Followers {
   #followers: { left: number; wake: () => void }[] = [];
 

@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { agentFile } from '../agent/program.ts';
 import type { MachineSpec } from '../driver.ts';
 import { MachineError } from '../error.ts';
-import { isPassing } from './failures.ts';
-import type { Msb } from './msb.ts';
 import { dnsArguments, networkArguments, refuseRules } from './network.ts';
 import type { Places } from './places.ts';
+import { isPassing } from './runtime/failures.ts';
+import type { Msb } from './runtime/msb.ts';
 
 /** Where machines have the agent. */
 const program = '/.sandpit/agent';
@@ -45,7 +45,10 @@ export function restoreArguments(places: Places, spec: MachineSpec): string[] {
   return ['restore', '-q', '--name', places.name(spec.id), ...network, ...route(places, spec.id), spec.image];
 }
 
-/** Returns the arguments of `msb fork` for a copy of a machine. It has the network rules of its source. */
+/**
+ * Returns the arguments of `msb fork` for a copy of a machine. It has the network rules of its
+ * source.
+ */
 export function forkArguments(places: Places, source: string, spec: MachineSpec): string[] {
   // msb wants consent to share what the source's network is made of. Nothing else is shared.
   const consent = '--dangerously-inherit-resources';

@@ -21,15 +21,15 @@ import { MachineError } from '../error.ts';
 import type { EgressRules } from '../network/rules.ts';
 import { begin, createArguments, refuseImpossible, restoreArguments, startAgent } from './create.ts';
 import { Bell, watchDeaths } from './deaths.ts';
-import { findMsb } from './find.ts';
 import { forkMachine } from './fork.ts';
 import { findImage, pullImage } from './images.ts';
 import { listMachines, pause, remove, stateNow, stop, thaw } from './machines.ts';
-import { deadlines, Msb } from './msb.ts';
 import { Places } from './places.ts';
+import { findMsb } from './runtime/find.ts';
+import { deadlines, Msb } from './runtime/msb.ts';
+import { featuresOf } from './runtime/version.ts';
 import { listSnapshots, mustBeOurs, removeSnapshot, takeSnapshot } from './snapshots.ts';
 import { Sockets } from './sockets.ts';
-import { featuresOf } from './version.ts';
 
 /** What an agent is given to dial before its machine is looked at, in milliseconds. */
 const dialMilliseconds = 1000;

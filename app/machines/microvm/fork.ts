@@ -2,8 +2,8 @@ import type { MachineSpec } from '../driver.ts';
 import type { MachineError } from '../error.ts';
 import { forkArguments } from './create.ts';
 import { pause, thaw } from './machines.ts';
-import type { Msb } from './msb.ts';
 import type { Places } from './places.ts';
+import type { Msb } from './runtime/msb.ts';
 
 /**
  * Starts copies of a running machine. Several need a call each, because each gets a socket of its

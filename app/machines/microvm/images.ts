@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { ImageInfo, PullProgress } from '../driver.ts';
 import type { MachineError } from '../error.ts';
-import type { Msb } from './msb.ts';
+import type { Msb } from './runtime/msb.ts';
 
 type Inspected = { digest?: string; size_bytes?: number };
 

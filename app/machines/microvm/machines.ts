@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FoundMachine, MachineState } from '../driver.ts';
 import { MachineError } from '../error.ts';
-import { deadlines, type Msb } from './msb.ts';
 import type { Places } from './places.ts';
+import { deadlines, type Msb } from './runtime/msb.ts';
 
 /** A machine in what `msb list` prints. */
 type Listed = { name: string; status: string };

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { machineIds } from '../process/folder.ts';
 import { MachineError } from '../error.ts';
 import type { EgressRules } from '../network/rules.ts';
+import { machineIds } from '../process/folder.ts';
 
 const idPattern = /^[\w-]{1,64}$/;
 /** The longest path of a Unix socket on all systems (unix(7); macOS has 4 bytes less). */

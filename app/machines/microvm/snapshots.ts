@@ -2,9 +2,9 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FoundSnapshot, TakenSnapshot } from '../driver.ts';
 import { MachineError } from '../error.ts';
-import { isPassing } from './failures.ts';
-import type { Msb } from './msb.ts';
 import type { Places } from './places.ts';
+import { isPassing } from './runtime/failures.ts';
+import type { Msb } from './runtime/msb.ts';
 
 /** A snapshot in what `msb snapshot list` prints. */
 type Listed = {

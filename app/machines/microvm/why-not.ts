@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { agentFile } from '../agent/program.ts';
 import { MachineError } from '../error.ts';
-import { findMsb } from './find.ts';
-import { Msb } from './msb.ts';
 import { remembered } from './remembered.ts';
-import { featuresOf } from './version.ts';
+import { findMsb } from './runtime/find.ts';
+import { Msb } from './runtime/msb.ts';
+import { featuresOf } from './runtime/version.ts';
 
 const readMilliseconds = 2000;
 /** What the boot of a machine may take, which takes a tenth of it. */

@@ -11,7 +11,9 @@ import { failure, instance, openDriver, soon } from './setup.ts';
 const host = { addresses: ['203.0.114.7', '2600:1::7'].map(parseRange), nameServers: [parseRange('10.0.0.53')] };
 const snapshot = { isSnapshot: true, image: `sandpit-snapshot-${instance}-s1:s` };
 
-/** Returns msb's rules for a sandbox's, in order. The first that matches decides, else it is closed. */
+/**
+ * Returns msb's rules for a sandbox's, in order. The first that matches decides, else it is closed.
+ */
 function rulesFor(changes: Partial<EgressRules>): string[] {
   const [flag, action, rule, list = '', ...rest] = networkArguments({ ...openNetwork, ...changes }, host);
   expect([flag, action, rule, rest]).to.deep.equal(['--net-default', 'deny', '--net-rule', []]);

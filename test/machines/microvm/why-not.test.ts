@@ -1,7 +1,7 @@
 import { chmodSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { findMsb } from '../../../app/machines/microvm/find.ts';
+import { findMsb } from '../../../app/machines/microvm/runtime/find.ts';
 import { whyNot } from '../../../app/machines/microvm/why-not.ts';
 import { temporaryDirectory } from '../../helpers/server.ts';
 import { FakeMsb } from './fake-msb.ts';

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { MachineError } from '../error.ts';
+import { MachineError } from '../../error.ts';
 import { msbError } from './failures.ts';
 
 /** Milliseconds that calls may take. */

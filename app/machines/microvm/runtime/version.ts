@@ -1,5 +1,5 @@
-import type { Feature } from '../driver.ts';
-import { MachineError } from '../error.ts';
+import type { Feature } from '../../driver.ts';
+import { MachineError } from '../../error.ts';
 
 /** The first versions with what machines need, with pause, and with full snapshots and forks. */
 const needed = [0, 7, 2];

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { MachineError, type MachineErrorCode } from '../error.ts';
+import { MachineError, type MachineErrorCode } from '../../error.ts';
 
 const mostCharacters = 400;
 
