@@ -3925,7 +3925,7 @@ export interface components {
             dnsServers?: string[];
             rules?: components["schemas"]["SandboxNetworkRules"];
             egressProxy?: components["schemas"]["SandboxEgressProxy"];
-            /** @description Whether anybody reaches the ports of the sandbox, as by default; if not, `secure` has to be true, and requests need the header `E2b-Traffic-Access-Token`. */
+            /** @description Whether anybody reaches the ports of the sandbox, as by default; if not, requests need the header `E2b-Traffic-Access-Token`. */
             allowPublicTraffic?: boolean | null;
             /** @description The `Host` that programs in the sandbox see; `${PORT}` in it stands for the port. The default is `localhost:${PORT}`. */
             maskRequestHost?: string;

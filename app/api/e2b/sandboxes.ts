@@ -48,7 +48,6 @@ function create(context: Context): RequestHandler {
   return async (req, res) => {
     const { user } = principalOf(req);
     const body: Schemas['NewSandbox'] = req.body;
-    refuseUnsecured(context, body);
     if (body.mcp && !context.machines) throw new HttpError(501, noGateway);
     requireDestinations(body.network ?? {}, body.allow_internet_access !== false);
     const settings: Settings = {
@@ -71,12 +70,6 @@ function create(context: Context): RequestHandler {
     req.sandboxId = sandbox.id;
     res.status(201).json(startedSandbox(context, req, sandbox));
   };
-}
-
-/** Throws HttpError 400, as E2B does, if the ports are to be secured and the inside is not. */
-function refuseUnsecured({ machines }: Context, { network, secure }: Schemas['NewSandbox']): void {
-  if (machines === null || network?.allowPublicTraffic !== false || secure === true) return;
-  throw new HttpError(400, 'A sandbox without public traffic has to be secured: set secure to true');
 }
 
 function read(context: Context): RequestHandler {
