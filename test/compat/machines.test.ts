@@ -9,6 +9,7 @@ import './machines/suites/pause.ts';
 import './machines/suites/pty.ts';
 import './machines/suites/secure.ts';
 import './machines/suites/streams.ts';
+import './machines/suites/templates.ts';
 import './machines/suites/urls.ts';
 import './machines/suites/watch.ts';
 import './machines/suites/write.ts';

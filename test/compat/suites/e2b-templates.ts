@@ -26,6 +26,6 @@ describe("compatibility with E2B's SDK: templates", () => {
 
   refused('Template.build', async ({ Template }) => {
     const error = await rejection(Template.build(Template().fromImage('debian:12'), 'mine'));
-    expect(error.message).to.contain('Sandpit does not offer template builds');
+    expect(error.message).to.contain('Sandpit builds no templates here: that needs machines');
   });
 });
