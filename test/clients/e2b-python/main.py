@@ -16,6 +16,7 @@ if HAS_URLS and HAS_MACHINES:
     import machines.files  # noqa: F401
     import machines.git  # noqa: F401
     import machines.sandboxes  # noqa: F401
+    import machines.templates  # noqa: F401
     import machines.terminals  # noqa: F401
 elif HAS_MACHINES:
     import machines.domain  # noqa: F401

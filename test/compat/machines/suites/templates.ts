@@ -20,7 +20,9 @@ describe("E2B's SDK on machines: templates from code", () => {
     const Template = templatesOf(session);
     const name = newName();
     const said: string[] = [];
-    const template = Template().fromTemplate('base').setEnvs({ WORD: 'built' }).runCmd('echo "$WORD" | tee built.txt');
+    // Of its own, so that no step is kept from an earlier test.
+    const word = randomUUID();
+    const template = Template().fromTemplate('base').setEnvs({ WORD: word }).runCmd('echo "$WORD" | tee built.txt');
     const { templateId, buildId, tags } = await Template.build(template, `${name}:v1`, {
       tags: ['stable'],
       cpuCount: 1,
@@ -28,12 +30,12 @@ describe("E2B's SDK on machines: templates from code", () => {
       onBuildLogs: ({ message }) => void said.push(message),
     });
     expect(tags).to.deep.equal(['v1', 'stable']);
-    expect(said.join('\n')).to.match(/\] built$/m);
+    expect(said.join('\n')).to.match(new RegExp(`\\] ${word}$`, 'm'));
     expect(await Template.exists(`${name}:v1`)).to.equal(true);
     expect(await Template.exists(name)).to.equal(false);
     for (const reference of [`${name}:stable`, templateId]) {
       const sandbox = await session.Sandbox.create(reference);
-      expect((await sandbox.commands.run('cat built.txt')).stdout).to.equal('built\n');
+      expect((await sandbox.commands.run('cat built.txt')).stdout).to.equal(`${word}\n`);
       const { cpuCount, memoryMB } = await sandbox.getInfo();
       expect([cpuCount, memoryMB]).to.deep.equal([1, 256]);
       await sandbox.kill();
@@ -66,7 +68,8 @@ describe("E2B's SDK on machines: templates from code", () => {
       const Template = templatesOf(session);
       const folder = temporaryDirectory();
       mkdirSync(join(folder, 'app'));
-      writeFileSync(join(folder, 'app', 'greeting.txt'), 'hello');
+      const hello = randomUUID();
+      writeFileSync(join(folder, 'app', 'greeting.txt'), hello);
       writeFileSync(join(folder, 'large.bin'), Buffer.alloc(3_000_000, 1));
       const template = () =>
         Template({ fileContextPath: folder })
@@ -89,13 +92,13 @@ describe("E2B's SDK on machines: templates from code", () => {
       };
       expect(await build()).to.contain("Uploaded 'app'");
       const running = await session.Sandbox.create(name);
-      expect(await read()).to.equal('hello/srv/app\n');
+      expect(await read()).to.equal(`${hello}/srv/app\n`);
       const again = await build();
       expect(again).to.contain("Skipping upload of 'large.bin', already cached");
-      writeFileSync(join(folder, 'app', 'greeting.txt'), 'changed');
+      writeFileSync(join(folder, 'app', 'greeting.txt'), `changed ${hello}`);
       expect(await build()).to.contain("Uploaded 'app'");
-      expect(await read()).to.equal('changed/srv/app\n');
-      expect((await running.commands.run('cat greeting.txt')).stdout).to.equal('hello');
+      expect(await read()).to.equal(`changed ${hello}/srv/app\n`);
+      expect((await running.commands.run('cat greeting.txt')).stdout).to.equal(hello);
       await running.kill();
     },
     { engine: true },
