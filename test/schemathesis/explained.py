@@ -71,6 +71,12 @@ EXPLAINED = [
         "Methods that a known client sends and Sandpit can't answer are in the contract's `x-not-offered-paths`.",
     ),
     Explained(
+        "ServerError",
+        r"(GET|POST|PUT) /(v3/templates|v2/templates/[\w{}]+/builds/[\w{}]+|templates/[\w{}]+/(builds|files)/.*)",
+        "501 .*Sandpit builds no templates here",
+        "Building a template needs machines. Without, it is refused in words with the declared 501.",
+    ),
+    Explained(
         REFUSED,
         "GET /v1/audit/events",
         r'422 .*"datetime_(from_date_)?parsing"',
