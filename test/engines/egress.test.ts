@@ -90,7 +90,7 @@ describeOnEngines('what a machine may reach', (engine) => {
     inside(namespace, 'sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.eth0.disable_ipv6=0');
     inside(namespace, 'ip -6 addr add fd00:5::2/64 dev eth0 nodad');
     inside(engine().network, `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0`);
-    inside(engine().network, `ip -6 addr add fd00:5::1/64 dev ${bridge} nodad; ip6tables -I FORWARD -j ACCEPT`);
+    inside(engine().network, `ip -6 addr add fd00:5::1/64 dev ${bridge} nodad; ip6tables -I FORWARD -j ACCEPT || :`);
     inside(namespace, 'ip -6 route add default via fd00:5::1');
     const [, local = ''] = /inet6 (fe80\S+)\//.exec(inside(engine().network, `ip -6 addr show ${bridge}`)) ?? [];
     await allow({});
