@@ -3224,6 +3224,11 @@ export interface components {
             password: string;
             scope?: string;
         };
+        /** SignInLink */
+        SignInLink: {
+            /** @description What stands after `#link=` in the address */
+            token: string;
+        };
         /** AccessToken */
         AccessToken: {
             access_token: string;
@@ -6424,10 +6429,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": {
-                    /** @description What stands after `#link=` in the address */
-                    token: string;
-                };
+                "application/json": components["schemas"]["SignInLink"];
             };
         };
         responses: {

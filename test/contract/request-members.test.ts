@@ -56,6 +56,7 @@ const shownBy: Record<string, string[]> = {
   'e2b/fork.test.ts': ['SandboxForkRequest.*'],
   'envd/files/compose.test.ts': ['EnvdCompose.*'],
   'envd/files/multipart.test.ts': ['.file'],
+  'console/page.test.ts': ['SignInLink.token'],
   'e2b/lifetime.test.ts': [
     'SandboxRefreshRequest.duration',
     ...['templateID', 'timeout', 'autoPause', 'autoPauseMemory', 'autoResume', 'secure'].map((n) => `NewSandbox.${n}`),
