@@ -1,5 +1,6 @@
 import { createServer as createTlsServer } from 'node:https';
 import { expect } from 'chai';
+import { E2B } from 'e2b';
 import { makeDomainCertificate } from '../helpers/certificate.ts';
 import { e2bOf } from '../helpers/clients/e2b-client.ts';
 import { type Machine, startMachine } from '../helpers/clients/machine-client.ts';
@@ -118,4 +119,28 @@ describe('who reaches ports of a sandbox', () => {
     const { domain } = await e2bOf(machine.app, other.owner).read(other.id);
     expect(domain).to.match(/^localhost:\d+$/);
   });
+
+  it("E2B's SDK names a port by its host, and signs URLs of files without naming the sandbox", async () => {
+    const { url, owner } = machine;
+    const { Sandbox } = new E2B({ apiKey: owner.key, apiUrl: url, sandboxUrl: url });
+    const sandbox = await Sandbox.create();
+    const port = await serve((_req, res) => res.end('named'));
+    const host = sandbox.getHost(port);
+    expect(host).to.equal(`${port}-${sandbox.sandboxId}.localhost:${new URL(url).port}`);
+    expect((await ask(port, { headers: { Host: host } })).text).to.equal('named');
+    const uploaded = await fetch(await sandbox.uploadUrl('signed.txt'), { method: 'POST', body: form('by URL') });
+    expect(uploaded.status).to.equal(200);
+    const address = await sandbox.downloadUrl('signed.txt', { useSignatureExpiration: 60 });
+    expect(address).not.to.contain(sandbox.sandboxId);
+    expect(await (await fetch(address)).text()).to.equal('by URL');
+    const { pathname, search } = new URL(address);
+    const byHost = { headers: { Host: sandbox.getHost(49_983) }, path: pathname + search };
+    expect((await ask(port, byHost)).text).to.equal('by URL');
+  });
 });
+
+function form(content: string): FormData {
+  const data = new FormData();
+  data.set('file', new Blob([content]));
+  return data;
+}

@@ -131,7 +131,7 @@ async function download({ url }: Subject, sandbox: Sandbox, take = (_: Buffer): 
   });
 }
 
-function rateRows(what: string, perSecond: number, atLeast: number, growth: number): Row[] {
+export function rateRows(what: string, perSecond: number, atLeast: number, growth: number): Row[] {
   return [
     {
       what,

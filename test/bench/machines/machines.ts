@@ -8,6 +8,7 @@ import { measureCopies, measurePause } from './copies.ts';
 import { measureMany } from './many.ts';
 import type { MachineRow } from './measured.ts';
 import { measureMixed } from './mixed.ts';
+import { measurePorts } from './ports.ts';
 import { type Subject, startSubject } from './server.ts';
 
 type Row = Omit<MachineRow, 'engine'>;
@@ -43,6 +44,7 @@ async function measureEngine(subject: Subject, dir: string, { seconds, filter }:
     ['a large file', () => measureFile(subject, sandbox)],
     ['small files', () => measureWrites(sandbox)],
     ['terminal', () => measureEcho(sandbox)],
+    ['ports', () => measurePorts(subject, sandbox)],
     ['kills', () => measureKill(subject)],
     ['pauses', () => measurePause(subject)],
     ['snapshots and forks', () => measureCopies(subject)],
