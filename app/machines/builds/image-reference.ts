@@ -20,12 +20,16 @@ function registryOf(reference: string): string | null {
   return /[.:]/.test(first) || first === 'localhost' ? first : null;
 }
 
+/** The grammar of references (distribution/reference), with a registry. */
+const reference =
+  /^[\w.-]+(:\d+)?(\/[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*)+(:\w[\w.-]{0,127})?(@[a-z0-9]+:[0-9a-f]{32,128})?$/i;
+
 /**
  * Returns why an image may not be pulled for a user, or null. An engine is a program of this host,
  * and would ask servers for a user that the user can't reach.
  */
 export function mayBePulled(whole: string): string | null {
-  if (!/^[A-Za-z0-9][\w./:@-]{0,254}$/.test(whole)) return 'that is no reference of an image';
+  if (whole.length > 255 || !reference.test(whole)) return 'that is no reference of an image';
   const host = (registryOf(whole) ?? '').replace(/:\d+$/, '');
   const isName = host.includes('.') && isIP(host) === 0 && !/\.(local|internal|localhost|lan)$/i.test(host);
   return isName ? null : `users can't pull from ${host}, which may be a server of this network`;

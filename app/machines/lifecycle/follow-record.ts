@@ -2,9 +2,9 @@ import { findMachineRow, type MachineRow, setMachineState } from '../../../db/ma
 import { pauseModeOf } from '../../../db/sandboxes/pause-mode.ts';
 import { MachineError } from '../error.ts';
 import { enforceRecord } from '../network/restrict.ts';
+import { startAfresh } from '../setup/after-stop.ts';
 import { engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, type Rest, trySync } from './rest.ts';
-import { startAfresh } from './setup.ts';
 
 /**
  * Makes a machine what its sandbox's record says: running, paused or stopped. Does nothing while

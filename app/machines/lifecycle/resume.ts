@@ -6,9 +6,9 @@ import { MachineError } from '../error.ts';
 import { rehearse } from '../launch/rehearse.ts';
 import { enforceRecord } from '../network/restrict.ts';
 import { networkWaits } from '../network/settings.ts';
+import { startAfresh } from '../setup/after-stop.ts';
 import { changeMachine, engineCall, type LifecycleParts } from './parts.ts';
 import { putToRest, trySync } from './rest.ts';
-import { startAfresh } from './setup.ts';
 import { timed } from './timed.ts';
 
 /** How long the start of a stopped machine may wait for its turn. */

@@ -41,7 +41,7 @@ export type ProcessDriverOptions = {
 /** How long to wait before an agent that is still starting is tried again. */
 const retryMilliseconds = 5;
 /** Images that this driver pretends not to find begin with this. */
-const missingImage = 'missing/';
+const missingImage = /^(docker\.io\/)?missing\//;
 
 /**
  * Returns a driver for tests: each machine is the agent as a plain process of this user, with a
@@ -76,7 +76,7 @@ class ProcessDriver implements Driver {
   async create(spec: MachineSpec, signal: AbortSignal): Promise<void> {
     const place = placeOf(this.#directory, spec.id);
     refuseUnsupported(spec);
-    if (spec.image.startsWith(missingImage)) throw noImage(spec.image);
+    if (missingImage.test(spec.image)) throw noImage(spec.image);
     const start = (home?: string) => this.#start(place, spec.id, signal, home);
     if (spec.isSnapshot) await this.#snapshots.copied(this.#snapshots.homeOf(spec.image), spec.id, signal, start);
     else await start();
@@ -164,11 +164,11 @@ class ProcessDriver implements Driver {
   }
 
   async image(reference: string): Promise<ImageInfo | null> {
-    return reference.startsWith(missingImage) ? null : { id: reference, sizeBytes: 0 };
+    return missingImage.test(reference) ? null : { id: reference, sizeBytes: 0 };
   }
 
   async pull(reference: string, _onProgress: PullProgress, _signal: AbortSignal): Promise<void> {
-    if (reference.startsWith(missingImage)) throw noImage(reference);
+    if (missingImage.test(reference)) throw noImage(reference);
   }
 
   async close(): Promise<void> {
