@@ -20,7 +20,8 @@ const limits: Limits & { buildMilliseconds: number } = {
   buildMilliseconds,
   stepMilliseconds: 3_600_000,
   readyMilliseconds: 600_000,
-  layerMilliseconds: 1000,
+  // A layer and the machine made of it take Docker about a second.
+  layerMilliseconds: 2000,
   memoryLayerMilliseconds: 30_000,
 };
 

@@ -79,7 +79,10 @@ async function hasUser({ agent, signal }: Workplace, name: string): Promise<bool
 /** Debian and Fedora have `useradd`, BusyBox has `adduser`. */
 const addUser = `shell=/bin/sh
 [ -x /bin/bash ] && shell=/bin/bash
-if command -v useradd >/dev/null; then useradd -m -s "$shell" "$1"; else adduser -D -s "$shell" "$1"; fi`;
+if command -v useradd >/dev/null; then useradd -m -s "$shell" "$1"
+elif command -v adduser >/dev/null; then adduser -D -s "$shell" "$1"
+else echo "there is no user $1, and this image has no program that adds one" >&2; exit 1
+fi`;
 
 async function workdir(place: Workplace, args: string[]): Promise<string> {
   requireCount(args, 1, 1, 'WORKDIR takes a directory');

@@ -1,6 +1,6 @@
 import { findOrigin } from '../../../db/machines/rows.ts';
-import { readyMilliseconds, startSetup } from './start.ts';
 import { engineCall, type LifecycleParts } from '../lifecycle/parts.ts';
+import { readyMilliseconds, startSetup } from './start.ts';
 
 /**
  * Waits for the agent of a machine that was started again, then runs the commands of its template.

@@ -102,8 +102,13 @@ export class Collector {
     const removable = this.#withoutSpared(unknown, underWay);
     this.#isBlocked = unknown.some(({ isUsed }) => isUsed);
     for (const { ref } of removable.filter(({ isUsed }) => !isUsed)) {
-      await this.#answer(driver.removeSnapshot(ref)).catch((error) => this.#warn(error, ref));
+      const isRemoved = await this.#answer(driver.removeSnapshot(ref)).then(
+        () => true,
+        (error) => this.#warn(error, ref),
+      );
       this.#stopping.signal.throwIfAborted();
+      // It may have been based on another, which nothing uses now.
+      if (isRemoved && this.#isBlocked) this.#mustLookAgain = true;
     }
   }
 

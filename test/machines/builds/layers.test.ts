@@ -53,9 +53,9 @@ describe('layers of template builds', () => {
   });
 
   itHere('long steps are kept by themselves, and a step that fails leaves those before it', async () => {
-    const failing = await buildTemplate(app, alice, [counted('a', '; sleep 1.1'), counted('b'), step('RUN', 'exit 3')]);
+    const failing = await buildTemplate(app, alice, [counted('a', '; sleep 2.1'), counted('b'), step('RUN', 'exit 3')]);
     expect(failing.build.failedStep).to.equal('3');
-    const fixed = await buildTemplate(app, alice, [counted('a', '; sleep 1.1'), counted('b'), step('RUN', 'cat a b')]);
+    const fixed = await buildTemplate(app, alice, [counted('a', '; sleep 2.1'), counted('b'), step('RUN', 'cat a b')]);
     expect([fixed.build.reason, cachedOf(fixed.text)]).to.deep.equal([null, [1]]);
     expect(fixed.text).to.contain('[3] a\n[3] b');
   });
