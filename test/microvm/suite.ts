@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import {
+  ensureServer,
   eventually,
   killServerDuring,
   machineNames,
@@ -42,7 +43,7 @@ describe("Sandpit's executable with microVMs", function () {
   let sandbox: Sandbox;
 
   before('start the server, create a sandbox', async () => {
-    await startServer();
+    await ensureServer();
     sandbox = await Sandbox.create({ timeoutMs: 3_600_000 });
     await startCounter(sandbox);
   });

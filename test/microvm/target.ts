@@ -37,6 +37,12 @@ export async function startServer(): Promise<void> {
   await outside(`until ${isUp}; do if ${hasEnded}; then tail /data/server.log; exit 1; fi; sleep 1; done 2>/dev/null`);
 }
 
+/** Starts Sandpit unless an earlier test has started it. */
+export async function ensureServer(): Promise<void> {
+  const runs = 'kill -0 $(cat /run/sandpit.pid) 2>/dev/null && echo yes || echo no';
+  if ((await outside(runs)).trim() === 'no') await startServer();
+}
+
 /** Ends Sandpit as a crash does, as soon as it runs this command of `msb`. Its microVMs run on. */
 export async function killServerDuring(command: string): Promise<void> {
   // The brackets keep the pattern from matching itself.
