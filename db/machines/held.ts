@@ -18,11 +18,6 @@ export async function heldMachines(db: Db, now: number): Promise<HeldMachine[]> 
   return selectHeld(db, { now });
 }
 
-/** Returns the references to what drivers hold that some snapshot or layer names. */
-export async function namedRefs(db: Db): Promise<Set<string | null>> {
-  return new Set((await selectNamed(db, {})).map(({ ref }) => ref));
-}
-
 const selectHeld = query<{ now: number }, HeldMachine>((db, value) =>
   db
     .selectFrom('machines')
@@ -41,12 +36,4 @@ const selectHeld = query<{ now: number }, HeldMachine>((db, value) =>
     ])
     .orderBy('machines.created_at')
     .orderBy('machines.sandbox_id'),
-);
-
-const selectNamed = query<Record<string, never>, { ref: string | null }>((db) =>
-  db
-    .selectFrom('snapshots')
-    .select('machine_ref as ref')
-    .where('machine_ref', 'is not', null)
-    .union(db.selectFrom('template_layers').select('ref')),
 );

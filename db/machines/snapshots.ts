@@ -66,9 +66,14 @@ export async function forgetUnnamed(trx: Trx): Promise<string[]> {
   return (await unnamed.returning('ref').execute()).map(({ ref }) => ref);
 }
 
-/** Returns those of the references that are recorded. */
-export async function recordedRefs(db: Db): Promise<Set<string>> {
-  return new Set((await db.selectFrom('machine_snapshots').select('ref').execute()).map(({ ref }) => ref));
+/** Returns the references to what drivers hold that some snapshot or layer names. */
+export async function namedRefs(db: Db): Promise<Set<string | null>> {
+  const named = db
+    .selectFrom('snapshots')
+    .select('machine_ref as ref')
+    .where('machine_ref', 'is not', null)
+    .union(db.selectFrom('template_layers').select('ref'));
+  return new Set((await named.execute()).map(({ ref }) => ref));
 }
 
 /** A snapshot with the disk that it takes, for administrators. */

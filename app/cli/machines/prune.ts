@@ -1,6 +1,5 @@
-import { namedRefs } from '../../../db/machines/held.ts';
 import { deleteMachine, findMachineRow, type MachineRow } from '../../../db/machines/rows.ts';
-import { forgetUnnamed } from '../../../db/machines/snapshots.ts';
+import { forgetUnnamed, namedRefs } from '../../../db/machines/snapshots.ts';
 import { withoutServer } from '../../../db/sqlite/server-lock.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
 import type { Driver } from '../../machines/driver.ts';

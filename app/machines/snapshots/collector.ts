@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { forgetUnnamed, recordedRefs } from '../../../db/machines/snapshots.ts';
+import { forgetUnnamed, namedRefs } from '../../../db/machines/snapshots.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
 import type { Driver, FoundSnapshot } from '../driver.ts';
 import { untilAborted } from '../until-aborted.ts';
@@ -97,8 +97,8 @@ export class Collector {
     for (const ref of garbage.difference(listed)) this.#garbage.delete(ref);
     // Before the rows are read: work that ends in between has its row by then.
     const underWay = new Set(this.#underWay);
-    const recorded = await recordedRefs(store.db);
-    const unknown = found.filter(({ ref }) => !recorded.has(ref));
+    const named = await namedRefs(store.db);
+    const unknown = found.filter(({ ref }) => !named.has(ref));
     const removable = this.#withoutSpared(unknown, underWay);
     this.#isBlocked = unknown.some(({ isUsed }) => isUsed);
     for (const { ref } of removable.filter(({ isUsed }) => !isUsed)) {
