@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import { MachineError } from '../../app/machines/error.ts';
 import { changeMachine, engineCall } from '../../app/machines/lifecycle/parts.ts';
+import { putToRest } from '../../app/machines/lifecycle/rest.ts';
 import { Verbs } from '../../app/machines/lifecycle/verbs.ts';
 import { itHere } from '../helpers/server.ts';
-import { forever } from './fake-driver.ts';
+import { FakeDriver, forever } from './fake-driver.ts';
 import { manifest, startLifecycle } from './lifecycle.ts';
 
 describe('the limits of a change of a machine', () => {
@@ -39,6 +40,20 @@ describe('the limits of a change of a machine', () => {
     await changeMachine(parts, 'refused', fail, check).catch(() => {});
     await changeMachine(parts, 'failed', check, fail).catch(() => {});
     expect(followed).to.deep.equal(['failed']);
+  });
+
+  it('keeps a machine busy that stops after its deadline, so that its stop is no death, then lets it follow', async () => {
+    const [verbs, driver] = [new Verbs(), new FakeDriver()];
+    const followed = Promise.withResolvers<string>();
+    const stop = Promise.withResolvers<void>();
+    driver.behaviour.stop = () => stop.promise;
+    const parts = { verbs, driver, follow: followed.resolve, metrics: null, patienceMilliseconds: 1 };
+    const stopping = verbs.run('a', () => putToRest(parts, 'a', 'stopped'));
+    expect(await codeOf(stopping)).to.equal('timeout');
+    expect(verbs.isBusy('a')).to.equal(true);
+    stop.resolve();
+    expect(await followed.promise).to.equal('a');
+    expect(verbs.isBusy('a')).to.equal(false);
   });
 });
 

@@ -9,15 +9,31 @@ const briefMilliseconds = 1000;
 
 export type Rest = 'paused' | 'stopped';
 
-type Parts = Pick<LifecycleParts, 'driver' | 'connections' | 'log' | 'metrics' | 'patienceMilliseconds'>;
+type Parts = Pick<LifecycleParts, 'driver' | 'connections' | 'log' | 'patienceMilliseconds'>;
+type RestParts = Pick<LifecycleParts, 'driver' | 'verbs' | 'follow' | 'metrics' | 'patienceMilliseconds'>;
 
 /** Pauses or stops a machine. Throws MachineError. */
-export async function putToRest(parts: Parts, id: string, rest: Rest): Promise<void> {
+export async function putToRest(parts: RestParts, id: string, rest: Rest): Promise<void> {
   const { driver, metrics, patienceMilliseconds } = parts;
   const late = AbortSignal.timeout(patienceMilliseconds);
   await (rest === 'paused'
     ? timed(metrics, 'pause', () => engineCall(driver.pause(id), late))
-    : timed(metrics, 'stop', () => engineCall(driver.stop(id), late)));
+    : timed(metrics, 'stop', () => stop(parts, id, late)));
+}
+
+/**
+ * Stops a machine. One that has not stopped at the deadline counts as being changed until the engine
+ * has answered: it may stop at any time, which is no death, and follows its record only then.
+ */
+async function stop({ driver, verbs, follow }: RestParts, id: string, late: AbortSignal): Promise<void> {
+  const stopping = driver.stop(id);
+  await engineCall(stopping, late).catch((error) => {
+    if (late.aborted) {
+      const ended = verbs.run(id, () => stopping).catch(() => {});
+      void ended.then(() => follow(id));
+    }
+    throw error;
+  });
 }
 
 /** Waits until a running machine's files are on its disk. Throws MachineError. */
