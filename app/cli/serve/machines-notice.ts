@@ -19,6 +19,12 @@ export async function machinesNotice({ context: { machines }, choice }: SandpitS
 const processWarning =
   'Warning: --machines process runs the commands of sandboxes on this machine, without isolation. Use it for tests only.\n';
 
+const slow = {
+  microvm: 'msb does not answer yet, which a busy machine or a slow disk explains; sandboxes start once it does',
+  docker: 'the container engine does not answer',
+  process: 'what runs them does not answer',
+};
+
 const names = { microvm: 'microVMs', docker: 'containers', process: 'processes' };
 
 async function runningNotice({ driver, images }: Machines, choice: Choice): Promise<string> {
@@ -67,8 +73,7 @@ function nameOf({ name, version, address }: EngineInfo): string {
 
 async function probe(driver: Driver): Promise<EngineInfo | Error> {
   const asked = driver.probe().catch((error: Error) => error);
-  const what = driver.name === 'docker' ? 'the container engine' : 'what runs them';
-  return inTime<EngineInfo | Error>(asked, new Error(`${what} does not answer`));
+  return inTime<EngineInfo | Error>(asked, new Error(slow[driver.name]));
 }
 
 /** Returns the value of a promise, or `otherwise` when it takes too long. */
