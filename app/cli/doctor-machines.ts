@@ -13,10 +13,13 @@ export async function reportMachines(flags: Record<string, unknown>, stdout: Pic
   // Loaded here: the other checks need no engine.
   const { examineMachines } = await import('../machines/docker/examine/examine.ts');
   const { whyNot } = await import('../machines/microvm/why-not.ts');
+  const { forgetTrials } = await import('../machines/microvm/remembered.ts');
   // The flag --machines is no setting here.
-  const { engine, image, msb, json } = flags;
-  const config = readConfig({ engine, image, msb });
+  const { db, engine, image, msb, json } = flags;
+  const config = readConfig({ db, engine, image, msb });
   const noMicrovms = await whyNot(config.msb, readEnvironment());
+  // What was wrong then may have been mended: the next start tries anew.
+  forgetTrials(config.db);
   const microvm = { check: 'microvm', problems: noMicrovms ? [noMicrovms] : [], note: 'a small microVM booted' };
   const containers = await examineMachines(config, readEngineEnvironment());
   const wrong = containers.filter(({ problems }) => problems.length > 0).map(({ check }) => check);

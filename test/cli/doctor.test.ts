@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
@@ -32,7 +33,10 @@ describe('sandpit doctor', () => {
     sqlite.exec(sql).close();
   };
 
-  it('says with --machines what it tried, and how to get an engine', async () => {
+  it('says with --machines what it tried, and how to get an engine, and forgets what the server has found', async () => {
+    const remembered = join(dirname(db), 'microvms-0123456789abcdef', 'trial.json');
+    mkdirSync(dirname(remembered));
+    writeFileSync(remembered, '{}');
     const { code, stdout, stderr } = await sandpit([
       'doctor',
       '--machines',
@@ -40,6 +44,8 @@ describe('sandpit doctor', () => {
       '/missing/msb',
       '--engine',
       'unix:///missing.sock',
+      '--db',
+      db,
     ]);
     expect(code).to.equal(1);
     expect(stdout).to.match(
@@ -49,6 +55,7 @@ describe('sandpit doctor', () => {
     expect(stdout).to.match(/^auto: +ok, it would be none$/m);
     expect(stdout).to.include('systemctl start docker');
     expect(stderr).to.match(/^sandpit: engine: .+\n$/);
+    expect(existsSync(remembered)).to.equal(false);
   });
 
   it('prints a line for each check while a server runs', async () => {

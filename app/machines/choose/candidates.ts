@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { type EngineEnvironment, readEngineEnvironment, readEnvironment } from '../../config/engine-environment.ts';
 import type { Config } from '../../config/settings.ts';
 import { engineAddresses } from '../docker/engine/address.ts';
 import type { DriverOptions } from '../driver.ts';
 import { Places } from '../microvm/places.ts';
+import { trialFile } from '../microvm/remembered.ts';
 import { whyNot } from '../microvm/why-not.ts';
 import { openDriver } from '../open.ts';
 import type { Candidate } from './choose.ts';
@@ -25,7 +25,7 @@ export function candidates(config: Settings, options: Options): Candidate[] {
 
 /** Returns the file that remembers whether microVMs run here; a database in memory has none. */
 function memoryOf({ db }: Settings, { instance }: Options): string | undefined {
-  return db === ':memory:' ? undefined : join(new Places(instance, db).directory, 'trial.json');
+  return db === ':memory:' ? undefined : trialFile(new Places(instance, db).directory);
 }
 
 async function whyNoContainers(config: Settings, options: Options): Promise<string | null> {

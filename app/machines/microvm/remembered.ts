@@ -1,9 +1,26 @@
-import { readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { makeDirectory } from '../agent/program.ts';
 
 /** How long a failure is believed: the machine may only have been busy. */
 const failureMilliseconds = 3_600_000;
+
+/** Returns the file in a folder of microVMs that remembers whether they run here. */
+export function trialFile(directory: string): string {
+  return join(directory, 'trial.json');
+}
+
+/** Forgets what trials for a database have found. Leaves what this user may not remove. */
+export function forgetTrials(db: string): void {
+  if (db === ':memory:') return;
+  const parent = dirname(resolve(db));
+  try {
+    const folders = readdirSync(parent).filter((name) => name.startsWith('microvms-'));
+    for (const folder of folders) rmSync(trialFile(join(parent, folder)), { force: true });
+  } catch {
+    // There is no such folder, or it is another user's. A failure is forgotten within the hour.
+  }
+}
 
 /** What a trial of msb found; `why` is null if it succeeded. */
 type Trial = { key: string; at: number; why: string | null };
