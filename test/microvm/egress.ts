@@ -26,7 +26,7 @@ async function serveWorld(): Promise<void> {
       ...ipv6.map((address) => `busybox ip -6 route add local ${address}/128 dev lo`),
       'echo nameserver 127.0.0.1 >/etc/resolv.conf',
       `echo ${world} | base64 -d >/run/world.py`,
-      'tail -f /dev/null | python3 /run/world.py >/run/world.log 2>&1 &',
+      '(tail -f /dev/null | python3 /run/world.py) >/run/world.log 2>&1 &',
       'until grep -q ready /run/world.log; do sleep 0.2; done',
     ].join('\n'),
   );

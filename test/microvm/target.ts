@@ -39,7 +39,7 @@ export async function startServer(): Promise<void> {
 
 /** Starts Sandpit unless an earlier test has started it. */
 export async function ensureServer(): Promise<void> {
-  const runs = 'kill -0 $(cat /run/sandpit.pid) 2>/dev/null && echo yes || echo no';
+  const runs = 'test -e /run/sandpit.pid && kill -0 $(cat /run/sandpit.pid) 2>/dev/null && echo yes || echo no';
   if ((await outside(runs)).trim() === 'no') await startServer();
 }
 
