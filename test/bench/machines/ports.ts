@@ -21,6 +21,7 @@ const program = `
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
     def log_message(self, *_): pass
     def do_GET(self):
         if self.headers.get('Upgrade'):
