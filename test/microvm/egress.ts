@@ -14,7 +14,10 @@ const outerAddress = '10.0.2.15';
 const nameless = '20.0.0.9';
 const closed = [places.metadata, ...places.private, ...places.privateIpv6, outerAddress];
 
-/** Serves all places in the outer machine, which has none of them at an interface: it is their router. */
+/**
+ * Serves all places in the outer machine, which has none of them at an interface: it is their
+ * router.
+ */
 async function serveWorld(): Promise<void> {
   const ranges = ['20.0.0.0/24', places.metadata, ...places.private];
   const ipv6 = [places.openIpv6, ...places.privateIpv6];
@@ -57,7 +60,8 @@ describe('what a microVM may reach', function () {
     expectReached(
       sandbox,
       ['open.test', '192.168.99.5'],
-      // The name resolves to an address that is closed; the second one has been resolved to no name.
+      // The name resolves to an address that is closed; the second one has been resolved to no
+      // name.
       ['closed.test', nameless, `as:open.test:${nameless}`, 'rebind.test', places.metadata, outerAddress],
     );
 

@@ -22,8 +22,9 @@ export async function putToRest(parts: RestParts, id: string, rest: Rest): Promi
 }
 
 /**
- * Stops a machine. One that has not stopped at the deadline counts as being changed until the engine
- * has answered: it may stop at any time, which is no death, and follows its record only then.
+ * Stops a machine. One that has not stopped at the deadline counts as being changed until the
+ * engine has answered: it may stop at any time, which is no death, and follows its record only
+ * then.
  */
 async function stop({ driver, verbs, follow }: RestParts, id: string, late: AbortSignal): Promise<void> {
   const stopping = driver.stop(id);

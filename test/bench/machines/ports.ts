@@ -41,7 +41,9 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_
 
 type Place = { url: string; headers: Record<string, string> };
 
-/** What a program in a machine takes through `getHost`, beside the same program reached directly. */
+/**
+ * What a program in a machine takes through `getHost`, beside the same program reached directly.
+ */
 export async function measurePorts(subject: Subject, sandbox: Sandbox): Promise<Row[]> {
   await sandbox.files.write('ports.py', program);
   await sandbox.commands.run(`python3 ports.py ${port}`, { background: true });

@@ -18,7 +18,8 @@ describe('the output of msb', () => {
 
   it('is whole after the program has ended while the server was busy', async () => {
     const running = msbOf("head -c 60000 /dev/zero | tr '\\0' x; echo end").run([], call);
-    // The program ends meanwhile, and the timer that ends late output is due before the pipe is read.
+    // The program ends meanwhile, and the timer that ends late output is due before the pipe is
+    // read.
     for (const end = performance.now() + 700; performance.now() < end; );
     const output = await running;
     expect([output.length, output.slice(-5)]).to.deep.equal([60_004, 'xend\n']);

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import type { Machines } from '../../app/context.ts';
-import { e2bOf } from '../helpers/clients/e2b-client.ts';
-import { type Caller, startApp, type TestApp } from '../helpers/server.ts';
-import { until } from '../helpers/until.ts';
-import { describeOnEngines } from '../machines/engines/engines.ts';
-import { places, startWorld, type World } from '../machines/engines/world.ts';
-import { run, runProgram } from './machine.ts';
+import type { Machines } from '../../../app/context.ts';
+import { e2bOf } from '../../helpers/clients/e2b-client.ts';
+import { type Caller, startApp, type TestApp } from '../../helpers/server.ts';
+import { until } from '../../helpers/until.ts';
+import { describeOnEngines } from '../../machines/engines/engines.ts';
+import { places, startWorld, type World } from '../../machines/engines/world.ts';
+import { run, runProgram } from '../machine.ts';
 
 const probe = readFileSync(fileURLToPath(new URL('probe.py', import.meta.url)), 'utf8');
 

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import type { Agent } from '../../app/machines/agent/agent.ts';
-import type { Driver } from '../../app/machines/driver.ts';
-import { enforce } from '../../app/machines/network/enforce.ts';
-import { type EgressRules, openNetwork } from '../../app/machines/network/rules.ts';
-import { describeOnEngines } from '../machines/engines/engines.ts';
-import { inside, places, startWorld, type World } from '../machines/engines/world.ts';
-import { driverOf, runProgram, soon, specOf, startMachine } from './machine.ts';
+import type { Agent } from '../../../app/machines/agent/agent.ts';
+import type { Driver } from '../../../app/machines/driver.ts';
+import { enforce } from '../../../app/machines/network/enforce.ts';
+import { type EgressRules, openNetwork } from '../../../app/machines/network/rules.ts';
+import { describeOnEngines } from '../../machines/engines/engines.ts';
+import { inside, places, startWorld, type World } from '../../machines/engines/world.ts';
+import { driverOf, runProgram, soon, specOf, startMachine } from '../machine.ts';
 
 const script = (name: string) => readFileSync(fileURLToPath(new URL(name, import.meta.url)), 'utf8');
 const [probe, takeover] = [script('probe.py'), script('takeover.py')];

@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { WebSocket, WebSocketServer } from 'ws';
-import { makeDomainCertificate } from '../helpers/certificate.ts';
-import { freePort } from '../helpers/listen.ts';
-import { temporaryDirectory } from '../helpers/server.ts';
-import { until } from '../helpers/until.ts';
-import { usePorts } from '../ports/ports.ts';
+import { makeDomainCertificate } from '../../helpers/certificate.ts';
+import { freePort } from '../../helpers/listen.ts';
+import { temporaryDirectory } from '../../helpers/server.ts';
+import { until } from '../../helpers/until.ts';
+import { usePorts } from '../../ports/ports.ts';
 
 const domain = 'sandboxes.example.com';
 
