@@ -20,9 +20,10 @@ def connect(address):
     return connection
 
 
-def fetch(address):
+def fetch(address, name):
     with connect(address) as connection:
-        connection.sendall(b'GET / HTTP/1.0\r\n\r\n')
+        # Where rules name domains, msb passes on no request that does not say whose it is.
+        connection.sendall(f'GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n'.encode())
         words = b''
         while part := connection.recv(4096):
             words += part
@@ -30,11 +31,11 @@ def fetch(address):
 
 
 def twice(name):
-    return ' '.join(outcome(lambda: found(socket.gethostbyname(name))) for _ in range(2))
+    return ' '.join(outcome(lambda: found(socket.gethostbyname(name), name)) for _ in range(2))
 
 
-def found(address):
-    return f'{address} {fetch(address)}'
+def found(address, name):
+    return f'{address} {fetch(address, name)}'
 
 
 def begin_tls(name, address):
@@ -57,7 +58,7 @@ def attempt(place):
         return begin_tls(*rest.split(':'))
     if kind == 'http':
         return urllib.request.urlopen(place, timeout=SECONDS).read().decode()
-    return fetch(place if ':' in place else socket.gethostbyname(place))
+    return fetch(place, f'[{place}]') if ':' in place else fetch(socket.gethostbyname(place), place)
 
 
 def outcome(work):
