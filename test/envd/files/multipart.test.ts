@@ -69,6 +69,16 @@ describe('uploading files to a sandbox as a form', () => {
     expect([await content('a'), (await content('long')) === long, await content('b')]).to.deep.equal(['a', true, 'b']);
   });
 
+  it("200: a part without a file name, as E2B's clients send short texts, at the path of the query", async () => {
+    const { status } = await post(part('name="file"', 'häst') + end, '?path=named.txt');
+    expect([status, await content('named.txt')]).to.deep.equal([200, 'häst']);
+    const long = part('name="file"', 'x'.repeat(70_000)) + end;
+    expect(await refused(long, '?path=named.txt')).to.match(
+      /^A part named file without a file name has more than 65536/,
+    );
+    expect(await content('named.txt')).to.equal('häst');
+  });
+
   it('200: a form that arrives byte by byte', async () => {
     const bytes = Buffer.from(file('slow.txt', 'bit by bit') + file('slow2.txt', 'again') + end);
     async function* pieces() {

@@ -1,6 +1,6 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import busboy, { type Busboy, type FileInfo } from 'busboy';
+import busboy, { type Busboy, type FieldInfo } from 'busboy';
 import type { Request } from 'express';
 import { HttpError } from '../../../errors.ts';
 import { contentTypeOf } from '../../../http/content-type.ts';
@@ -8,9 +8,12 @@ import type { Agent } from '../../../machines/agent/agent.ts';
 import { checkedPath, pathResolver } from './paths.ts';
 import type { Written } from './written.ts';
 
-/** Parts of one form, and bytes of a field that is no file: it is not used. */
+/** Parts of one form. */
 const maxParts = 10_000;
-const maxFieldBytes = 1024;
+/** Bytes of a part without a file name, which is read whole. */
+const maxFieldBytes = 65_536;
+
+const longText = `A part named file without a file name has more than ${maxFieldBytes} bytes: give it a file name`;
 
 type Form = {
   agent: Agent;
@@ -55,10 +58,8 @@ class FormFiles {
   constructor(form: Form, parser: Busboy) {
     this.#form = form;
     this.#parser = parser;
-    parser.on('file', (name, content, info) => this.#add(name, content, info));
-    parser.on('field', (name) => {
-      if (name === 'file') this.#fail(new HttpError(400, 'A part named file has no file name'));
-    });
+    parser.on('file', (name, content, { filename }) => this.#add(name, content, filename));
+    parser.on('field', (name, text, info) => name === 'file' && this.#addText(text, info));
     parser.on('partsLimit', () => this.#fail(new HttpError(400, `The form has more than ${maxParts} parts`)));
   }
 
@@ -76,12 +77,18 @@ class FormFiles {
     return this.#written;
   }
 
-  #add(name: string, content: Readable, { filename }: FileInfo): void {
+  #add(name: string, content: Readable, filename: string | undefined): void {
     // A part that ends early is reported by the parser as well.
     content.on('error', () => {});
     if (name !== 'file') return void content.resume();
     this.#beforeLast = this.#last;
     this.#last = this.#last.then(() => this.#write(content, filename)).catch((error) => this.#fail(error));
+  }
+
+  /** A part without a file name: E2B's clients send short texts so, with the path in the query. */
+  #addText(text: string, { valueTruncated }: FieldInfo): void {
+    if (valueTruncated) this.#fail(new HttpError(400, longText));
+    else this.#add('file', Readable.from([Buffer.from(text)]), undefined);
   }
 
   async #write(content: Readable, filename: string | undefined): Promise<void> {
