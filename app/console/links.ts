@@ -28,12 +28,22 @@ export class SignInLinks<User> {
     return token;
   }
 
-  /** Returns the user of a link and uses it up; null if it was used, is old or unknown. */
-  take(token: string): User | null {
+  /**
+   * Does the work for a link's user, and uses the link up unless the work fails. Returns null for a
+   * link that was used, is old or unknown.
+   */
+  async redeem<T>(token: string, work: (user: User) => Promise<T>): Promise<T | null> {
     const hash = hashOf(token);
     const link = this.#links.get(hash);
+    // At once, so that a second request meanwhile finds nothing.
     this.#links.delete(hash);
-    return link && link.expiresAt > this.#now() ? link.user : null;
+    if (!link || link.expiresAt <= this.#now()) return null;
+    try {
+      return await work(link.user);
+    } catch (error) {
+      this.#links.set(hash, link);
+      throw error;
+    }
   }
 }
 

@@ -216,6 +216,7 @@ describe('errors', () => {
     const app = await startApp();
     const alice = await app.addUser('alice', 'correct horse');
     const id = await app.insert(alice);
+    const token = app.server.context.links.create(alice);
     const other = new Database(app.server.context.config.db);
     other.exec('begin immediate');
     const write = (method: 'post' | 'patch' | 'delete', path: string, body?: object) =>
@@ -229,6 +230,7 @@ describe('errors', () => {
       write('patch', `/v1/vms/${id}`, { metadata: {} }),
       write('delete', `/v1/vms/${id}`),
       login.then((response) => response),
+      write('post', '/v1/auth/link', { token }),
     ];
     expect((await app.http.get('/v1/sessions/sandboxes').set(apiKey(alice))).body).to.have.length(1);
     for (const response of await Promise.all(writes)) {
@@ -238,6 +240,7 @@ describe('errors', () => {
     }
     other.close();
     expect((await write('delete', `/v1/vms/${id}`)).status).to.equal(200);
+    expect((await write('post', '/v1/auth/link', { token })).status, 'the link was not used up').to.equal(200);
   });
 
   it('404: another owner’s sandbox does not exist for the caller, on every route', async () => {

@@ -48,7 +48,8 @@ describe('GET /v1/audit/events', () => {
     await app()
       .http.put(`/sandboxes/${id}/network`)
       .set(apiKey(alice))
-      .send({ allowOut: ['SECRET.example'] });
+      .send({ allowOut: ['SECRET.example'], denyOut: ['0.0.0.0/0'] })
+      .expect(204);
     const made = await app().http.post('/v1/api-keys/').set(apiKey(alice)).send({ description: 'd' });
     const { text } = await list();
     expect(JSON.parse(text).events[1].details).to.deep.equal({ changed: ['settings'] });

@@ -37,9 +37,9 @@ function createToken(context: Context): RequestHandler {
 function redeemLink(context: Context): RequestHandler {
   return async (req, res) => {
     const { token }: { token: string } = req.body;
-    const user = context.links.take(token);
-    if (!user) throw new HttpError(401, usedLink, { 'WWW-Authenticate': 'Bearer' });
-    res.json(await tokenFor(context, req, user));
+    const made = await context.links.redeem(token, (user) => tokenFor(context, req, user));
+    if (!made) throw new HttpError(401, usedLink, { 'WWW-Authenticate': 'Bearer' });
+    res.json(made);
   };
 }
 
