@@ -90,9 +90,15 @@ EXPLAINED = [
     ),
     Explained(
         REFUSED,
-        "GET /v1/sessions/sandboxes",
+        "GET (/v1/sessions/sandboxes|/v1/vms/)",
         r'422 .*"query","metadata"',
         "The documented contract declares `metadata` as any string; one that is not a JSON object is refused.",
+    ),
+    Explained(
+        REFUSED,
+        r"POST /(v2/)?sandboxes|PUT /sandboxes/\{sandboxID\}/network",
+        "400 .*(Invalid network rule|Domains in allowOut|DNS server)",
+        "No simple pattern tells addresses, ranges and names apart, or says which rules need another; descriptions do.",
     ),
     Explained(
         REFUSED,
