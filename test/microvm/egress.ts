@@ -25,8 +25,6 @@ async function serveWorld(): Promise<void> {
   await outside(
     [
       'set -e',
-      // A host without such a route has no IPv4 for msb, so that its machines have none. Nothing is behind it.
-      'busybox ip route add default via 10.0.2.2 dev eth0',
       ...ranges.map((range) => `busybox ip route add local ${range} dev lo`),
       ...ipv6.map((address) => `busybox ip -6 route add local ${address}/128 dev lo`),
       'echo nameserver 127.0.0.1 >/etc/resolv.conf',
