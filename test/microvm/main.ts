@@ -11,7 +11,7 @@ import { type OuterMachine, runOutside, startOuterMachine } from './machine.ts';
  * without KVM will do. In it are Debian's kernel and microsandbox's `msb`; its microVMs are real.
  * Needs root, x86-64, what `npm run package` builds, and Debian's packages qemu-system-x86, cpio,
  * e2fsprogs, busybox-static and python3-venv. What it downloads and makes stays in the temporary
- * folder. Emulated virtualization is not steady: a run that fails is repeated once. Speed is not
+ * folder. Emulated virtualization is not steady: a run that fails is repeated, twice at most. Speed is not
  * judged: everything is 10 to 30 times slower than with KVM. Arguments go to mocha.
  */
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -20,6 +20,8 @@ const executable = process.env.TEST_EXECUTABLE ?? `${root}dist/sandpit-linux-x64
 const suites = ['test/microvm/suite.ts', 'test/microvm/egress.ts'];
 /** How long one run may take. Beside other work on the host, one test may take minutes. */
 const runMilliseconds = Number(process.env.TEST_MICROVM_LIMIT ?? 900) * 1000;
+/** About one run in six fails by the emulator: a microVM hangs, or dies as it starts. */
+const mostRuns = 3;
 const started = Date.now();
 
 function say(words: string): void {
@@ -72,8 +74,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   });
 
 if (!existsSync(executable)) throw new Error(`there is no ${executable}: run npm run package first`);
-const first = await judge().catch((error: Error) => say(error.message));
-if (first !== true) say('The run failed. Emulated virtualization is not steady, so it is repeated once.');
-const passed = first === true || (await judge().catch((error: Error) => say(error.message))) === true;
-say(passed ? 'Passed.' : 'Failed twice.');
+let passed = false;
+for (let run = 1; run <= mostRuns && !passed; run++) {
+  if (run > 1) say('The run failed. Emulated virtualization is not steady, so it is repeated.');
+  passed = (await judge().catch((error: Error) => say(error.message))) === true;
+}
+say(passed ? 'Passed.' : `Failed ${mostRuns} times.`);
 process.exitCode = passed ? 0 : 1;
