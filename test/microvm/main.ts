@@ -11,8 +11,8 @@ import { type OuterMachine, runOutside, startOuterMachine } from './machine.ts';
  * without KVM will do. In it are Debian's kernel and microsandbox's `msb`; its microVMs are real.
  * Needs root, x86-64, what `npm run package` builds, and Debian's packages qemu-system-x86, cpio,
  * e2fsprogs, busybox-static and python3-venv. What it downloads and makes stays in the temporary
- * folder. Emulated virtualization is not steady: a run that fails is repeated, twice at most. Speed is not
- * judged: everything is 10 to 30 times slower than with KVM. Arguments go to mocha.
+ * folder. Emulated virtualization is not steady: a run that fails is repeated, twice at most. Speed
+ * is not judged: everything is 10 to 30 times slower than with KVM. Arguments go to mocha.
  */
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const executable = process.env.TEST_EXECUTABLE ?? `${root}dist/sandpit-linux-x64`;
