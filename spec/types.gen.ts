@@ -3799,6 +3799,8 @@ export interface components {
             force: boolean;
             /** @description E2B's clients send with a COPY whether they have uploaded its files anew. They set `force` too. */
             forceUpload?: boolean | null;
+            /** @description E2B's clients send with a COPY whether they have put files in place of links. What is in the archive counts. */
+            resolveSymlinks?: boolean | null;
         };
         /** TemplateBuildInfo */
         TemplateBuildInfo: {

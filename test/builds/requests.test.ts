@@ -91,7 +91,14 @@ describe('builds of templates, asked for', () => {
     const build = await request('mine');
     expect((await statusOf(build)).body).to.deep.include({ status: 'waiting', logs: [], logEntries: [] });
     const steps = [
-      { type: 'COPY', args: ['a', 'b', '', ''], filesHash: hash, force: true, forceUpload: true },
+      {
+        type: 'COPY',
+        args: ['a', 'b', '', ''],
+        filesHash: hash,
+        force: true,
+        forceUpload: true,
+        resolveSymlinks: true,
+      },
       { type: 'ENV', args: ['A', '1', 'B', ''] },
       { type: 'RUN', args: ['true', 'root'] },
       { type: 'USER', args: ['user'] },
