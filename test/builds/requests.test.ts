@@ -7,6 +7,8 @@ import { apiKey, itHere, startApp } from '../helpers/server.ts';
 import { FakeDriver } from '../lifecycle/fake-driver.ts';
 import { type Builds, startBuilds } from './setup.ts';
 
+const sentByClients = { forceUpload: true, resolveSymlinks: true };
+
 const uuid = '8d2c3f1e-0000-4000-8000-000000000000';
 const hash = 'a'.repeat(64);
 
@@ -91,14 +93,7 @@ describe('builds of templates, asked for', () => {
     const build = await request('mine');
     expect((await statusOf(build)).body).to.deep.include({ status: 'waiting', logs: [], logEntries: [] });
     const steps = [
-      {
-        type: 'COPY',
-        args: ['a', 'b', '', ''],
-        filesHash: hash,
-        force: true,
-        forceUpload: true,
-        resolveSymlinks: true,
-      },
+      { type: 'COPY', args: ['a', 'b', '', ''], filesHash: hash, force: true, ...sentByClients },
       { type: 'ENV', args: ['A', '1', 'B', ''] },
       { type: 'RUN', args: ['true', 'root'] },
       { type: 'USER', args: ['user'] },
