@@ -13,6 +13,7 @@ import { envdRoutes } from './api/envd/routes.ts';
 import { creditsRoutes } from './api/instavm/credits.ts';
 import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
 import { addFilterProblems } from './api/instavm/filter.ts';
+import { machineRoutes } from './api/instavm/machine/routes.ts';
 import { explainSessionId, sessionsRoutes } from './api/instavm/sessions.ts';
 import { snapshotsRoutes } from './api/instavm/snapshots.ts';
 import { sshKeysRoutes } from './api/instavm/ssh-keys.ts';
@@ -63,6 +64,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   app.use(refuseUnsupported(context.contract, context.machines?.driver ?? null));
   app.use(sessionsRoutes(context), vmsRoutes(context), snapshotsRoutes(context), customDomainsRoutes(context));
   app.use(templatesRoutes(context), usersRoutes(context), sshKeysRoutes(context), creditsRoutes(context));
+  app.use(machineRoutes(context));
   app.use(e2bSandboxesRoutes(context), e2bSnapshotsRoutes(context));
   // In this order: `/templates/tags` is no template.
   app.use(e2bAliasesRoutes(context), e2bTagsRoutes(context), e2bTemplatesRoutes(context));

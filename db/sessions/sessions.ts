@@ -7,7 +7,13 @@ import type { Db, Trx } from '../store.ts';
 import { sandboxOfSession, sessionOf } from './session-id.ts';
 
 /** A session with its current or last sandbox. */
-export type Session = { id: string; createdAt: number; sandbox: Sandbox };
+export type Session = {
+  id: string;
+  createdAt: number;
+  /** of its last sandbox, as asked for; null: that was started without a session */
+  lifetimeSeconds: number | null;
+  sandbox: Sandbox;
+};
 
 /**
  * Returns the owner's session, or with `ownerId` null anyone's, which is only for what is public.
@@ -27,7 +33,8 @@ export async function findSession(
     ownerId === null ? await findAnyonesSandbox(db, now, sandboxId) : await findSandbox(db, now, ownerId, sandboxId);
   // The id of a sandbox that was started in another session encodes no session.
   if (!sandbox || sessionOf(sandbox) !== id) return null;
-  return { id, createdAt: row?.createdAt ?? sandbox.firstStartedAt ?? sandbox.startedAt, sandbox };
+  const createdAt = row?.createdAt ?? sandbox.firstStartedAt ?? sandbox.startedAt;
+  return { id, createdAt, lifetimeSeconds: row?.lifetimeSeconds ?? null, sandbox };
 }
 
 /** Returns the owner's session. Throws StoreError `not_found`. */
@@ -73,10 +80,12 @@ export async function createInSession(
   return sandbox;
 }
 
-const selectSession = query<{ id: string }, { sandboxId: string; createdAt: number }>((db, value) =>
+type SessionRow = { sandboxId: string; createdAt: number; lifetimeSeconds: number };
+
+const selectSession = query<{ id: string }, SessionRow>((db, value) =>
   db
     .selectFrom('sessions')
-    .select(['sandbox_id as sandboxId', 'created_at as createdAt'])
+    .select(['sandbox_id as sandboxId', 'created_at as createdAt', 'lifetime_seconds as lifetimeSeconds'])
     .where('id', '=', value('id')),
 );
 

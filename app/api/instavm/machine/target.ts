@@ -1,0 +1,76 @@
+import type { Request } from 'express';
+import type { MachineRecord } from '../../../../db/machines/read.ts';
+import { findSandbox } from '../../../../db/sandboxes/read.ts';
+import { findSession } from '../../../../db/sessions/sessions.ts';
+import { principalOf } from '../../../auth.ts';
+import type { Context } from '../../../context.ts';
+import { HttpError } from '../../../errors.ts';
+import type { Agent } from '../../../machines/agent/agent.ts';
+import { NotRunning, runningSandboxes } from '../../../machines/running.ts';
+import { createRestarter } from './restart.ts';
+
+/** A running sandbox of the caller, with its machine. */
+export type MachineTarget = {
+  id: string;
+  record: MachineRecord;
+  /** the variables that its programs get */
+  env: Record<string, string>;
+  /** Returns the connection to its agent. Throws HttpError, as `machineFailure` says. */
+  agent: () => Promise<Agent>;
+};
+
+export type MachineTargets = {
+  /** Returns the session's sandbox. If that has ended, another one is started in the session. */
+  ofSession: (req: Request, sessionId: string) => Promise<MachineTarget>;
+  ofVm: (req: Request, vmId: string) => Promise<MachineTarget>;
+};
+
+/** Why nothing inside a sandbox can be reached. */
+export const noMachines =
+  'Sandpit keeps the record of sandboxes and runs no machines: start it with --machines to run code in them';
+
+/**
+ * Returns functions that find a caller's sandbox for a request to its machine. They resume one that
+ * is suspended and has `auto_resume`. They throw HttpError 501 with records only, HttpError 403 for
+ * a sandbox that is unknown, someone else's, suspended or has ended (InstaVM's client shows its
+ * user nothing of a 404), and HttpError as `machineFailure` says.
+ */
+export function machineTargets(context: Context): MachineTargets {
+  const { store, now, machines } = context;
+  if (!machines) return { ofSession: refuse, ofVm: refuse };
+  const find = runningSandboxes(context, machines);
+  const restart = createRestarter(context, machines);
+  const reach = async (req: Request, id: string): Promise<MachineTarget> => {
+    req.sandboxId = id;
+    try {
+      const { record, agent } = await find(id, () => true);
+      return { id, record, env: record.env === null ? {} : JSON.parse(record.env), agent };
+    } catch (error) {
+      throw error instanceof NotRunning ? await whyNot(context, principalOf(req).user.id, id) : error;
+    }
+  };
+  return {
+    ofVm: async (req, vmId) => {
+      const sandbox = await findSandbox(store.db, now(), principalOf(req).user.id, vmId);
+      if (!sandbox) throw new HttpError(403, `There is no sandbox ${vmId}`);
+      return reach(req, vmId);
+    },
+    ofSession: async (req, sessionId) => {
+      const session = await findSession(store.db, now(), principalOf(req).user.id, sessionId);
+      if (!session) throw new HttpError(403, `There is no session ${sessionId}`);
+      const { sandbox } = session;
+      return reach(req, sandbox.status === 'killed' ? await restart(req, session) : sandbox.id);
+    },
+  };
+}
+
+const refuse = async (): Promise<never> => {
+  throw new HttpError(501, noMachines);
+};
+
+/** Returns the error for a sandbox that does not run. */
+async function whyNot({ store, now }: Context, ownerId: number, id: string): Promise<HttpError> {
+  const sandbox = await findSandbox(store.db, now(), ownerId, id);
+  if (sandbox?.status !== 'paused') return new HttpError(403, `The sandbox ${id} has ended`);
+  return new HttpError(403, `The sandbox ${id} is suspended: resume it first with POST /v1/vms/${id}/resume`);
+}
