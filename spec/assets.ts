@@ -17,6 +17,9 @@ const places = {
   'swagger-ui.css': () => inPackage('swagger-ui-dist/swagger-ui.css'),
   'swagger-ui-bundle.js': () => inPackage('swagger-ui-dist/swagger-ui-bundle.js'),
   'agent-x64': () => new URL('../app/machines/agent/built/agent-x64', import.meta.url),
+  'code.py': () => new URL('../app/machines/code/programs/python.py', import.meta.url),
+  'code.sh': () => new URL('../app/machines/code/programs/shell.sh', import.meta.url),
+  'code.cjs': () => new URL('../app/machines/code/programs/node.cjs', import.meta.url),
   'agent-arm64': () => new URL('../app/machines/agent/built/agent-arm64', import.meta.url),
 };
 

@@ -2038,7 +2038,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/execute": {
+    "/code-interpreter/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check that code can be run
+         * @description As the service of E2B's images answers at its port. It starts nothing.
+         */
+        get: operations["code_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/code-interpreter/execute": {
         parameters: {
             query?: never;
             header?: never;
@@ -2049,9 +2069,73 @@ export interface paths {
         put?: never;
         /**
          * Run code
-         * @description Not offered: with machines, run code as a command of E2B's `commands.run`.
+         * @description Runs code in a context, which keeps its variables, once what the context runs has ended. The answer is one JSON object a line, in ASCII, sent as it happens: `stdout`, `stderr`, `result`, `error`, `number_of_executions`, and `keepalive` while nothing happens. The code is interrupted when the client leaves; code that goes on for 2 s is killed with its context's variables. It needs the sandbox's access token.
          */
-        post: operations["envd_execute"];
+        post: operations["code_execute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/code-interpreter/contexts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List contexts
+         * @description Lists the contexts of a sandbox, in the order in which they were made. Requests that come over the sandbox's port need no access token, as with E2B.
+         */
+        get: operations["code_list_contexts"];
+        put?: never;
+        /**
+         * Make a context
+         * @description Makes a context of its own and starts it. A sandbox has at most 32. Requests that come over the sandbox's port need no access token, as with E2B.
+         */
+        post: operations["code_create_context"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/code-interpreter/contexts/{context_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a context
+         * @description Ends what runs in a context, and the context.
+         */
+        delete: operations["code_remove_context"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/code-interpreter/contexts/{context_id}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart a context
+         * @description Ends what runs in a context and drops its variables. Its id stays.
+         */
+        post: operations["code_restart_context"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3405,6 +3489,32 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             };
+        };
+        /** CodeExecution */
+        CodeExecution: {
+            /** @description Python code may have lines that begin with `!`, which a shell runs */
+            code: string;
+            /** @description The context to run in; default: the sandbox's own one for the language */
+            context_id?: string | null;
+            /** @description `python` (the default), `bash`, `javascript` or `typescript`; only without `context_id` */
+            language?: string | null;
+            /** @description Environment variables for this code only */
+            env_vars?: {
+                [key: string]: string;
+            } | null;
+        };
+        /** CodeContextRequest */
+        CodeContextRequest: {
+            /** @description `python` (the default), `bash`, `javascript` or `typescript` */
+            language?: string | null;
+            /** @description The directory that code starts in; default: the user's home */
+            cwd?: string | null;
+        };
+        /** CodeContext */
+        CodeContext: {
+            id: string;
+            language: string;
+            cwd: string;
         };
         /** EnvdEntryAnswer */
         EnvdEntryAnswer: {
@@ -9002,7 +9112,7 @@ export interface operations {
             504: components["responses"]["EnvdRefusal"];
         };
     };
-    envd_execute: {
+    code_health: {
         parameters: {
             query?: never;
             header?: {
@@ -9014,6 +9124,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The code interpreter responds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
             /** @description Not offered; `message` gives the reason */
             501: {
                 headers: {
@@ -9024,6 +9143,227 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
+        };
+    };
+    code_execute: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeExecution"];
+            };
+        };
+        responses: {
+            /** @description What happens, line by line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            404: components["responses"]["EnvdRefusal"];
+            413: components["responses"]["E2BTooLarge"];
+            429: components["responses"]["EnvdBusy"];
+            /** @description Not offered, or the image lacks the language; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
+            504: components["responses"]["EnvdRefusal"];
+        };
+    };
+    code_list_contexts: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The contexts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CodeContext"][];
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            404: components["responses"]["EnvdRefusal"];
+            429: components["responses"]["EnvdBusy"];
+            /** @description Not offered, or the image lacks the language; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
+            504: components["responses"]["EnvdRefusal"];
+        };
+    };
+    code_create_context: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeContextRequest"];
+            };
+        };
+        responses: {
+            /** @description The context */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CodeContext"];
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            404: components["responses"]["EnvdRefusal"];
+            413: components["responses"]["E2BTooLarge"];
+            429: components["responses"]["EnvdBusy"];
+            /** @description Not offered, or the image lacks the language; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
+            504: components["responses"]["EnvdRefusal"];
+        };
+    };
+    code_remove_context: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path: {
+                /** @description The context's id */
+                context_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            404: components["responses"]["EnvdRefusal"];
+            429: components["responses"]["EnvdBusy"];
+            /** @description Not offered, or the image lacks the language; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
+            504: components["responses"]["EnvdRefusal"];
+        };
+    };
+    code_restart_context: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The sandbox's id */
+                "E2b-Sandbox-Id"?: components["parameters"]["EnvdSandboxID"];
+                /** @description The access token of the sandbox, which its owner gets as `envdAccessToken` */
+                "X-Access-Token"?: components["parameters"]["EnvdAccessToken"];
+            };
+            path: {
+                /** @description The context's id */
+                context_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            400: components["responses"]["EnvdRefusal"];
+            401: components["responses"]["EnvdUnauthorized"];
+            404: components["responses"]["EnvdRefusal"];
+            429: components["responses"]["EnvdBusy"];
+            /** @description Not offered, or the image lacks the language; `message` gives the reason */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["E2BError"];
+                };
+            };
+            502: components["responses"]["NotRunning"];
+            503: components["responses"]["EnvdBusy"];
+            504: components["responses"]["EnvdRefusal"];
         };
     };
     get_health: {

@@ -22,8 +22,8 @@ type Network = NonNullable<components['schemas']['SandboxNetworkConfig']>;
 export type PortOptions = {
   /** Throws HttpError if the request may not reach the port. By default a traffic token decides. */
   check?: (req: Request, network: Network) => void;
-  /** Answers instead of what a closed port is answered with. */
-  onClosed?: (res: Response) => void;
+  /** Is called instead of the answer for a closed port. */
+  onClosed?: () => void;
 };
 
 /** Sends a request on to a port of a sandbox, and answers it whatever happens. */
@@ -44,6 +44,8 @@ export function portForwarder(context: Context, machines: Machines): ForwardToPo
     check(req, network);
     streams.take(res, id);
     const connect = async () => dial(await agent(), port, AbortSignal.timeout(dialMilliseconds));
+    // While the request's body is unread: who answers for a closed port reads it.
+    if (options.onClosed) (await connect()).destroy();
     const isSecure = network.httpsPorts?.includes(port) === true;
     await forward(req, res, { id, port, isSecure, dial: connect }, hostFor(network, port));
   };
@@ -66,14 +68,17 @@ function answerFailure(
   { onClosed }: PortOptions,
 ): void {
   let failure = failureAt(target, error);
+  if (failure === closedPort && onClosed) {
+    onClosed();
+    return;
+  }
   if (failure.status === 500) log.error({ id: req.id, err: error }, 'request failed');
   try {
     limitRate(req);
   } catch (limit) {
     failure = limit as HttpError;
   }
-  if (failure === closedPort && onClosed) onClosed(res);
-  else refuse(req, res, target, failure);
+  refuse(req, res, target, failure);
 }
 
 /** Returns the check of a sandbox whose ports may not be public, in the words of E2B's proxy. */

@@ -31,7 +31,9 @@ export function portFinder({
     if (port !== undefined && id !== undefined) return checked(id, port);
     const isShared = label === 'sandbox';
     const named = headers['e2b-sandbox-port'];
-    if (!isShared && (machines === null || named === undefined || Number(named) === agentPort)) return null;
+    // With records only, the port of the code interpreter is answered for as well.
+    const isNamed = machines === null ? Number(named) === codePort : Number(named) !== agentPort;
+    if (!isShared && (named === undefined || !isNamed)) return null;
     return checked(headers['e2b-sandbox-id'], named);
   };
 }

@@ -1,11 +1,11 @@
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import { type Contract, operationsOf } from '../../../spec/load.ts';
 import type { Context, Machines } from '../../context.ts';
 import { portForwarder } from '../../ports/ports.ts';
 import { agentPort, codePort, portFinder } from '../../ports/target.ts';
+import { codePrefix, reachedByPort } from './code/port.ts';
 import { noMachines } from './records.ts';
-import { noCode } from './routes.ts';
 
 const knownPorts = new Set([agentPort, codePort]);
 
@@ -28,6 +28,7 @@ export function sandboxHosts(context: Context): RequestHandler {
     if (target === null) return next();
     if (typeof target === 'string') return refuse(res, 400, { code: 400, message: target });
     const { id, port } = target;
+    if (port === codePort) addPrefix(req);
     const isServed = knownPorts.has(port) && paths.has(firstSegment(req.path));
     const isRunning = (await findAnyonesSandbox(store.db, now(), id))?.status === 'active';
     // With machines, the routes know which paused sandboxes are resumed.
@@ -52,18 +53,31 @@ export function sandboxHosts(context: Context): RequestHandler {
 export function forwardPorts(context: Context, machines: Machines, admit: RequestHandler): RequestHandler {
   const find = portFinder(context);
   const forward = portForwarder(context, machines);
-  const onClosed = (res: Response) => refuse(res, 501, { code: 501, message: noCode });
   return (req, res, next) => {
     const target = find(req.headers);
     if (target === null || typeof target === 'string' || target.port === agentPort) return next();
+    // The program of an image comes first.
+    const onClosed = () => {
+      reachedByPort.add(req);
+      next();
+    };
     const options = target.port === codePort ? { onClosed } : {};
     admit(req, res, (error) => (error ? next(error) : void forward(req, res, target, options)));
   };
 }
 
+/** Lets the routes of the code interpreter answer a request to its port. */
+function addPrefix(req: Request): void {
+  req.url = codePrefix + req.url;
+  // The validator looks at this one.
+  req.originalUrl = codePrefix + req.originalUrl;
+}
+
 /** Returns the first segments of the paths that the contract describes of a sandbox itself. */
 function agentPaths(contract: Contract): Set<string> {
-  const served = operationsOf(contract).filter(({ operation }) => operation.tags.includes('e2b-envd'));
+  const served = operationsOf(contract).filter(({ operation }) =>
+    operation.tags.some((tag) => tag === 'e2b-envd' || tag === 'e2b-code'),
+  );
   const notOffered = contract['x-not-offered-paths'].filter(({ dialect, security }) => dialect === 'e2b' && security);
   const paths = [...served.map(({ path }) => path), ...notOffered.flatMap((entry) => entry.paths), '/health'];
   return new Set(paths.map(firstSegment));

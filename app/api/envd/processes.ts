@@ -5,6 +5,7 @@ import { ConnectError } from '../../http/connect.ts';
 import type { Streams } from '../../http/streams/streams.ts';
 import { AgentError } from '../../machines/agent/error.ts';
 import * as processes from '../../machines/agent/processes.ts';
+import { kernelOf } from '../../machines/code/tags.ts';
 import { explainStart } from '../../machines/images/shell.ts';
 import { Procedures } from './connect/procedures.ts';
 import { Lanes } from './lanes.ts';
@@ -38,7 +39,7 @@ export function processRoutes(context: Context, streams: Streams): Router {
   });
   const lists = new Lanes(Number.POSITIVE_INFINITY);
   procedures.unary(`${service}/List`, async (_message, { agent, target }) => ({
-    processes: (await lists.run(target.id, () => processes.listProcesses(agent))).map(infoOf),
+    processes: (await lists.run(target.id, () => processes.listProcesses(agent))).filter(isCommand).map(infoOf),
   }));
   procedures.unary(`${service}/Update`, async ({ process, pty: { size } }, { agent }) => {
     await processes.resizeTerminal(agent, selectorOf(process), terminalOf(size));
@@ -95,6 +96,11 @@ async function explained({ args: [program = ''] }: processes.ProcessSpec, runnin
   } catch (error) {
     throw error instanceof AgentError ? explainStart(error, program) : error;
   }
+}
+
+/** Returns false for what runs code, which the code interpreter's clients see as contexts. */
+function isCommand({ tag }: processes.RunningProcess): boolean {
+  return kernelOf(tag) === null;
 }
 
 function infoOf({ pid, tag, cwd, args: [cmd = '', ...args], env }: processes.RunningProcess) {

@@ -2,6 +2,7 @@ import { type Request, type RequestHandler, type Response, Router } from 'expres
 import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import type { Context } from '../../context.ts';
 import { ConnectError } from '../../http/connect.ts';
+import { codePrefix } from './code/port.ts';
 
 /** Why nothing inside a sandbox can be reached. */
 export const noMachines =
@@ -11,14 +12,15 @@ export const noMachines =
 export function recordRoutes(context: Context): Router {
   const router = Router();
   router.get('/health', health(context));
-  router.use(['/process.Process', '/filesystem.Filesystem', '/files', '/execute'], requireRunning(context));
+  router.use(['/process.Process', '/filesystem.Filesystem', '/files', codePrefix], requireRunning(context));
   router.post(['/process.Process/:method', '/filesystem.Filesystem/:method'], refuseCall);
   router.get('/files', refuse);
   router.get('/metrics', requireRunning(context), (req, res, next) => {
     if (sandboxIdOf(req) === undefined) next();
     else refuse(req, res, next);
   });
-  router.post(['/files', '/files/compose', '/execute'], refuse);
+  router.post(['/files', '/files/compose'], refuse);
+  router.use(codePrefix, refuse);
   return router;
 }
 

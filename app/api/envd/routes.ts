@@ -4,6 +4,7 @@ import { HttpError } from '../../errors.ts';
 import { ConnectError } from '../../http/connect.ts';
 import { Streams } from '../../http/streams/streams.ts';
 import { NotRunning } from '../../machines/running.ts';
+import { codeRoutes } from './code/routes.ts';
 import { filesRoutes } from './files/routes.ts';
 import { filesystemRoutes } from './filesystem.ts';
 import { metrics } from './metrics.ts';
@@ -24,7 +25,7 @@ export function envdRoutes(context: Context): Router {
   router.use(filesRoutes(context, streams));
   router.use(processRoutes(context, streams), filesystemRoutes(context, streams));
   router.post(['/process.Process/:method', '/filesystem.Filesystem/:method'], refuseUnknown);
-  router.post('/execute', refuseCode);
+  router.use(codeRoutes(context, streams));
   router.use(answerNotRunning);
   return router;
 }
@@ -46,15 +47,8 @@ function health(context: Context): RequestHandler {
   };
 }
 
-/** Why the port of E2B's code interpreter has nothing. */
-export const noCode = 'Sandpit does not run code by itself: run a command instead, e.g. python3 -c CODE';
-
 const refuseUnknown: RequestHandler = ({ path }) => {
   throw new ConnectError('unimplemented', `There is no procedure ${path}`);
-};
-
-const refuseCode: RequestHandler = () => {
-  throw new HttpError(501, noCode);
 };
 
 /** Answers as E2B's proxy does. */
