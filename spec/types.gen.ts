@@ -9169,13 +9169,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": string;
+                    "application/x-ndjson": string;
                 };
             };
             400: components["responses"]["EnvdRefusal"];
             401: components["responses"]["EnvdUnauthorized"];
             404: components["responses"]["EnvdRefusal"];
             413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
             429: components["responses"]["EnvdBusy"];
             /** @description Not offered, or the image lacks the language; `message` gives the reason */
             501: {
@@ -9263,6 +9264,7 @@ export interface operations {
             401: components["responses"]["EnvdUnauthorized"];
             404: components["responses"]["EnvdRefusal"];
             413: components["responses"]["E2BTooLarge"];
+            415: components["responses"]["E2BUnsupportedMediaType"];
             429: components["responses"]["EnvdBusy"];
             /** @description Not offered, or the image lacks the language; `message` gives the reason */
             501: {

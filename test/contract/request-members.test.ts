@@ -96,6 +96,7 @@ const shownBy: Record<string, string[]> = {
     'CreateVM.snapshot_id',
   ],
   'instavm/vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
+  'code/execute.test.ts': ['CodeExecution.*', 'CodeContextRequest.*'],
   'builds/requests.test.ts': ['NewTemplateBuild.*', 'TemplateBuildStart.*'],
   'e2b/webhooks.test.ts': ['NewE2BWebhook.*', 'E2BWebhookChange.*'],
   'webhooks/instavm.test.ts': [
@@ -199,7 +200,7 @@ describe('members of a request', () => {
   it('every operation that declares 501 marks the members that cause it, or is refused with machines', () => {
     const refused = [...Object.keys(rules), 'e2b_connect', 'e2b_connect_v2', 'create_session'];
     for (const { operation } of calls) {
-      const isOfMachine = operation.tags.includes('e2b-envd');
+      const isOfMachine = operation.tags.some((tag) => ['e2b-envd', 'e2b-code', 'machine'].includes(tag));
       if (isOfMachine) continue;
       const isMarked = marksOf(contract, operation).some(({ status }) => status === 501);
       const isRefused = refused.includes(operation.operationId);

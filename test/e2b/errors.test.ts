@@ -129,7 +129,7 @@ describe("errors of E2B's operations", () => {
   it('404: an unknown path, with or without a key', async () => {
     const known = ['/v2', '/v2/', '/v2/nope', `/v2/sandboxes/${anyId}`, `/v2/sandboxes/${anyId}/pause`, '/v3/nope'];
     const rest = [`/sandboxes/${anyId}/nope`, '/sandboxes/a/b/c', '/snapshots/a', '/templates/a/b'];
-    const others = ['/teams/a', '/volumes/a/b', '/secrets/a/b', '/contexts/a/b', '/files/a', '/process.Process'];
+    const others = ['/teams/a', '/volumes/a/b', '/secrets/a/b', '/code-interpreter/a', '/files/a', '/process.Process'];
     for (const path of [...known, ...rest, ...others]) {
       for (const key of [alice.key, '']) hold(await app.http.get(path).set('X-API-Key', key), path, 404, 'Not Found');
     }

@@ -10,10 +10,11 @@ describe("E2B's calls to the inside of a sandbox", () => {
   const of = (id: string) => ({ 'E2b-Sandbox-Id': id, 'E2b-Sandbox-Port': '49983' });
   const notRunning = (id: string) => ({ sandboxId: id, message: 'The sandbox was not found', code: 502 });
   const health = (id: string) => app.http.get('/health').set(of(id));
-  /** Calls without a credential, each with an invalid body. */
+  /** Calls without a credential, most with an invalid body. */
   const calls = (headers: Record<string, string>) => [
     ...services.map((service) => app.http.post(`${service}/Any`).set(headers).type('json').send('{"a":')),
-    app.http.post('/execute').set(headers).type('json').send('{"a":'),
+    app.http.post('/code-interpreter/execute').set(headers).send({ code: '' }),
+    app.http.delete('/code-interpreter/contexts/a').set(headers),
     app.http
       .post('/files?path=a')
       .set(headers)

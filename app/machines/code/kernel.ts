@@ -231,7 +231,9 @@ export class Kernel {
     }
   }
 
-  /** What is printed while no code runs comes from what earlier code has started: nobody reads it. */
+  /**
+   * What is printed while no code runs comes from what earlier code has started: nobody reads it.
+   */
   async #output(source: 'stdout' | 'stderr', bytes: Buffer): Promise<void> {
     if (this.#running?.hadBegun) await this.#running.relay.put({ type: 'output', source, bytes });
     else if (source === 'stderr') this.#lastWords = (this.#lastWords + bytes).slice(-1000);

@@ -65,7 +65,7 @@ export function argumentsOf(language: Language, mark: string): string[] {
   return programs[language].args(mark);
 }
 
-/** Returns what that program must read to run a piece of code. */
+/** Returns the bytes that make that program run a piece of code. */
 export function requestOf(language: Language, execution: Execution): Buffer {
   return Buffer.from(programs[language].encode(execution));
 }

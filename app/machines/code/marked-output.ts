@@ -13,10 +13,10 @@ const nul = 0;
 const [lastPiece, morePieces] = ['.', '+'].map((sign) => sign.charCodeAt(0));
 
 /**
- * Takes messages out of the output of one stream of a program. A message is NUL, the mark, a sign, a
- * piece of JSON text in ASCII, and NUL; the sign `.` ends it and `+` says that its text goes on in
- * the next one. No piece is longer than what the kernel writes to a pipe at once, so output of other
- * programs comes between pieces and never into one.
+ * Takes messages out of the output of one stream of a program. A message is NUL, the mark, a sign,
+ * a piece of JSON text in ASCII, and NUL; the sign `.` ends it, and `+` says that its text goes on
+ * in the next one. No piece is longer than what the kernel writes to a pipe at once, so output of
+ * other programs comes between pieces and never into one.
  */
 export class MarkedOutput {
   readonly #begin: Buffer;

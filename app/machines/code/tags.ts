@@ -13,7 +13,7 @@ export function tagOf({ id, language, isDefault, mark }: KernelTag): string {
   return [prefix, id, language, isDefault ? 'default' : 'own', mark].join(':');
 }
 
-/** Returns what a tag says; null for a process that is no kernel. */
+/** Returns the meaning of a tag; null for a process that is no kernel. */
 export function kernelOf(tag: string): KernelTag | null {
   const [found, id = '', name = '', use, mark = ''] = tag.split(':');
   const language = languageOf(name);

@@ -88,7 +88,7 @@ export const e2bOperations = operations.filter(({ operation }) =>
  * that build have tests of their own, with machines.
  */
 export const controlOperations = e2bOperations
-  .filter(({ operation }) => !tagsOf(operation).some((tag) => ['e2b-envd', 'e2b-builds'].includes(tag)))
+  .filter(({ operation }) => !tagsOf(operation).some((tag) => ['e2b-envd', 'e2b-code', 'e2b-builds'].includes(tag)))
   .map(({ method, path, operation }) => ({
     method: method as 'post',
     path,

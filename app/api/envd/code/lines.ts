@@ -1,5 +1,5 @@
 import { StringDecoder } from 'node:string_decoder';
-import { asciiJson } from '../../../http/ascii-json.ts';
+import { asciiJson } from '../../../http/json.ts';
 import type { CodeEvent } from '../../../machines/code/context.ts';
 import type { Message } from '../../../machines/code/marked-output.ts';
 import { resultOf } from './results.ts';

@@ -3,7 +3,7 @@ import { type Request, type RequestHandler, type Response, Router } from 'expres
 import type { components } from '../../../../spec/types.gen.ts';
 import type { Context } from '../../../context.ts';
 import { HttpError } from '../../../errors.ts';
-import { asciiJson } from '../../../http/ascii-json.ts';
+import { asciiJson } from '../../../http/json.ts';
 import type { Streams } from '../../../http/streams/streams.ts';
 import type { CodeContext, CodeEvent, Place } from '../../../machines/code/context.ts';
 import { type CodeContexts, codeContextsOf, requireLanguage } from '../../../machines/code/contexts.ts';
@@ -13,7 +13,9 @@ import { codePrefix, reachedByPort } from './port.ts';
 
 type Schemas = components['schemas'];
 
-/** So often a client that only waits is sent something, as by E2B: one that left is noticed then. */
+/**
+ * So often a client that only waits is sent something, as by E2B: one that left is noticed then.
+ */
 const keepaliveMilliseconds = 5000;
 
 /** The routes of E2B's code interpreter. */
@@ -41,15 +43,21 @@ function execute(context: Context, streams: Streams): RequestHandler {
   };
 }
 
-/** Sends what happens, as it happens. The first line says 200, so what fails before it has its own status. */
+/**
+ * Sends what happens, as it happens. The first line says 200, so what fails before it has its own
+ * status.
+ */
 async function sendLines(res: Response, events: AsyncIterable<CodeEvent>, closed: AbortSignal): Promise<void> {
   const lines = new Lines();
-  res.type('application/json');
-  const timer = setInterval(() => res.writableNeedDrain || res.write(keepalive), keepaliveMilliseconds);
+  const write = (text: string) => {
+    if (!res.headersSent) res.type('application/x-ndjson');
+    return res.write(text);
+  };
+  const timer = setInterval(() => res.writableNeedDrain || write(keepalive), keepaliveMilliseconds);
   try {
     for await (const event of events) {
       const text = lines.of(event);
-      if (text !== '' && !res.write(text)) await once(res, 'drain', { signal: closed });
+      if (text !== '' && !write(text)) await once(res, 'drain', { signal: closed });
     }
     res.end();
   } catch (error) {

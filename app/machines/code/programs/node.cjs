@@ -1,10 +1,10 @@
 /**
  * Runs JavaScript that arrives on standard input, as Node's REPL does, and keeps its variables.
  *
- * Standard input has one JSON object a line, with `id`, `code`, `env` and `isTypeScript`. An interrupt
- * is the signal SIGINT.
+ * Standard input has one JSON object a line, with `id`, `code`, `env` and `isTypeScript`.
+ * An interrupt is the signal SIGINT.
  * Standard output and error are those of the code itself. Between them come messages, as
- * ../stream.ts describes, in the form of Jupyter's.
+ * ../marked-output.ts describes, in the form of Jupyter's.
  */
 const { Session } = require('node:inspector');
 const { inspect } = require('node:util');

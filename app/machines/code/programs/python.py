@@ -2,7 +2,7 @@
 
 Standard input has one JSON object a line, with "id", "code" and "env". An interrupt is the signal SIGINT.
 Standard output and error are those of the code itself. Between them come messages, as
-../stream.ts describes: Jupyter's where ipykernel is installed, and the same by hand elsewhere.
+../marked-output.ts describes: Jupyter's where ipykernel is installed, and the same by hand elsewhere.
 """
 
 import ast

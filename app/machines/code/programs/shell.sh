@@ -2,7 +2,7 @@
 #
 # Standard input has, each ended by a NUL: an id, the number of variables, each as NAME=value, and the
 # script.
-# Standard output and error are those of the script. Between them come messages, as ../stream.ts
+# Standard output and error are those of the script. Between them come messages, as ../marked-output.ts
 # describes. An interrupt is the signal SIGINT.
 __mark=$1
 set --
