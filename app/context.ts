@@ -12,6 +12,7 @@ import type { Config } from './config/settings.ts';
 import type { SignInLinks } from './console/links.ts';
 import type { Agent } from './machines/agent/agent.ts';
 import type { BuildFiles } from './machines/build-files/build-files.ts';
+import type { Background } from './machines/code/background.ts';
 import type { Driver } from './machines/driver.ts';
 import type { Images } from './machines/images/images.ts';
 import type { LaunchOutcome, Order } from './machines/launch/launch.ts';
@@ -78,6 +79,7 @@ export type Machines = {
   snapshots: Snapshots;
   forks: Forks;
   builds: Builds;
+  executions: Pick<Background, 'start'>;
   buildFiles: BuildFiles;
   /** Removes, in the background, what the driver holds of deleted snapshots. */
   collectSnapshots: () => void;

@@ -7,7 +7,13 @@ import type {
   TemplateLayersTable,
 } from './builds/tables.ts';
 import type { EventKind } from './events/kinds.ts';
-import type { InstanceTable, MachineSnapshotsTable, MachinesTable, MachineTemplatesTable } from './machines/tables.ts';
+import type {
+  ExecutionsTable,
+  InstanceTable,
+  MachineSnapshotsTable,
+  MachinesTable,
+  MachineTemplatesTable,
+} from './machines/tables.ts';
 
 /**
  * The stored status. An active sandbox past its `end_at` reads as paused or killed, by its
@@ -248,6 +254,7 @@ export type Tables = {
   machines: MachinesTable;
   machine_snapshots: MachineSnapshotsTable;
   machine_templates: MachineTemplatesTable;
+  executions: ExecutionsTable;
   template_builds: TemplateBuildsTable;
   template_build_logs: TemplateBuildLogsTable;
   template_layers: TemplateLayersTable;

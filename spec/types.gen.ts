@@ -369,6 +369,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run code
+         * @description Runs code in the machine of a session's sandbox, and answers with what it printed. Python runs as in a notebook: variables stay, a line that begins with `!` runs in a shell, and the value of the last expression is part of the output. A bash script runs in a login shell of its own. A failure of the code is no error of the request. If the session's sandbox has ended, another one like it is started. Code that reaches its timeout is interrupted, and answered a second before it is over.
+         */
+        post: operations["execute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/execute_async": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run code in the background
+         * @description Begins to run code like `/execute`, and answers at once. GET /v1/executions/{task_id} gives its results. A sandbox runs at most 32 pieces of code in the background.
+         */
+        post: operations["execute_async"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/executions/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an execution
+         * @description Returns code that runs in the background, or has run. The results of a sandbox's last 1,000 executions are kept as long as its record, 512 Ki characters of each stream. Code that ran when the server stopped is complete with the exit code -1.
+         */
+        get: operations["get_execution"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/credits/allocation": {
         parameters: {
             query?: never;
@@ -3215,6 +3275,45 @@ export interface components {
                 date: string;
             } & components["schemas"]["Usage"])[];
         };
+        /** ExecuteRequest */
+        ExecuteRequest: {
+            /** @description The code; it or `code` is required */
+            command?: string;
+            /** @description The code, instead of `command` */
+            code?: string;
+            /** Format: uuid */
+            session_id: string;
+            /** @description Default: `python` */
+            language?: ("python" | "bash" | "javascript" | "typescript") | null;
+            /** @description Seconds; default: 60 */
+            timeout?: number | null;
+            vault_ids?: components["schemas"]["Nothing"];
+        };
+        /** ExecuteResult */
+        ExecuteResult: {
+            stdout: string;
+            /** @description Errors with their tracebacks, and why Sandpit ended the code; at most 1 Mi characters */
+            stderr: string;
+            /** @description Of a script; of other code 0, or 1 after an error. 124 after the timeout, -1 if the machine stopped */
+            exit_code: number;
+            /** @description Seconds */
+            execution_time: number;
+            /** @description Seconds of the processor; null where it was not measured, as for scripts */
+            cpu_time: number | null;
+        };
+        /** Execution */
+        Execution: {
+            task_id: string;
+            is_complete: boolean;
+            serialized_stdout: string;
+            serialized_stderr: string;
+            /** @description As of `/execute`; null while the code runs */
+            exit_code: number | null;
+            execution_time: number | null;
+            cpu_time: number | null;
+            /** Format: date-time */
+            created_at: string;
+        };
         /** NewSshKey */
         NewSshKey: {
             /** @description The line of a `.pub` file: type, data and optionally a comment */
@@ -4911,6 +5010,15 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description The API key may only read; or the caller has no such session or sandbox, or it is suspended or has ended. InstaVM's client shows its user the `detail` of a 403 and not of a 404. */
+        NoMachine: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description The caller has no such resource. Another user's resource is reported as not found, too. */
         NotFound: {
             headers: {
@@ -5711,6 +5819,104 @@ export interface operations {
             404: components["responses"]["NotFound"];
             422: components["responses"]["Unprocessable"];
             503: components["responses"]["Busy"];
+        };
+    };
+    execute: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExecuteRequest"];
+            };
+        };
+        responses: {
+            /** @description What the code printed, and how it ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecuteResult"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["TooManyRequests"];
+            501: components["responses"]["NotOffered"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    execute_async: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExecuteRequest"];
+            };
+        };
+        responses: {
+            /** @description The id of the execution */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        task_id: string;
+                    };
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["TooManyRequests"];
+            501: components["responses"]["NotOffered"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_execution: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of an execution */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The execution */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Execution"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            501: components["responses"]["NotOffered"];
         };
     };
     get_credit_allocation: {

@@ -2,6 +2,7 @@ import { readInstance } from '../../db/machines/instance.ts';
 import type { Context, Machines } from '../context.ts';
 import { BuildFiles } from './build-files/build-files.ts';
 import { Builds } from './builds/builds.ts';
+import { Background } from './code/background.ts';
 import { Connections } from './connections.ts';
 import type { Driver } from './driver.ts';
 import { Images } from './images/images.ts';
@@ -56,6 +57,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   const buildFiles = new BuildFiles({ ...base, instance: instance.id });
   buildFiles.start();
   const builds = new Builds({ ...base, driver, connections, removals, starts, collector, images, buildFiles });
+  const executions = new Background(base);
   const isLaunching = (id: string) => launcher.isLaunching(id) || forks.isForking(id) || builds.isBuilding(id);
   const reconciler = new Reconciler({ ...parts, ...base, removals, isLaunching });
   reconciler.start();
@@ -74,6 +76,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     snapshots,
     forks,
     builds,
+    executions,
     buildFiles,
     collectSnapshots: () => collector.wake(),
   };
@@ -81,7 +84,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     machines,
     stop: async () => {
       stopLooking();
-      const working = [builds, reconciler, images, usages, collector, buildFiles];
+      const working = [executions, builds, reconciler, images, usages, collector, buildFiles];
       await briefly(Promise.all(working.map((part) => part.stop())));
       connections.closeAll();
       await briefly(Promise.all([followers.stop(), removals.stop()]));

@@ -55,3 +55,19 @@ export type MachineTemplatesTable = {
   /** JSON text of `Setup` */
   setup: Generated<string | null>;
 };
+
+/** Code that runs in the background, and its results. */
+export type ExecutionsTable = {
+  /** in the order in which they began */
+  seq: Generated<number>;
+  id: string;
+  sandbox_id: string;
+  created_at: number;
+  /** null: it runs */
+  ended_at: number | null;
+  stdout: Generated<string>;
+  stderr: Generated<string>;
+  exit_code: number | null;
+  run_seconds: number | null;
+  cpu_seconds: number | null;
+};

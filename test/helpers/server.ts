@@ -255,7 +255,12 @@ function recorded(app: RequestListener): RequestListener {
     // Read now, because a router changes the URL of mounted handlers.
     const { method = '', url = '' } = req;
     const chunks: Buffer[] = [];
-    const end = res.end.bind(res);
+    const [write, end] = [res.write.bind(res), res.end.bind(res)];
+    res.write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
+      if (String(res.getHeader('content-type') ?? '').startsWith('application/json'))
+        chunks.push(Buffer.from(chunk as string));
+      return (write as (...args: unknown[]) => boolean)(chunk, ...rest);
+    }) as typeof res.write;
     res.end = ((chunk?: unknown, ...rest: unknown[]) => {
       if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk as string));
       const contentType = String(res.getHeader('content-type') ?? '');

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { HttpError } from '../../errors.ts';
 import type { Agent } from '../agent/agent.ts';
-import { listProcesses, type RunningProcess } from '../agent/processes.ts';
+import { listProcesses, type RunningProcess, signalProcess } from '../agent/processes.ts';
 import { CodeContext, type Place } from './context.ts';
 import { Kernel } from './kernel.ts';
 import { type Language, languageOf, languages } from './languages.ts';
+import { scriptTag } from './shell.ts';
 import { kernelOf } from './tags.ts';
 
 /** How many contexts a machine has at most: each is a process with its memory. */
 const maxContexts = 32;
+
+const sigkill = 9;
 
 /** The contexts of one machine, as long as the connection to its agent lasts. */
 export class CodeContexts {
@@ -19,10 +22,15 @@ export class CodeContexts {
     this.#agent = agent;
   }
 
-  /** Returns a machine's contexts, with those that an earlier connection has started. */
+  /**
+   * Returns a machine's contexts, with those that an earlier connection has started. Its scripts are
+   * killed: nobody waits for them any more.
+   */
   static async open(agent: Agent): Promise<CodeContexts> {
     const contexts = new CodeContexts(agent);
     const found = await listProcesses(agent);
+    const scripts = found.filter(({ tag }) => tag.startsWith(scriptTag));
+    await Promise.all(scripts.map(({ tag }) => signalProcess(agent, { tag }, sigkill).catch(() => {})));
     await Promise.all(found.map((process) => contexts.#adopt(process)));
     return contexts;
   }

@@ -18,7 +18,7 @@ import { Relay } from './relay.ts';
 export type KernelEvent =
   | { type: 'output'; source: 'stdout' | 'stderr'; bytes: Buffer }
   | { type: 'message'; message: Message }
-  | { type: 'done'; isOk: boolean; count: number; exitCode: number | null }
+  | { type: 'done'; isOk: boolean; count: number; exitCode: number | null; cpuSeconds: number | null }
   | { type: 'exit'; exit: Exit; hadBegun: boolean };
 
 /** What a kernel is started with. */
@@ -265,11 +265,16 @@ class Running {
   }
 
   /** Both streams have to end: they come on their own ways. */
-  async #addEnd({ ok, execution_count: count, exit_code: code }: Message['content']): Promise<void> {
+  async #addEnd({ ok, execution_count: count, exit_code: code, cpu_seconds: cpu }: Message['content']): Promise<void> {
     this.#ends += 1;
     if (ok !== undefined) {
-      const exitCode = typeof code === 'number' ? code : null;
-      this.#done = { type: 'done', isOk: ok === true, count: Number(count), exitCode };
+      this.#done = {
+        type: 'done',
+        isOk: ok === true,
+        count: Number(count),
+        exitCode: typeof code === 'number' ? code : null,
+        cpuSeconds: typeof cpu === 'number' ? cpu : null,
+      };
     }
     if (this.#ends < 2 || this.#done === null) return;
     this.hadBegun = false;

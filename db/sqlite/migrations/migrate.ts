@@ -28,6 +28,7 @@ import { machineStates } from './020-machine-states.ts';
 import { diedEvents } from './021-died-events.ts';
 import { builds } from './022-builds.ts';
 import { templateSetups } from './023-template-setups.ts';
+import { executions } from './024-executions.ts';
 
 export type Migration = {
   id: number;
@@ -64,6 +65,7 @@ export const migrations: Migration[] = [
   diedEvents,
   builds,
   templateSetups,
+  executions,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

@@ -1,11 +1,12 @@
+import type { Config } from '../../../app/config/settings.ts';
 import { apiKey, type Caller, startApp } from '../server.ts';
 
 /**
- * Starts an application with two callers. Returns both and a client for InstaVM's calls, alice's
- * by default.
+ * Starts an application with two callers. Returns both and a client for InstaVM's calls, alice's by
+ * default.
  */
-export async function startInstavm() {
-  const app = await startApp();
+export async function startInstavm(config: Partial<Config> = {}) {
+  const app = await startApp(config);
   const alice = await app.addUser('alice');
   const bob = await app.addUser('bob');
   return {

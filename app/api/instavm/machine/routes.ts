@@ -1,10 +1,16 @@
 import { Router } from 'express';
 import type { Context } from '../../../context.ts';
+import { executeRoutes } from './execute.ts';
+import { machineTargets } from './target.ts';
 
 /**
  * The routes of the tag `machine`: requests of InstaVM's client to the machine of a sandbox. With
  * records only they are refused.
  */
-export function machineRoutes(_context: Context): Router {
-  return Router();
+export function machineRoutes(context: Context): Router {
+  // One for all routes, so that a session starts one machine.
+  const targets = machineTargets(context);
+  const router = Router();
+  router.use(executeRoutes(context, targets));
+  return router;
 }

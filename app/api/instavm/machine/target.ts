@@ -1,11 +1,13 @@
 import type { Request } from 'express';
 import type { MachineRecord } from '../../../../db/machines/read.ts';
+import { setupOf } from '../../../../db/machines/setup.ts';
 import { findSandbox } from '../../../../db/sandboxes/read.ts';
 import { findSession } from '../../../../db/sessions/sessions.ts';
 import { principalOf } from '../../../auth.ts';
 import type { Context } from '../../../context.ts';
 import { HttpError } from '../../../errors.ts';
 import type { Agent } from '../../../machines/agent/agent.ts';
+import type { Place } from '../../../machines/code/context.ts';
 import { NotRunning, runningSandboxes } from '../../../machines/running.ts';
 import { createRestarter } from './restart.ts';
 
@@ -62,6 +64,12 @@ export function machineTargets(context: Context): MachineTargets {
       return reach(req, sandbox.status === 'killed' ? await restart(req, session) : sandbox.id);
     },
   };
+}
+
+/** Returns where the sandbox's code and commands run. */
+export function placeOf({ env, record }: MachineTarget): Place {
+  const setup = setupOf(record.setup);
+  return { user: setup?.user ?? '', cwd: setup?.workdir ?? '', env };
 }
 
 const refuse = async (): Promise<never> => {

@@ -91,6 +91,7 @@ function numberOf(text) {
 async function run({ id, code, env, isTypeScript }) {
   send('began', { id });
   if (code !== '') count += 1;
+  const usage = process.cpuUsage();
   const before = Object.fromEntries(Object.keys(env).map((name) => [name, variables[name]]));
   Object.assign(variables, env);
   let isOk = true;
@@ -108,7 +109,8 @@ async function run({ id, code, env, isTypeScript }) {
     else variables[name] = value;
   }
   send('done', { id }, process.stderr);
-  send('done', { id, ok: isOk, execution_count: count });
+  const { user, system } = process.cpuUsage(usage);
+  send('done', { id, ok: isOk, execution_count: count, cpu_seconds: (user + system) / 1e6 });
 }
 
 function withoutTypes(code) {

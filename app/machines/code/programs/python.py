@@ -269,6 +269,7 @@ class Runner:
         named = {"id": request["id"]}
         send("began", named)
         is_ok, count = not request["code"], 0
+        began = cpu_seconds()
         with Environment(request["env"]):
             try:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -280,9 +281,13 @@ class Runner:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
         flush()
         send("done", named, 2)
-        send("done", {**named, "ok": is_ok, "execution_count": count})
+        send("done", {**named, "ok": is_ok, "execution_count": count, "cpu_seconds": cpu_seconds() - began})
         if interpreter.has_ended:
             os._exit(0)
+
+
+def cpu_seconds():
+    return sum(os.times()[:4])
 
 
 def open_interpreter():
