@@ -3277,10 +3277,8 @@ export interface components {
         };
         /** ExecuteRequest */
         ExecuteRequest: {
-            /** @description The code; it or `code` is required */
-            command?: string;
-            /** @description The code, instead of `command` */
-            code?: string;
+            /** @description The code */
+            command: string;
             /** Format: uuid */
             session_id: string;
             /** @description Default: `python` */

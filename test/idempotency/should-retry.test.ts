@@ -16,7 +16,7 @@ describe('Should-Retry', () => {
         .post('/v1/vms')
         .set(apiKey(alice))
         .send({ volumes: [{ a: 1 }] }),
-      await http.post('/code-interpreter/execute').set('E2b-Sandbox-Id', id).send({}),
+      await http.post('/code-interpreter/execute').set('E2b-Sandbox-Id', id).send({ code: '' }),
       await http.post('/process.Process/List').set('E2b-Sandbox-Id', id).send({}),
       await http.get('/health').set('E2b-Sandbox-Id', 'gone'),
     ];

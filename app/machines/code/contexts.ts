@@ -23,8 +23,8 @@ export class CodeContexts {
   }
 
   /**
-   * Returns a machine's contexts, with those that an earlier connection has started. Its scripts are
-   * killed: nobody waits for them any more.
+   * Returns a machine's contexts, with those that an earlier connection has started. Its scripts
+   * are killed: nobody waits for them any more.
    */
   static async open(agent: Agent): Promise<CodeContexts> {
     const contexts = new CodeContexts(agent);

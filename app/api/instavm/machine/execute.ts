@@ -5,7 +5,7 @@ import { isoTime } from '../../../../spec/time.ts';
 import type { components } from '../../../../spec/types.gen.ts';
 import { principalOf } from '../../../auth.ts';
 import type { Context } from '../../../context.ts';
-import { HttpError, ValidationFailure } from '../../../errors.ts';
+import { HttpError } from '../../../errors.ts';
 import { Streams } from '../../../http/streams/streams.ts';
 import { LimitedText } from '../../../machines/code/limited-text.ts';
 import { type Order, runCode } from '../../../machines/code/run.ts';
@@ -14,6 +14,8 @@ import { type MachineTargets, noMachines, placeOf } from './target.ts';
 
 type Schemas = components['schemas'];
 
+/** The timeout of code that names none, as InstaVM documents it. */
+const defaultSeconds = 60;
 /** How much of the errors is sent, in UTF-16 units: they wait for the end of the output. */
 const maxErrors = 2 ** 20;
 
@@ -111,11 +113,6 @@ function readExecution({ store, machines }: Context): RequestHandler {
 }
 
 function orderIn(req: Request): Order {
-  const { command, code = command, language = 'python', timeout }: Schemas['ExecuteRequest'] = req.body;
-  if (code === undefined) {
-    throw new ValidationFailure([
-      { type: 'missing', loc: ['body', 'command'], msg: 'Field required', input: req.body },
-    ]);
-  }
-  return { language: language ?? 'python', code, timeoutSeconds: timeout ?? 60 };
+  const { command: code, language, timeout }: Schemas['ExecuteRequest'] = req.body;
+  return { language: language ?? 'python', code, timeoutSeconds: timeout ?? defaultSeconds };
 }
