@@ -8,6 +8,7 @@ import { baseName } from '../../machines/images/images.ts';
 import { printable } from '../../terminal/printable.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
 import { addSettings, asFlag, withStore } from '../options.ts';
+import { buildCommand } from './build.ts';
 import { listing } from './listing.ts';
 import { nameOf } from './name.ts';
 import { pullCommand } from './pull.ts';
@@ -16,7 +17,7 @@ type AddFlags = { image: string; sudo?: boolean; runtime?: string; start?: strin
 
 export function templatesCommand(program: Command, terminal: Terminal): void {
   const { stdout, now } = terminal;
-  const templates = program.command('templates').description('add, list, remove and pull the images of templates');
+  const templates = program.command('templates').description('add, list, remove, pull and build templates');
 
   addSettings(templates.command('add <name>'), ['db'])
     .description('add a template: sandboxes of every user can start from it')
@@ -55,6 +56,7 @@ export function templatesCommand(program: Command, terminal: Terminal): void {
     });
 
   pullCommand(templates, terminal);
+  buildCommand(templates, terminal);
 }
 
 const baseStays =

@@ -19,6 +19,8 @@ export type TestEngine = {
   minimalImage: string;
   /** the file of the engine's network namespace, which is its host's for machines */
   network: string;
+  /** Gives the engine an image made of an archive. Returns its reference. */
+  add: (archive: string, repository: string) => Promise<string>;
   /** Calls the engine's API. Resolves to what it answers; null without a body. */
   ask: (method: string, path: string) => Promise<unknown>;
   /** Ends the engine as a crash does, and runs `meanwhile` before it starts again. */
@@ -79,7 +81,9 @@ export async function startEngine(engine: EngineName): Promise<TestEngine> {
     };
     const call = (method: string, path: string) => ask(running.socket, method, path);
     const { network } = running;
-    return { engine, address: `unix://${running.socket}`, image, minimalImage, network, ask: call, restart, stop };
+    const add = (archive: string, repository: string) => importImage(running.socket, archive, repository);
+    const address = `unix://${running.socket}`;
+    return { engine, address, image, minimalImage, network, add, ask: call, restart, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -126,8 +130,10 @@ async function importImage(socketPath: string, archive: string, repository: stri
   const answered = new Promise<string>((resolve, reject) => {
     asked.on('response', (answer) => text(answer).then(resolve, reject)).on('error', reject);
   });
-  await pipeline(createReadStream(archive), asked);
+  // An engine that has read the end of the archive may close the connection before the last bytes.
+  const sent = pipeline(createReadStream(archive), asked).catch(() => {});
   const words = await answered;
+  await sent;
   if (/error/i.test(words)) throw new Error(`the import of ${repository} failed: ${words}`);
   return `${repository}:latest`;
 }

@@ -90,7 +90,7 @@ export function busyboxArchive(): string {
 }
 
 /** Returns the archive that belongs to a recipe, which `make` writes unless it is there. */
-function cached(name: string, recipe: unknown, make: (file: string) => void): string {
+export function cached(name: string, recipe: unknown, make: (file: string) => void): string {
   const hash = createHash('sha256').update(JSON.stringify(recipe)).digest('hex').slice(0, 16);
   const file = join(tmpdir(), `sandpit-test-${name}-${hash}.tar`);
   if (existsSync(file)) return file;
@@ -102,7 +102,7 @@ function cached(name: string, recipe: unknown, make: (file: string) => void): st
 }
 
 /** Writes an archive of files of this machine and of a folder that `fill` fills. */
-function pack(file: string, paths: string[], fill: (root: string) => void): void {
+export function pack(file: string, paths: string[], fill: (root: string) => void): void {
   const root = mkdtempSync(join(tmpdir(), 'sandpit-image-'));
   try {
     for (const folder of folders) mkdirSync(join(root, folder), { recursive: true });
@@ -128,7 +128,7 @@ function isWanted(path: string): boolean {
 }
 
 /** Returns the libraries that programs among these files load, and the links that lead to them. */
-function librariesOf(files: string[]): string[] {
+export function librariesOf(files: string[]): string[] {
   const programs = files.filter((path) => isProgram(path));
   const output = run('sh', '-c', 'ldd "$@" 2>/dev/null || true', 'ldd', ...programs);
   const found = [...output.matchAll(/(?:=> |^\t)(\/\S+) \(0x/gm)].map(([, path]) => merged(path as string));
@@ -145,6 +145,6 @@ function isProgram(path: string): boolean {
   }
 }
 
-function run(program: string, ...args: string[]): string {
+export function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8', maxBuffer: 2 ** 26 });
 }

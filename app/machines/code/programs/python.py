@@ -7,6 +7,7 @@ Standard output and error are those of the code itself. Between them come messag
 
 import ast
 import asyncio
+import base64
 import inspect
 import json
 import linecache
@@ -33,11 +34,16 @@ def write_all(fd, data):
 
 def send(kind, content, fd=1):
     """Writes a message to a pipe that other programs write to as well."""
-    text = json.dumps({"type": kind, "content": content})
+    text = json.dumps({"type": kind, "content": content}, default=encoded)
     pieces = [text[at:at + PIECE] for at in range(0, len(text), PIECE)]
     for number, piece in enumerate(pieces):
         last = "." if number == len(pieces) - 1 else "+"
         write_all(fd, f"\0{MARK}{last}{piece}\0".encode("ascii"))
+
+
+def encoded(value):
+    """Returns what JSON has in place of a value that it can't hold."""
+    return base64.b64encode(value).decode() if isinstance(value, (bytes, bytearray)) else str(value)
 
 
 def flush():
@@ -108,13 +114,15 @@ def add_data_formatters(shell):
 
     class ChartFormatter(BaseFormatter):
         format_type = Unicode("e2b/chart")
-        print_method = ObjectName("_repr_e2b_chart_")
-        _return_type = dict
+
+        # Not by type: matplotlib's backend removes all formatters of figures.
+        def __call__(self, value):
+            kind = type(value)
+            return chart_of(value) if (kind.__module__, kind.__name__) == ("matplotlib.figure", "Figure") else None
 
     data, chart = DataFormatter(parent=shell.display_formatter), ChartFormatter(parent=shell.display_formatter)
     data.for_type_by_name("pandas", "DataFrame", columns_of)
     data.for_type_by_name("pandas.core.frame", "DataFrame", columns_of)
-    chart.for_type_by_name("matplotlib.figure", "Figure", chart_of)
     formatters = shell.display_formatter.formatters
     formatters[data.format_type], formatters[chart.format_type] = data, chart
 
@@ -132,9 +140,10 @@ def by_column(split):
 def chart_of(figure):
     try:
         from e2b_charts import chart_figure_to_dict
-    except ImportError:
+
+        return chart_figure_to_dict(figure)
+    except Exception:  # it is not installed, or does not know this kind of figure
         return None
-    return chart_figure_to_dict(figure)
 
 
 class Script:
