@@ -13,6 +13,7 @@ import type {
   MachineSnapshotsTable,
   MachinesTable,
   MachineTemplatesTable,
+  SharesTable,
 } from './machines/tables.ts';
 
 /**
@@ -255,6 +256,7 @@ export type Tables = {
   machine_snapshots: MachineSnapshotsTable;
   machine_templates: MachineTemplatesTable;
   executions: ExecutionsTable;
+  shares: SharesTable;
   template_builds: TemplateBuildsTable;
   template_build_logs: TemplateBuildLogsTable;
   template_layers: TemplateLayersTable;

@@ -369,6 +369,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Share a port
+         * @description Gives a port of a sandbox a name of its own, `<share_id>` below the server's domain, or below `localhost` for a client that reaches the server by a loopback address. Requests to it, also WebSockets, go to the program at the port, which may listen on localhost only. A share that is not public needs the header `E2b-Traffic-Access-Token` with `access_token`. Sharing a port again gives the same share. A sandbox shares at most 100 ports.
+         */
+        post: operations["create_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shares/{share_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change or revoke a share
+         * @description A share that is revoked, or no longer public, ends its connections at once.
+         */
+        patch: operations["update_share"];
+        trace?: never;
+    };
+    "/v1/sessions/app-url/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the address of a port
+         * @description Returns the address of a port of the session's sandbox. It is open to everyone, unless the sandbox does not allow public traffic. If the session's sandbox has ended, another one like it is started.
+         */
+        get: operations["get_app_url"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/execute": {
         parameters: {
             query?: never;
@@ -383,6 +443,46 @@ export interface paths {
          * @description Runs code in the machine of a session's sandbox, and answers with what it printed. Python runs as in a notebook: variables stay, a line that begins with `!` runs in a shell, and the value of the last expression is part of the output. A bash script runs in a login shell of its own. A failure of the code is no error of the request. If the session's sandbox has ended, another one like it is started. Code that reaches its timeout is interrupted, and answered a second before it is over.
          */
         post: operations["execute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload a file
+         * @description Writes a file of any length in the machine of a session's sandbox, and the directories that it needs. A path that is not absolute starts in the home of the machine's user; one that is a directory, or ends with a slash, gets the file under its own name. The file must be the last part of the form.
+         */
+        post: operations["upload_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Download a file
+         * @description Returns a file of the machine of a session's sandbox as text in base64. An empty file has a line break as its content, which decodes to nothing: InstaVM's client takes an empty text for a failure.
+         */
+        post: operations["download_file"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3287,6 +3387,79 @@ export interface components {
             timeout?: number | null;
             vault_ids?: components["schemas"]["Nothing"];
         };
+        /** UploadForm */
+        UploadForm: {
+            session_id?: string;
+            /** @description The path of the file in the machine */
+            remote_path?: string;
+            /** @description Only `false`. Otherwise the answer is 501 */
+            recursive?: string;
+            /**
+             * Format: binary
+             * @description The content. Its name is the part's file name, of which the last segment counts
+             */
+            file?: string;
+        };
+        /** DownloadRequest */
+        DownloadRequest: {
+            /** @description The path of the file */
+            filename: string;
+            /** Format: uuid */
+            session_id: string;
+        };
+        /** DownloadedFile */
+        DownloadedFile: {
+            filename: string;
+            size: number;
+            /** @description In base64 */
+            content: string;
+        };
+        /** UploadedFile */
+        UploadedFile: {
+            message: string;
+            path: string;
+            size: number;
+        };
+        /** NewShare */
+        NewShare: {
+            port: number;
+            /** @description Whether everyone may reach the port (default: false) */
+            is_public?: boolean | null;
+            /** @description The sandbox; it or `session_id` is required, and counts before it */
+            vm_id?: string | null;
+            session_id?: string | null;
+        };
+        /** ShareChange */
+        ShareChange: {
+            is_public?: boolean | null;
+            /** @description Whether to end the share */
+            revoke?: boolean | null;
+        };
+        /** Share */
+        Share: {
+            share_id: string;
+            url: string;
+            vm_id: string;
+            port: number;
+            is_public: boolean;
+            /** @enum {string} */
+            status: "active" | "revoked";
+            /** Format: date-time */
+            created_at: string;
+            /** @description What the header `E2b-Traffic-Access-Token` must hold; only of a share that is not public */
+            access_token?: string;
+        };
+        /** AppUrl */
+        AppUrl: {
+            url: string;
+            app_url: string;
+            direct_url: string;
+            port: number;
+            vm_id: string;
+            session_id: string;
+            /** @enum {string} */
+            status: "active";
+        };
         /** ExecuteResult */
         ExecuteResult: {
             stdout: string;
@@ -5819,6 +5992,106 @@ export interface operations {
             503: components["responses"]["Busy"];
         };
     };
+    create_share: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewShare"];
+            };
+        };
+        responses: {
+            /** @description The share */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    update_share: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a share */
+                share_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareChange"];
+            };
+        };
+        responses: {
+            /** @description The share as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+            503: components["responses"]["Busy"];
+        };
+    };
+    get_app_url: {
+        parameters: {
+            query?: {
+                port?: number;
+            };
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The address */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppUrl"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
     execute: {
         parameters: {
             query?: never;
@@ -5851,6 +6124,76 @@ export interface operations {
             429: components["responses"]["TooManyRequests"];
             501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
+        };
+    };
+    upload_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["UploadForm"];
+            };
+        };
+        responses: {
+            /** @description The file that was written */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            /** @description The form is not complete, or cannot be read; `detail` gives the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    download_file: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["DownloadRequest"];
+            };
+        };
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadedFile"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
         };
     };
     execute_async: {

@@ -8,7 +8,7 @@ import { isLoopback } from '../http/addresses.ts';
  * from it. Without one they would use E2B's, and reach machines that are not Sandpit's. This one is
  * reserved and never resolves (RFC 6761, 6.4).
  */
-const noDomain = 'sandpit.invalid';
+export const noDomain = 'sandpit.invalid';
 
 /**
  * Returns the domain below which a client reaches the ports of its sandboxes: the configured one,

@@ -22,6 +22,8 @@ type Network = NonNullable<components['schemas']['SandboxNetworkConfig']>;
 export type PortOptions = {
   /** Throws HttpError if the request may not reach the port. By default a traffic token decides. */
   check?: (req: Request, network: Network) => void;
+  /** Whether the traffic token is needed although the sandbox's ports are public. */
+  isPrivate?: boolean;
   /** Is called instead of the answer for a closed port. */
   onClosed?: () => void;
 };
@@ -35,7 +37,7 @@ export function portForwarder(context: Context, machines: Machines): ForwardToPo
   const find = runningSandboxes(context, machines);
   const open = async (req: Request, res: Response, target: PortTarget, options: PortOptions) => {
     const { id, port } = target;
-    const { check = tokenCheck(machines.trafficTokenOf(id)) } = options;
+    const { check = tokenCheck(machines.trafficTokenOf(id), options.isPrivate) } = options;
     const { record, agent } = await find(id, ({ settings }) => {
       check(req, networkOf(settings));
       return true;
@@ -82,9 +84,9 @@ function answerFailure(
 }
 
 /** Returns the check of a sandbox whose ports may not be public, in the words of E2B's proxy. */
-function tokenCheck(token: string): (req: Request, network: Network) => void {
+function tokenCheck(token: string, isPrivate = false): (req: Request, network: Network) => void {
   return (req, { allowPublicTraffic }) => {
-    if (allowPublicTraffic !== false) return;
+    if (!isPrivate && allowPublicTraffic !== false) return;
     const given = req.headersDistinct[tokenHeader]?.[0];
     const begin = 'Sandbox is secured with traffic access token.';
     if (!given) throw new PortError(403, `${begin} Token header '${tokenHeader}' is missing`);

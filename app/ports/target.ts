@@ -39,15 +39,31 @@ export function portFinder({
 }
 
 /**
+ * Returns a function that returns the share that a request is for: its id is a name below the
+ * configured domain, or below `localhost`. It returns null for every other request.
+ */
+export function shareFinder({
+  config: { domain },
+}: Pick<Context, 'config'>): (headers: IncomingHttpHeaders) => string | null {
+  const suffixes = ['localhost', ...(domain === undefined ? [] : [nameOf(domain)])];
+  return ({ host = '' }) => {
+    const [, id, suffix = ''] = /^(s[a-z0-9]{20})\.(.+)$/.exec(nameOf(host)) ?? [];
+    return id !== undefined && suffixes.includes(suffix) ? id : null;
+  };
+}
+
+/**
  * Returns a function that reports whether a request asks a port for another protocol. One with a
  * body is not: a program that stays with HTTP must get the body.
  */
 export function portUpgrades(context: Pick<Context, 'config' | 'machines'>): (req: IncomingMessage) => boolean {
-  const find = portFinder(context);
+  const [find, findShare] = [portFinder(context), shareFinder(context)];
   return ({ headers }) => {
     if ((headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined) return false;
+    if (context.machines === null) return false;
     const target = find(headers);
-    return target !== null && typeof target !== 'string' && target.port !== agentPort && context.machines !== null;
+    if (target === null) return findShare(headers) !== null;
+    return typeof target !== 'string' && target.port !== agentPort;
   };
 }
 

@@ -71,3 +71,6 @@ export type ExecutionsTable = {
   run_seconds: number | null;
   cpu_seconds: number | null;
 };
+
+/** Ports of sandboxes under names of their own. */
+export type SharesTable = { id: string; sandbox_id: string; port: number; is_public: 0 | 1; created_at: number };

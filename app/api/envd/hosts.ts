@@ -3,6 +3,7 @@ import { findAnyonesSandbox } from '../../../db/sandboxes/read.ts';
 import { type Contract, operationsOf } from '../../../spec/load.ts';
 import type { Context, Machines } from '../../context.ts';
 import { portForwarder } from '../../ports/ports.ts';
+import { forwardShares } from '../../ports/shares.ts';
 import { agentPort, codePort, portFinder } from '../../ports/target.ts';
 import { codePrefix, reachedByPort } from './code/port.ts';
 import { noMachines } from './records.ts';
@@ -53,8 +54,10 @@ export function sandboxHosts(context: Context): RequestHandler {
 export function forwardPorts(context: Context, machines: Machines, admit: RequestHandler): RequestHandler {
   const find = portFinder(context);
   const forward = portForwarder(context, machines);
+  const forwardShare = forwardShares(context, forward, admit);
   return (req, res, next) => {
     const target = find(req.headers);
+    if (target === null && forwardShare(req, res)) return;
     if (target === null || typeof target === 'string' || target.port === agentPort) return next();
     // The program of an image comes first.
     const onClosed = () => {

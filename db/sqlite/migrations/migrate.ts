@@ -29,6 +29,7 @@ import { diedEvents } from './021-died-events.ts';
 import { builds } from './022-builds.ts';
 import { templateSetups } from './023-template-setups.ts';
 import { executions } from './024-executions.ts';
+import { shares } from './025-shares.ts';
 
 export type Migration = {
   id: number;
@@ -66,6 +67,7 @@ export const migrations: Migration[] = [
   builds,
   templateSetups,
   executions,
+  shares,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

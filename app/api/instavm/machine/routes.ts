@@ -1,6 +1,8 @@
 import { Router } from 'express';
 import type { Context } from '../../../context.ts';
 import { executeRoutes } from './execute.ts';
+import { filesRoutes } from './files.ts';
+import { sharesRoutes } from './shares.ts';
 import { machineTargets } from './target.ts';
 
 /**
@@ -11,6 +13,6 @@ export function machineRoutes(context: Context): Router {
   // One for all routes, so that a session starts one machine.
   const targets = machineTargets(context);
   const router = Router();
-  router.use(executeRoutes(context, targets));
+  router.use(executeRoutes(context, targets), filesRoutes(context, targets), sharesRoutes(context, targets));
   return router;
 }
