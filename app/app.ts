@@ -14,6 +14,7 @@ import { creditsRoutes } from './api/instavm/credits.ts';
 import { customDomainsRoutes } from './api/instavm/custom-domains.ts';
 import { addFilterProblems } from './api/instavm/filter.ts';
 import { machineRoutes } from './api/instavm/machine/routes.ts';
+import { terminalSockets } from './api/instavm/machine/terminals/sockets.ts';
 import { explainSessionId, sessionsRoutes } from './api/instavm/sessions.ts';
 import { snapshotsRoutes } from './api/instavm/snapshots.ts';
 import { sshKeysRoutes } from './api/instavm/ssh-keys.ts';
@@ -55,7 +56,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   if (test) app.use(recordRequests(context, test));
   const admit = admission(context);
   // Before everything that is for Sandpit's own operations only.
-  if (context.machines) app.use(forwardPorts(context, context.machines, admit));
+  if (context.machines) app.use(forwardPorts(context, context.machines, admit), terminalSockets(context));
   // Before anything that refuses requests: a browser hides a response that lacks CORS headers.
   for (const handler of crossOrigin(context.config, context.contract)) app.use(handler);
   if (test) app.use(injectFaults(test));

@@ -3,6 +3,7 @@ import type { User } from '../db/accounts/users.ts';
 import { EventFeed } from '../db/events/feed.ts';
 import { openAlone } from '../db/sqlite/open.ts';
 import { loadContract, withoutTests } from '../spec/load.ts';
+import { terminalUpgrades } from './api/instavm/machine/terminals/sockets.ts';
 import type { TestMode } from './api/test-mode/mode.ts';
 import { createApp } from './app.ts';
 import { refuseOpenMetrics, refuseOpenProcesses } from './config/config.ts';
@@ -78,7 +79,8 @@ export async function createServer(config: Config, { test, driver, ...overrides 
   const links = new SignInLinks<User>(base.now);
   const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, links, machines };
   const app = createApp(context, test);
-  const listener = createListener(app, config, certificate, portUpgrades(context));
+  const [isForPort, isForTerminal] = [portUpgrades(context), terminalUpgrades(context)];
+  const listener = createListener(app, config, certificate, (req) => isForPort(req) || isForTerminal(req));
   const sweeper = startSweeper(context);
   return {
     app,

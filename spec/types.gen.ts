@@ -429,6 +429,136 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sessions/{session_id}/pty/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List terminals
+         * @description Returns the terminals of the session that run.
+         */
+        get: operations["list_session_terminals"];
+        put?: never;
+        /**
+         * Open a terminal
+         * @description Starts a shell, a program or a command in a terminal of the session. A WebSocket to `/v1/sessions/<id>/pty/<terminal>/connect` joins it: binary messages are what is typed and what is printed, the text `{"type": "resize", "cols", "rows"}` changes its size, and `{"type": "exit", "exit_code"}` is the last message. The API key may be in the query's `api_key`. A terminal runs on without a WebSocket. A sandbox has at most 64.
+         */
+        post: operations["create_session_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session_id}/pty/sessions/{pty_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a terminal
+         * @description Returns whether a terminal runs, or how it ended. It is forgotten half a minute after its end.
+         */
+        get: operations["get_session_terminal"];
+        put?: never;
+        post?: never;
+        /**
+         * End a terminal
+         * @description Kills what runs in a terminal. One that has ended stays so.
+         */
+        delete: operations["end_session_terminal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session_id}/pty/sessions/{pty_id}/resize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resize a terminal */
+        post: operations["resize_session_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/pty/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List terminals
+         * @description Returns the terminals of the sandbox that run.
+         */
+        get: operations["list_vm_terminals"];
+        put?: never;
+        /**
+         * Open a terminal
+         * @description Starts a shell, a program or a command in a terminal of the sandbox. A WebSocket to `/v1/vms/<id>/pty/<terminal>/connect` joins it: binary messages are what is typed and what is printed, the text `{"type": "resize", "cols", "rows"}` changes its size, and `{"type": "exit", "exit_code"}` is the last message. The API key may be in the query's `api_key`. A terminal runs on without a WebSocket. A sandbox has at most 64.
+         */
+        post: operations["create_vm_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/pty/sessions/{pty_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a terminal
+         * @description Returns whether a terminal runs, or how it ended. It is forgotten half a minute after its end.
+         */
+        get: operations["get_vm_terminal"];
+        put?: never;
+        post?: never;
+        /**
+         * End a terminal
+         * @description Kills what runs in a terminal. One that has ended stays so.
+         */
+        delete: operations["end_vm_terminal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{vm_id}/pty/sessions/{pty_id}/resize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resize a terminal */
+        post: operations["resize_vm_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/execute": {
         parameters: {
             query?: never;
@@ -3460,6 +3590,43 @@ export interface components {
             /** @enum {string} */
             status: "active";
         };
+        /**
+         * NewTerminal
+         * @default {}
+         */
+        NewTerminal: {
+            /** @description Default: 80 */
+            cols?: number | null;
+            /** @description Default: 24 */
+            rows?: number | null;
+            /** @description The program to run; default: bash as a login shell */
+            shell?: string | null;
+            /** @description A line for bash, instead of a program */
+            command?: string | null;
+            /** @description The id of the terminal; default: a new one */
+            id?: string | null;
+        };
+        /** Terminal */
+        Terminal: {
+            /** @description The id of the terminal */
+            session_id: string;
+            alive: boolean;
+            /** @description -1 if a signal ended it; null while it runs */
+            exit_code: number | null;
+        };
+        /** Terminals */
+        Terminals: {
+            sessions: components["schemas"]["Terminal"][];
+        };
+        /** TerminalSize */
+        TerminalSize: {
+            cols: number;
+            rows: number;
+        };
+        /** Success */
+        Success: {
+            success: boolean;
+        };
         /** ExecuteResult */
         ExecuteResult: {
             stdout: string;
@@ -6088,6 +6255,329 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["NoMachine"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    list_session_terminals: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The terminals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminals"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    create_session_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewTerminal"];
+            };
+        };
+        responses: {
+            /** @description The terminal */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminal"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    get_session_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+                /** @description The id of a terminal */
+                pty_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The terminal */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminal"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    end_session_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+                /** @description The id of a terminal */
+                pty_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    resize_session_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+                /** @description The id of a terminal */
+                pty_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalSize"];
+            };
+        };
+        responses: {
+            /** @description It has this size */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    list_vm_terminals: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The terminals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminals"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    create_vm_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewTerminal"];
+            };
+        };
+        responses: {
+            /** @description The terminal */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminal"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    get_vm_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+                /** @description The id of a terminal */
+                pty_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The terminal */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminal"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    end_vm_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+                /** @description The id of a terminal */
+                pty_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    resize_vm_terminal: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+                /** @description The id of a terminal */
+                pty_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalSize"];
+            };
+        };
+        responses: {
+            /** @description It has this size */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
         };

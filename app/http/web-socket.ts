@@ -25,12 +25,17 @@ export function opensWebSocket({ method, httpVersion, headers }: Request): boole
  */
 export function closeWebSocket(req: Request, res: Response, code: number, reason: string): void {
   const { socket } = req;
+  acceptWebSocket(req, res);
+  socket.write(closeFrame(code, reason));
+  socket.destroySoon();
+}
+
+/** Answers that a WebSocket begins (RFC 6455, 4.2.2). No extension is agreed on. */
+export function acceptWebSocket(req: Request, res: Response): void {
   const key = req.headers['sec-websocket-key'] ?? '';
   const accept = createHash('sha1').update(`${key}${handshakeText}`).digest('base64');
   res.writeHead(101, { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Accept': accept });
   res.end();
-  socket.write(closeFrame(code, reason));
-  socket.destroySoon();
 }
 
 /** Returns a close frame (RFC 6455, 5.5.1). Throws an Error if the reason is too long. */

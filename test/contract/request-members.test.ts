@@ -98,6 +98,7 @@ const shownBy: Record<string, string[]> = {
   'instavm/vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
   'instavm/execute.test.ts': ['ExecuteRequest.*'],
   'instavm/shares.test.ts': ['NewShare.*', 'ShareChange.*'],
+  'instavm/terminals.test.ts': ['NewTerminal.*', 'TerminalSize.*'],
   'instavm/files.test.ts': ['UploadForm.*', 'DownloadRequest.*'],
   'code/execute.test.ts': ['CodeExecution.*', 'CodeContextRequest.*'],
   'builds/requests.test.ts': ['NewTemplateBuild.*', 'TemplateBuildStart.*'],

@@ -4,6 +4,7 @@ import { executeRoutes } from './execute.ts';
 import { filesRoutes } from './files.ts';
 import { sharesRoutes } from './shares.ts';
 import { machineTargets } from './target.ts';
+import { terminalRoutes } from './terminals/terminals.ts';
 
 /**
  * The routes of the tag `machine`: requests of InstaVM's client to the machine of a sandbox. With
@@ -14,5 +15,6 @@ export function machineRoutes(context: Context): Router {
   const targets = machineTargets(context);
   const router = Router();
   router.use(executeRoutes(context, targets), filesRoutes(context, targets), sharesRoutes(context, targets));
+  router.use(terminalRoutes(targets));
   return router;
 }
