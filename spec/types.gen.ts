@@ -559,6 +559,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/egress/session/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what a sandbox may reach
+         * @description Returns the policy of the session. Without one everything is open but private addresses and those of the host.
+         */
+        get: operations["get_session_egress"];
+        put?: never;
+        /**
+         * Change what a sandbox may reach
+         * @description Closes everything that the policy does not open, at once, also to connections that are open. It replaces all rules that E2B's clients have set. Private addresses and those of the host are open only if `allowed_cidrs` names them. What the machines of the server can't enforce is refused with 501 and the reason.
+         */
+        post: operations["set_session_egress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/egress/vm/{vm_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what a sandbox may reach
+         * @description Returns the policy of the sandbox. Without one everything is open but private addresses and those of the host.
+         */
+        get: operations["get_vm_egress"];
+        put?: never;
+        /**
+         * Change what a sandbox may reach
+         * @description Closes everything that the policy does not open, at once, also to connections that are open. It replaces all rules that E2B's clients have set. Private addresses and those of the host are open only if `allowed_cidrs` names them. What the machines of the server can't enforce is refused with 501 and the reason.
+         */
+        post: operations["set_vm_egress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/execute": {
         parameters: {
             query?: never;
@@ -3075,8 +3123,10 @@ export interface components {
             snapshot_id?: string | null;
             /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends */
             auto_suspend?: boolean | null;
-            auto_resume?: components["schemas"]["Nothing"];
-            egress_policy?: unknown;
+            /** @description Whether a request for the machine of the suspended sandbox resumes it: code, files, a terminal or a port (default: false) */
+            auto_resume?: boolean | null;
+            /** @description What the sandbox may reach, from its start on */
+            egress_policy?: components["schemas"]["EgressPolicy"] | null;
             /** @description A session whose sandbox has ended. The new sandbox becomes the session's. Any other session is refused with 403. (default: a new session) */
             session_id?: string | null;
             share?: unknown;
@@ -3423,11 +3473,12 @@ export interface components {
             memory_mb?: number;
             /** @description Whether to pause the sandbox, instead of killing it, when its lifetime ends */
             auto_suspend?: boolean | null;
-            auto_resume?: components["schemas"]["Nothing"];
+            /** @description Whether a request for the machine of the suspended sandbox resumes it: code, files, a terminal or a port (default: false) */
+            auto_resume?: boolean | null;
             vault_ids?: components["schemas"]["Nothing"];
             snapshot_on_terminate?: components["schemas"]["Nothing"];
             snapshot_name?: unknown;
-            egress_policy?: unknown;
+            egress_policy?: components["schemas"]["Nothing"];
             share?: unknown;
             custom_domain?: components["schemas"]["Nothing"];
             volumes?: unknown;
@@ -3626,6 +3677,20 @@ export interface components {
         /** Success */
         Success: {
             success: boolean;
+        };
+        /** EgressPolicy */
+        EgressPolicy: {
+            /** @description Whether the registries of package managers are open */
+            allow_package_managers?: boolean;
+            /** @description What older clients call `allow_package_managers`, which counts if both are given */
+            allow_public_repos?: boolean;
+            /** @description Whether port 80 is open everywhere */
+            allow_http?: boolean;
+            /** @description Whether port 443 is open everywhere */
+            allow_https?: boolean;
+            allowed_domains?: string[];
+            /** @description Addresses, with the length of a prefix or without */
+            allowed_cidrs?: string[];
         };
         /** ExecuteResult */
         ExecuteResult: {
@@ -6572,6 +6637,139 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    get_session_egress: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policy */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressPolicy"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    set_session_egress: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a session */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EgressPolicy"];
+            };
+        };
+        responses: {
+            /** @description The policy is in force */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        status: "ok";
+                    };
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    get_vm_egress: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policy */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressPolicy"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    set_vm_egress: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EgressPolicy"];
+            };
+        };
+        responses: {
+            /** @description The policy is in force */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        status: "ok";
+                    };
                 };
             };
             401: components["responses"]["Unauthorized"];

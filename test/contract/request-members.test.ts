@@ -99,6 +99,12 @@ const shownBy: Record<string, string[]> = {
   'instavm/execute.test.ts': ['ExecuteRequest.*'],
   'instavm/shares.test.ts': ['NewShare.*', 'ShareChange.*'],
   'instavm/terminals.test.ts': ['NewTerminal.*', 'TerminalSize.*'],
+  'instavm/egress.test.ts': [
+    'EgressPolicy.*',
+    'CreateVM.egress_policy',
+    'CreateVM.auto_resume',
+    'UpdateVM.auto_resume',
+  ],
   'instavm/files.test.ts': ['UploadForm.*', 'DownloadRequest.*'],
   'code/execute.test.ts': ['CodeExecution.*', 'CodeContextRequest.*'],
   'builds/requests.test.ts': ['NewTemplateBuild.*', 'TemplateBuildStart.*'],

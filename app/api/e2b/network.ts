@@ -52,7 +52,7 @@ export function updateNetwork({ store, now, machines }: Context): RequestHandler
 
 /** Returns the change of a sandbox's settings that a request asks for. */
 function changed({ allow_internet_access: allowInternetAccess, ...rules }: Schemas['SandboxNetworkUpdate']) {
-  const change = ({ network, ...others }: Settings): Settings => {
+  const change = ({ network, egressPolicy: _, ...others }: Settings & { egressPolicy?: object }): Settings => {
     // An update replaces all rules but those of `fixed`, which can only be set at creation.
     const { allowOut, denyOut, dnsServers, rules: old, egressProxy, ...fixed } = keptNetwork(network ?? {});
     return { ...others, allowInternetAccess, network: { ...fixed, ...keptNetwork(rules) } };

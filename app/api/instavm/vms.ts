@@ -13,11 +13,13 @@ import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { actorOf, principalOf } from '../../auth.ts';
 import type { Context } from '../../context.ts';
+import { HttpError } from '../../errors.ts';
 import { sendJson } from '../../http/json.ts';
 import { sendArray } from '../../http/json-array.ts';
 import { startSandbox } from '../../machines/launch/start.ts';
 import { pauseRun, resumeRun } from '../../machines/lifecycle/runs.ts';
 import { startForks, takeSnapshot } from '../../machines/snapshots/requests.ts';
+import { policyOf, refusePolicy } from './egress-policy.ts';
 import { shownToUsers } from './errors.ts';
 import { readFilter } from './filter.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
@@ -87,7 +89,8 @@ function create(context: Context): RequestHandler {
   return async (req, res) => {
     const { session_id: sessionId, ...body }: NonNullable<Schemas['CreateVM']> = req.body;
     const onTimeout = timeoutActionOf(body.auto_suspend);
-    const wanted = { ...sandboxRequest(body), onTimeout, templateId: body.snapshot_id ?? null };
+    const settings = settingsOf(context, body);
+    const wanted = { ...sandboxRequest(body), onTimeout, settings, templateId: body.snapshot_id ?? null };
     const sandbox = await startSandbox(context, req, wanted, (trx, now, by, request) =>
       sessionId ? createInSession(trx, now, by, sessionId, request) : createSandbox(trx, now, by, request),
     ).catch((error) => {
@@ -96,6 +99,18 @@ function create(context: Context): RequestHandler {
     sendCreated(context, res, sandbox);
   };
 }
+
+/** Returns the settings of a sandbox that a request asks for; null: none. */
+function settingsOf({ machines }: Context, body: NonNullable<Schemas['CreateVM']>): JsonObject | null {
+  const { auto_resume: autoResume, egress_policy: given } = body;
+  const policy = given ? policyOf(given) : null;
+  if (policy && machines) refusePolicy(machines.driver, policy);
+  if (policy && !machines) throw new HttpError(501, noPolicies);
+  if (!autoResume && !policy) return null;
+  return { ...(autoResume && { autoResume }), ...(policy && { egressPolicy: policy }) };
+}
+
+const noPolicies = 'egress_policy is not offered: Sandpit runs no machines here, so no traffic; leave it out';
 
 function sendCreated({ config }: Context, res: Response, sandbox: Sandbox): void {
   res.req.sandboxId = sandbox.id;
@@ -118,10 +133,15 @@ function update({ store, now, config }: Context): RequestHandler {
       lifetimeSeconds: body.vm_lifetime_seconds,
       memoryMb: body.memory_mb,
       onTimeout: timeoutActionOf(body.auto_suspend),
+      ...(body.auto_resume != null && { settings: autoResumeOf(body.auto_resume) }),
     };
     const sandbox = await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), vmId(req), change));
     sendJson(res, config, vm(sandbox));
   };
+}
+
+function autoResumeOf(autoResume: boolean): (settings: JsonObject) => JsonObject {
+  return (settings) => ({ ...settings, autoResume });
 }
 
 function end({ store, now, config }: Context): RequestHandler {

@@ -40,7 +40,7 @@ export function compilePolicy(rules: EgressRules, host: Host): Policy {
   const [allow, deny] = [rules.allow.map(parseRange), rules.deny.map(parseRange)];
   // `0.0.0.0/0` is how E2B's clients write "everything".
   const deniesAll = !rules.internet || coverIpv4(deny);
-  const opensDns = rules.dnsServers === null && !deniesAll;
+  const opensDns = rules.dnsServers === null && (!deniesAll || rules.openPorts.length > 0);
   // A range that only overlaps a closed one, such as 0.0.0.0/0, does not open that.
   const isNamed = (range: Range) => closed.some((outer) => isWithin(range, outer));
   const to = (verdict: Step['verdict'], ranges: Range[], port: number | null = null): Step[] =>
@@ -55,6 +55,7 @@ export function compilePolicy(rules: EgressRules, host: Host): Policy {
       'allow',
       allow.filter((range) => !isNamed(range)),
     ),
+    ...rules.openPorts.flatMap((port) => to('allow', everything, port)),
     ...to('deny', deniesAll ? everything : deny),
   ];
   return { steps, opensDns, nameServers: rules.dnsServers };

@@ -9,6 +9,8 @@ export type EgressRules = {
   internet: boolean;
   allow: string[];
   deny: string[];
+  /** ports of TCP and UDP that are open everywhere but at closed addresses, whatever `deny` says */
+  openPorts: number[];
   /** names of hosts, also `*.example.com`; only for drivers with the feature `domains` */
   domains: string[];
   /** IPv4 addresses of the DNS servers to use; null: the engine's */
@@ -16,7 +18,14 @@ export type EgressRules = {
 };
 
 /** The rules of a sandbox that asks for none. */
-export const openNetwork: EgressRules = { internet: true, allow: [], deny: [], domains: [], dnsServers: null };
+export const openNetwork: EgressRules = {
+  internet: true,
+  allow: [],
+  deny: [],
+  openPorts: [],
+  domains: [],
+  dnsServers: null,
+};
 
 /** The rules of a sandbox without Internet access. */
 export const noInternet: EgressRules = { ...openNetwork, internet: false };

@@ -53,7 +53,7 @@ export type Outcome = {
 /** What a client says of a step: other members are of steps that run no code. */
 export type Said = Partial<Outcome> & { thrown?: string; words?: string; listed?: number };
 
-/** Returns what is wrong with the outcome of a step; null: nothing. */
+/** Returns the problem with the outcome of a step; null: there is none. */
 export function problemWith(step: Step, said: Said): string | null {
   const { text, stdout = '', stderr, error, results = [], heard, thrown, words, listed } = said;
   const last = results.at(-1);

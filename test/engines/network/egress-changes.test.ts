@@ -80,6 +80,23 @@ describeOnEngines('network rules of sandboxes', (engine) => {
     expect((await talking).output).to.match(/^\.*ConnectionResetError\n$/);
   });
 
+  it('are those of InstaVM’s policies as well: from the start of a sandbox, by port and by address', async () => {
+    const http = (path: string, body?: object) =>
+      app.http[body ? 'post' : 'get'](path).set('X-API-Key', caller.key).send(body);
+    const policy = { allow_https: true, allowed_cidrs: ['10.99.0.5'] };
+    const { vm_id: id } = (await http('/v1/vms', { egress_policy: policy })).body;
+    expect([await reach(id, places.open), await reach(id, '10.99.0.5')]).to.deep.equal([closed, 'REACHED']);
+    expect((await http(`/v1/egress/vm/${id}`, { allow_http: true })).status).to.equal(200);
+    expect([await reach(id, places.open), await reach(id, '10.99.0.5')]).to.deep.equal(['REACHED', closed]);
+    expect((await http(`/v1/egress/vm/${id}`)).body).to.include({ allow_http: true, allow_https: false });
+    // E2B's rules take the place of a policy.
+    await put(id, { denyOut: ['20.0.0.0/24'] });
+    expect(
+      (await http(`/v1/egress/vm/${id}`, { allow_http: true, allow_https: true, allow_package_managers: true })).status,
+    ).to.equal(200);
+    expect(await reach(id, places.open)).to.equal('REACHED');
+  });
+
   it('hold after a pause, a stop, and a restart of the server; those of a paused sandbox wait for its resume', async () => {
     const id = await e2b.create({ network: { denyOut: ['20.0.0.0/8'] } });
     await e2b.does(id, 'pause');

@@ -26,8 +26,10 @@ function mayReach(rules: EgressRules, address: Address, port: number): boolean {
   const closed = [...closedRanges, ...host.addresses];
   if (isIn(allow.filter((range) => closed.some((outer) => isWithin(range, outer))))) return true;
   if (port === 53 && isIn((rules.dnsServers ?? []).map(parseRange))) return true;
-  if (port === 53 && rules.dnsServers === null && !deniesAll && isIn(host.nameServers)) return true;
+  const needsNames = !deniesAll || rules.openPorts.length > 0;
+  if (port === 53 && rules.dnsServers === null && needsNames && isIn(host.nameServers)) return true;
   if (isIn([own, ...closed])) return false;
+  if (rules.openPorts.includes(port)) return true;
   return isIn(allow) || !(deniesAll || isIn(deny));
 }
 
@@ -57,6 +59,7 @@ const rulesOf = fc.record({
   internet: fc.boolean(),
   allow: fc.array(range, { maxLength: 4 }),
   deny: fc.array(range, { maxLength: 4 }),
+  openPorts: fc.subarray([80, 443]),
   domains: fc.constant<string[]>([]),
   dnsServers: fc.option(fc.array(ipv4, { maxLength: 2 })),
 });

@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import type { Context } from '../../../context.ts';
+import { egressRoutes } from './egress.ts';
 import { executeRoutes } from './execute.ts';
 import { filesRoutes } from './files.ts';
 import { sharesRoutes } from './shares.ts';
@@ -15,6 +16,6 @@ export function machineRoutes(context: Context): Router {
   const targets = machineTargets(context);
   const router = Router();
   router.use(executeRoutes(context, targets), filesRoutes(context, targets), sharesRoutes(context, targets));
-  router.use(terminalRoutes(targets));
+  router.use(terminalRoutes(targets), egressRoutes(context));
   return router;
 }
