@@ -974,7 +974,7 @@ export interface paths {
         put?: never;
         /**
          * Create a snapshot from an image
-         * @description Creates a record of the image. Nothing is built, so the snapshot is ready at once.
+         * @description Creates a record of an image, which sandboxes can be started from. With machines, the engine fetches the image if it lacks it, and the snapshot is `building` meanwhile.
          */
         post: operations["create_snapshot"];
         delete?: never;
@@ -3398,9 +3398,13 @@ export interface components {
             /** @description The same as `snapshot_id` */
             id: string;
             name: string | null;
-            /** @constant */
-            status: "ready";
-            last_error: null;
+            /**
+             * @description With machines, a snapshot of an image is `building` until the engine has the image, and `failed` while it can't be pulled; Sandpit goes on trying
+             * @enum {string}
+             */
+            status: "building" | "ready" | "failed";
+            /** @description Why the image can't be pulled */
+            last_error: string | null;
             /** @enum {string} */
             type: "user" | "system";
             /**
@@ -3514,6 +3518,8 @@ export interface components {
             created_at: string;
             /** @description The same as `end_at` */
             expires_at: string | null;
+            /** @description Whether a request for the machine of the suspended sandbox resumes it */
+            auto_resume: boolean;
             /** @description Whether the sandbox is paused, instead of killed, when its lifetime ends */
             auto_suspend: boolean;
             memory_mb: number;

@@ -37,11 +37,6 @@ const snapshot: Rule = {
   isUsed: always,
   reason: 'Sandpit takes no snapshots of sandboxes with machines',
 };
-const image: Rule = {
-  feature: null,
-  isUsed: always,
-  reason: 'Sandpit makes no snapshots from images for machines: an administrator adds templates with sandpit templates',
-};
 const copy: Rule = { ...snapshot, reason: 'Sandboxes with machines cannot be copied: create a new one' };
 const devbox: Rule = { ...snapshot, reason: 'Sandboxes with machines cannot be started from snapshots' };
 
@@ -120,7 +115,6 @@ export const rules: { [operationId: string]: Rule[] } = {
   resume_vm: [resume],
   clone_vm: [copy],
   snapshot_vm: [snapshot],
-  create_snapshot: [image],
   e2b_request_build: [build, freeDisk],
   e2b_get_build_file: [build],
   e2b_put_build_file: [build],

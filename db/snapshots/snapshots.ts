@@ -103,6 +103,17 @@ export async function findStartable(db: Db, userId: number, reference: string): 
   return published ? snapshotOf(published) : null;
 }
 
+/** Returns the images that snapshots stand for, of all users. */
+export async function listSnapshotImages(db: Db): Promise<string[]> {
+  const rows = await db
+    .selectFrom('snapshots')
+    .select('oci_image as image')
+    .where('oci_image', 'is not', null)
+    .distinct()
+    .execute();
+  return rows.map(({ image }) => image as string);
+}
+
 async function findByName(trx: Trx, ownerId: number, name: string): Promise<{ id: string } | undefined> {
   const named = trx.selectFrom('snapshots').select('id').where('owner_id', '=', ownerId).where('name', '=', name);
   return named.executeTakeFirst();

@@ -190,7 +190,7 @@ describe("InstaVM's execute with records only", () => {
       const { status, body: said } = await post(path, body);
       expect([status, said.detail]).to.deep.equal([
         501,
-        'Sandpit keeps the record of sandboxes and runs no machines: start it with --machines to run code in them',
+        'Sandpit keeps the record of sandboxes and runs no machines: it executes no commands, and has no files, terminals, shared ports and egress policies, unless it is started with --machines',
       ]);
     }
     expect((await get('/v1/executions/x')).status).to.equal(501);

@@ -8,6 +8,7 @@ import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import { isoTime, isoTimeOrNull } from '../../../spec/time.ts';
 import type { components } from '../../../spec/types.gen.ts';
 import { withRaw } from '../../http/json.ts';
+import type { Images } from '../../machines/images/images.ts';
 
 type Schemas = components['schemas'];
 
@@ -35,8 +36,14 @@ export function vm(sandbox: Sandbox): string {
   const devbox = `"devbox_name":${JSON.stringify(devboxName)},"devbox_template_slug":${JSON.stringify(devboxTemplateSlug)}`;
   return (
     `{${ids},${infoMembers(sandbox, vmStatus[status])},${times},"auto_suspend":${onTimeout === 'pause'},` +
+    `"auto_resume":${isResumedBy(sandbox.settings)},` +
     `"memory_mb":${memoryMb},"vcpu_count":${vcpuCount},${devbox}}`
   );
+}
+
+/** Returns whether requests resume a sandbox with these settings. Most have none: JSON is slow. */
+function isResumedBy(settings: string | null): boolean {
+  return settings?.includes('"autoResume":true') === true && JSON.parse(settings).autoResume === true;
 }
 
 /** InstaVM's names of the statuses, which all its responses use except the list of sandboxes. */
@@ -124,14 +131,20 @@ export function sessionUsage({ id, sandbox }: Session, now: number): Schemas['Se
   };
 }
 
-/** Returns `Snapshot` of the contract as JSON text. */
-export function snapshot({ metadata, ...snapshot }: Snapshot): string {
+const ready = { status: 'ready', error: null };
+
+/**
+ * Returns `Snapshot` of the contract as JSON text. With machines, `images` knows how far the image
+ * is that it stands for.
+ */
+export function snapshot({ metadata, ...snapshot }: Snapshot, images?: Pick<Images, 'stateOf'>): string {
+  const { status, error } = (snapshot.ociImage !== null && images?.stateOf(snapshot.ociImage)) || ready;
   const members = {
     snapshot_id: snapshot.id,
     id: snapshot.id,
     name: snapshot.name,
-    status: 'ready',
-    last_error: null,
+    status,
+    last_error: error,
     type: snapshot.type,
     snapshot_type: snapshot.type,
     is_public: false,

@@ -24,17 +24,25 @@ export function snapshotsRoutes(context: Context): Router {
   return router;
 }
 
-function list({ store, config }: Context): RequestHandler {
+function list({ store, config, machines }: Context): RequestHandler {
   return async (req, res) => {
     const { limit, type } = req.query as { limit: string; type?: SnapshotType };
     const found = await listSnapshots(store.db, principalOf(req).user.id, { type, limit: Number(limit) });
-    await sendArray(res, config, wholeSnapshots(store.db, found), snapshot, new Turns());
+    await sendArray(
+      res,
+      config,
+      wholeSnapshots(store.db, found),
+      (each) => snapshot(each, machines?.images),
+      new Turns(),
+    );
   };
 }
 
-function create({ store, now, config }: Context): RequestHandler {
+function create({ store, now, config, machines }: Context): RequestHandler {
   return async (req, res) => {
     const body: components['schemas']['CreateSnapshot'] = req.body;
+    // Before it is recorded, so that an image that may not be used leaves nothing.
+    await machines?.images.prepare(body.oci_image);
     const made = await inTransaction(store.db, (trx) =>
       createSnapshot(trx, now(), actorOf(req), {
         name: body.name ?? null,
@@ -45,15 +53,15 @@ function create({ store, now, config }: Context): RequestHandler {
       }),
     );
     res.status(201);
-    sendJson(res, config, snapshot(made));
+    sendJson(res, config, snapshot(made, machines?.images));
   };
 }
 
-function read({ store, config }: Context): RequestHandler {
+function read({ store, config, machines }: Context): RequestHandler {
   return async (req, res) => {
     const found = await findSnapshot(store.db, principalOf(req).user.id, snapshotId(req));
     if (!found) throw new StoreError('not_found', 'Snapshot not found');
-    sendJson(res, config, snapshot(found));
+    sendJson(res, config, snapshot(found, machines?.images));
   };
 }
 

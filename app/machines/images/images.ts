@@ -3,11 +3,12 @@ import type { Setup } from '../../../db/machines/setup.ts';
 import { findMachineSnapshot } from '../../../db/machines/snapshots.ts';
 import { findTemplate, listTemplates, type MachineTemplate } from '../../../db/machines/templates.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
-import { findStartable } from '../../../db/snapshots/snapshots.ts';
+import { findStartable, listSnapshotImages } from '../../../db/snapshots/snapshots.ts';
 import type { Store } from '../../../db/store.ts';
 import type { Config } from '../../config/settings.ts';
 import { HttpError } from '../../errors.ts';
 import type { Agent } from '../agent/agent.ts';
+import { mayBePulled, wholeReference } from '../builds/image-reference.ts';
 import type { Driver } from '../driver.ts';
 import { Pulls } from './pulls.ts';
 import { shellProblem } from './shell.ts';
@@ -35,7 +36,7 @@ const lookMilliseconds = 15_000;
 type Parts = {
   driver: Pick<Driver, 'name' | 'image' | 'pull'>;
   store: Pick<Store, 'db'>;
-  config: Pick<Config, 'image'>;
+  config: Pick<Config, 'image' | 'templateImages'>;
   log: Logger;
   /** the pause after the first failure of a pull */
   pauseMilliseconds?: number;
@@ -100,10 +101,39 @@ export class Images {
     const snapshot = templateId === null ? null : await findStartable(this.#parts.store.db, userId, templateId);
     if (snapshot) return this.#ofSnapshot(snapshot);
     const { image, allowsSudo, runtime, setup } = await this.#templateOf(templateId);
-    const found = { image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false, setup };
-    if (await this.#isPresent(image)) return found;
+    return this.#fetched({ image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false, setup });
+  }
+
+  /**
+   * Returns an image that the engine has. Throws HttpError 503 or 404 for another one, which it
+   * plans to pull.
+   */
+  async #fetched(found: Image): Promise<Image> {
+    if (await this.#isPresent(found.image)) return found;
+    this.#pulls.add(found.image);
+    throw this.#pulls.refusal(found.image);
+  }
+
+  /**
+   * Looks for the image that a user's snapshot stands for, and plans to pull it if the engine lacks
+   * it. Throws HttpError 403 for an image that users may not have pulled.
+   */
+  async prepare(given: string): Promise<void> {
+    const image = wholeReference(given);
+    if (await this.#isPresent(image)) return;
+    const isTemplates = (await this.list()).some((template) => template.image === image);
+    const isClosed = this.#parts.config.templateImages === 'templates' && !isTemplates;
+    const reason = isClosed ? 'users may only use the images of templates here' : mayBePulled(image);
+    if (reason !== null) throw new HttpError(403, `The image ${given} can not be used: ${reason}`);
     this.#pulls.add(image);
-    throw this.#pulls.refusal(image);
+  }
+
+  /** Returns how far the image of a user's snapshot is. `error` says why it could not be pulled. */
+  stateOf(given: string): { status: 'building' | 'ready' | 'failed'; error: string | null } {
+    const image = wholeReference(given);
+    if (this.isReady(image)) return { status: 'ready', error: null };
+    const error = this.#pulls.failureOf(image);
+    return { status: error === null ? 'building' : 'failed', error };
   }
 
   /** Plans to pull an image that the engine has lost. Returns the answer to the create. */
@@ -130,8 +160,21 @@ export class Images {
     await this.#pulls.stop();
   }
 
-  async #ofSnapshot({ machineRef, memoryMb, vcpuCount, setup }: Snapshot): Promise<Image> {
+  async #ofSnapshot({ machineRef, ociImage, memoryMb, vcpuCount, setup }: Snapshot): Promise<Image> {
     const { store, driver } = this.#parts;
+    if (ociImage !== null) {
+      const size = { memoryMb, vcpuCount };
+      const image = wholeReference(ociImage);
+      return this.#fetched({
+        image,
+        isSnapshot: false,
+        allowsSudo: false,
+        runtime: null,
+        size,
+        hasMemory: false,
+        setup,
+      });
+    }
     const held = machineRef === null ? null : await findMachineSnapshot(store.db, machineRef);
     if (!held) throw new HttpError(501, recordOnly);
     const { ref, allowsSudo, runtime, hasMemory } = held;
@@ -154,9 +197,10 @@ export class Images {
     return true;
   }
 
-  /** Returns the images that templates stand for. */
+  /** Returns the images that templates and snapshots stand for. */
   async #needed(): Promise<Set<string>> {
-    return new Set((await this.list()).map(({ image }) => image));
+    const [templates, ofSnapshots] = await Promise.all([this.list(), listSnapshotImages(this.#parts.store.db)]);
+    return new Set([...templates.map(({ image }) => image), ...ofSnapshots.map(wholeReference)]);
   }
 
   async #pullMissing(): Promise<void> {

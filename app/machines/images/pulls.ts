@@ -81,6 +81,12 @@ export class Pulls {
     return new HttpError(503, text, { 'Retry-After': String(retryAfterSeconds) });
   }
 
+  /** Returns why the last try to pull an image failed; null if none has, or one is under way. */
+  failureOf(image: string): string | null {
+    const { progress = null, error = null } = this.#jobs.get(image) ?? {};
+    return error && progress === null ? failure(image, error) : null;
+  }
+
   /** Returns the images that are being pulled or will be. */
   planned(): string[] {
     return [...this.#jobs.keys()];

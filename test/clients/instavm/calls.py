@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 import wire
 
 WORKS, RECORDS, REFUSED, LOCAL = 'works', 'on records only', 'refused in words', 'local'
 #: No call may take longer; a refusal must arrive within `REFUSAL_SECONDS`.
-LIMIT_SECONDS = 8
-REFUSAL_SECONDS = 1.0
+LIMIT_SECONDS = 30 if os.environ.get('HAS_MACHINES') else 8
+REFUSAL_SECONDS = 10.0 if os.environ.get('HAS_MACHINES') else 1.0
 OUR_WORDS = re.compile(r'not offer|runs no machines', re.IGNORECASE)
 
 
@@ -64,6 +65,32 @@ def records(kind: str, name: str):
 
 def local(kind: str, name: str):
     return _declare(kind, LOCAL)(name)
+
+
+#: What comes of calls where sandboxes have machines, in place of what is declared elsewhere.
+with_machines: dict[tuple[str, str], Call] = {}
+
+
+def on_machines(kind: str, name: str):
+    """Declares a call that works where sandboxes have machines."""
+
+    def keep(run):
+        with_machines[kind, name] = Call(kind, name, WORKS, run)
+        return run
+
+    return keep
+
+
+def refused_on_machines(kind: str, name: str, words: str, run) -> None:
+    with_machines[kind, name] = Call(kind, name, REFUSED, run, words)
+
+
+def declared(has_machines: bool) -> list[Call]:
+    """The calls to make. What works on records works on the machines behind them, unless it is declared anew."""
+    if not has_machines:
+        return calls
+    whole = [with_machines.get((call.kind, call.name), call) for call in calls]
+    return [replace(call, outcome=WORKS) if call.outcome == RECORDS else call for call in whole]
 
 
 def refused(kind: str, name: str, words: str, run, prepare=None) -> None:

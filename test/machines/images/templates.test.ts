@@ -69,7 +69,10 @@ describe('templates of machines', () => {
     await start([base]);
     const snapshot = { name: 'mine', type: 'user' as const, memoryMb: 512, vcpuCount: 2, ociImage: 'x' };
     const by = { ...cli, ownerId: alice.id };
-    await inTransaction(app.server.context.store.db, (trx) => createSnapshot(trx, 0, by, snapshot));
+    const { db } = app.server.context.store;
+    await inTransaction(db, (trx) => createSnapshot(trx, 0, by, snapshot));
+    // As that of a sandbox without a machine.
+    await db.updateTable('snapshots').set({ oci_image: null }).execute();
     const { status, message } = await create('mine');
     expect([status, message]).to.deep.equal([
       501,

@@ -6,6 +6,7 @@ FILES = (
     'sessions', 'machines', 'templates', 'account', 'events', 'webhooks', 'not_offered',
     'commands_machines', 'commands_account', 'commands_events', 'commands_local', 'commands_not_offered',
     'agents', 'helpers', 'options_machines', 'options_events', 'options_refusals',
+    'with_machines',
 )
 
 

@@ -58,7 +58,7 @@ function create(find: Find): RequestHandler {
     if (running.length >= maxTerminals) {
       throw new HttpError(403, `The sandbox has ${maxTerminals} terminals already: end one first`);
     }
-    const args = command ? [shell, '-l', '-c', command] : program ? [program] : [shell, '-l'];
+    const args = command ? [shell, '-l', '-c', command] : program ? program.trim().split(/\s+/) : [shell, '-l'];
     await begin(agent, target, { id: terminal, args, columns: cols ?? 80, rows: rows ?? 24 });
     res.status(201).json({ session_id: terminal, alive: true, exit_code: null } satisfies Schemas['Terminal']);
   };
