@@ -618,7 +618,7 @@ export interface paths {
         put?: never;
         /**
          * Run code
-         * @description Runs code in the machine of a session's sandbox, and answers with what it printed. Python runs as in a notebook: variables stay, a line that begins with `!` runs in a shell, and the value of the last expression is part of the output. A bash script runs in a login shell of its own. A failure of the code is no error of the request. If the session's sandbox has ended, another one like it is started. Code that reaches its timeout is interrupted, and answered a second before it is over.
+         * @description Runs code in the machine of a session's sandbox, and answers with what it printed. Python runs as in a notebook: variables stay, a line that begins with `!` runs in a shell, and the value of the last expression is part of the output. A bash script runs in a login shell of its own. Both run in `/app` as the machine's user, unless the template says otherwise. A failure of the code is no error of the request. If the session's sandbox has ended, another one like it is started. Code that reaches its timeout is interrupted, and answered a second before it is over.
          */
         post: operations["execute"];
         delete?: never;
@@ -638,7 +638,7 @@ export interface paths {
         put?: never;
         /**
          * Upload a file
-         * @description Writes a file of any length in the machine of a session's sandbox, and the directories that it needs. A path that is not absolute starts in the home of the machine's user; one that is a directory, or ends with a slash, gets the file under its own name. The file must be the last part of the form.
+         * @description Writes a file of any length in the machine of a session's sandbox, and the directories that it needs. A path that is not absolute starts in the directory of `/execute`; one that is a directory, or ends with a slash, gets the file under its own name. The file must be the last part of the form.
          */
         post: operations["upload_file"];
         delete?: never;

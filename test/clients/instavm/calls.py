@@ -90,7 +90,9 @@ def declared(has_machines: bool) -> list[Call]:
     if not has_machines:
         return calls
     whole = [with_machines.get((call.kind, call.name), call) for call in calls]
-    return [replace(call, outcome=WORKS) if call.outcome == RECORDS else call for call in whole]
+    # Options are about what records only refuse, and how.
+    kept = [call for call in whole if call.kind != 'option']
+    return [replace(call, outcome=WORKS) if call.outcome == RECORDS else call for call in kept]
 
 
 def refused(kind: str, name: str, words: str, run, prepare=None) -> None:

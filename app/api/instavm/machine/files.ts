@@ -15,14 +15,14 @@ import type { Agent } from '../../../machines/agent/agent.ts';
 import type { Entry } from '../../../machines/agent/entry.ts';
 import { AgentError } from '../../../machines/agent/error.ts';
 import { readFile, statFile, writeFile } from '../../../machines/agent/files.ts';
-import { type MachineTargets, noMachines, placeOf } from './target.ts';
+import { type MachineTargets, noMachines, pathIn, placeOf } from './target.ts';
 
 /** How many uploads and downloads there are at once. */
 const limits = { all: 256, ofOne: 32, whose: 'The user' };
 /** The longest field of a form, in bytes: paths are shorter. */
 const maxFieldBytes = 65_536;
 
-/** The routes for whole files. Paths that are not absolute start in the home of the user. */
+/** The routes for whole files. Paths that are not absolute start where commands run. */
 export function filesRoutes(context: Context, targets: MachineTargets): Router {
   const streams = new Streams(limits);
   const router = Router();
@@ -92,7 +92,8 @@ class Form {
       throw new HttpError(501, 'Sandpit takes one file at a time, no folder');
     const target = await this.#targets.ofSession(this.#req, sessionId);
     const [agent, { user }] = [await target.agent(), placeOf(target)];
-    const to = (await isDirectory(agent, user, path)) ? `${path.replace(/\/$/, '')}/${name}` : path;
+    const given = pathIn(target, path);
+    const to = (await isDirectory(agent, user, given)) ? `${given.replace(/\/$/, '')}/${name}` : given;
     return writeFile(agent, user, to, content, {}, this.#closed);
   }
 }
@@ -132,7 +133,13 @@ function download(targets: MachineTargets, streams: Streams): RequestHandler {
     const closed = streams.take(res, String(principalOf(req).user.id));
     try {
       const agent = await target.agent();
-      const { entry, content } = await readFile(agent, placeOf(target).user, filename, undefined, closed);
+      const { entry, content } = await readFile(
+        agent,
+        placeOf(target).user,
+        pathIn(target, filename),
+        undefined,
+        closed,
+      );
       await sendContent(res, { filename, size: entry.size }, content, closed);
     } catch (error) {
       if (!closed.aborted && !res.headersSent) throw explained(error);

@@ -7,6 +7,7 @@ import { principalOf } from '../../../auth.ts';
 import type { Context } from '../../../context.ts';
 import { HttpError } from '../../../errors.ts';
 import type { Agent } from '../../../machines/agent/agent.ts';
+import { makeDirectory } from '../../../machines/agent/files.ts';
 import type { Place } from '../../../machines/code/context.ts';
 import { NotRunning, runningSandboxes } from '../../../machines/running.ts';
 import { createRestarter } from './restart.ts';
@@ -17,6 +18,8 @@ export type MachineTarget = {
   record: MachineRecord;
   /** the variables that its programs get */
   env: Record<string, string>;
+  /** where code and commands run, unless the template says it; empty: in the home of the user */
+  directory: string;
   /** Returns the connection to its agent. Throws HttpError, as `machineFailure` says. */
   agent: () => Promise<Agent>;
 };
@@ -46,7 +49,11 @@ export function machineTargets(context: Context): MachineTargets {
     req.sandboxId = id;
     try {
       const { record, agent } = await find(id, () => true);
-      return { id, record, env: record.env === null ? {} : JSON.parse(record.env), agent };
+      const env = record.env === null ? {} : JSON.parse(record.env);
+      // Machines of that driver share the disk of this one.
+      if (machines.driver.name === 'process') return { id, record, env, directory: '', agent };
+      const user = setupOf(record.setup)?.user ?? '';
+      return { id, record, env, directory: directories.app, agent: async () => furnish(await agent(), user) };
     } catch (error) {
       throw error instanceof NotRunning ? await whyNot(context, principalOf(req).user.id, id) : error;
     }
@@ -67,9 +74,32 @@ export function machineTargets(context: Context): MachineTargets {
 }
 
 /** Returns where the sandbox's code and commands run. */
-export function placeOf({ env, record }: MachineTarget): Place {
+export function placeOf({ env, record, directory }: MachineTarget): Place {
   const setup = setupOf(record.setup);
-  return { user: setup?.user ?? '', cwd: setup?.workdir ?? '', env };
+  return { user: setup?.user ?? '', cwd: setup?.workdir ?? directory, env };
+}
+
+/** Returns a path of the machine: one that is not absolute starts where commands run. */
+export function pathIn(target: MachineTarget, path: string): string {
+  const { cwd } = placeOf(target);
+  return cwd === '' || /^[/~]/.test(path) ? path : `${cwd}/${path}`;
+}
+
+/**
+ * Where InstaVM's code runs, and where its provider for OpenAI Agents keeps its files. They belong
+ * to the machine's user, who could not make them.
+ */
+const directories = { app: '/app', workspace: '/workspace' };
+
+const furnished = new WeakMap<Agent, Promise<unknown>>();
+
+/** Returns a machine's agent once the directories of this dialect are there. */
+function furnish(agent: Agent, user: string): Promise<Agent> {
+  // An image may have them, or have a file in their place.
+  const make = (path: string) => makeDirectory(agent, user, path).catch(() => {});
+  const made = furnished.get(agent) ?? Promise.all(Object.values(directories).map(make));
+  furnished.set(agent, made);
+  return made.then(() => agent);
 }
 
 const refuse = async (): Promise<never> => {

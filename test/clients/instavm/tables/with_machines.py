@@ -1,11 +1,12 @@
 """What works where sandboxes have machines, and is refused with records only."""
 
-import asyncio
+import json
 import socket
 import time
 import urllib.request
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 from instavm.integrations.openai import execute_tool
 from websockets.sync.client import connect
@@ -13,6 +14,7 @@ from websockets.sync.client import connect
 from calls import has, holds, on_machines, refused_on_machines, same, until
 from command import refusal
 from tables.agents import Sandbox
+from tables.templates import published
 
 SERVER = 'nohup python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & sleep 0.5'
 
@@ -54,11 +56,11 @@ def _(f):
 
 @on_machines('method', 'download_file')
 def _(f):
-    f.client.execute("printf 'a\\0b' > ~/made", language='bash')
+    f.client.execute("printf 'a\\0b' > made", language='bash')
     to = f.directory / 'downloaded'
     f.client.download_file('made', str(to))
     same(to.read_bytes(), b'a\0b', 'the file')
-    f.client.execute(': > ~/empty', language='bash')
+    f.client.execute(': > empty', language='bash')
     f.client.download_file('empty', str(to))
     same(to.read_bytes(), b'', 'an empty file')
 
@@ -159,8 +161,19 @@ for call in ('create', 'list', 'get', 'resize', 'kill'):
     on_machines('method', f'pty.{call}_for_vm')(vm_terminal)
 
 
-IMAGE = 'images for machines'
-refused_on_machines('method', 'snapshots.create', IMAGE, lambda f: f.client.snapshots.create('docker.io/library/debian'))
+@on_machines('method', 'vms.update')
+def _(f):
+    vm = f.new_vm()
+    f.client.vms.update(vm, vm_lifetime_seconds=3600, metadata={'judge': 'update'}, auto_suspend=True, auto_resume=True)
+    read = f.client.vms.get(vm)
+    same((read['metadata'], read['auto_suspend'], read['auto_resume']), ({'judge': 'update'}, True, True), 'what is read')
+
+
+@on_machines('command', 'vm update')
+def _(f):
+    vm = f.new_vm()
+    f.cli(f'vm update {vm} --auto-suspend').prints('Status: active')
+    same(f.client.vms.get(vm)['auto_suspend'], True, 'auto_suspend')
 
 
 @on_machines('command', 'exec')
@@ -282,16 +295,24 @@ def _(f):
 
 @on_machines('helper', 'integrations.openai.execute_tool')
 def _(f):
-    import json
-    from types import SimpleNamespace
-
-    names = {'execute_bash': {'command': 'echo tool'}, 'execute_python': {'code': 'print("tool")'}}
-    said = []
-    for name, arguments in names.items():
-        function = SimpleNamespace(name=name, arguments=json.dumps(arguments))
-        said.append(str(execute_tool(f.client, SimpleNamespace(function=function))))
-    holds('tool' in ' '.join(said), f'it says {said}')
+    function = SimpleNamespace(name='execute_python_code', arguments=json.dumps({'code': 'print("tool")'}))
+    answer = execute_tool(f.client, SimpleNamespace(function=function))
+    holds(answer['success'] and 'tool' in str(answer), f'it says {answer}')
 
 
-refused_on_machines('command', 'snapshot create', IMAGE, lambda f: refusal(f.cli('snapshot create docker.io/library/debian')))
-refused_on_machines('command', 'snapshot build', IMAGE, lambda f: refusal(f.cli('snapshot build docker.io/library/debian')))
+DOMAINS = 'allowed_domains'
+refused_on_machines('command', 'deploy', DOMAINS, lambda f: refusal(f.cli('deploy {f.service} --yes --no-vault')))
+refused_on_machines('command', 'cookbook deploy', DOMAINS, lambda f: refusal(f.cli('cookbook deploy service --no-vault')))
+
+
+def joined(line: str):
+    def run(f):
+        published(f)
+        # Fed by a pipe it reads to the end and leaves the terminal.
+        f.cli(line, stdin='exit\n').succeeded()
+
+    return run
+
+
+on_machines('command', 'start')(joined('start judged --no-input'))
+on_machines('command', 'devbox start')(joined('devbox start judged --no-input'))
