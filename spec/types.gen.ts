@@ -607,6 +607,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vms/{vm_id}/stage-env": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stage environment variables
+         * @description Gives code, commands and terminals that InstaVM's clients start from now on in a sandbox further environment variables. They are kept in the server's memory only, and forgotten when it stops.
+         */
+        post: operations["stage_env"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/execute": {
         parameters: {
             query?: never;
@@ -3698,6 +3718,15 @@ export interface components {
             /** @description Addresses, with the length of a prefix or without */
             allowed_cidrs?: string[];
         };
+        /** StagedEnv */
+        StagedEnv: {
+            entries: components["schemas"]["StagedVariable"][];
+        };
+        /** StagedVariable */
+        StagedVariable: {
+            env_name: string;
+            value: string;
+        };
         /** ExecuteResult */
         ExecuteResult: {
             stdout: string;
@@ -6775,6 +6804,45 @@ export interface operations {
                     "application/json": {
                         /** @enum {string} */
                         status: "ok";
+                    };
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["NoMachine"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            501: components["responses"]["NotOffered"];
+        };
+    };
+    stage_env: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path: {
+                /** @description The id of a sandbox */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StagedEnv"];
+            };
+        };
+        responses: {
+            /** @description The names of the variables */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        status: "ok";
+                        staged: string[];
                     };
                 };
             };

@@ -96,7 +96,7 @@ const shownBy: Record<string, string[]> = {
     'CreateVM.snapshot_id',
   ],
   'instavm/vms-change.test.ts': ['UpdateVM.metadata', 'UpdateVM.vm_lifetime_seconds'],
-  'instavm/execute.test.ts': ['ExecuteRequest.*'],
+  'instavm/execute.test.ts': ['ExecuteRequest.*', 'StagedEnv.*'],
   'instavm/shares.test.ts': ['NewShare.*', 'ShareChange.*'],
   'instavm/terminals.test.ts': ['NewTerminal.*', 'TerminalSize.*'],
   'instavm/egress.test.ts': [

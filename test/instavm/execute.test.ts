@@ -115,6 +115,22 @@ describe("InstaVM's execute in a machine", () => {
     expect((await bash(session, 'echo on')).stdout).to.equal('on\n');
   });
 
+  it('code, commands and terminals get variables that were staged', async () => {
+    const session_id = await start({ env: { A: 'own' } });
+    const vm = await vmOf(session_id);
+    const stage = (entries: object[], caller = alice) => post(`/v1/vms/${vm}/stage-env`, { entries }, caller);
+    const { body } = await stage([
+      { env_name: 'A', value: 'é' },
+      { env_name: 'B', value: '$x' },
+    ]);
+    expect(body).to.deep.equal({ status: 'ok', staged: ['A', 'B'] });
+    expect((await bash(session_id, 'echo "$A$B"')).stdout).to.equal('é$x\n');
+    expect((await execute(session_id, 'process.env.B', { language: 'javascript' })).stdout).to.equal('$x\n');
+    expect((await stage([{ env_name: 'A', value: '' }], bob)).status).to.equal(403);
+    expect((await stage([{ env_name: 'C', value: 'x'.repeat(300_000) }])).status).to.equal(403);
+    expect((await stage([{ env_name: 'A=', value: '' }])).status).to.equal(422);
+  });
+
   it('422: code is required, and its language is known', async () => {
     const session_id = await start();
     const missing = await post('/execute', { session_id });
@@ -190,9 +206,10 @@ describe("InstaVM's execute with records only", () => {
       const { status, body: said } = await post(path, body);
       expect([status, said.detail]).to.deep.equal([
         501,
-        'Sandpit keeps the record of sandboxes and runs no machines: it executes no commands, and has no files, terminals, shared ports and egress policies, unless it is started with --machines',
+        'Sandpit keeps the record of sandboxes and runs no machines: it executes no commands, and has no files, terminals, shared ports, egress policies and staged variables, unless it is started with --machines',
       ]);
     }
     expect((await get('/v1/executions/x')).status).to.equal(501);
+    expect((await post('/v1/vms/x/stage-env', { entries: [] })).status).to.equal(501);
   });
 });

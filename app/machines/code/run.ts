@@ -9,7 +9,13 @@ import { runScript } from './shell.ts';
 import { type Ending, transcribe, type Write } from './transcript.ts';
 
 /** Code to run like a command, within a time. */
-export type Order = { language: Language; code: string; timeoutSeconds: number };
+export type Order = {
+  language: Language;
+  code: string;
+  /** variables for this code, beside those of the place */
+  env: Record<string, string>;
+  timeoutSeconds: number;
+};
 
 /** What `timeout(1)` exits with. */
 const timedOut = 124;
@@ -56,11 +62,12 @@ async function eventsOf(
   order: Order,
   stop: AbortSignal,
 ): Promise<AsyncIterable<CodeEvent>> {
-  const { language, code, timeoutSeconds } = order;
+  const { language, code, env, timeoutSeconds } = order;
   // First, because it ends the scripts of earlier connections.
   const contexts = await codeContextsOf(agent);
-  if (language === 'bash') return explained(runScript(agent, place, code, timeoutSeconds * 1000, stop));
-  return contexts.defaultOf(language, place).execute(code, {}, stop);
+  if (language === 'bash')
+    return explained(runScript(agent, { ...place, env: { ...place.env, ...env } }, code, timeoutSeconds * 1000, stop));
+  return contexts.defaultOf(language, place).execute(code, env, stop);
 }
 
 /** Says what to do if the image has no bash. */

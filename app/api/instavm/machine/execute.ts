@@ -10,7 +10,8 @@ import { Streams } from '../../../http/streams/streams.ts';
 import { LimitedText } from '../../../machines/code/limited-text.ts';
 import { type Order, runCode } from '../../../machines/code/run.ts';
 import { shownToUsers } from '../errors.ts';
-import { type MachineTargets, noMachines, placeOf } from './target.ts';
+import { stagedFor } from './staged-env.ts';
+import { type MachineTarget, type MachineTargets, noMachines, placeOf } from './target.ts';
 
 type Schemas = components['schemas'];
 
@@ -31,8 +32,8 @@ export function executeRoutes(context: Context, targets: MachineTargets): Router
 function execute(targets: MachineTargets): RequestHandler {
   const streams = new Streams();
   return async (req, res) => {
-    const order = orderIn(req);
     const target = await targets.ofSession(req, req.body.session_id);
+    const order = orderIn(req, target);
     const agent = await target.agent();
     const closed = streams.take(res, target.id);
     const answer = new Answer(res, closed);
@@ -86,8 +87,8 @@ class Answer {
 
 function executeAsync({ machines }: Context, targets: MachineTargets): RequestHandler {
   return async (req, res) => {
-    const order = orderIn(req);
     const target = await targets.ofSession(req, req.body.session_id);
+    const order = orderIn(req, target);
     const machine = { id: target.id, agent: await target.agent(), place: placeOf(target) };
     const id = await machines?.executions.start(machine, order);
     res.json({ task_id: id } satisfies { task_id: string | undefined });
@@ -112,7 +113,8 @@ function readExecution({ store, machines }: Context): RequestHandler {
   };
 }
 
-function orderIn(req: Request): Order {
+function orderIn(req: Request, target: MachineTarget): Order {
   const { command: code, language, timeout }: Schemas['ExecuteRequest'] = req.body;
-  return { language: language ?? 'python', code, timeoutSeconds: timeout ?? defaultSeconds };
+  const env = stagedFor(target);
+  return { language: language ?? 'python', code, env, timeoutSeconds: timeout ?? defaultSeconds };
 }

@@ -4,6 +4,7 @@ import { egressRoutes } from './egress.ts';
 import { executeRoutes } from './execute.ts';
 import { filesRoutes } from './files.ts';
 import { sharesRoutes } from './shares.ts';
+import { stagedEnvRoutes } from './staged-env.ts';
 import { machineTargets } from './target.ts';
 import { terminalRoutes } from './terminals/terminals.ts';
 
@@ -16,6 +17,6 @@ export function machineRoutes(context: Context): Router {
   const targets = machineTargets(context);
   const router = Router();
   router.use(executeRoutes(context, targets), filesRoutes(context, targets), sharesRoutes(context, targets));
-  router.use(terminalRoutes(targets), egressRoutes(context));
+  router.use(terminalRoutes(targets), egressRoutes(context), stagedEnvRoutes(targets));
   return router;
 }

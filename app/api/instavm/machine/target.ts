@@ -32,7 +32,7 @@ export type MachineTargets = {
 
 /** Why nothing inside a sandbox can be reached. */
 export const noMachines =
-  'Sandpit keeps the record of sandboxes and runs no machines: it executes no commands, and has no files, terminals, shared ports and egress policies, unless it is started with --machines';
+  'Sandpit keeps the record of sandboxes and runs no machines: it executes no commands, and has no files, terminals, shared ports, egress policies and staged variables, unless it is started with --machines';
 
 /**
  * Returns functions that find a caller's sandbox for a request to its machine. They resume one that

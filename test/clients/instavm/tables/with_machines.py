@@ -94,6 +94,13 @@ def _(f):
     same(f.client.shares.update(share['share_id'], revoke=True)['status'], 'revoked', 'the status')
 
 
+@on_machines('method', 'vms.stage_env')
+def _(f):
+    f.client.vms.stage_env(f.vm, {'STAGED': 'a secret'})
+    same(f.client.execute('echo $STAGED', language='bash')['stdout'], 'a secret\n', 'in bash')
+    same(f.client.execute('import os; print(os.environ["STAGED"])')['stdout'], 'a secret\n', 'in Python')
+
+
 def egress(get, set) -> None:
     set(allow_http=False, allow_https=True, allowed_cidrs=['192.0.2.0/24'])
     policy = get()

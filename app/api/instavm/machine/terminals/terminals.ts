@@ -13,6 +13,7 @@ import {
   startProcess,
 } from '../../../../machines/agent/processes.ts';
 import { explainStart } from '../../../../machines/images/shell.ts';
+import { stagedFor } from '../staged-env.ts';
 import { type MachineTarget, type MachineTargets, placeOf } from '../target.ts';
 
 type Schemas = components['schemas'];
@@ -74,7 +75,7 @@ async function begin(agent: Agent, target: MachineTarget, { id, args, columns, r
     user,
     cwd,
     args,
-    env: { TERM: 'xterm-256color', ...env },
+    env: { TERM: 'xterm-256color', ...env, ...stagedFor(target) },
     hasStdin: true,
     terminal,
     timeoutMilliseconds: 0,
