@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect } from 'chai';
+import { freePort } from '../helpers/listen.ts';
 import { commandsOn } from '../helpers/processes/commands.ts';
 import { sandpit, serve } from '../helpers/processes/process.ts';
 import { temporaryDirectory } from '../helpers/server.ts';
@@ -116,11 +117,38 @@ describe('sandpit templates', () => {
     await server.stop();
   }).timeout(120_000);
 
+  it('build says what is missing: a recipe of this name, a key, a server, machines', async () => {
+    const build = async (...args: string[]) => {
+      const { code, stderr } = await sandpit(['templates', 'build', ...args]);
+      expect(code).to.equal(1);
+      return stderr;
+    };
+    expect(await build('nope')).to.equal("sandpit: there is no recipe 'nope': choose from code-interpreter\n");
+    expect(await build('code-interpreter')).to.contain('name an API key with --api-key or SANDPIT_API_KEY');
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const away = await build('code-interpreter', '--api-key', key, '--url', url);
+    expect(away).to.match(new RegExp(`^sandpit: ${url} does not answer: `));
+    const server = await serve([
+      '--db',
+      join(temporaryDirectory(), 'sandpit.db'),
+      '--api-key',
+      key,
+      '--machines',
+      'none',
+    ]);
+    const asked = ['code-interpreter', '--url', server.url];
+    expect(await build(...asked, '--api-key', key)).to.contain('refuses: Sandpit builds no templates here');
+    expect(await build(...asked, '--api-key', `e2b_${'2'.repeat(40)}`)).to.contain(
+      'refuses: Could not validate credentials',
+    );
+    await server.stop();
+  });
+
   it('are completed by bash', async () => {
     const { stdout } = await sandpit(['completion', 'bash']);
     expect(stdout).to.contain(
       '" templates add"*) words="--db --image --sudo --runtime --start --ready --replace --help" ;;',
     );
-    expect(stdout).to.contain('" templates"*) words="add list remove pull --help" ;;');
+    expect(stdout).to.contain('" templates"*) words="add list remove pull build --help" ;;');
   });
 });

@@ -7,7 +7,10 @@ import { killRunning, type Serving, serve } from '../helpers/processes/process.t
 import { codeArchive } from '../machines/engines/code-archive.ts';
 import { startEngine, type TestEngine } from '../machines/engines/engines.ts';
 
-/** `npm run bench:code`: measures how fast code runs in machines of Docker, and what it costs the server. */
+/**
+ * `npm run bench:code`: measures how fast code runs in machines of Docker, and what it costs the
+ * server.
+ */
 const key = `e2b_${'9'.repeat(40)}`;
 const seconds = 60;
 const megabyte = 2 ** 20;
