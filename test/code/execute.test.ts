@@ -153,7 +153,7 @@ describe("E2B's code interpreter in a machine", () => {
     expect((await send(`/contexts/${id}/restart`)).status).to.equal(404);
   });
 
-  it('400: an unknown language, or both a context and a language', async () => {
+  it('400: an unknown language, both a context and a language, and what the system can not take', async () => {
     const unknown = await send('/execute', { code: '1', language: 'cobol' });
     expect([unknown.status, unknown.json().message]).to.deep.equal([
       400,
@@ -161,6 +161,11 @@ describe("E2B's code interpreter in a machine", () => {
     ]);
     expect((await send('/contexts', { language: 'cobol' })).status).to.equal(400);
     expect((await send('/execute', { code: '1', language: 'js', context_id: 'x' })).status).to.equal(400);
+    expect((await send('/execute', { code: 'echo a\0b', language: 'bash' })).status).to.equal(400);
+    for (const env_vars of [{ '': 'x' }, { 'A=B': 'x' }, { A: 'x\0' }]) {
+      expect((await send('/execute', { code: '1', language: 'js', env_vars })).status).to.equal(400);
+    }
+    expect((await js('1', { env_vars: { 'odd name': '' } })).error).to.equal(undefined);
   });
 
   it('429: more than 32 contexts, or more than 32 pieces of code for one', async () => {

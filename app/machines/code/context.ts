@@ -59,10 +59,11 @@ export class CodeContext {
 
   /**
    * Runs code once it is its turn. The signal interrupts it, and so does leaving the loop. Throws
-   * HttpError 429 if too much code waits, the reason of the signal if it is aborted before the
-   * code's turn, and what `start` throws.
+   * HttpError 400 for what can't be run, HttpError 429 if too much code waits, the reason of the
+   * signal if it is aborted before the code's turn, and what `start` throws.
    */
   async *execute(code: string, env: Record<string, string>, signal: AbortSignal): AsyncGenerator<CodeEvent> {
+    requireRunnable(this.language, code, env);
     const release = await this.#turn(signal);
     try {
       // A second time, because the kernel may end, by `exit()`, before it gets the code.
@@ -127,6 +128,13 @@ export class CodeContext {
     });
     return release;
   }
+}
+
+/** Throws HttpError 400 for a NUL where the system has none, and for names that no variable has. */
+function requireRunnable(language: Language, code: string, env: Record<string, string>): void {
+  if (language === 'bash' && code.includes('\0')) throw new HttpError(400, 'A script of bash can not have a NUL');
+  const wrong = Object.keys(env).find((name) => !/^[^=\0]+$/.test(name) || env[name]?.includes('\0'));
+  if (wrong !== undefined) throw new HttpError(400, `'${wrong}' can't be an environment variable with this value`);
 }
 
 function codeEvent(event: KernelEvent, language: Language): CodeEvent {

@@ -56,6 +56,7 @@ export class Kernel {
   readonly #ready = Promise.withResolvers<void>();
   #running: Running | null = null;
   #exit: Exit | null = null;
+  /** the end of what it has printed to standard error while it ran no code */
   #lastWords = '';
   /** Resolves when the process has ended, or the connection to its machine. */
   readonly ended: Promise<void>;
@@ -118,11 +119,6 @@ export class Kernel {
 
   get hasEnded(): boolean {
     return this.#exit !== null;
-  }
-
-  /** The end of what it has printed to standard error before it ran code. */
-  get lastWords(): string {
-    return this.#lastWords;
   }
 
   /**

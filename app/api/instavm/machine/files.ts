@@ -15,6 +15,7 @@ import type { Agent } from '../../../machines/agent/agent.ts';
 import type { Entry } from '../../../machines/agent/entry.ts';
 import { AgentError } from '../../../machines/agent/error.ts';
 import { readFile, statFile, writeFile } from '../../../machines/agent/files.ts';
+import { shownToUsers } from '../errors.ts';
 import { type MachineTargets, noMachines, pathIn, placeOf } from './target.ts';
 
 /** How many uploads and downloads there are at once. */
@@ -36,7 +37,7 @@ function upload({ config, machines }: Context, targets: MachineTargets, streams:
     if (!machines) throw new HttpError(501, noMachines, { Connection: 'close' });
     const closed = streams.take(res, String(principalOf(req).user.id));
     const entry = await new Form(req, targets, closed).write(bodyPieces(req, config.requestSeconds)).catch((error) => {
-      throw explained(error);
+      throw shownToUsers(error);
     });
     res.json({ message: 'File uploaded', path: entry.path, size: entry.size } satisfies Schemas['UploadedFile']);
   };
@@ -80,7 +81,7 @@ class Form {
     if (name !== 'file' || this.#written) return void content.resume();
     this.#written = this.#put(content, basename(filename ?? ''));
     this.#written.catch((error) => {
-      this.#failure.reject(explained(error));
+      this.#failure.reject(shownToUsers(error));
       this.#parser.destroy();
     });
   }
@@ -142,7 +143,7 @@ function download(targets: MachineTargets, streams: Streams): RequestHandler {
       );
       await sendContent(res, { filename, size: entry.size }, content, closed);
     } catch (error) {
-      if (!closed.aborted && !res.headersSent) throw explained(error);
+      if (!closed.aborted && !res.headersSent) throw shownToUsers(error);
     }
   };
 }
@@ -179,9 +180,4 @@ async function* base64Of(content: AsyncIterable<Buffer>): AsyncGenerator<string>
     if (whole > 0) yield bytes.toString('base64', 0, whole);
   }
   if (rest.length > 0) yield rest.toString('base64');
-}
-
-/** InstaVM's client shows its user the `detail` of a 403. */
-function explained(error: unknown): unknown {
-  return error instanceof AgentError ? new HttpError(403, error.message) : error;
 }

@@ -279,15 +279,15 @@ class Runner:
         send("began", named)
         is_ok, count = not request["code"], 0
         began = cpu_seconds()
-        with Environment(request["env"]):
-            try:
+        try:
+            with Environment(request["env"]):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 if request["code"]:
                     is_ok, count = await interpreter.run(request["code"])
-            except KeyboardInterrupt as error:
-                send("error", described(error))
-            finally:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        except (KeyboardInterrupt, Exception) as error:  # also of a variable that the system refuses
+            send("error", described(error))
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         flush()
         send("done", named, 2)
         send("done", {**named, "ok": is_ok, "execution_count": count, "cpu_seconds": cpu_seconds() - began})
@@ -302,7 +302,8 @@ def cpu_seconds():
 def open_interpreter():
     try:
         return Notebook()
-    except ImportError:
+    except Exception:  # it is not installed, or a version that this program does not know
+        sys.modules.pop("debugpy", None)
         return Script()
 
 
