@@ -52,7 +52,7 @@ export function createApp(context: Context, test: TestMode | undefined): Express
   setJsonType(app);
 
   app.use(requestLog(context), normalTarget);
-  if (context.metrics) app.use(requestMetrics(context.metrics));
+  app.use(requestMetrics(context));
   if (test) app.use(recordRequests(context, test));
   const admit = admission(context);
   // Before everything that is for Sandpit's own operations only.

@@ -39,6 +39,8 @@ export type Context = {
   onReset: (clear: () => void) => void;
   /** Wakes readers of the event log when it has grown. Closed when the server stops. */
   feed: EventFeed;
+  /** Counts the requests of the last hour. */
+  recent: { ended: (status: number, seconds: number) => void; read: () => RecentRequests };
   /** Null unless `metricsPort` is set. */
   metrics: Metrics | null;
   /** Aborted when the server begins to stop. */
@@ -102,6 +104,18 @@ export type Webhooks = {
   wake: (endpoint?: Pick<Endpoint, 'id' | 'ownerId'>) => void;
   /** Drops all state and sends nothing until `change` has resolved. */
   startOver: (change: () => Promise<void>) => Promise<void>;
+};
+
+/**
+ * The requests of the last hour. Half, 95 and 99 % took at most so many milliseconds; null without
+ * requests, infinite above the longest time that is told apart.
+ */
+export type RecentRequests = {
+  requests: number;
+  failed: number;
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
 };
 
 /** Delivered; failed and to be retried; failed for the last time. */

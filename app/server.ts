@@ -17,6 +17,7 @@ import { startSweeper } from './jobs/sweeper.ts';
 import { chooseMachines } from './machines/choose/at-start.ts';
 import type { Choice } from './machines/choose/choose.ts';
 import type { Driver } from './machines/driver.ts';
+import { RequestHistory } from './metrics/recent.ts';
 import { portUpgrades } from './ports/target.ts';
 import { Dispatcher } from './webhooks/dispatcher.ts';
 
@@ -63,6 +64,7 @@ export async function createServer(config: Config, { test, driver, ...overrides 
     isTest: test !== undefined,
     onReset: (clear: () => void) => test?.onReset(clear),
     feed: new EventFeed(store),
+    recent: new RequestHistory(overrides.now ?? Date.now),
     stopping: stopping.signal,
   };
   // Imported only if needed, because the module slows the start.

@@ -2544,6 +2544,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See how the server is
+         * @description Returns what runs behind sandboxes, and how many requests the server has answered in the last hour and how fast. For programs, `--metrics-port` serves more of that.
+         */
+        get: operations["get_server"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -3857,6 +3877,24 @@ export interface components {
             token_type: "bearer";
             /** @description Seconds until the token expires */
             expires_in: number;
+        };
+        /** Server */
+        Server: {
+            version: string;
+            uptime_seconds: number;
+            /** @description The driver of machines; null with records only */
+            machines: string | null;
+            last_hour: {
+                requests: number;
+                /** @description Those that were answered with 500 or more */
+                failed: number;
+                /** @description So long did half, 95 and 99 % of the requests take at most; null without requests, or if that is longer than 10 s */
+                milliseconds: {
+                    p50: number | null;
+                    p95: number | null;
+                    p99: number | null;
+                };
+            };
         };
         /** Ready */
         Ready: {
@@ -10795,6 +10833,29 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+        };
+    };
+    get_server: {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-API-Key"?: components["parameters"]["ApiKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Server"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
         };
     };
     get_openapi_json: {

@@ -1,14 +1,16 @@
 import type { RequestHandler, Response } from 'express';
-import type { Metrics } from '../context.ts';
+import type { Context } from '../context.ts';
 
 /** Returns the handler that counts and times requests. */
-export function requestMetrics(metrics: Metrics): RequestHandler {
+export function requestMetrics({ metrics, recent }: Pick<Context, 'metrics' | 'recent'>): RequestHandler {
   return (req, res, next) => {
     const begin = performance.now();
-    metrics.requestBegan();
+    metrics?.requestBegan();
     res.on('close', () => {
       const seconds = (performance.now() - begin) / 1000;
-      metrics.requestEnded(req.method, req.openapi?.openApiRoute ?? null, statusOf(res), seconds);
+      const status = statusOf(res);
+      recent.ended(status, seconds);
+      metrics?.requestEnded(req.method, req.openapi?.openApiRoute ?? null, status, seconds);
     });
     next();
   };

@@ -6,6 +6,7 @@ import { HttpError } from '../../errors.ts';
 
 type Health = components['schemas']['Health'];
 type Ready = components['schemas']['Ready'];
+type Server = components['schemas']['Server'];
 
 /** The routes of the tag `system`, except for the API reference page (docs.ts). */
 export function systemRoutes(context: Context): Router {
@@ -13,6 +14,7 @@ export function systemRoutes(context: Context): Router {
   const yaml = context.isTest ? contractText : textWithoutTests();
   router.get('/health', health(context));
   router.get('/ready', ready(context));
+  router.get('/v1/server', server(context));
   router.get('/openapi.json', (_req, res) => void res.json(context.contract));
   router.get('/openapi.yaml', (_req, res) => void res.type('application/yaml').send(yaml));
   return router;
@@ -25,6 +27,23 @@ export function systemRoutes(context: Context): Router {
 function health({ contract }: Context): RequestHandler {
   return (_req, res) => {
     const body: Health = { status: 'ok', version: contract.info.version };
+    res.json(body);
+  };
+}
+
+/** Answers for people who look at the server; `--metrics-port` has more, for programs. */
+function server({ contract, recent, machines }: Context): RequestHandler {
+  return (_req, res) => {
+    const { requests, failed, p50, p95, p99 } = recent.read();
+    // JSON has no infinity: it stands for times above the longest that is told apart.
+    const milliseconds = (bound: number | null) => (bound === Number.POSITIVE_INFINITY ? null : bound);
+    const times = { p50: milliseconds(p50), p95: milliseconds(p95), p99: milliseconds(p99) };
+    const body: Server = {
+      version: contract.info.version,
+      uptime_seconds: Math.floor(process.uptime()),
+      machines: machines?.driver.name ?? null,
+      last_hour: { requests, failed, milliseconds: times },
+    };
     res.json(body);
   };
 }

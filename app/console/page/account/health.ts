@@ -9,16 +9,12 @@ const mostProbes = 60;
 
 type Probe = { milliseconds: number; problem: string | null };
 
-/** How the server is: whether it can serve, its version, and how fast it answers this browser. */
+/** How the server is: whether it can serve, how much it serves, and how fast. */
 export function HealthPage() {
-  const [version, setVersion] = useState('');
   const [running, setRunning] = useState('');
+  const [server, setServer] = useState<Schemas['Server'] | null>(null);
   const [probes, setProbes] = useState<Probe[]>([]);
   useEffect(() => {
-    get<Schemas['Health']>('health').then(
-      (health) => setVersion(health.version),
-      () => {},
-    );
     call('GET', 'v2/sandboxes', { query: { limit: 1, state: 'running' } }).then(
       ({ headers }) => setRunning(headers.get('X-Total-Running') ?? ''),
       () => {},
@@ -26,6 +22,7 @@ export function HealthPage() {
     const look = async () => {
       const probe = await ask();
       setProbes((known) => [...known, probe].slice(-mostProbes));
+      setServer(await get<Schemas['Server']>('v1/server').catch(() => null));
     };
     void look();
     const timer = setInterval(() => document.hidden || void look(), everyMilliseconds);
@@ -35,11 +32,14 @@ export function HealthPage() {
   const times = probes.filter(({ problem }) => problem === null).map(({ milliseconds }) => milliseconds);
   const sorted = times.sort((a, b) => a - b);
   const facts: [string, unknown][] = [
-    ['Version', version],
+    ['Version', server?.version ?? ''],
+    ['Machines', server ? (server.machines ?? 'none: records only') : ''],
+    ['Requests in the last hour', server ? requestsIn(server) : ''],
+    ['Answered within', server ? timesIn(server) : ''],
     ['Your running sandboxes', running],
     ['State', last === undefined ? 'asking...' : (last.problem ?? 'ready')],
     [
-      'Answers within',
+      'Answers this browser within',
       sorted.length === 0 ? '' : `${quantile(sorted, 0.5)} (median), ${quantile(sorted, 1)} (longest)`,
     ],
     ['Failed', `${probes.length - times.length} of ${probes.length} requests`],
@@ -51,6 +51,15 @@ export function HealthPage() {
       This page asks <code>/ready</code> every five seconds. <code>--metrics-port</code> serves the server's own counts and times to Prometheus.
     </p>
   `;
+}
+
+function requestsIn({ last_hour: { requests, failed } }: Schemas['Server']): string {
+  return `${requests.toLocaleString()}, of which ${failed.toLocaleString()} failed`;
+}
+
+function timesIn({ last_hour: { milliseconds } }: Schemas['Server']): string {
+  const shown = Object.values(milliseconds).map((bound) => (bound === null ? '–' : `${bound.toLocaleString()} ms`));
+  return shown.length === 0 ? '' : `${shown[0]} (half), ${shown[1]} (95 %), ${shown[2]} (99 %)`;
 }
 
 async function ask(): Promise<Probe> {
