@@ -3702,7 +3702,7 @@ export interface components {
             command?: string | null;
             /** @description The id of the terminal; default: a new one */
             id?: string | null;
-        };
+        } | null;
         /** Terminal */
         Terminal: {
             /** @description The id of the terminal */
@@ -6327,7 +6327,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
-            503: components["responses"]["Busy"];
         };
     };
     update_share: {
@@ -6363,7 +6362,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
             501: components["responses"]["NotOffered"];
-            503: components["responses"]["Busy"];
         };
     };
     get_app_url: {
@@ -6923,7 +6921,6 @@ export interface operations {
             422: components["responses"]["Unprocessable"];
             429: components["responses"]["TooManyRequests"];
             501: components["responses"]["NotOffered"];
-            503: components["responses"]["Busy"];
         };
     };
     upload_file: {
@@ -7027,9 +7024,7 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
-            429: components["responses"]["TooManyRequests"];
             501: components["responses"]["NotOffered"];
-            503: components["responses"]["Busy"];
         };
     };
     get_execution: {
@@ -10535,8 +10530,6 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
-            503: components["responses"]["EnvdBusy"];
-            504: components["responses"]["EnvdRefusal"];
         };
     };
     code_list_contexts: {
@@ -10562,10 +10555,7 @@ export interface operations {
                     "application/json": components["schemas"]["CodeContext"][];
                 };
             };
-            400: components["responses"]["EnvdRefusal"];
             401: components["responses"]["EnvdUnauthorized"];
-            404: components["responses"]["EnvdRefusal"];
-            429: components["responses"]["EnvdBusy"];
             /** @description Not offered, or the image lacks the language; `message` gives the reason */
             501: {
                 headers: {
@@ -10576,8 +10566,6 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
-            503: components["responses"]["EnvdBusy"];
-            504: components["responses"]["EnvdRefusal"];
         };
     };
     code_create_context: {
@@ -10609,7 +10597,6 @@ export interface operations {
             };
             400: components["responses"]["EnvdRefusal"];
             401: components["responses"]["EnvdUnauthorized"];
-            404: components["responses"]["EnvdRefusal"];
             413: components["responses"]["E2BTooLarge"];
             415: components["responses"]["E2BUnsupportedMediaType"];
             429: components["responses"]["EnvdBusy"];
@@ -10623,8 +10610,6 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
-            503: components["responses"]["EnvdBusy"];
-            504: components["responses"]["EnvdRefusal"];
         };
     };
     code_remove_context: {
@@ -10653,10 +10638,8 @@ export interface operations {
                     "application/json": string;
                 };
             };
-            400: components["responses"]["EnvdRefusal"];
             401: components["responses"]["EnvdUnauthorized"];
             404: components["responses"]["EnvdRefusal"];
-            429: components["responses"]["EnvdBusy"];
             /** @description Not offered, or the image lacks the language; `message` gives the reason */
             501: {
                 headers: {
@@ -10667,8 +10650,6 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
-            503: components["responses"]["EnvdBusy"];
-            504: components["responses"]["EnvdRefusal"];
         };
     };
     code_restart_context: {
@@ -10697,10 +10678,8 @@ export interface operations {
                     "application/json": string;
                 };
             };
-            400: components["responses"]["EnvdRefusal"];
             401: components["responses"]["EnvdUnauthorized"];
             404: components["responses"]["EnvdRefusal"];
-            429: components["responses"]["EnvdBusy"];
             /** @description Not offered, or the image lacks the language; `message` gives the reason */
             501: {
                 headers: {
@@ -10711,8 +10690,6 @@ export interface operations {
                 };
             };
             502: components["responses"]["NotRunning"];
-            503: components["responses"]["EnvdBusy"];
-            504: components["responses"]["EnvdRefusal"];
         };
     };
     get_health: {

@@ -43,8 +43,8 @@ describe('abuse: one owner against every route of another', () => {
     const { operationId } = operation;
     const isKill = operationId === 'kill';
     if (open.has(operationId) || !(path.includes('{') || isKill)) continue;
-    // They need machines: test/builds/ has them.
-    if (operation.tags.includes('e2b-builds')) continue;
+    // They need machines: test/builds/, test/instavm/ and test/code/ have them.
+    if (operation.tags.some((tag) => ['e2b-builds', 'machine', 'e2b-code'].includes(tag))) continue;
     const expected = equivalents[operationId] ?? '404';
     abuse("somebody else's id", `${method} ${path}`, `${expected}, and nothing changed`, async () => {
       const ids = await idsOf(target(), alice);

@@ -119,6 +119,8 @@ describe('API key limits', () => {
     for (const { method, path, operation } of secured) {
       // A file's address is one to upload to, and needs machines: test/builds/ asks for it.
       if (path === '/v1/events' || operation.operationId === 'e2b_get_build_file') continue;
+      // Their 403 also says what InstaVM's client hides of a 404.
+      if (method === 'get' && operation.tags.includes('machine')) continue;
       const url = path.replace(/\{[^}]*\}/g, 'i1');
       const sent = app.http[method as 'post'](url).set('X-API-Key', key);
       const response = await (method === 'get' ? sent : sent.send(bodies[operation.operationId] ?? {}));

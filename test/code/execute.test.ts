@@ -151,6 +151,7 @@ describe("E2B's code interpreter in a machine", () => {
     const gone = await send('/execute', { code: '1', context_id: id });
     expect([gone.status, gone.json().message]).to.deep.equal([404, `Context ${id} not found`]);
     expect((await send(`/contexts/${id}/restart`)).status).to.equal(404);
+    expect((await send(`/contexts/${id}`, undefined, 'DELETE')).status).to.equal(404);
   });
 
   it('400: an unknown language, both a context and a language, and what the system can not take', async () => {
@@ -187,6 +188,22 @@ describe("E2B's code interpreter in a machine", () => {
   it('401 without the access token; contexts are open to who may reach the port', async () => {
     const headers = { 'E2b-Sandbox-Id': machine.id, ...json };
     const body = JSON.stringify({ code: '1', language: 'js' });
+    const bare = { headers: { 'E2b-Sandbox-Id': machine.id, ...json } };
+    for (const [method, path, sent] of [
+      ['POST', '/execute', body],
+      ['GET', '/contexts'],
+      ['POST', '/contexts', '{}'],
+      ['DELETE', '/contexts/x'],
+      ['POST', '/contexts/x/restart'],
+    ]) {
+      const asked = await machine.call(`/code-interpreter${path}`, {
+        method,
+        ...bare,
+        ...(sent && { body: sent }),
+      } as RequestInit & { headers: Record<string, string> });
+      expect(asked.status, path).to.equal(401);
+    }
+    expect((await send('/health', undefined, 'GET')).status).to.equal(200);
     // The contract knows these paths with their prefix only.
     const anyone = async (path: string, init: RequestInit = {}, more = {}) =>
       (await fetch(machine.url + path, { ...init, headers: { ...headers, ...more } })).status;

@@ -22,7 +22,9 @@ describe('empty bodies', () => {
     return (await request.send(body)).status;
   };
 
-  for (const described of withBody.filter(isOptional)) {
+  // Those that need a machine have tests of their own.
+  const hasRecord = ({ operation }: (typeof operations)[0]) => !operation.tags.includes('machine');
+  for (const described of withBody.filter(isOptional).filter(hasRecord)) {
     const { operationId, requestBody } = described.operation;
 
     it(`${operationId} accepts no body, an empty body of any type, and null, as declared`, async () => {

@@ -249,12 +249,13 @@ describe('errors', () => {
     const id = await app.insert(alice, { metadata: { secret: 'only-alices' } });
     const before = await app.http.get(`/v1/vms/${id}`).set(apiKey(alice));
     // A stream does not end; its own tests check its events.
-    for (const { method, path } of operations.filter((each) => each.path !== '/v1/events')) {
+    for (const { method, path, operation } of operations.filter((each) => each.path !== '/v1/events')) {
       const call = (vmId: string, query: object = {}) =>
         app.http[method as 'get'](path.replace('{vm_id}', vmId)).query(query).set(apiKey(mallory));
       const [hers, nobodys] = [await call(id), await call('i00000000000000000000')];
       expect(hers.text, `${method} ${path}`).not.to.match(new RegExp(`${id}|only-alices`));
-      if (path.includes('{vm_id}')) {
+      // What needs a machine has its own tests.
+      if (path.includes('{vm_id}') && !operation.tags.includes('machine')) {
         const body = method === 'patch' ? { metadata: {} } : undefined;
         const answer = await app.http[method as 'get'](path.replace('{vm_id}', id)).set(apiKey(mallory)).send(body);
         expect(answer.status, `${method} ${path}`).to.equal(404);

@@ -1,6 +1,11 @@
+import { join } from 'node:path';
 import { expect } from 'chai';
+import type { Feature } from '../../app/machines/driver.ts';
+import type { EgressRules } from '../../app/machines/network/rules.ts';
 import { egressOf } from '../../app/machines/network/settings.ts';
+import { createProcessDriver } from '../../app/machines/process/driver.ts';
 import { startInstavm } from '../helpers/clients/instavm-client.ts';
+import { temporaryDirectory } from '../helpers/server.ts';
 
 const closed = {
   allow_package_managers: false,
@@ -64,6 +69,23 @@ describe("InstaVM's egress policies", () => {
     expect((await post('/v1/vms', { egress_policy: { allowed_domains: ['a.example'] } })).status).to.equal(501);
     await remove(`/v1/vms/${vm}`);
     expect((await get(`/v1/egress/vm/${vm}`)).body.detail).to.equal(`The sandbox ${vm} has ended`);
+  });
+
+  it('are in force at once, and shown with all their members', async () => {
+    const machines = createProcessDriver({ instance: 'x', db: join(temporaryDirectory(), 'sandpit.db') });
+    const given: EgressRules[] = [];
+    const restrict = async (_id: string, rules: EgressRules) => void given.push(rules);
+    const features = new Set<Feature>([...machines.features, 'egress']);
+    const driver = Object.assign(machines, { restrict, features });
+    const { app, alice, get, post } = await startInstavm({ machines: 'process' }, driver);
+    const { body } = await app.http.post('/v1/sessions/session').send({ api_key: alice.key });
+    const policy = { allow_https: true, allowed_cidrs: ['192.0.2.0/24'] };
+    const vm = (await get(`/v1/sessions/status/${body.session_id}`)).body.vm_id as string;
+    for (const path of [`/v1/egress/session/${body.session_id}`, `/v1/egress/vm/${vm}`]) {
+      expect((await post(path, policy)).body.status).to.equal('ok');
+      expect(given.pop()).to.deep.include({ internet: false, allow: ['192.0.2.0/24'], openPorts: [443] });
+      expect((await get(path)).body).to.deep.equal({ ...closed, ...policy });
+    }
   });
 
   it('501 with records only', async () => {

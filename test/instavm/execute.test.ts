@@ -140,6 +140,13 @@ describe("InstaVM's execute in a machine", () => {
     expect((await post('/execute', { session_id, command: '1', vault_ids: ['v'] })).status).to.equal(501);
   });
 
+  it('429: more than 32 pieces of code for one context', async () => {
+    const session_id = await start();
+    const code = { session_id, command: 'await new Promise((done) => setTimeout(done, 500))', language: 'javascript' };
+    const all = await Promise.all(Array.from({ length: 33 }, () => post('/execute', { ...code, timeout: 1 })));
+    expect(all.map(({ status }) => status)).to.include(429);
+  });
+
   describe('in the background', () => {
     const begin = async (session_id: string, command: string, more: object = {}) =>
       (await post('/execute_async', { session_id, command, language: 'bash', ...more })).body.task_id as string;

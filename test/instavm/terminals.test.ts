@@ -108,13 +108,23 @@ describe("InstaVM's terminals", () => {
 
   it('refuse in words: a second one of one id, an unknown one, no key, and an unknown sandbox', async () => {
     const id = await create({ shell: '/bin/sh' });
+    expect((await post(path())).status).to.equal(201);
     expect((await post(path(), { id })).body.detail).to.equal(`There is a terminal ${id} already`);
     expect((await post(path(), { shell: '/no/such/program' })).status).to.equal(403);
     for (const unknown of [get(`${path()}/nobody`), post(`${path()}/nobody/resize`, { cols: 1, rows: 1 })]) {
       const { status, body } = await unknown;
       expect([status, body.detail]).to.deep.equal([403, 'There is no terminal nobody, or it has ended']);
     }
-    expect((await get(path(), bob)).status).to.equal(403);
+    for (const at of [path(), `/v1/vms/${vm}/pty/sessions`]) {
+      const answers = [
+        await get(at, bob),
+        await post(at, {}, bob),
+        await get(`${at}/${id}`, bob),
+        await remove(`${at}/${id}`, bob),
+        await post(`${at}/${id}/resize`, { cols: 1, rows: 1 }, bob),
+      ];
+      expect(answers.map(({ status }) => status)).to.deep.equal([403, 403, 403, 403, 403]);
+    }
     expect(await join('nobody').closed).to.deep.equal([4500, 'There is no terminal nobody, or it has ended']);
     expect(await join(id, undefined, 'e2b_none').closed).to.deep.equal([4401, 'The API key is not valid']);
     expect(await join(id, undefined, bob.key).closed).to.deep.equal([4502, `There is no sandbox ${session}`]);

@@ -48,9 +48,15 @@ EXPLAINED = [
     ),
     Explained(
         "ServerError",
-        r"(GET|POST) /(files(/compose)?|metrics|execute|(process\.Process|filesystem\.Filesystem)/[\w{}]+)|(GET|HEAD) /health",
+        r"(GET|POST|DELETE) /(files(/compose)?|metrics|code-interpreter/.*|(process\.Process|filesystem\.Filesystem)/[\w{}]+)|(GET|HEAD) /health",
         "50[12] ",
         "501 and 502 are what E2B's clients know as 'not offered' and 'this sandbox does not run'; both are declared.",
+    ),
+    Explained(
+        "ServerError",
+        ANY,
+        "501 .*runs no machines: it executes no commands",
+        "What InstaVM's client asks of a machine is refused in words with the declared 501 where there is none.",
     ),
     Explained(
         "ContentDeserializationError|AcceptedNegativeData",

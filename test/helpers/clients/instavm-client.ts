@@ -1,12 +1,13 @@
 import type { Config } from '../../../app/config/settings.ts';
+import type { Driver } from '../../../app/machines/driver.ts';
 import { apiKey, type Caller, startApp } from '../server.ts';
 
 /**
  * Starts an application with two callers. Returns both and a client for InstaVM's calls, alice's by
  * default.
  */
-export async function startInstavm(config: Partial<Config> = {}) {
-  const app = await startApp(config);
+export async function startInstavm(config: Partial<Config> = {}, driver?: Driver) {
+  const app = await startApp(config, driver ? { driver } : {});
   const alice = await app.addUser('alice');
   const bob = await app.addUser('bob');
   return {

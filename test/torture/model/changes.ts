@@ -18,6 +18,7 @@ export function creation(random: Random): Ask {
     memory_mb: 512,
     vcpu_count: 2,
     auto_suspend: false,
+    auto_resume: false,
     devbox_name: null,
     devbox_template_slug: null,
   };

@@ -50,7 +50,7 @@ type Find = (req: Request) => Promise<MachineTarget>;
 
 function create(find: Find): RequestHandler {
   return async (req, res) => {
-    const { cols, rows, shell: program, command, id = null }: Schemas['NewTerminal'] = req.body ?? {};
+    const { cols, rows, shell: program, command, id = null }: NonNullable<Schemas['NewTerminal']> = req.body ?? {};
     const target = await find(req);
     const agent = await target.agent();
     const running = await terminalsOf(agent);
