@@ -10,6 +10,7 @@ import { addSettings, asFlag } from '../options.ts';
 import { type Recipe, recipes } from './recipes.ts';
 
 type Schemas = components['schemas'];
+type Requested = Schemas['RequestedTemplateBuild'];
 type Flags = Record<string, unknown> & {
   url?: string;
   name?: string;
@@ -21,6 +22,8 @@ type Flags = Record<string, unknown> & {
 /** How often to ask how far the build is, and for how many lines of its log at once. */
 const pollMilliseconds = 500;
 const linesAtOnce = 100;
+/** How long to wait for the server to give up a build. */
+const giveUpMilliseconds = 5000;
 
 const known = Object.entries(recipes)
   .map(([name, { about }]) => `${name}: ${about}`)
@@ -48,15 +51,14 @@ export function buildCommand(templates: Command, terminal: Terminal): void {
 async function build(server: Server, recipe: Recipe, flags: Flags, { stdout, stderr, stop }: Terminal): Promise<void> {
   const name = flags.name ?? recipe.name;
   const wanted = { name, memoryMB: recipe.memoryMb };
-  const made = await server.call<Schemas['RequestedTemplateBuild']>('POST', '/v3/templates', wanted);
+  const made = await server.call<Requested>('POST', '/v3/templates', wanted);
   const { templateID, buildID } = made;
   const start = { fromImage: flags.from ?? recipe.image, steps: recipe.steps, force: flags.force ?? false };
   try {
     await server.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, start);
     await follow(server, made, (line) => void stderr.write(line));
   } catch (error) {
-    // What is given up must not go on: without a build, the template goes with it.
-    if (stop.aborted) await server.giveUp(templateID);
+    if (stop.aborted) stderr.write(`${await server.giveUp(made)}\n`);
     throw error;
   }
   const shown = { template: name, template_id: templateID, build_id: buildID };
@@ -66,7 +68,7 @@ async function build(server: Server, recipe: Recipe, flags: Flags, { stdout, std
 /** Shows what the build says until it has ended. Throws an Error with its reason if it fails. */
 async function follow(
   server: Server,
-  { templateID, buildID }: Pick<Schemas['RequestedTemplateBuild'], 'templateID' | 'buildID'>,
+  { templateID, buildID }: Pick<Requested, 'templateID' | 'buildID'>,
   say: (line: string) => void,
 ): Promise<void> {
   for (let seen = 0; ; ) {
@@ -74,10 +76,17 @@ async function follow(
     const { status, logEntries, reason } = await server.call<Schemas['TemplateBuildInfo']>('GET', path);
     for (const { message } of logEntries) say(`${printable(message)}\n`);
     seen += logEntries.length;
-    if (status === 'error') throw new Error(`the build failed: ${printable(reason?.message ?? 'without a reason')}`);
-    if (status === 'ready' && logEntries.length < linesAtOnce) return;
-    if (logEntries.length < linesAtOnce) await delay(pollMilliseconds, undefined, { signal: server.stop });
+    if (logEntries.length === linesAtOnce) continue;
+    if (status === 'error') throw new Error(failureIn(reason));
+    if (status === 'ready') return;
+    await delay(pollMilliseconds, undefined, { signal: server.stop });
   }
+}
+
+/** Returns why a build failed, and at which step. */
+function failureIn(reason: Schemas['TemplateBuildInfo']['reason']): string {
+  const step = reason?.step === undefined ? '' : ` at step ${reason.step}`;
+  return printable(`the build failed${step}: ${reason?.message ?? 'without a reason'}`);
 }
 
 /** The server that builds. */
@@ -95,15 +104,35 @@ class Server {
   }
 
   /** Throws an Error in words of the server, or that it does not answer. */
-  async call<T>(method: string, path: string, body?: object): Promise<T> {
-    const answer = await this.#ask(method, path, this.stop, body);
+  call<T>(method: string, path: string, body?: object): Promise<T> {
+    return this.#call(method, path, this.stop, body);
+  }
+
+  async #call<T>(method: string, path: string, signal: AbortSignal, body?: object): Promise<T> {
+    const answer = await this.#ask(method, path, signal, body);
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${this.#url} refuses: ${printable(messageIn(text) ?? `status ${answer.status}`)}`);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
-  async giveUp(templateId: string): Promise<void> {
-    await this.#ask('DELETE', `/templates/${templateId}`, AbortSignal.timeout(5000)).catch(() => {});
+  /**
+   * Ends a build by deleting its template, unless the template is older than the build: it must not
+   * go with it. Returns what has become of the build, in a sentence.
+   */
+  async giveUp({ templateID, buildID }: Pick<Requested, 'templateID' | 'buildID'>): Promise<string> {
+    const path = `/templates/${templateID}`;
+    const signal = AbortSignal.timeout(giveUpMilliseconds);
+    try {
+      const template = await this.#call<Schemas['TemplateWithBuilds']>('GET', path, signal);
+      const isNeeded = template.builds.some((build) => build.buildID !== buildID && build.status !== 'error');
+      if (isNeeded || template.buildStatus === 'ready') {
+        return 'The build goes on: the template is older than it, and stays as it is until the build is ready.';
+      }
+      await this.#call('DELETE', path, signal);
+      return 'The build was given up.';
+    } catch (error) {
+      return `The build may go on: ${error instanceof Error ? error.message : error}.`;
+    }
   }
 
   async #ask(method: string, path: string, signal: AbortSignal, body?: object): Promise<Response> {
