@@ -24,10 +24,15 @@ export type Step = {
   traceback?: string;
   /** what the client throws */
   thrown?: string;
+  /** a file to create once the first output is heard, for which the code waits */
+  creates?: string;
   /** of the last result */
   members?: string[];
+  /** some of its members */
+  content?: Record<string, unknown>;
   isMain?: boolean;
   data?: object;
+  /** the type of the chart */
   chart?: string;
   /** how many results there are */
   count?: number;
@@ -38,7 +43,8 @@ export type Case = { name: string; steps: Step[] };
 /** What a client's callbacks were told. */
 export type Heard = { stdout: string; stderr: string; results: number; errors: number };
 
-type Shown = { members: string[]; isMain: boolean; text: string | null; data: object | null; chart: string | null };
+/** A result, with those of its members that are there. */
+type Shown = { isMain: boolean; content: { data?: object; chart?: { type: string } } & Record<string, unknown> };
 
 /** What a client says of an execution. */
 export type Outcome = {
@@ -62,10 +68,14 @@ export function problemWith(step: Step, said: Said): string | null {
     ['stdout', stdout],
     ['stderr', stderr],
     ['stdoutLength', stdout.length],
-    ['members', last?.members],
+    ['members', last && Object.keys(last.content).sort()],
+    [
+      'content',
+      step.content && Object.fromEntries(Object.keys(step.content).map((name) => [name, last?.content[name]])),
+    ],
     ['isMain', last?.isMain],
-    ['data', last?.data],
-    ['chart', last?.chart],
+    ['data', last?.content.data],
+    ['chart', last?.content.chart?.type],
     ['count', results.length],
   ];
   if (thrown !== step.thrown) return `it throws ${thrown}: ${words}`;

@@ -69,7 +69,7 @@ function failuresOf(lines: Line[], first: Line[]): string[] {
       if (problem !== null) return [`${name}, step ${number + 1}: ${problem}`];
       return comparable(own) === comparable(other)
         ? []
-        : [`${name}, step ${number + 1}: ${comparable(own)} is not ${comparable(other)}`];
+        : [`${name}, step ${number + 1}: ${difference(comparable(own), comparable(other))}`];
     }),
   );
 }
@@ -78,7 +78,23 @@ function failuresOf(lines: Line[], first: Line[]): string[] {
 function comparable(said: Said | undefined): string {
   const { words: _words, error, ...rest } = said ?? {};
   const traceback = error?.traceback.replace(/(In\[|<cell )\d+/g, '$1');
-  return JSON.stringify({ ...rest, error: error && { ...error, traceback } }).slice(0, 2000);
+  return JSON.stringify(inOrder({ ...rest, error: error && { ...error, traceback } }));
+}
+
+/** Returns the value with the members of its objects by name: their order says nothing. */
+function inOrder(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(inOrder);
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(members.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, each]) => [name, inOrder(each)]));
+}
+
+/** Returns in words where two texts differ. */
+function difference(own: string, other: string): string {
+  let at = 0;
+  while (own[at] === other[at]) at++;
+  const from = Math.max(0, at - 100);
+  return `${own.slice(from, at + 300)} is not ${other.slice(from, at + 300)}`;
 }
 
 async function judge(engine: TestEngine): Promise<boolean> {

@@ -10,14 +10,16 @@ from e2b_code_interpreter import AsyncSandbox, Sandbox
 MEMBERS = ["text", "html", "markdown", "svg", "png", "jpeg", "pdf", "latex", "json", "javascript", "data", "chart"]
 
 
+def content(result, name):
+    value = getattr(result, name)
+    return value.to_dict() if name == "chart" and value is not None else value
+
+
 def outcome(execution, heard):
     results = [
         {
-            "members": sorted(name for name in MEMBERS if getattr(result, name) is not None),
             "isMain": result.is_main_result,
-            "text": result.text,
-            "data": result.data,
-            "chart": None if result.chart is None else result.chart.type.value,
+            "content": {name: content(result, name) for name in MEMBERS if getattr(result, name) is not None},
         }
         for result in execution.results
     ]
@@ -38,19 +40,24 @@ def thrown(error):
     return {"thrown": "TimeoutError" if isinstance(error, TimeoutException) else "Error"}
 
 
-def listeners(heard):
+def listeners(sandbox, step, heard):
+    def on_stdout(output):
+        heard["stdout"] += output.line
+        if "creates" in step and heard["stdout"] == output.line:
+            return sandbox.files.write(step["creates"], "")
+
     return {
-        "on_stdout": lambda output: heard.__setitem__("stdout", heard["stdout"] + output.line),
+        "on_stdout": on_stdout,
         "on_stderr": lambda output: heard.__setitem__("stderr", heard["stderr"] + output.line),
         "on_result": lambda _: heard.__setitem__("results", heard["results"] + 1),
         "on_error": lambda _: heard.__setitem__("errors", heard["errors"] + 1),
     }
 
 
-def options(step, contexts, heard):
+def options(sandbox, step, contexts, heard):
     given = {name: step[name] for name in ("language", "envs", "timeout") if name in step}
     context = {"context": contexts[step["context"]]} if "context" in step else {}
-    return {**given, **context, **listeners(heard)}
+    return {**given, **context, **listeners(sandbox, step, heard)}
 
 
 def silence():
@@ -59,6 +66,11 @@ def silence():
 
 async def ready(value):
     return await value if asyncio.iscoroutine(value) else value
+
+
+async def begun(call):
+    """Runs a call of either client without holding up others."""
+    return await ready(await asyncio.to_thread(call))
 
 
 async def do(sandbox, step, contexts):
@@ -75,18 +87,12 @@ async def do(sandbox, step, contexts):
             return {}
     heard = silence()
     if "both" not in step:
-        return outcome(await ready(sandbox.run_code(step["code"], **options(step, contexts, heard))), heard)
-    calls = [lambda code=code: sandbox.run_code(code, **options(step, contexts, silence())) for code in step["both"]]
-    if isinstance(sandbox, AsyncSandbox):
-        first = asyncio.ensure_future(calls[0]())
-        await asyncio.sleep(0.1)
-        executions = [await first, await calls[1]()]
-    else:
-        first = asyncio.to_thread(calls[0])
-        task = asyncio.ensure_future(first)
-        await asyncio.sleep(0.1)
-        executions = [await asyncio.to_thread(calls[1])]
-        await task
+        return outcome(await ready(sandbox.run_code(step["code"], **options(sandbox, step, contexts, heard))), heard)
+    calls = [lambda code=code: sandbox.run_code(code, **options(sandbox, step, contexts, silence())) for code in step["both"]]
+    first = asyncio.ensure_future(begun(calls[0]))
+    await asyncio.sleep(0.1)
+    second = asyncio.ensure_future(begun(calls[1]))
+    executions = await asyncio.gather(first, second)
     return outcome(executions[-1], silence())
 
 

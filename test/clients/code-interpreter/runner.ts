@@ -29,30 +29,30 @@ function outcomeOf({ text, logs, error, results }: Execution, heard: Heard): Out
     stdout: logs.stdout.join(''),
     stderr: logs.stderr.join(''),
     error: error ? { name: error.name, value: error.value, traceback: error.traceback } : null,
-    results: results.map((result: Result) => ({
-      members: members.filter((name) => (result as unknown as Record<string, unknown>)[name] !== undefined).sort(),
-      isMain: result.isMainResult,
-      text: result.text ?? null,
-      data: (result.data as object | undefined) ?? null,
-      chart: (result.chart?.type as string | undefined) ?? null,
-    })),
+    results: results.map((result: Result) => ({ isMain: result.isMainResult, content: contentOf(result) })),
     heard,
   };
+}
+
+function contentOf(result: Result): Record<string, unknown> {
+  const values = members.map((name) => [name, (result as unknown as Record<string, unknown>)[name]]);
+  return Object.fromEntries(values.filter(([, value]) => value !== undefined));
 }
 
 function silence(): Heard {
   return { stdout: '', stderr: '', results: 0, errors: 0 };
 }
 
-function optionsOf(step: Step, contexts: Map<string, Context>, heard: Heard): object {
+function optionsOf(sandbox: Sandbox, step: Step, contexts: Map<string, Context>, heard: Heard): object {
   const context = step.context === undefined ? {} : { context: contexts.get(step.context) };
   return {
     ...context,
     ...(step.language && { language: step.language }),
     ...(step.envs && { envs: step.envs }),
     ...(step.timeout && { timeoutMs: step.timeout * 1000 }),
-    onStdout: ({ line }: { line: string }) => {
+    onStdout: async ({ line }: { line: string }) => {
       heard.stdout += line;
+      if (step.creates !== undefined && heard.stdout === line) await sandbox.files.write(step.creates, '');
     },
     onStderr: ({ line }: { line: string }) => {
       heard.stderr += line;
@@ -88,11 +88,11 @@ async function perform(sandbox: Sandbox, step: Step, contexts: Map<string, Conte
   }
   const heard = silence();
   const [first, second] = step.both ?? [step.code as string];
-  const running = sandbox.runCode(first as string, optionsOf(step, contexts, heard));
+  const running = sandbox.runCode(first as string, optionsOf(sandbox, step, contexts, heard));
   if (second === undefined) return outcomeOf(await running, heard);
   await delay(100);
-  const last = await sandbox.runCode(second, optionsOf(step, contexts, silence()));
-  await running;
+  const following = sandbox.runCode(second, optionsOf(sandbox, step, contexts, silence()));
+  const [, last] = await Promise.all([running, following]);
   return outcomeOf(last, silence());
 }
 
