@@ -2,6 +2,7 @@ import { mkdtempSync, openAsBlob, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { growthDuring, quantiles, timed } from '../bench/machines/measured.ts';
 import { killRunning, type Serving, serve } from '../helpers/processes/process.ts';
 import { codeArchive } from '../machines/engines/code-archive.ts';
@@ -14,16 +15,20 @@ import { startEngine, type TestEngine } from '../machines/engines/engines.ts';
 const key = `e2b_${'9'.repeat(40)}`;
 const seconds = 60;
 const megabyte = 2 ** 20;
+/** How long processes may take to end. */
+const endMilliseconds = 10_000;
 
 type Machine = { id: string; headers: Record<string, string> };
 
 class Bench {
   readonly #server: Serving;
   readonly #directory: string;
+  readonly #engine: TestEngine;
 
-  constructor(server: Serving, directory: string) {
+  constructor(server: Serving, directory: string, engine: TestEngine) {
     this.#server = server;
     this.#directory = directory;
+    this.#engine = engine;
   }
 
   async run(): Promise<void> {
@@ -71,9 +76,13 @@ class Bench {
     await this.#json('/kill', { session_id });
   }
 
-  /** 20 contexts in 10 machines at once: each counts, and must never see another's count. */
+  /**
+   * 20 contexts in 10 machines at once: each counts, and must never see another's count. With the
+   * contexts their processes end, and with the sandboxes those of the machines.
+   */
   async #contexts(): Promise<void> {
     const machines = await Promise.all(Array.from({ length: 10 }, () => this.#create()));
+    const idle = await this.#processes();
     const end = Date.now() + seconds * 1000;
     let [right, wrong] = [0, 0];
     const count = async (machine: Machine) => {
@@ -83,10 +92,33 @@ class Bench {
         if (lines.includes(`"text":"${n}"`)) right++;
         else wrong++;
       }
+      await this.#remove(machine, context);
     };
     await Promise.all(machines.flatMap((machine) => [count(machine), count(machine)]));
+    const left = await this.#more(idle);
     for (const machine of machines) await this.#end(machine);
-    process.stdout.write(`20 contexts in 10 machines for ${seconds} s: ${right} right, ${wrong} wrong (bar: 0)\n`);
+    const rest = await this.#more(0);
+    const counts = `${right} right, ${wrong} wrong (bar: 0)`;
+    const leftOver = `${left} processes left by contexts, ${rest} by machines (bar: 0)`;
+    process.stdout.write(`20 contexts in 10 machines for ${seconds} s: ${counts}; ${leftOver}\n`);
+  }
+
+  /** Returns by how many processes all machines still exceed the number some seconds later. */
+  async #more(expected: number): Promise<number> {
+    const end = Date.now() + endMilliseconds;
+    for (;;) {
+      const left = (await this.#processes()) - expected;
+      if (left <= 0 || Date.now() > end) return left;
+      await delay(100);
+    }
+  }
+
+  /** Returns how many processes all machines have. */
+  async #processes(): Promise<number> {
+    const containers = (await this.#engine.ask('GET', '/containers/json')) as { Id: string }[];
+    const tops = await Promise.all(containers.map(({ Id }) => this.#engine.ask('GET', `/containers/${Id}/top`)));
+    // A container that has just ended has none.
+    return tops.reduce<number>((sum, top) => sum + ((top as { Processes?: [] }).Processes?.length ?? 0), 0);
   }
 
   async #create(): Promise<Machine> {
@@ -113,6 +145,10 @@ class Bench {
   async #context({ headers }: Machine): Promise<string> {
     const answer = await fetch(`${this.#server.url}/contexts`, { method: 'POST', headers, body: '{}' });
     return ((await answer.json()) as { id: string }).id;
+  }
+
+  async #remove({ headers }: Machine, context: string): Promise<void> {
+    await fetch(`${this.#server.url}/contexts/${context}`, { method: 'DELETE', headers });
   }
 
   async #end({ id }: Machine): Promise<void> {
@@ -160,7 +196,7 @@ async function main(engine: TestEngine): Promise<void> {
     'error',
     ...machines,
   ]);
-  await new Bench(server, directory).run();
+  await new Bench(server, directory, engine).run();
   await server.stop();
   rmSync(directory, { recursive: true });
 }
