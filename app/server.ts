@@ -64,7 +64,7 @@ export async function createServer(config: Config, { test, driver, ...overrides 
     isTest: test !== undefined,
     onReset: (clear: () => void) => test?.onReset(clear),
     feed: new EventFeed(store),
-    recent: new RequestHistory(overrides.now ?? Date.now),
+    recent: new RequestHistory(() => performance.now()),
     stopping: stopping.signal,
   };
   // Imported only if needed, because the module slows the start.

@@ -14,7 +14,7 @@ export class RequestHistory {
   readonly #now: () => number;
   readonly #slots: Slot[] = [];
 
-  /** `now` returns milliseconds since 1970. */
+  /** `now` returns milliseconds on a clock that nobody sets. */
   constructor(now: () => number) {
     this.#now = now;
   }

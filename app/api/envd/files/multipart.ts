@@ -60,6 +60,10 @@ class FormFiles {
     this.#parser = parser;
     parser.on('file', (name, content, { filename }) => this.#add(name, content, filename));
     parser.on('field', (name, text, info) => name === 'file' && this.#addText(text, info));
+    // The parser goes on with what it has: what follows a fault must not be written.
+    parser.on('error', (error) => {
+      this.failure ??= asHttpError(error);
+    });
     parser.on('partsLimit', () => this.#fail(new HttpError(400, `The form has more than ${maxParts} parts`)));
   }
 
