@@ -17,11 +17,16 @@ const target = 'usr/local/lib/python3.11/dist-packages';
 export function codeArchive(): string {
   const base = debianArchive();
   return cached('code', [base, wanted, process.execPath, target], (file) => {
-    const folder = mkdtempSync(join(tmpdir(), 'sandpit-code-'));
+    const [folder, venv] = ['code', 'venv'].map((name) => mkdtempSync(join(tmpdir(), `sandpit-${name}-`))) as [
+      string,
+      string,
+    ];
     try {
       const packages = join(folder, target);
       const options = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:', '--target', packages];
-      execFileSync('/usr/bin/python3', ['-m', 'pip', 'install', ...options, ...wanted], { stdio: 'inherit' });
+      // Debian's Python, which the image has as well, comes without pip.
+      execFileSync('/usr/bin/python3', ['-m', 'venv', venv], { stdio: 'inherit' });
+      execFileSync(join(venv, 'bin/python'), ['-m', 'pip', 'install', ...options, ...wanted], { stdio: 'inherit' });
       const modules = run('find', packages, '-name', '*.so*').trim().split('\n');
       // Those that the packages bring are among the packages.
       const libraries = librariesOf([...modules, process.execPath]).filter((path) => !path.startsWith(folder));
@@ -33,7 +38,7 @@ export function codeArchive(): string {
         cpSync(process.execPath, join(root, 'usr/local/bin/node'));
       });
     } finally {
-      rmSync(folder, { recursive: true });
+      for (const each of [folder, venv]) rmSync(each, { recursive: true });
     }
   });
 }
