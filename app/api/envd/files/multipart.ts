@@ -36,7 +36,7 @@ export async function writeForm(form: Form): Promise<Written[]> {
   try {
     await pipeline(files.paced(form.body), parser, { signal: form.signal });
   } catch (error) {
-    throw files.failure ?? (error instanceof HttpError ? error : asHttpError(error));
+    throw files.failure ?? asHttpError(error);
   }
   const written = await files.all();
   if (written.length === 0) throw new HttpError(400, 'The form has no part named file with a file name');
@@ -133,5 +133,6 @@ function parserOf(req: Request): Busboy {
 }
 
 function asHttpError(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
   return new HttpError(400, `The form can't be read: ${error instanceof Error ? error.message : error}`);
 }
