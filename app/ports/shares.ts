@@ -47,12 +47,13 @@ async function forwardShare(
   res: Response,
   forward: ForwardToPort,
 ) {
+  // The client left while the share was looked for.
+  if (res.closed) return;
   const all = underWay.get(id) ?? new Set();
   underWay.set(id, all.add(res));
-  req.socket.once('close', () => {
+  res.once('close', () => {
     all.delete(res);
     if (all.size === 0) underWay.delete(id);
   });
-  res.once('finish', () => all.delete(res));
   await forward(req, res, { id: sandboxId, port }, isPublic ? { check: () => {} } : { isPrivate: true });
 }

@@ -1,6 +1,10 @@
+import { request } from 'node:http';
+import { join } from 'node:path';
 import { expect } from 'chai';
+import { createProcessDriver } from '../../app/machines/process/driver.ts';
 import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
 import { itWithPython } from '../helpers/python.ts';
+import { temporaryDirectory } from '../helpers/server.ts';
 import { until } from '../helpers/until.ts';
 
 type Result = { stdout: string; stderr: string; exit_code: number; execution_time: number; cpu_time: number | null };
@@ -113,6 +117,31 @@ describe("InstaVM's execute in a machine", () => {
     ]);
     await post(`/v1/vms/${vm}/resume`);
     expect((await bash(session, 'echo on')).stdout).to.equal('on\n');
+  });
+
+  it('runs no code for a client that has left while the sandbox was resumed', async () => {
+    const machines = createProcessDriver({ instance: 'x', db: join(temporaryDirectory(), 'sandpit.db') });
+    const begun = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    const resume = async (id: string, signal: AbortSignal) => {
+      begun.resolve();
+      await gate.promise;
+      await machines.constructor.prototype.resume.call(machines, id, signal);
+    };
+    const own = await startInstavm({ machines: 'process', port: 0 }, Object.assign(machines, { resume }));
+    const { vm_id: vm, session_id } = (await own.post('/v1/vms', { auto_resume: true })).body;
+    await own.post(`/v1/vms/${vm}/suspend`);
+    const url = new URL('/execute', await own.app.server.start());
+    const headers = { 'X-API-Key': own.alice.key, 'Content-Type': 'application/json' };
+    const asked = request(url, { method: 'POST', headers, agent: false });
+    asked.on('error', () => {});
+    asked.end(JSON.stringify({ session_id, command: 'touch ran', language: 'bash' }));
+    await begun.promise;
+    asked.destroy();
+    await own.app.logged(/"route":"\/execute"/);
+    gate.resolve();
+    const { body } = await own.post('/execute', { session_id, command: 'ls', language: 'bash' });
+    expect([body.stdout, body.exit_code]).to.deep.equal(['', 0]);
   });
 
   it('code, commands and terminals get variables that were staged', async () => {

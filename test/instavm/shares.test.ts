@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request } from 'node:http';
+import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
@@ -13,6 +13,11 @@ describe("InstaVM's shares of ports", () => {
     // So that a response stays open.
     if (req.url === '/slow') res.write('begun');
     else res.end(`${req.method} ${req.url} ${req.headers.host}`);
+  });
+  program.on('upgrade', (_req, socket) => {
+    socket.on('error', () => {});
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    socket.pipe(socket);
   });
   before(async () => {
     port = await listen(program);
@@ -81,6 +86,37 @@ describe("InstaVM's shares of ports", () => {
     expect(await cut).to.equal('cut');
     expect((await visit(url)).statusCode).to.equal(404);
     expect((await share()).body.share_id).not.to.equal(id);
+  });
+
+  it('revoking one ends a connection that was upgraded', async () => {
+    const { url, share_id: id } = (await share({ is_public: true })).body;
+    const headers = { Host: new URL(url).host, Connection: 'Upgrade', Upgrade: 'echo' };
+    const [, socket] = await once(request(new URL(base as string), { headers }).end(), 'upgrade');
+    socket.on('error', () => {});
+    socket.write('hello');
+    expect(String((await once(socket, 'data'))[0])).to.equal('hello');
+    const closed = once(socket, 'close');
+    expect((await change(id, { revoke: true })).body.status).to.equal('revoked');
+    await closed;
+  });
+
+  it('many requests over one connection add nothing to it', async () => {
+    const { url } = (await share({ is_public: true })).body;
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => void warnings.push(warning);
+    process.on('warning', warn);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      for (let nth = 0; nth < 20; nth++) {
+        const asked = request(new URL('/a', base), { headers: { Host: new URL(url).host }, agent });
+        const [answer] = (await once(asked.end(), 'response')) as [IncomingMessage];
+        expect(await text(answer)).to.contain('GET /a');
+      }
+    } finally {
+      agent.destroy();
+      process.off('warning', warn);
+    }
+    expect(warnings).to.deep.equal([]);
   });
 
   it("403: nobody else's, none that is unknown, and none without a sandbox; 422: no such port", async () => {

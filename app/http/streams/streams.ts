@@ -31,9 +31,11 @@ export class Streams {
   /**
    * Makes a request a stream of a sandbox or user until its response is closed, which aborts the
    * signal that it returns. Call it once the credential is checked. Throws HttpError 429 if the
-   * holder has too many, and 503 if there are too many.
+   * holder has too many, 503 if there are too many, and 499 if the client has left.
    */
   take(res: Response, holder: string): AbortSignal {
+    // It would never be closed again, and hold its place forever.
+    if (res.closed) throw new HttpError(499, 'The client has left');
     const { all, ofOne, whose } = this.#limits;
     const held = this.#byHolder.get(holder) ?? 0;
     if (held >= ofOne) throw tooMany(429, `${whose} has ${ofOne} open streams already`);

@@ -54,7 +54,7 @@ export function terminalSockets(context: Context): RequestHandler {
       closeWebSocket(req, res, codes.unreachable, reasonOf(error));
       return;
     }
-    await join(await openWebSocket(req, res), req, agent, terminal);
+    if (!res.closed) await join(await openWebSocket(req, res), req, agent, terminal);
   };
   return (req, res, next) => {
     const [, kind = '', id = '', terminal = ''] = path.exec(req.url) ?? [];
@@ -63,7 +63,7 @@ export function terminalSockets(context: Context): RequestHandler {
   };
 }
 
-/** Joins a WebSocket and a terminal until either ends. A slow side holds up the other only. */
+/** Joins a WebSocket and a terminal until either ends. A slow client holds up the terminal. */
 async function join(webSocket: WebSocket, req: Request, agent: Agent, id: string): Promise<void> {
   const gone = new AbortController();
   req.socket.setTimeout(idleMilliseconds, () => webSocket.terminate());
@@ -79,7 +79,7 @@ async function join(webSocket: WebSocket, req: Request, agent: Agent, id: string
       } else if (event.type !== 'start') await sent(webSocket, event.bytes);
     }
   } catch (error) {
-    if (error instanceof AgentError && error.code === 'not_found') close(codes.failed, noTerminal(id).slice(0, 120));
+    if (error instanceof AgentError && error.code === 'not_found') close(codes.failed, reasonOf(noTerminal(id)));
     else close(error instanceof MachineError ? codes.unreachable : codes.failed, reasonOf(error));
   }
 }
