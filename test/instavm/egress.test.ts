@@ -67,6 +67,7 @@ describe("InstaVM's egress policies", () => {
     }
     expect((await get('/v1/egress/session/x')).status).to.equal(422);
     expect((await post('/v1/vms', { egress_policy: { allowed_domains: ['a.example'] } })).status).to.equal(501);
+    expect((await post('/v1/vms', { egress_policy: open })).body.detail).to.contain('have no network rules');
     await remove(`/v1/vms/${vm}`);
     expect((await get(`/v1/egress/vm/${vm}`)).body.detail).to.equal(`The sandbox ${vm} has ended`);
   });

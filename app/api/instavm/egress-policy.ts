@@ -36,17 +36,14 @@ export function policyOf(given: Schemas['EgressPolicy']): Policy {
  * Throws HttpError 501 for what the machines can't enforce: most check addresses, not names. With
  * port 443 open, package managers reach their registries anyway.
  */
-export function refusePolicy({ features, restrict }: Pick<Driver, 'features' | 'restrict'>, policy: Policy): void {
-  const { allow_http: http, allow_https: https, allow_package_managers: packages, allowed_domains: domains } = policy;
-  if (features.has('domains')) {
-    if ((http || https) && !(http && https) && restrict) throw new HttpError(501, noPorts);
-    return;
-  }
-  if (domains.length > 0) throw new HttpError(501, noDomains);
-  if (packages && !https) throw new HttpError(501, noPackages);
+export function refusePolicy({ features }: Pick<Driver, 'features'>, policy: Policy): void {
+  const { allow_https: https, allow_package_managers: packages, allowed_domains: domains } = policy;
+  if (!features.has('domains') && domains.length > 0) throw new HttpError(501, noDomains);
+  if (!features.has('domains') && packages && !https) throw new HttpError(501, noPackages);
+  if (!features.has('egress')) throw new HttpError(501, noRules);
 }
 
-const noPorts = 'The machines of this server open HTTP and HTTPS only together: allow both, or neither';
+const noRules = 'The machines of this server have no network rules: leave the policy out';
 const noDomains =
   'allowed_domains is not offered: the machines of this server check addresses, not names; give the addresses in allowed_cidrs';
 const noPackages =

@@ -44,7 +44,10 @@ export function dnsArguments({ dnsServers }: EgressRules): string[] {
 /** Throws MachineError `unsupported` for network rules that msb can't enforce. */
 export function refuseRules({ network, isSnapshot }: Pick<MachineSpec, 'network' | 'isSnapshot'>): void {
   if (network.openPorts.length > 0)
-    throw new MachineError('unsupported', 'MicroVMs can not open single ports of all hosts: name domains or addresses');
+    throw new MachineError(
+      'unsupported',
+      'allow_http and allow_https are not offered for microVMs: give allowed_domains or allowed_cidrs',
+    );
   const wide = network.domains.find((name) => /^\*\.[^.]*$/.test(name));
   if (wide !== undefined)
     throw new MachineError('unsupported', `network.allowOut: ${wide} is too wide for microVMs: name a domain below it`);

@@ -33,7 +33,6 @@ function update({ machines, now }: Context, find: Find): RequestHandler {
     const { driver, restrict } = machines as Machines;
     const policy = policyOf(req.body as Schemas['EgressPolicy']);
     refusePolicy(driver, policy);
-    if (!driver.features.has('egress')) throw new HttpError(501, noRules);
     // In place of all rules that E2B's clients have set.
     const network = ({ network, allowInternetAccess: _, ...others }: JsonObject): JsonObject => {
       const { allowOut, denyOut, dnsServers, ...fixed } = (network ?? {}) as JsonObject;
@@ -43,8 +42,6 @@ function update({ machines, now }: Context, find: Find): RequestHandler {
     res.json({ status: 'ok', ...policy });
   };
 }
-
-const noRules = 'The machines of this server have no network rules: leave the policy out';
 
 /** Of a sandbox without a policy of this dialect, the policy is what its other rules come to. */
 function shownPolicy({ settings }: Sandbox): Schemas['EgressPolicy'] {
