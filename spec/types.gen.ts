@@ -3314,7 +3314,7 @@ export interface components {
         TemplateSlug: string;
         /**
          * DevboxTerminal
-         * @description What InstaVM's command line would run in a terminal. Sandpit keeps it and offers no terminals.
+         * @description What InstaVM's command line would run in a terminal. Sandpit keeps it and runs nothing of it.
          */
         DevboxTerminal: {
             tmux_session: string;
@@ -3363,7 +3363,7 @@ export interface components {
             name: string;
             version: string;
             audience: string;
-            /** @description Always false, because no machine runs behind a sandbox */
+            /** @description Always false, because Sandpit starts no program of a template */
             has_app: boolean;
             /** @description Always empty */
             aliases: string[];
@@ -3381,9 +3381,9 @@ export interface components {
             icon: string | null;
             icon_url: string | null;
             terminal: components["schemas"]["DevboxTerminal"];
-            /** @description Always empty, because no machine runs behind a sandbox */
+            /** @description Always empty, because Sandpit runs no steps of a template */
             runtime: Record<string, never>[];
-            /** @description Always null, because no machine runs behind a sandbox */
+            /** @description Always null, because Sandpit starts no program of a template */
             app: null;
         } & components["schemas"]["ListedTemplate"];
         /** PublishedTemplate */
@@ -3415,7 +3415,7 @@ export interface components {
             expires_at: string | null;
             devbox_name: string | null;
             terminal: components["schemas"]["DevboxTerminal"];
-            /** @description Always null, because no machine runs behind a sandbox */
+            /** @description Always null, because Sandpit starts no program of a template */
             app: null;
         };
         /** CustomDomain */

@@ -19,7 +19,10 @@ const service = '/process.Process';
 const keepalive = '{"event":{"keepalive":{}}}';
 
 /** The signals that E2B's protocol has. */
-const signals: Record<string, number> = { SIGNAL_SIGTERM: 15, SIGNAL_SIGKILL: 9 };
+const signals: Record<string, number> = {
+  SIGNAL_SIGTERM: processes.signals.terminate,
+  SIGNAL_SIGKILL: processes.signals.kill,
+};
 
 /** The procedures of E2B's service `process.Process`. */
 export function processRoutes(context: Context, streams: Streams): Router {

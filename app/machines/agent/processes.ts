@@ -83,6 +83,9 @@ export async function listProcesses(agent: Agent, signal?: AbortSignal): Promise
   return processes;
 }
 
+/** The numbers of signals, which all Linux systems share. */
+export const signals = { interrupt: 2, kill: 9, terminate: 15 };
+
 /** Sends a signal to a process and its whole group. */
 export async function signalProcess(
   agent: Agent,

@@ -1,17 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { HttpError } from '../../errors.ts';
 import type { Agent } from '../agent/agent.ts';
-import { listProcesses, type RunningProcess, signalProcess } from '../agent/processes.ts';
+import { listProcesses, type RunningProcess, signalProcess, signals } from '../agent/processes.ts';
 import { CodeContext, type Place } from './context.ts';
 import { Kernel } from './kernel.ts';
 import { type Language, languageOf, languages } from './languages.ts';
 import { scriptTag } from './shell.ts';
 import { kernelOf } from './tags.ts';
 
-/** How many contexts a machine has at most: each is a process with its memory. */
+/** How many contexts a machine has beside the default ones: each is a process with its memory. */
 const maxContexts = 32;
-
-const sigkill = 9;
 
 /** The contexts of one machine, as long as the connection to its agent lasts. */
 export class CodeContexts {
@@ -30,7 +28,7 @@ export class CodeContexts {
     const contexts = new CodeContexts(agent);
     const found = await listProcesses(agent);
     const scripts = found.filter(({ tag }) => tag.startsWith(scriptTag));
-    await Promise.all(scripts.map(({ tag }) => signalProcess(agent, { tag }, sigkill).catch(() => {})));
+    await Promise.all(scripts.map(({ tag }) => signalProcess(agent, { tag }, signals.kill).catch(() => {})));
     await Promise.all(found.map((process) => contexts.#adopt(process)));
     return contexts;
   }

@@ -7,6 +7,7 @@ import {
   type Selector,
   sendInput,
   signalProcess,
+  signals,
   startProcess,
 } from '../agent/processes.ts';
 import { MachineError } from '../error.ts';
@@ -41,7 +42,6 @@ const limits = {
   againMilliseconds: 250,
   syncMilliseconds: 3000,
 };
-const signals = { interrupt: 2, kill: 9 };
 
 /**
  * A process in a machine that runs code of one language, piece after piece, and keeps its
@@ -256,8 +256,9 @@ class Running {
     const { type, content } = message;
     const isOwn = content.id === this.id;
     if (type === 'began') this.hadBegun ||= isOwn;
-    else if (type === 'done') await (isOwn && this.#addEnd(content));
-    else if (this.hadBegun) await this.relay.put({ type: 'message', message });
+    else if (type === 'done') {
+      if (isOwn) await this.#addEnd(content);
+    } else if (this.hadBegun) await this.relay.put({ type: 'message', message });
   }
 
   /** Both streams have to end: they come on their own ways. */

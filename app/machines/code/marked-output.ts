@@ -5,6 +5,8 @@
  */
 export type Message = { type: string; content: Record<string, unknown> };
 
+/** What clients are told of a `too_large`. */
+export const tooLarge = 'The result is larger than 32 MiB: write it to a file';
 /** A longer message is left out, and `too_large` comes instead. */
 const maxMessageBytes = 32 * 2 ** 20;
 /** PIPE_BUF of pipe(7). */

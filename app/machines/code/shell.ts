@@ -1,13 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Agent } from '../agent/agent.ts';
-import { type Exit, signalProcess, startProcess } from '../agent/processes.ts';
+import { type Exit, signalProcess, signals, startProcess } from '../agent/processes.ts';
 import { MachineError } from '../error.ts';
 import type { CodeEvent, Place } from './context.ts';
 
 /** Begins the tags of scripts. Nobody waits for one whose connection has ended. */
 export const scriptTag = 'sandpit-script';
-
-const sigkill = 9;
 
 /**
  * Runs a script in a login shell of its own, side by side with others. The signal kills it with all
@@ -24,7 +22,7 @@ export async function* runScript(
   const tag = `${scriptTag}:${randomUUID()}`;
   const args = ['/bin/bash', '-l', '-c', script];
   const spec = { user, cwd, args, env, hasStdin: false, terminal: null, timeoutMilliseconds, tag };
-  const kill = () => signalProcess(agent, { tag }, sigkill).catch(() => {});
+  const kill = () => signalProcess(agent, { tag }, signals.kill).catch(() => {});
   let hasEnded = false;
   let hasStarted = false;
   const stop = () => void (hasStarted && kill());

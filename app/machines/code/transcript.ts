@@ -1,6 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { CodeEvent } from './context.ts';
-import type { Message } from './marked-output.ts';
+import { type Message, tooLarge } from './marked-output.ts';
 
 /** Takes text of one stream; the code waits until it resolves. */
 export type Write = (source: 'stdout' | 'stderr', text: string) => void | Promise<void>;
@@ -44,7 +44,7 @@ async function ended(event: Extract<CodeEvent, { type: 'done' | 'died' }>, write
 function textOf({ type, content }: Message): { source: 'stdout' | 'stderr'; text: string } {
   if (type === 'error')
     return { source: 'stderr', text: Array.isArray(content.traceback) ? content.traceback.join('\n') : '' };
-  if (type === 'too_large') return { source: 'stderr', text: 'The result is larger than 32 MiB: write it to a file' };
+  if (type === 'too_large') return { source: 'stderr', text: tooLarge };
   const data = content.data as Record<string, unknown> | undefined;
   const text = data?.['text/plain'];
   return { source: 'stdout', text: Array.isArray(text) ? text.join('') : typeof text === 'string' ? text : '' };

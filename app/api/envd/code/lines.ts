@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { asciiJson } from '../../../http/json.ts';
 import type { CodeEvent } from '../../../machines/code/context.ts';
-import type { Message } from '../../../machines/code/marked-output.ts';
+import { type Message, tooLarge } from '../../../machines/code/marked-output.ts';
 import { resultOf } from './results.ts';
 
 /** A line of the answer to E2B's `/execute`. */
@@ -51,8 +51,7 @@ function lineOf({ type, content }: Message): Line[] {
     return [{ type: 'error', name: String(ename), value: String(evalue), traceback: lines.join('\n') }];
   }
   if (type === 'too_large') {
-    const reason = 'The result is larger than 32 MiB: write it to a file';
-    return [{ type: 'error', name: 'ResultTooLarge', value: reason, traceback: reason }];
+    return [{ type: 'error', name: 'ResultTooLarge', value: tooLarge, traceback: tooLarge }];
   }
   const { data } = content;
   if (typeof data !== 'object' || data === null) return [];

@@ -1,5 +1,6 @@
 /**
- * Runs JavaScript that arrives on standard input, as Node's REPL does, and keeps its variables.
+ * Runs JavaScript that arrives on standard input, as the console of a browser does, and keeps its
+ * variables.
  *
  * Standard input has one JSON object a line, with `id`, `code`, `env` and `isTypeScript`.
  * An interrupt is the signal SIGINT.
@@ -166,7 +167,7 @@ function described(error) {
     return { ename: 'Error', evalue: inspect(error), traceback: [inspect(error)] };
   }
   const lines = String(error.stack ?? error).split('\n');
-  const own = lines.findIndex((line) => /\bREPLServer\b|node:internal|\[eval\]/.test(line));
+  const own = lines.findIndex((line) => /node:internal|\[eval\]/.test(line));
   return { ename: error.name, evalue: error.message, traceback: own < 1 ? lines : lines.slice(0, own) };
 }
 

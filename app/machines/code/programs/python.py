@@ -89,7 +89,7 @@ class Notebook:
         add_data_formatters(self.shell)
 
     async def run(self, code):
-        """Returns whether the code ran without an error."""
+        """Returns whether the code ran without an error, and its number."""
         reply = await self.kernel.do_execute(code, False, store_history=True, allow_stdin=False)
         return reply["status"] == "ok", reply["execution_count"]
 
@@ -225,7 +225,7 @@ def run_line(command):
 def described(error):
     trace = error.__traceback__
     # Not the frames of this program.
-    while trace and trace.tb_frame.f_code.co_filename in ("<string>", __file__ if "__file__" in globals() else ""):
+    while trace and trace.tb_frame.f_code.co_filename == "<string>":
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     return {"ename": type(error).__name__, "evalue": str(error), "traceback": "".join(lines).splitlines()}

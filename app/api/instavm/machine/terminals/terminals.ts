@@ -10,6 +10,7 @@ import {
   listProcesses,
   resizeTerminal,
   signalProcess,
+  signals,
   startProcess,
 } from '../../../../machines/agent/processes.ts';
 import { explainStart } from '../../../../machines/images/shell.ts';
@@ -18,7 +19,7 @@ import { type MachineTarget, type MachineTargets, placeOf } from '../target.ts';
 
 type Schemas = components['schemas'];
 
-const [shell, sigkill] = ['/bin/bash', 9];
+const shell = '/bin/bash';
 /** How many terminals one machine has at most. */
 const maxTerminals = 64;
 const prefix = 'sandpit-terminal:';
@@ -112,7 +113,7 @@ function read(find: Find): RequestHandler {
 function end(find: Find): RequestHandler {
   return async (req, res) => {
     const agent = await (await find(req)).agent();
-    await signalProcess(agent, { tag: terminalTag(terminalId(req)) }, sigkill).catch((error) => {
+    await signalProcess(agent, { tag: terminalTag(terminalId(req)) }, signals.kill).catch((error) => {
       // It has ended by itself.
       if (!(error instanceof AgentError) || error.code !== 'not_found') throw error;
     });
