@@ -6,7 +6,7 @@ import { loadContract, withoutTests } from '../spec/load.ts';
 import { terminalUpgrades } from './api/instavm/machine/terminals/sockets.ts';
 import type { TestMode } from './api/test-mode/mode.ts';
 import { createApp } from './app.ts';
-import { refuseOpenMetrics, refuseOpenProcesses } from './config/config.ts';
+import { ConfigError, refuseOpenMetrics, refuseOpenProcesses } from './config/config.ts';
 import type { Config } from './config/settings.ts';
 import { SignInLinks } from './console/links.ts';
 import type { Context } from './context.ts';
@@ -30,6 +30,8 @@ export type SandpitServer = {
   start: () => Promise<string>;
   /** Returns the URL of the metrics; null unless they are being served. */
   metricsUrl: () => string | null;
+  /** Returns the port of SSH; null unless it is offered. */
+  sshPort: () => number | null;
   /** Reads the certificate again, for new connections. On CertificateError the old one stays. */
   reloadCertificate: () => void;
   /** Stops listening, waits up to `shutdownSeconds` for open requests, then closes the store. */
@@ -73,6 +75,7 @@ export async function createServer(config: Config, { test, driver, ...overrides 
   const measured = { ...base, metrics: metricsServer?.metrics ?? null };
   const dispatcher = new Dispatcher(measured);
   const choice = await chooseMachines(base);
+  if (config.sshPort !== undefined && choice.driver === null) throw new ConfigError(noSsh);
   const room =
     choice.driver === null
       ? null
@@ -80,6 +83,11 @@ export async function createServer(config: Config, { test, driver, ...overrides 
   const machines = room?.machines ?? null;
   const links = new SignInLinks<User>(base.now);
   const context: Context = { ...measured, limitRate: rateLimiter(base), webhooks: dispatcher, links, machines };
+  // Imported only if needed, because the module slows the start.
+  const ssh =
+    config.sshPort === undefined || !machines
+      ? null
+      : await (await import('./ssh/gateway.ts')).createSshGateway(context, machines);
   const app = createApp(context, test);
   const [isForPort, isForTerminal] = [portUpgrades(context), terminalUpgrades(context)];
   const listener = createListener(app, config, certificate, (req) => isForPort(req) || isForTerminal(req));
@@ -90,14 +98,17 @@ export async function createServer(config: Config, { test, driver, ...overrides 
     choice,
     start: async () => {
       await metricsServer?.listen();
+      await ssh?.listen();
       return listener.listen();
     },
     metricsUrl: () => metricsServer?.url() ?? null,
+    sshPort: () => ssh?.address()?.port ?? null,
     reloadCertificate: listener.reloadCertificate,
     close: async () => {
       // Closing the feed ends the event streams, so that the drain does not wait for them.
       context.feed.close();
       stopping.abort();
+      await ssh?.close();
       await listener.drain(config.shutdownSeconds);
       await room?.stop();
       await sweeper.stop();
@@ -107,3 +118,6 @@ export async function createServer(config: Config, { test, driver, ...overrides 
     },
   };
 }
+
+const noSsh =
+  '--ssh-port needs machines, and there are none: start a container engine, or leave it out; sandpit doctor --machines says more';

@@ -20,6 +20,7 @@ const places = {
   'code.py': () => new URL('../app/machines/code/programs/python.py', import.meta.url),
   'code.sh': () => new URL('../app/machines/code/programs/shell.sh', import.meta.url),
   'code.cjs': () => new URL('../app/machines/code/programs/node.cjs', import.meta.url),
+  'scp.sh': () => new URL('../app/ssh/programs/scp.sh', import.meta.url),
   'agent-arm64': () => new URL('../app/machines/agent/built/agent-arm64', import.meta.url),
 };
 

@@ -16,6 +16,7 @@ import type { Setting } from './setting.ts';
 export type Config = MachineConfig & {
   host: string;
   port: number;
+  sshPort: number | undefined;
   domain: string | undefined;
   db: string;
   apiKey: string | undefined;
@@ -64,6 +65,14 @@ export const settings: { [K in keyof Config]: Setting<Config[K]> } = {
     argument: 'number',
     help: 'port to listen on; 0 chooses a free one',
     fallback: 3000,
+    read: integer(0, 65_535),
+  },
+  sshPort: {
+    variable: 'SANDPIT_SSH_PORT',
+    flag: 'ssh-port',
+    argument: 'number',
+    help: 'port where ssh and scp reach machines, with the keys of /v1/ssh-keys; 0 chooses a free one (default: off)',
+    fallback: undefined,
     read: integer(0, 65_535),
   },
   domain: {

@@ -14,11 +14,13 @@ Use --tls-cert and --tls-key, or listen on 127.0.0.1 behind a TLS proxy.\n`;
 export const metricsWarning =
   'Warning: metrics are open to the network without TLS, so their token can be read in transit.\n';
 
-export function greeting({ context: { config, contract }, metricsUrl }: SandpitServer, url: string): string {
-  const metrics = metricsUrl();
+export function greeting(server: SandpitServer, url: string): string {
+  const { config, contract } = server.context;
+  const [metrics, ssh] = [server.metricsUrl(), server.sshPort()];
   const lines = [
     `Sandpit ${contract.info.version} answers on ${url}${isWildcard(config.host) ? " and at this machine's other addresses" : ''}`,
     `${config.console ? `Console: ${url}/console/   ` : ''}API reference: ${url}/docs   database: ${config.db}`,
+    ...(ssh ? [`SSH: ssh -p ${ssh} <sandbox id>@${new URL(url).hostname}`] : []),
     ...(metrics ? [`Metrics: ${metrics}${config.metricsToken ? ', with the token' : ''}`] : []),
   ];
   return `${lines.join('\n')}\n`;

@@ -4,7 +4,7 @@ import { setupOf } from '../../../../db/machines/setup.ts';
 import { findSandbox } from '../../../../db/sandboxes/read.ts';
 import { findSession } from '../../../../db/sessions/sessions.ts';
 import { principalOf } from '../../../auth.ts';
-import type { Context } from '../../../context.ts';
+import type { Context, Machines } from '../../../context.ts';
 import { HttpError } from '../../../errors.ts';
 import type { Agent } from '../../../machines/agent/agent.ts';
 import { makeDirectory } from '../../../machines/agent/files.ts';
@@ -43,20 +43,11 @@ export const noMachines =
 export function machineTargets(context: Context): MachineTargets {
   const { store, now, machines } = context;
   if (!machines) return { ofSession: refuse, ofVm: refuse };
-  const find = runningSandboxes(context, machines);
   const restart = createRestarter(context, machines);
-  const reach = async (req: Request, id: string): Promise<MachineTarget> => {
+  const reachOwn = machineReacher(context, machines);
+  const reach = (req: Request, id: string): Promise<MachineTarget> => {
     req.sandboxId = id;
-    try {
-      const { record, agent } = await find(id, () => true);
-      const env = record.env === null ? {} : JSON.parse(record.env);
-      // Machines of that driver share the disk of this one.
-      if (machines.driver.name === 'process') return { id, record, env, directory: '', agent };
-      const user = setupOf(record.setup)?.user ?? '';
-      return { id, record, env, directory: directories.app, agent: async () => furnish(await agent(), user) };
-    } catch (error) {
-      throw error instanceof NotRunning ? await whyNot(context, principalOf(req).user.id, id) : error;
-    }
+    return reachOwn(principalOf(req).user.id, id);
   };
   return {
     ofVm: async (req, vmId) => {
@@ -70,6 +61,29 @@ export function machineTargets(context: Context): MachineTargets {
       const { sandbox } = session;
       return reach(req, sandbox.status === 'killed' ? await restart(req, session) : sandbox.id);
     },
+  };
+}
+
+/**
+ * Returns a function that reaches the machine of a sandbox that belongs to this user. It resumes
+ * and throws as `machineTargets` says.
+ */
+export function machineReacher(
+  context: Context,
+  machines: Machines,
+): (ownerId: number, id: string) => Promise<MachineTarget> {
+  const find = runningSandboxes(context, machines);
+  return async (ownerId, id) => {
+    try {
+      const { record, agent } = await find(id, () => true);
+      const env = record.env === null ? {} : JSON.parse(record.env);
+      // Machines of that driver share the disk of this one.
+      if (machines.driver.name === 'process') return { id, record, env, directory: '', agent };
+      const user = setupOf(record.setup)?.user ?? '';
+      return { id, record, env, directory: directories.app, agent: async () => furnish(await agent(), user) };
+    } catch (error) {
+      throw error instanceof NotRunning ? await whyNot(context, ownerId, id) : error;
+    }
   };
 }
 
