@@ -8,10 +8,10 @@ import { root, work } from './platforms.ts';
 export const bundled = { program: join(work, 'sandpit.cjs'), contract: join(work, 'openapi.json') };
 
 /**
- * Packages that dockerode loads and only needs for what Sandpit does not do: engines behind ssh
- * (ssh2, which has native addons) and building images.
+ * Packages that others load and only need for what Sandpit does not do: dockerode for building
+ * images, and ssh2 to ask what the processor can.
  */
-const unused = ['ssh2', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'tar-fs', '@balena/dockerignore'];
+const unused = ['cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'tar-fs', '@balena/dockerignore'];
 
 /** Options of esbuild that put the program into one file. */
 export const inOneFile = {
@@ -22,6 +22,8 @@ export const inOneFile = {
   format: 'cjs',
   // The request validator identifies its handlers by their function names.
   keepNames: true,
+  // ssh2's addon, without which it uses node:crypto.
+  external: ['./crypto/build/Release/sshcrypto.node'],
   legalComments: 'none',
   alias: Object.fromEntries(unused.map((name) => [name, join(root, 'app/package/unused.cjs')])),
   // Node hides deprecation warnings of packages, but cannot recognize packages in a bundle.

@@ -15,7 +15,7 @@ export function hostKey(databaseKey: Buffer): string {
   const publicKey = Buffer.from(x, 'base64url');
   const publicPart = Buffer.concat([field(type), field(publicKey)]);
   const noComment = field(Buffer.alloc(0));
-  // Two equal numbers, by which a reader sees that it has decrypted the rest: here nothing is encrypted.
+  // Two equal numbers show that the rest was decrypted well. Here nothing is encrypted.
   const check = Buffer.alloc(8);
   const secret = Buffer.concat([check, publicPart, field(Buffer.concat([seed, publicKey])), noComment]);
   const padding = Buffer.from(Array.from({ length: (8 - (secret.length % 8)) % 8 }, (_, n) => n + 1));

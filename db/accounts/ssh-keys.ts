@@ -4,7 +4,7 @@ import type { EventKind } from '../events/kinds.ts';
 import { type Actor, recordEvent } from '../events/record.ts';
 import type { Db, Trx } from '../store.ts';
 
-/** An SSH public key: a record, because there is no machine yet that it could open. */
+/** An SSH public key, which opens its owner's machines. */
 export type SshKey = {
   id: number;
   /** as OpenSSH shows it */

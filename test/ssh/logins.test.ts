@@ -97,6 +97,21 @@ describe('logins over SSH', () => {
     expect(await run(await ssh.connect(vm), 'echo on')).to.include({ stdout: 'on\n' });
   });
 
+  it('a client that ignores the window of its channel is cut off', async () => {
+    const ssh = await startSsh();
+    const client = await ssh.connect(await ssh.create());
+    const waiting = await begin(client, 'echo ready; sleep 1000');
+    await once(waiting, 'data');
+    const { outgoing } = waiting as unknown as { outgoing: { id: number } };
+    const { _protocol: protocol } = client as unknown as {
+      _protocol: { channelData: (id: number, bytes: Buffer) => void };
+    };
+    const closed = new Promise<void>((resolve) => client.once('close', resolve));
+    // So that the window is never quite used up.
+    for (let n = 0; n < 300; n++) protocol.channelData(outgoing.id, Buffer.alloc(30_000));
+    await closed;
+  });
+
   it('a sandbox has 64 connections at most, and a connection 64 channels', async () => {
     const ssh = await startSsh();
     const vm = await ssh.create();

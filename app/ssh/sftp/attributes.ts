@@ -6,7 +6,7 @@ const kinds = { file: 0o100_000, directory: 0o040_000, other: 0o010_000 };
 const link = 0o120_000;
 const letters = { file: '-', directory: 'd', other: 'p' };
 
-/** Returns what SFTP says of a file: `itself` says of a symbolic link that it is one. */
+/** Returns the attributes of a file in SFTP: with `itself` those of a symbolic link. */
 export function attributesOf(entry: Entry, which: 'itself' | 'followed'): Attributes {
   const { type, mode, size, modifiedAt, isSymlink } = entry;
   const seconds = Math.min(Math.max(0, Math.floor(modifiedAt / 1000)), 2 ** 32 - 1);

@@ -81,10 +81,6 @@ def on_machines(kind: str, name: str):
     return keep
 
 
-def refused_on_machines(kind: str, name: str, words: str, run) -> None:
-    with_machines[kind, name] = Call(kind, name, REFUSED, run, words)
-
-
 def declared(has_machines: bool) -> list[Call]:
     """The calls to make. What works on records works on the machines behind them, unless it is declared anew."""
     if not has_machines:

@@ -8,6 +8,8 @@ from base64 import b64encode
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from shutil import which
+from subprocess import run
 
 from instavm import InstaVM
 
@@ -94,6 +96,10 @@ class Fixture:
         return self.directory / 'devbox'
 
     @property
+    def deployed(self) -> Path:
+        return self.directory / 'cookbooks' / 'deployed'
+
+    @property
     def service(self) -> Path:
         return self.directory / 'cookbooks' / 'service'
 
@@ -101,17 +107,37 @@ class Fixture:
         self.file.write_text('content\n')
         (self.directory / 'other-home').mkdir()
         self._executables()
-        for folder, manifest in ((self.devbox, DEVBOX), (self.service, SERVICE), (self.vaulted, VAULTED)):
+        for folder, manifest in (
+            (self.devbox, DEVBOX),
+            (self.service, SERVICE),
+            (self.vaulted, VAULTED),
+            (self.deployed, DEPLOYED),
+        ):
             folder.mkdir(parents=True)
             (folder / 'instavm.yaml').write_text(manifest)
 
     def _executables(self) -> None:
-        """Programs that `connect` and `deploy` look for. They reach no other machine: each only fails."""
+        """OpenSSH's programs, for `connect` and `deploy`, with the configuration of a user of this server.
+
+        They look for it in the home of the user that the system knows. Without machines there is no SSH: each only fails.
+        """
         folder = self.directory / 'bin'
         folder.mkdir()
+        port = os.environ.get('SSH_PORT')
+        config = self.directory / 'ssh_config'
+        config.write_text(f'Host 127.0.0.1\nPort {port}\nUserKnownHostsFile {self.directory}/known_hosts\n')
         for name in ('ssh', 'scp'):
-            (folder / name).write_text('#!/bin/sh\nexit 255\n')
+            real = f'exec {which(name)} -F {config} "$@"' if port else 'exit 255'
+            (folder / name).write_text(f'#!/bin/sh\n{real}\n')
             (folder / name).chmod(0o755)
+
+    def ssh_key(self) -> Path:
+        """Makes a key pair in the user's home, once, and returns the file of the public key."""
+        public = self.directory / '.ssh' / 'id_ed25519.pub'
+        if not public.exists():
+            public.parent.mkdir(mode=0o700)
+            run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(public.with_suffix(''))], check=True)
+        return public
 
 
 DEVBOX = """\
@@ -140,6 +166,25 @@ app: {port: 8000, healthcheck_path: /, readiness_timeout_seconds: 1, share_publi
 run: {workdir: ., start_command: python3 -m http.server 8000}
 source: {include: ["*"], exclude: [], setup_command: "true"}
 egress: {mode: allowlist, allowed_domains: [example.com]}
+secrets: []
+post_deploy_notes: []
+"""
+
+#: What machines of containers can do: no egress by domain, and an address that everybody may open.
+DEPLOYED = """\
+schema_version: 2
+slug: deployed
+title: Deployed
+version: 1.0.0
+summary: A service that is deployed
+category: web
+runtime: python
+deploy: {kind: upload_and_run}
+vm: {memory_mb: 512, vcpu_count: 1, timeout_seconds: 600}
+app: {port: 8000, healthcheck_path: /, readiness_timeout_seconds: 20, share_public_default: true}
+run: {workdir: ., start_command: python3 -m http.server 8000 --bind 127.0.0.1}
+source: {include: ["*"], exclude: [], setup_command: "echo set up > set-up.txt"}
+egress: {mode: open}
 secrets: []
 post_deploy_notes: []
 """

@@ -21,11 +21,12 @@ async function judge(): Promise<number> {
     await engine.ask('POST', `/images/${engine.image}/tag?repo=docker.io/library/ubuntu&tag=24.04`);
     const db = join(directory, 'sandpit.db');
     const key = await createKey(db);
-    const machines = ['--machines', 'docker', '--engine', engine.address, '--image', engine.image];
+    const machines = ['--machines', 'docker', '--engine', engine.address, '--image', engine.image, '--ssh-port', '0'];
     const server = await serve(['--db', db, '--webhook-allow', '127.0.0.0/8', '--log-level', 'error', ...machines]);
     const table = join(directory, 'table.md');
     const judged = { SANDPIT_URL: server.url, SANDPIT_KEY: key, JUDGE_DIRECTORY: directory, JUDGE_TABLE: table };
-    const env = { ...judged, HOME: directory, HAS_MACHINES: 'true' };
+    const [, sshPort = ''] = /SSH: ssh -p (\d+)/.exec(server.output.stderr) ?? [];
+    const env = { ...judged, HOME: directory, HAS_MACHINES: 'true', SSH_PORT: sshPort };
     const code = await runPython(python, ['judge.py', ...process.argv.slice(2)], { cwd: here, env });
     if (code === 0) keepPart({ page: 'COMPATIBILITY.md', name: 'instavm machines' }, readFileSync(table, 'utf8'));
     await server.stop();

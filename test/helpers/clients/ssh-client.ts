@@ -87,7 +87,7 @@ export async function run(client: Client, command: string, input = '', options: 
   return ended(await begin(client, command, options), input);
 }
 
-/** Returns what a command says until its end, and how it ends. */
+/** Waits for the end of a command. */
 export async function ended(channel: ClientChannel, input = ''): Promise<Ended> {
   channel.end(input);
   const all = [text(channel), text(channel.stderr), exits.get(channel) ?? []] as const;

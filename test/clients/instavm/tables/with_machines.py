@@ -11,8 +11,7 @@ from types import SimpleNamespace
 from instavm.integrations.openai import execute_tool
 from websockets.sync.client import connect
 
-from calls import has, holds, on_machines, refused_on_machines, same, until
-from command import refusal
+from calls import has, holds, on_machines, same, until
 from tables.agents import Sandbox
 from tables.templates import published
 
@@ -307,9 +306,35 @@ def _(f):
     holds(answer['success'] and 'tool' in str(answer), f'it says {answer}')
 
 
-DOMAINS = 'allowed_domains'
-refused_on_machines('command', 'deploy', DOMAINS, lambda f: refusal(f.cli('deploy {f.service} --yes --no-vault')))
-refused_on_machines('command', 'cookbook deploy', DOMAINS, lambda f: refusal(f.cli('cookbook deploy service --no-vault')))
+def deployed(line: str):
+    """From the key to the page: the machine, the upload, the start and the share."""
+
+    def run(f):
+        f.ssh_key()
+        # Then the command adds the user's own key.
+        for key in f.client.list_ssh_keys():
+            f.client.delete_ssh_key(key['id'])
+        (f.deployed / 'index.html').write_text('<p>deployed</p>')
+        answer = f.cli(f'{line} --json').json()
+        with urllib.request.urlopen(answer['share_url'], timeout=5) as page:
+            same(page.read(), b'<p>deployed</p>', 'the page')
+        with urllib.request.urlopen(answer['share_url'] + '/set-up.txt', timeout=5) as page:
+            same(page.read(), b'set up\n', 'what the setup made')
+        f.client.vms.delete(answer['vm_id'])
+
+    return run
+
+
+on_machines('command', 'deploy')(deployed('deploy {f.deployed} --yes --no-vault'))
+on_machines('command', 'cookbook deploy')(deployed('cookbook deploy deployed --no-vault'))
+
+
+@on_machines('command', 'connect')
+def _(f):
+    f.cli('ssh-key add', stdin=f.ssh_key().read_text()).succeeded()
+    options = '-o BatchMode=yes -o StrictHostKeyChecking=accept-new'
+    f.cli('connect {f.vm} -- ' + options + f' -i {f.ssh_key().with_suffix("")} echo connected').prints('connected')
+
 
 
 def joined(line: str):
