@@ -45,7 +45,7 @@ export class Files {
     return posix.resolve(this.#home, path);
   }
 
-  /** Returns the file that a path leads to. All functions throw Refused, AgentError, MachineError. */
+  /** Returns the file that a path leads to. All throw Refused, AgentError and MachineError. */
   async stat(path: string): Promise<Entry> {
     const entry = await this.linkStat(path);
     return entry.symlinkTarget === null ? entry : this.linkStat(entry.symlinkTarget);

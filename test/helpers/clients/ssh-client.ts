@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import ssh2, { type Client, type ClientChannel, type ConnectConfig, type SFTPWrapper } from 'ssh2';
+import ssh2, { type Client, type ClientChannel, type ConnectConfig, type ParsedKey, type SFTPWrapper } from 'ssh2';
 import type { Config } from '../../../app/config/settings.ts';
 import type { Driver } from '../../../app/machines/driver.ts';
+import { hostKey } from '../../../app/ssh/host-key.ts';
 import type { Caller } from '../server.ts';
 import { type Instavm, startInstavm } from './instavm-client.ts';
 
@@ -28,8 +30,11 @@ afterEach(() => {
   clients.clear();
 });
 
+/** Returns a new key pair. One of a hundred that ssh2 makes itself is malformed. */
 export function makeKey(): KeyPair {
-  return ssh2.utils.generateKeyPairSync('ed25519');
+  const privateKey = hostKey(randomBytes(32));
+  const key = ssh2.utils.parseKey(privateKey) as ParsedKey;
+  return { private: privateKey, public: `${key.type} ${key.getPublicSSH().toString('base64')}` };
 }
 
 /** Starts a server with machines that ssh reaches. */
