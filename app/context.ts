@@ -65,6 +65,8 @@ export type Machines = {
   resume: <T>(id: string, record: (trx: Trx) => Promise<T>, how: { memory?: boolean | undefined }) => Promise<T>;
   /** Changes what a sandbox's machine may reach, as `restrictMachine` says. */
   restrict: (id: string, record: (trx: Trx) => Promise<Sandbox>) => Promise<Sandbox>;
+  /** Changes the memory of a sandbox's machine, in MiB, as `resizeMachine` says. */
+  resize: (id: string, memoryMb: number, record: (trx: Trx) => Promise<Sandbox>) => Promise<Sandbox>;
   /** Resumes a paused sandbox because a request came for it, as `createWaker` says. */
   wake: (id: string) => Promise<void>;
   /** Returns the access token of a sandbox's machine, which only depends on its id. */

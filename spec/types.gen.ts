@@ -3174,8 +3174,10 @@ export interface components {
             volumes?: unknown;
             vault_ids?: components["schemas"]["Nothing"];
             image_variant?: unknown;
-            snapshot_on_terminate?: components["schemas"]["Nothing"];
-            snapshot_name?: unknown;
+            /** @description Whether to take a snapshot of the machine when the sandbox ends, however it ends (default: false). Refused with 501 where no machines run. */
+            snapshot_on_terminate?: boolean | null;
+            /** @description The name of that snapshot, which replaces an earlier one of this name (default: no name). It needs `snapshot_on_terminate`, and must not have the form of a snapshot id. */
+            snapshot_name?: string | null;
         } | null;
         /**
          * Nothing
@@ -3520,8 +3522,10 @@ export interface components {
             /** @description Whether a request for the machine of the suspended sandbox resumes it: code, files, a terminal or a port (default: false) */
             auto_resume?: boolean | null;
             vault_ids?: components["schemas"]["Nothing"];
-            snapshot_on_terminate?: components["schemas"]["Nothing"];
-            snapshot_name?: unknown;
+            /** @description Whether to take a snapshot of the machine when the sandbox ends, however it ends (default: false). Refused with 501 where no machines run. */
+            snapshot_on_terminate?: boolean | null;
+            /** @description The name of that snapshot, which replaces an earlier one of this name (default: no name). It needs `snapshot_on_terminate`, and must not have the form of a snapshot id. */
+            snapshot_name?: string | null;
             egress_policy?: components["schemas"]["Nothing"];
             share?: unknown;
             custom_domain?: components["schemas"]["Nothing"];
@@ -3562,6 +3566,8 @@ export interface components {
             auto_resume: boolean;
             /** @description Whether the sandbox is paused, instead of killed, when its lifetime ends */
             auto_suspend: boolean;
+            /** @description Whether a snapshot of the machine is taken when the sandbox ends */
+            snapshot_on_terminate: boolean;
             memory_mb: number;
             vcpu_count: number;
             /** @description The name that a run of a template gave the sandbox */

@@ -141,6 +141,12 @@ export type Driver = {
    * the agent, which gets them with each new connection.
    */
   restrict?(id: string, rules: EgressRules): Promise<void>;
+  /**
+   * Changes how much memory a machine may use, in MiB, also of one that is paused or stopped.
+   * Rejects with `gone` when there is no such machine, and `failed` for less than it uses. Drivers
+   * without this fix it when a machine is made.
+   */
+  resize?(id: string, memoryMb: number): Promise<void>;
   /** Yields machines that die, until the signal. Rejects when the engine's events can't be read. */
   deaths(signal: AbortSignal): AsyncIterable<Death>;
   usage(id: string): Promise<Usage>;

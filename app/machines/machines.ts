@@ -13,6 +13,7 @@ import { startLifecycle } from './lifecycle/lifecycle.ts';
 import { pauseMachine } from './lifecycle/pause.ts';
 import { Reconciler } from './lifecycle/reconcile.ts';
 import { Removals } from './lifecycle/removals.ts';
+import { resizeMachine } from './lifecycle/resize.ts';
 import { resumeMachine } from './lifecycle/resume.ts';
 import { Verbs } from './lifecycle/verbs.ts';
 import { createWaker } from './lifecycle/wake.ts';
@@ -20,6 +21,7 @@ import { restrictMachine } from './network/restrict.ts';
 import { openDriver } from './open.ts';
 import { Collector } from './snapshots/collector.ts';
 import { Forks } from './snapshots/fork.ts';
+import { takeLast } from './snapshots/last.ts';
 import { Snapshots } from './snapshots/take.ts';
 import { tokens, trafficTokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
@@ -42,7 +44,13 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
   const driver = given ?? (await openDriver(name, config, { instance: instance.id, log }));
   const connections = new Connections({ ...base, driver });
   const collector = new Collector({ store, driver, log });
-  const removals = new Removals({ store, driver, log, onRemoved: () => collector.machineGone() });
+  const removals = new Removals({
+    store,
+    driver,
+    log,
+    beforeRemoval: (id) => takeLast({ ...base, driver, collector }, id),
+    onRemoved: () => collector.machineGone(),
+  });
   const agentOf = (id: string) => connections.agentOf(id);
   const images = new Images({ ...base, driver });
   images.start();
@@ -67,6 +75,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     pause: (id, record) => pauseMachine(parts, id, record),
     resume: (id, record, how) => resumeMachine(parts, id, record, how),
     restrict: (id, record) => restrictMachine(parts, id, record),
+    resize: (id, memoryMb, record) => resizeMachine(parts, id, memoryMb, record),
     wake: createWaker(parts),
     tokenOf: tokens(instance.tokenKey),
     trafficTokenOf: trafficTokens(instance.tokenKey),

@@ -5,7 +5,7 @@ import type { Actor } from '../events/record.ts';
 import { findOrigin } from '../machines/rows.ts';
 import { setupColumn } from '../machines/setup.ts';
 import { randomUuid } from '../random.ts';
-import { getLiveSandbox, requireRunning } from '../sandboxes/read.ts';
+import { getLiveSandbox, requireRunning, type Sandbox } from '../sandboxes/read.ts';
 import type { SnapshotsTable, SnapshotType } from '../schema.ts';
 import type { Db, Trx } from '../store.ts';
 import { withdrawTemplates } from '../templates/withdraw.ts';
@@ -30,11 +30,21 @@ export async function snapshotSandbox(
   now: number,
   by: Actor,
   sandboxId: string,
-  { name, replace, machineRef = null }: SnapshotRequest,
+  wanted: SnapshotRequest,
 ): Promise<Snapshot> {
   const sandbox = await getLiveSandbox(trx, now, by.ownerId, sandboxId);
   requireRunning(sandbox);
-  const { templateId, metadata, memoryMb, vcpuCount } = sandbox;
+  return recordSnapshot(trx, now, by, sandbox, wanted);
+}
+
+/** Records a snapshot of a sandbox, in whatever state that is, as `snapshotSandbox` does. */
+export async function recordSnapshot(
+  trx: Trx,
+  now: number,
+  by: Actor,
+  { id: sandboxId, templateId, metadata, memoryMb, vcpuCount }: Sandbox,
+  { name, replace, machineRef = null }: SnapshotRequest,
+): Promise<Snapshot> {
   const setup = (await findOrigin(trx, sandboxId))?.setup ?? null;
   const taken = { sandboxId, templateId, ociImage: null, metadata, memoryMb, vcpuCount, machineRef, setup };
   const existing = name !== null && replace ? await findByName(trx, by.ownerId, name) : null;

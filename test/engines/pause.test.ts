@@ -38,6 +38,36 @@ describeOnEngines('a machine that pauses and stops', (engine) => {
     expect((await run(agent, goesOn)).output).to.equal('on\n');
   });
 
+  it('gets more or less memory while it runs, is paused or stopped', async () => {
+    const agent = await startMachine(driver, specOf('grows', engine()));
+    const limit = async (one = agent) =>
+      Number((await run(one, 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>&-')).output);
+    expect(await limit()).to.equal(128 * 2 ** 20);
+    // Podman 4 can't.
+    if ((await failure(driver.resize?.('grows', 128) as Promise<void>)) === 'unsupported') return;
+    await driver.resize?.('grows', 256);
+    expect(await limit()).to.equal(256 * 2 ** 20);
+    await driver.pause('grows');
+    await driver.resize?.('grows', 192);
+    await driver.resume('grows', soon());
+    expect(await limit(await connect(driver, 'grows'))).to.equal(192 * 2 ** 20);
+    await driver.stop('grows');
+    await driver.resize?.('grows', 160);
+    await driver.resume('grows', soon());
+    expect(await limit(await connect(driver, 'grows'))).to.equal(160 * 2 ** 20);
+    expect(await failure(driver.resize?.('nobody', 256) as Promise<void>)).to.equal('gone');
+  });
+
+  it('has what it held when it ended, also of a stopped one', async () => {
+    for (const end of ['pause', 'stop', null] as const) {
+      await run(await startMachine(driver, specOf(`kept-${end}`, engine())), `echo ${end} > ~/file`);
+      if (end) await driver[end](`kept-${end}`);
+      const { ref } = await driver.snapshot(`kept-${end}`, `last-${end}`, soon());
+      const copy = await startMachine(driver, specOf(`copy-${end}`, engine(), { image: ref, isSnapshot: true }));
+      expect((await run(copy, 'cat ~/file')).output).to.equal(`${end}\n`);
+    }
+  });
+
   it('keeps its files while it is stopped, also when the engine restarts, and loses its processes', async () => {
     await run(
       await startMachine(driver, specOf('off', engine(), { network: openNetwork })),

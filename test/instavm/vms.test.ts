@@ -23,6 +23,7 @@ describe('sandboxes under /v1/vms', () => {
         created_at: '2025-01-18T10:30:00.000Z',
         expires_at: '2025-01-18T10:31:00.000Z',
         auto_resume: false,
+        snapshot_on_terminate: false,
         auto_suspend: false,
         memory_mb: 1024,
         vcpu_count: 4,

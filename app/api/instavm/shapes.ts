@@ -36,7 +36,7 @@ export function vm(sandbox: Sandbox): string {
   const devbox = `"devbox_name":${JSON.stringify(devboxName)},"devbox_template_slug":${JSON.stringify(devboxTemplateSlug)}`;
   return (
     `{${ids},${infoMembers(sandbox, vmStatus[status])},${times},"auto_suspend":${onTimeout === 'pause'},` +
-    `"auto_resume":${isResumedBy(sandbox.settings)},` +
+    `"auto_resume":${isResumedBy(sandbox.settings)},"snapshot_on_terminate":${sandbox.settings?.includes('"snapshotAtEnd":{') === true},` +
     `"memory_mb":${memoryMb},"vcpu_count":${vcpuCount},${devbox}}`
   );
 }

@@ -7,7 +7,7 @@ import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import { getSandbox, type Sandbox } from '../../../db/sandboxes/read.ts';
 import { timeoutActionOf } from '../../../db/sandboxes/runs.ts';
 import { createInSession } from '../../../db/sessions/sessions.ts';
-import { inTransaction } from '../../../db/store.ts';
+import { inTransaction, type Trx } from '../../../db/store.ts';
 import { Turns } from '../../../db/turns.ts';
 import { defaultLifetimeSeconds } from '../../../spec/limits.ts';
 import type { components } from '../../../spec/types.gen.ts';
@@ -22,6 +22,7 @@ import { startForks, takeSnapshot } from '../../machines/snapshots/requests.ts';
 import { policyOf, refusePolicy } from './egress-policy.ts';
 import { shownToUsers } from './errors.ts';
 import { readFilter } from './filter.ts';
+import { lastSnapshotChange } from './last-snapshot.ts';
 import { sandboxRequest, snapshot, vm } from './shapes.ts';
 
 type Schemas = components['schemas'];
@@ -103,11 +104,12 @@ function create(context: Context): RequestHandler {
 /** Returns the settings of a sandbox that a request asks for; null: none. */
 function settingsOf({ machines }: Context, body: NonNullable<Schemas['CreateVM']>): JsonObject | null {
   const { auto_resume: autoResume, egress_policy: given } = body;
+  const last = lastSnapshotChange(body, machines !== null)?.({});
   const policy = given ? policyOf(given) : null;
   if (policy && machines) refusePolicy(machines.driver, policy);
   if (policy && !machines) throw new HttpError(501, noPolicies);
-  if (!autoResume && !policy) return null;
-  return { ...(autoResume && { autoResume }), ...(policy && { egressPolicy: policy }) };
+  const settings = { ...(autoResume && { autoResume }), ...(policy && { egressPolicy: policy }), ...last };
+  return Object.keys(settings).length === 0 ? null : settings;
 }
 
 const noPolicies = 'egress_policy is not offered: Sandpit runs no machines here, so no traffic; leave it out';
@@ -125,23 +127,28 @@ function read({ store, now, config }: Context): RequestHandler {
   };
 }
 
-function update({ store, now, config }: Context): RequestHandler {
+function update({ store, now, config, machines }: Context): RequestHandler {
   return async (req, res) => {
     const body: Schemas['UpdateVM'] = req.body;
+    const changeLast = lastSnapshotChange(body, machines !== null);
+    const changeSettings = (old: JsonObject): JsonObject => {
+      const settings = changeLast?.(old) ?? old;
+      return body.auto_resume == null ? settings : { ...settings, autoResume: body.auto_resume };
+    };
     const change = {
       metadata: body.metadata as JsonObject | undefined,
       lifetimeSeconds: body.vm_lifetime_seconds,
       memoryMb: body.memory_mb,
       onTimeout: timeoutActionOf(body.auto_suspend),
-      ...(body.auto_resume != null && { settings: autoResumeOf(body.auto_resume) }),
+      settings: changeLast || body.auto_resume != null ? changeSettings : undefined,
     };
-    const sandbox = await inTransaction(store.db, (trx) => updateSandbox(trx, now(), actorOf(req), vmId(req), change));
+    const record = (trx: Trx) => updateSandbox(trx, now(), actorOf(req), vmId(req), change);
+    const sandbox =
+      machines && change.memoryMb !== undefined
+        ? await machines.resize(vmId(req), change.memoryMb, record)
+        : await inTransaction(store.db, record);
     sendJson(res, config, vm(sandbox));
   };
-}
-
-function autoResumeOf(autoResume: boolean): (settings: JsonObject) => JsonObject {
-  return (settings) => ({ ...settings, autoResume });
 }
 
 function end({ store, now, config }: Context): RequestHandler {

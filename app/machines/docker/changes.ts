@@ -1,16 +1,21 @@
 import type { Driver, MachineSpec } from '../driver.ts';
 import type { Connection } from './connection.ts';
 import { pauseContainer, stopContainer } from './containers/pause.ts';
+import { resizeContainer } from './containers/resize.ts';
 import { resumeContainer } from './containers/resume.ts';
 import { takeSnapshot } from './snapshots/commit.ts';
 import { forkContainer } from './snapshots/fork.ts';
 import { listSnapshots, removeImage } from './snapshots/images.ts';
 
-type Changes = Pick<Driver, 'pause' | 'stop' | 'resume' | 'snapshot' | 'fork' | 'snapshots' | 'removeSnapshot'>;
+type Changes = Pick<
+  Driver,
+  'resize' | 'pause' | 'stop' | 'resume' | 'snapshot' | 'fork' | 'snapshots' | 'removeSnapshot'
+>;
 
 /** Returns the driver's methods that change machines and keep what they are. */
 export function changesOf(connection: Connection, until: (signal: AbortSignal) => AbortSignal): Changes {
   return {
+    resize: (id, memoryMb) => connection.withContainer(id, (container) => resizeContainer(container, memoryMb)),
     pause: (id) => connection.withContainer(id, pauseContainer),
     stop: (id) =>
       connection.withContainer(id, async (container) => {

@@ -8,6 +8,8 @@ type Dependencies = {
   store: Store;
   driver: Driver;
   log: Logger;
+  /** Called before a machine is removed. If it rejects, the machine stays for the next try. */
+  beforeRemoval?: (id: string) => Promise<void>;
   /** Called after a machine was removed. */
   onRemoved?: () => void;
 };
@@ -17,8 +19,9 @@ type Dependencies = {
  * a machine that outlives its sandbox costs memory.
  */
 export class Removals extends Repeated {
-  constructor({ store, driver, log, onRemoved }: Dependencies) {
+  constructor({ store, driver, log, beforeRemoval, onRemoved }: Dependencies) {
     const work = async (id: string) => {
+      await beforeRemoval?.(id);
       await driver.remove(id);
       onRemoved?.();
       if (!this.isStopped) await deleteMachine(store.db, id);

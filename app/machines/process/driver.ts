@@ -126,6 +126,11 @@ class ProcessDriver implements Driver {
     forgetHalt(place);
   }
 
+  /** These machines have no limits. */
+  async resize(id: string): Promise<void> {
+    this.#existingAt(id);
+  }
+
   async snapshot(id: string, name: string, signal: AbortSignal): Promise<TakenSnapshot> {
     return this.#frozen(id, ({ home }) => this.#snapshots.take(home, name, signal));
   }

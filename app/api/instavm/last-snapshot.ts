@@ -1,0 +1,31 @@
+import type { JsonObject } from '../../../db/json/json.ts';
+import type { components } from '../../../spec/types.gen.ts';
+import { HttpError } from '../../errors.ts';
+
+type Wanted = Pick<NonNullable<components['schemas']['CreateVM']>, 'snapshot_on_terminate' | 'snapshot_name'>;
+
+/**
+ * Returns what a request changes about the snapshot that is taken when its sandbox ends; null:
+ * nothing. Throws HttpError 501 without machines. The change throws HttpError 403 for a name without
+ * a snapshot.
+ */
+export function lastSnapshotChange(
+  { snapshot_on_terminate: isTaken, snapshot_name: name }: Wanted,
+  hasMachines: boolean,
+): ((settings: JsonObject) => JsonObject) | null {
+  if (isTaken == null && name == null) return null;
+  if (!hasMachines && (isTaken || name != null)) throw new HttpError(501, noMachines);
+  return ({ snapshotAtEnd: old, ...settings }) => {
+    if (!(isTaken ?? old !== undefined)) {
+      if (name != null) throw new HttpError(403, nameOnly);
+      return settings;
+    }
+    const snapshotAtEnd = { name: name ?? (old as JsonObject | undefined)?.name ?? null };
+    return { ...settings, snapshotAtEnd };
+  };
+}
+
+const noMachines =
+  'snapshot_on_terminate and snapshot_name are not offered: Sandpit runs no machines here, so a snapshot would hold nothing; leave them out';
+const nameOnly =
+  'snapshot_name names the snapshot that is taken when the sandbox ends: set snapshot_on_terminate as well';
