@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely, Transaction } from 'kysely';
-import { StoreError } from './errors.ts';
+import { runGrouped } from './group.ts';
 import type { Tables } from './schema.ts';
 
 export type Db = Kysely<Tables>;
@@ -44,24 +43,15 @@ export type Owners = ReadonlySet<number> | null;
 export const maxWriteWaitMilliseconds = 3_000;
 
 /**
- * Runs `change` in one transaction and returns its result. Inside, use only `trx`: a query through
- * the outer `db` would wait for this transaction forever. If `db` is a transaction, `change` joins
- * it.
+ * Runs `change` in a transaction and returns its result once it is on disk. Inside, use only `trx`:
+ * a query through the outer `db` would wait for this transaction forever. If `db` is a transaction,
+ * `change` joins it. Changes that wait at the same time share one commit, and fail apart.
  * Throws StoreError `busy` when another process keeps the write lock, `full` or `inaccessible`
  * when the disk fails.
  */
 export async function inTransaction<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
   if (db.isTransaction) return change(db as Trx);
-  const deadline = performance.now() + maxWriteWaitMilliseconds;
-  for (;;) {
-    try {
-      return await db.transaction().execute(change);
-    } catch (error) {
-      const isBusy = error instanceof StoreError && error.code === 'busy';
-      if (!isBusy || performance.now() > deadline) throw error;
-      await delay(5);
-    }
-  }
+  return runGrouped(db, change, maxWriteWaitMilliseconds);
 }
 
 /**

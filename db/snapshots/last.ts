@@ -8,7 +8,7 @@ import { recordSnapshot } from './snapshots.ts';
 
 type Last = { ownerId: number; name: string | null };
 
-/** Returns who owns the last snapshot of a sandbox, if it has ended and that is still to be taken. */
+/** Returns the last snapshot of a sandbox that has ended, if it is still to be taken. */
 export async function findUnkept(db: Db, now: number, id: string): Promise<Last | null> {
   const sandbox = await findMachine(db, now, id);
   const last = sandbox?.status === 'killed' ? lastOf(sandbox) : null;

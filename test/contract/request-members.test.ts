@@ -105,6 +105,10 @@ const shownBy: Record<string, string[]> = {
     'CreateVM.auto_resume',
     'UpdateVM.auto_resume',
   ],
+  'instavm/snapshots/last-snapshot.test.ts': ['CreateVM', 'UpdateVM'].flatMap((schema) => [
+    `${schema}.snapshot_on_terminate`,
+    `${schema}.snapshot_name`,
+  ]),
   'instavm/files.test.ts': ['UploadForm.*', 'DownloadRequest.*'],
   'code/execute.test.ts': ['CodeExecution.*', 'CodeContextRequest.*'],
   'builds/requests.test.ts': ['NewTemplateBuild.*', 'TemplateBuildStart.*'],

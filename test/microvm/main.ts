@@ -17,7 +17,7 @@ import { type OuterMachine, runOutside, startOuterMachine } from './machine.ts';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const executable = process.env.TEST_EXECUTABLE ?? `${root}dist/sandpit-linux-x64`;
 /** Each starts what it needs, also alone: `--grep` chooses tests. */
-const suites = ['test/microvm/suite.ts', 'test/microvm/egress.ts'];
+const suites = ['test/microvm/suite.ts', 'test/microvm/instavm.ts', 'test/microvm/egress.ts'];
 /** How long one run may take. Beside other work on the host, one test may take minutes. */
 const runMilliseconds = Number(process.env.TEST_MICROVM_LIMIT ?? 900) * 1000;
 /** About one run in six fails by the emulator: a microVM hangs, or dies as it starts. */

@@ -10,7 +10,7 @@ import { runOutside } from './machine.ts';
  */
 export const slowMilliseconds = 200_000;
 
-const key = `e2b_${'8'.repeat(40)}`;
+export const key = `e2b_${'8'.repeat(40)}`;
 const controlPort = Number(process.env.TEST_MICROVM_CONTROL);
 /** Sandpit's address, as seen from outside the outer machine. */
 export const url = process.env.TEST_MICROVM_URL ?? '';

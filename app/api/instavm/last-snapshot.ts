@@ -5,9 +5,9 @@ import { HttpError } from '../../errors.ts';
 type Wanted = Pick<NonNullable<components['schemas']['CreateVM']>, 'snapshot_on_terminate' | 'snapshot_name'>;
 
 /**
- * Returns what a request changes about the snapshot that is taken when its sandbox ends; null:
- * nothing. Throws HttpError 501 without machines. The change throws HttpError 403 for a name without
- * a snapshot.
+ * Returns the change of a sandbox's settings that asks for a snapshot at its end, or for none;
+ * null: the request says nothing of it. Throws HttpError 501 without machines. The change throws
+ * HttpError 403 for a name without a snapshot.
  */
 export function lastSnapshotChange(
   { snapshot_on_terminate: isTaken, snapshot_name: name }: Wanted,

@@ -19,6 +19,7 @@ export function creation(random: Random): Ask {
     vcpu_count: 2,
     auto_suspend: false,
     auto_resume: false,
+    snapshot_on_terminate: false,
     devbox_name: null,
     devbox_template_slug: null,
   };

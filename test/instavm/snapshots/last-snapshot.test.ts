@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { MachineError } from '../../app/machines/error.ts';
-import { createProcessDriver } from '../../app/machines/process/driver.ts';
-import { type Instavm, startInstavm } from '../helpers/clients/instavm-client.ts';
-import { temporaryDirectory } from '../helpers/server.ts';
-import { until } from '../helpers/until.ts';
+import { MachineError } from '../../../app/machines/error.ts';
+import { createProcessDriver } from '../../../app/machines/process/driver.ts';
+import { type Instavm, startInstavm } from '../../helpers/clients/instavm-client.ts';
+import { temporaryDirectory } from '../../helpers/server.ts';
+import { until } from '../../helpers/until.ts';
 
 describe("InstaVM's snapshot_on_terminate", () => {
   let { app, alice, get, post, remove } = {} as Instavm;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { startInstavm } from '../helpers/clients/instavm-client.ts';
-import { until } from '../helpers/until.ts';
+import { startInstavm } from '../../helpers/clients/instavm-client.ts';
+import { until } from '../../helpers/until.ts';
 
 describe("InstaVM's snapshots of images, with machines", () => {
   it('are ready once the engine has the image, and sandboxes start from them', async () => {
