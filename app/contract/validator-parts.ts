@@ -2,6 +2,7 @@ import type { Request, RequestHandler } from 'express';
 import { middleware as openApiValidator } from 'express-openapi-validator';
 import { type Contract, operationsOf, parametersOf, withoutReferences } from '../../spec/load.ts';
 import { dateTimeFormat } from '../../spec/time.ts';
+import { compilePathsOnce } from '../internals/compiled-paths.ts';
 import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
 import { handlersNamed } from '../internals/validator-handlers.ts';
 import { datetimeFormat } from './pydantic/datetime.ts';
@@ -52,6 +53,7 @@ function remember(authenticate: (req: Request) => Promise<true>): RequestHandler
 
 function configure(contract: Contract, validateResponses: boolean): RequestHandler[] {
   deferSpecCheck();
+  compilePathsOnce();
   return openApiValidator({
     apiSpec: forValidator(contract) as never,
     validateApiSpec: false,

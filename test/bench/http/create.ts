@@ -14,25 +14,37 @@ import { openSides } from '../sides/store.ts';
 
 const roundMilliseconds = 1500;
 
-/** Measures sequential creates, each committed to disk, in stores of up to 100,000 sandboxes. */
+/** How many clients create at once. */
+const clientCounts = [1, 8, 32];
+
+/** Measures creates, each on disk before its client creates the next, in up to 100,000 sandboxes. */
 export async function measureCreates(bench: Bench): Promise<CreateRow[]> {
   const size = Math.max(...bench.options.sizes.filter((each) => each <= 100_000), 1000);
   const dataset: Dataset = { size, distribution: 'one' };
   const sides = await openSides(bench, dataset);
-  const times = new Map<string, number[]>(sides.map(({ name }) => [name, []]));
+  const all = clientCounts.flatMap((clients) =>
+    sides.map(({ name, worker }) => ({ name, worker, clients, times: [] as number[], seconds: 0 })),
+  );
+  const created = new Map<string, number>();
   for (let round = 0; round < bench.options.rounds; round++) {
-    for (const { name, worker } of round % 2 ? sides.toReversed() : sides) {
-      const all = times.get(name) ?? [];
-      all.push(...(await worker.create(dataset, size + all.length, roundMilliseconds)));
-      trial(`create ${name}: ${perSecond(all).toFixed(0)}/s`);
+    for (const one of round % 2 ? all.toReversed() : all) {
+      const before = created.get(one.name) ?? 0;
+      // Each trial begins where no other has created: those under way at the end count, too.
+      const from = size + before;
+      const { microseconds, seconds } = await one.worker.create(dataset, from, roundMilliseconds, one.clients);
+      created.set(one.name, before + microseconds.length);
+      one.times.push(...microseconds);
+      one.seconds += seconds;
+      trial(`create ${one.name}, ${one.clients} clients: ${(one.times.length / one.seconds).toFixed(0)}/s`);
     }
   }
   for (const { worker } of sides) await worker.stop();
-  return [...times].map(([side, all]) => ({ side, perSecond: perSecond(all), ...summarize(all) }));
-}
-
-function perSecond(microseconds: number[]): number {
-  return microseconds.length / (microseconds.reduce((sum, time) => sum + time, 0) / 1e6);
+  return all.map(({ name: side, clients, times, seconds }) => ({
+    side,
+    clients,
+    perSecond: times.length / seconds,
+    ...summarize(times),
+  }));
 }
 
 /** Measures `sandpit import` at every size, from the start of the process to its end. */

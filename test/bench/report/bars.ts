@@ -112,15 +112,20 @@ function tailBar(store: StoreRow[], size: number): Bar {
 }
 
 function writeBars({ creates, imports }: Measured): Bar[] {
-  const create = (name: string) => creates.find(({ side }) => side === name)?.perSecond;
-  const [ours, theirs] = [create('sandpit'), create('postgres')];
-  const creating = ours && theirs ? { value: ours / theirs, where: '' } : undefined;
+  const creating = (count: number) => {
+    const of = (name: string) => creates.find(({ side, clients }) => side === name && clients === count)?.perSecond;
+    const [ours, theirs] = [of('sandpit'), of('postgres')];
+    return ours && theirs ? { value: ours / theirs, where: '' } : undefined;
+  };
   const slowest = imports
     .filter(({ size }) => size >= 100_000)
     .toSorted((a, b) => a.rowsPerSecond - b.rowsPerSecond)[0];
   const million = imports.find(({ size }) => size === 1_000_000);
   return [
-    atLeastBar('durable creates a second, against PostgreSQL', 1, creating),
+    atLeastBar('durable creates a second, one client, against PostgreSQL', 0.9, creating(1)),
+    ...[8, 32].map((clients) =>
+      atLeastBar(`durable creates a second, ${clients} clients, against PostgreSQL`, 1.5, creating(clients)),
+    ),
     {
       what: 'sandpit import, rows a second',
       bar: 'at least 25000',

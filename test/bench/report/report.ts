@@ -8,7 +8,7 @@ export function markdown(results: Results): string {
     ...Array.from(groupStore(results.store), ([title, rows]) => [title, storeTable(rows)]),
     ['Loading, one transaction per 10,000 sandboxes', loadTable(results.loads)],
     ['sandpit import', importTable(results.imports)],
-    ['Creating one sandbox at a time, each on disk before the next', createTable(results.creates)],
+    ['Creating sandboxes, each on disk before its client creates the next', createTable(results.creates)],
     ['Requests, 16 connections, the server on one core', httpTable(results.http)],
     ['Limit 1 while another client asks for 1000 in a loop', fairnessTable(results.fairness)],
     ['Webhooks to a receiver that answers at once, after one bulk kill', webhookTable(results.webhooks)],
@@ -89,8 +89,8 @@ function megabytes(bytes: number): string {
 
 function createTable(rows: CreateRow[]): string {
   return table(
-    ['store', 'creates/s', 'p50 / p99'],
-    rows.map((row) => [row.side, row.perSecond.toFixed(0), times(row)]),
+    ['clients', 'store', 'creates/s', 'p50 / p99'],
+    rows.map((row) => [`${row.clients}`, row.side, row.perSecond.toFixed(0), times(row)]),
   );
 }
 

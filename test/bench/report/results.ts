@@ -20,7 +20,8 @@ export type LoadRow = {
   bytes: number;
 };
 
-export type CreateRow = Summary & { side: string; perSecond: number };
+/** `clients` create at once, each one sandbox at a time. */
+export type CreateRow = Summary & { side: string; clients: number; perSecond: number };
 export type ImportRow = { size: number; rowsPerSecond: number; bytes: number };
 export type HttpRow = {
   server: string;

@@ -14,10 +14,19 @@ const rowsPerTransaction = 10_000;
 const recordColumns = `id text, owner_id int, template_id text, metadata jsonb, memory_mb int, vcpu_count int,
   started_at bigint, end_at bigint, status text`;
 
-/** Opens the database behind a PostgreSQL socket in a directory, on one connection. */
+/**
+ * Opens the database behind a PostgreSQL socket in a directory: on one connection, and on more for
+ * clients that create at once.
+ */
 export function openPostgres(socketDirectory: string): Side {
   const client = new pg.Client({ host: socketDirectory, user: 'bench', database: 'postgres' });
   const connected = client.connect();
+  const others: Promise<pg.Client>[] = [];
+  const clientAt = (at: number): Promise<pg.Client> => {
+    if (at === 0) return connected.then(() => client);
+    others[at] ??= connectTo(socketDirectory);
+    return others[at];
+  };
   let currentMode = '';
   const setMode = async (mode: string) => {
     if (mode !== currentMode) await client.query(`set plan_cache_mode = ${mode}`);
@@ -43,14 +52,23 @@ export function openPostgres(socketDirectory: string): Side {
       });
       return rows;
     },
-    create: (row) =>
-      client.query({
+    create: async (row, at) =>
+      (await clientAt(at)).query({
         name: 'create',
         text: `insert into jsonb_path_ops values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
         values: Object.values(recordOf(row)),
       }),
-    close: () => client.end(),
+    close: async () => {
+      for (const other of await Promise.all(others)) await other?.end();
+      await client.end();
+    },
   };
+}
+
+async function connectTo(socketDirectory: string): Promise<pg.Client> {
+  const client = new pg.Client({ host: socketDirectory, user: 'bench', database: 'postgres' });
+  await client.connect();
+  return client;
 }
 
 async function createTable(client: pg.Client, name: string): Promise<void> {

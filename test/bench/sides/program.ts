@@ -7,6 +7,7 @@ import type { Query, Side } from './side.ts';
 
 export type Trial = { dataset: Dataset; owner: number; filter: string; variant: string; round: number };
 export type Bounds = { calls: number; milliseconds: number };
+export type Creates = { microseconds: number[]; seconds: number };
 export type TrialResult = { microseconds: number[]; rows: number[]; firstIds: string[] };
 
 let side: Side;
@@ -36,15 +37,21 @@ const methods = {
     }
     return result;
   },
-  create: async (dataset: Dataset, firstIndex: number, milliseconds: number): Promise<number[]> => {
+  /** Creates sandboxes for some clients, each of which waits for one before the next. */
+  create: async (dataset: Dataset, firstIndex: number, milliseconds: number, clients: number): Promise<Creates> => {
     const microseconds: number[] = [];
-    for (const end = performance.now() + milliseconds; performance.now() < end; ) {
-      const row = rowAt(firstIndex + microseconds.length, dataset);
-      const start = performance.now();
-      await side.create(row);
-      microseconds.push((performance.now() - start) * 1000);
-    }
-    return microseconds;
+    let index = firstIndex;
+    const begin = performance.now();
+    const createAs = async (client: number) => {
+      for (const end = begin + milliseconds; performance.now() < end; ) {
+        const row = rowAt(index++, dataset);
+        const start = performance.now();
+        await side.create(row, client);
+        microseconds.push((performance.now() - start) * 1000);
+      }
+    };
+    await Promise.all(Array.from({ length: clients }, (_, client) => createAs(client)));
+    return { microseconds, seconds: (performance.now() - begin) / 1000 };
   },
   addKey: (owner: number) => (side as Sandpit).addKey(owner),
   close: () => side.close(),

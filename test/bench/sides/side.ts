@@ -6,7 +6,8 @@ export type Side = {
   variants: string[];
   load: (dataset: Dataset) => Promise<{ bytes: number }>;
   list: (query: Query) => Promise<{ id: string }[]>;
-  create: (row: Row) => Promise<unknown>;
+  /** Inserts a row, durably, as one of several clients, counted from 0. */
+  create: (row: Row, client: number) => Promise<unknown>;
   close: () => Promise<void>;
 };
 
