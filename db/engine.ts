@@ -1,9 +1,15 @@
 import { type DialectAdapter, type RawBuilder, sql } from 'kysely';
 import type { MetadataIndex } from './metadata-index.ts';
-import type { Db } from './store.ts';
+import type { Db, Trx } from './schema.ts';
 
 /** What shared queries need from the database engine because engines differ in it. */
 export type Engine = {
+  /**
+   * Runs a change in a transaction, and returns its result once that is committed. Waits at most so
+   * many milliseconds for other processes. Throws what the change throws, and StoreError `busy`,
+   * `full` or `inaccessible`.
+   */
+  transact: <T>(db: Db, change: (trx: Trx) => Promise<T>, patience: number) => Promise<T>;
   /** Returns whether an error is a violated unique constraint. */
   isUniqueViolation: (error: unknown) => boolean;
   /**

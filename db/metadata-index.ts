@@ -1,8 +1,7 @@
 import type { JsonObject } from './json/json.ts';
 import type { Filter } from './metadata.ts';
 import type { Order } from './sandboxes/lists/order.ts';
-import type { SandboxStatus } from './schema.ts';
-import type { Db, Trx } from './store.ts';
+import type { Db, SandboxStatus, Trx } from './schema.ts';
 import type { Turns } from './turns.ts';
 
 /**

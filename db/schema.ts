@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { Generated, Kysely, Transaction } from 'kysely';
 import type { AccessTokensTable, ApiKeysTable, SshKeysTable, UsersTable } from './accounts/tables.ts';
 import type {
   TemplateBuildLogsTable,
@@ -263,3 +263,7 @@ export type Tables = {
   template_files: TemplateFilesTable;
   migrations: MigrationsTable;
 };
+
+/** A database, or a transaction of it. */
+export type Db = Kysely<Tables>;
+export type Trx = Transaction<Tables>;

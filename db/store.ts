@@ -1,9 +1,7 @@
-import type { Kysely, Transaction } from 'kysely';
-import { runGrouped } from './group.ts';
-import type { Tables } from './schema.ts';
+import { engineOf } from './engine.ts';
+import type { Db, Trx } from './schema.ts';
 
-export type Db = Kysely<Tables>;
-export type Trx = Transaction<Tables>;
+export type { Db, Trx };
 
 /** An open database, with the operations that are not queries. */
 export type Store = {
@@ -51,7 +49,7 @@ export const maxWriteWaitMilliseconds = 3_000;
  */
 export async function inTransaction<T>(db: Db, change: (trx: Trx) => Promise<T>): Promise<T> {
   if (db.isTransaction) return change(db as Trx);
-  return runGrouped(db, change, maxWriteWaitMilliseconds);
+  return engineOf(db).transact(db, change, maxWriteWaitMilliseconds);
 }
 
 /**

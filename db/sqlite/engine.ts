@@ -1,9 +1,11 @@
 import { SqliteAdapter, sql } from 'kysely';
 import type { Engine, EngineAdapter } from '../engine.ts';
 import { isUniqueViolation } from './driver/failures.ts';
+import { runGrouped } from './group.ts';
 import { index } from './index/index.ts';
 
 const engine: Engine = {
+  transact: runGrouped,
   isUniqueViolation,
   inList: (parameter) => sql`(select value from json_each(${parameter}))`,
   listParameter: (values) => JSON.stringify(values),

@@ -17,7 +17,7 @@ const roundMilliseconds = 1500;
 /** How many clients create at once. */
 const clientCounts = [1, 8, 32];
 
-/** Measures creates, each on disk before its client creates the next, in up to 100,000 sandboxes. */
+/** Measures durable creates, in stores of up to 100,000 sandboxes. */
 export async function measureCreates(bench: Bench): Promise<CreateRow[]> {
   const size = Math.max(...bench.options.sizes.filter((each) => each <= 100_000), 1000);
   const dataset: Dataset = { size, distribution: 'one' };

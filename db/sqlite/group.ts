@@ -1,10 +1,7 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { CompiledQuery, type Kysely, type Transaction } from 'kysely';
-import { StoreError } from './errors.ts';
-import type { Tables } from './schema.ts';
-
-type Db = Kysely<Tables>;
-type Trx = Transaction<Tables>;
+import { CompiledQuery } from 'kysely';
+import { StoreError } from '../errors.ts';
+import type { Db, Trx } from '../schema.ts';
 
 /** How many changes one transaction holds, and how long it runs before it is committed. */
 const limits = { changes: 64, milliseconds: 8 };
@@ -110,7 +107,7 @@ const savepoint = CompiledQuery.raw('savepoint change');
 const release = CompiledQuery.raw('release change');
 const rollback = CompiledQuery.raw('rollback to change');
 
-/** Returns an object of its own for a change: what is remembered by transaction is not another's. */
+/** Returns an object of its own: what a change remembers by its transaction is not another's. */
 function unshared(trx: Trx): Trx {
   return trx.withoutPlugins() as Trx;
 }
