@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { preparedPython } from '../clients/instavm/run.ts';
 import { ensureServer, eventually, key, machineNames, slowMilliseconds, url } from './target.ts';
 
-const script = fileURLToPath(new URL('instavm.py', import.meta.url));
+const script = fileURLToPath(new URL('client.py', import.meta.url));
 
 describe("InstaVM's client, unmodified, on a microVM", function () {
   this.timeout(slowMilliseconds * 2);
