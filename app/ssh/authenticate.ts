@@ -51,6 +51,8 @@ async function loginWith(
   const login = { sandboxId, ownerId, keyId: known.id };
   const parsed = ssh2.utils.parseKey(known.publicKey);
   if (parsed instanceof Error || parsed.type !== key.algo) return null;
+  // Without the name of a hash it is signed with SHA-1.
+  if (key.algo === 'ssh-rsa' && hashAlgo === undefined && signature !== undefined) return null;
   if (signature === undefined) return login;
   return blob !== undefined && parsed.verify(blob, signature, hashAlgo) === true ? login : null;
 }

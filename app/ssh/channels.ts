@@ -1,15 +1,17 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { pipeline } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import type { AcceptConnection, Connection, RejectConnection, ServerChannel, TcpipRequestInfo } from 'ssh2';
 import { listSshKeys } from '../../db/accounts/ssh-keys.ts';
 import type { MachineTarget } from '../api/instavm/machine/target.ts';
 import type { Context } from '../context.ts';
 import { HttpError } from '../errors.ts';
-import { limitUnread } from '../internals/ssh-window.ts';
+import { dropSession, limitUnread, takesPackets } from '../internals/ssh2.ts';
 import { dial } from '../machines/agent/dial.ts';
 import type { Login } from './authenticate.ts';
 import type { Opened } from './opened.ts';
 import { serveSession } from './session.ts';
+import { type Outlet, write } from './write.ts';
 
 /** How many channels one connection may open at once. */
 const maxChannels = 64;
@@ -42,8 +44,12 @@ export class Channels {
       if (!admit(reject)) return;
       open++;
       const session = accept();
-      session.once('close', () => open--);
-      serveSession(session, opened, this.#context.log);
+      session.once('close', () => {
+        open--;
+        dropSession(client, session);
+      });
+      if (takesPackets(session)) serveSession(session, opened, this.#context.log);
+      else socket.destroy();
     });
     client.on('tcpip', (accept, reject, info) => {
       if (!admit(reject)) return;
@@ -67,17 +73,36 @@ async function forward(
   accept: AcceptConnection<ServerChannel>,
   reject: RejectConnection,
   { destIP, destPort }: TcpipRequestInfo,
-  { gone, reach }: Opened,
+  { socket, gone, reach }: Opened,
 ): Promise<void> {
   if (!ownNames.includes(destIP)) return reject();
   const agent = await (await reach()).agent();
   const program = await dial(agent, destPort, AbortSignal.any([gone, AbortSignal.timeout(dialMilliseconds)]));
+  program.on('error', () => {});
   const channel = accept();
-  const cut = () => void program.destroy();
-  limitUnread(channel, cut);
-  gone.addEventListener('abort', cut);
-  await new Promise<void>((resolve) => pipeline(channel, program, channel, () => resolve()));
-  gone.removeEventListener('abort', cut);
+  if (!channel || !takesPackets(channel)) {
+    program.destroy();
+    return void socket.destroy();
+  }
+  limitUnread(channel, () => socket.destroy());
+  const left = () => void program.destroy();
+  gone.addEventListener('abort', left);
+  await Promise.allSettled([answer(program, { channel, socket, ended: gone }), ask(channel, program, gone)]);
+  gone.removeEventListener('abort', left);
   program.destroy();
   channel.close();
+}
+
+/** Sends what a program says to the client. */
+async function answer(program: Duplex, outlet: Outlet): Promise<void> {
+  for await (const bytes of program) await write(outlet, outlet.channel, bytes);
+  outlet.channel.end();
+}
+
+/** Sends what a client says to the program. */
+async function ask(channel: ServerChannel, program: Duplex, gone: AbortSignal): Promise<void> {
+  for await (const bytes of channel.iterator({ destroyOnReturn: false })) {
+    if (!program.write(bytes)) await once(program, 'drain', { signal: gone });
+  }
+  program.end();
 }

@@ -1,7 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import type { Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 import type { ServerChannel } from 'ssh2';
 import type { Agent } from '../machines/agent/agent.ts';
 import {
@@ -17,7 +14,7 @@ import {
   type TerminalSize,
 } from '../machines/agent/processes.ts';
 import { MachineError } from '../machines/error.ts';
-import { untilAborted } from '../machines/until-aborted.ts';
+import { type Outlet, write } from './write.ts';
 
 /** The signals that SSH names (RFC 4254, section 6.10), by their numbers on Linux. */
 const signals: Record<string, number> = {
@@ -44,18 +41,18 @@ export type CommandSpec = Pick<ProcessSpec, 'user' | 'cwd' | 'args' | 'env' | 't
 
 /** A command whose streams are those of a channel. */
 export class Command {
+  readonly #outlet: Outlet;
   readonly #channel: ServerChannel;
-  readonly #socket: Socket;
   readonly #ended: AbortSignal;
   readonly #process: Selector = { tag: `sandpit-ssh:${randomUUID()}` };
   #agent: Agent | null = null;
   #size: TerminalSize | null = null;
 
-  /** `ended` aborts when the client has left. */
-  constructor(channel: ServerChannel, socket: Socket, ended: AbortSignal) {
-    this.#channel = channel;
-    this.#socket = socket;
-    this.#ended = ended;
+  /** The outlet's signal aborts when the client has left. */
+  constructor(outlet: Outlet) {
+    this.#outlet = outlet;
+    this.#channel = outlet.channel;
+    this.#ended = outlet.ended;
   }
 
   /** Runs it to its end, and tells the client how it ended, or why it could not run. */
@@ -64,7 +61,11 @@ export class Command {
       await this.#run(await machine);
     } catch (error) {
       if (this.#ended.aborted) return;
-      await this.#write(this.#channel.stderr, Buffer.from(`${error instanceof Error ? error.message : error}\r\n`));
+      await write(
+        this.#outlet,
+        this.#channel.stderr,
+        Buffer.from(`${error instanceof Error ? error.message : error}\r\n`),
+      );
       this.#end({ exitCode: failed, signal: 0 });
     }
   }
@@ -89,7 +90,7 @@ export class Command {
       for await (const event of events) {
         if (event.type === 'start') this.#begin(agent, spec.terminal !== null);
         else if (event.type === 'exit') exit = event.exit;
-        else await this.#write(event.type === 'stdout' ? this.#channel : this.#channel.stderr, event.bytes);
+        else await write(this.#outlet, event.type === 'stdout' ? this.#channel : this.#channel.stderr, event.bytes);
       }
       if (!exit) throw new MachineError('gone', 'The machine of the sandbox has stopped');
       this.#end(exit);
@@ -114,13 +115,6 @@ export class Command {
     await sendInput(agent, this.#process, isTerminal, input, this.#ended);
     if (isTerminal) await sendInput(agent, this.#process, true, [endOfTransmission], this.#ended);
     else await closeInput(agent, this.#process, this.#ended);
-  }
-
-  /** Resolves once the client has taken the bytes. Rejects when it has left. */
-  async #write(stream: Writable, bytes: Buffer): Promise<void> {
-    const taken = new Promise<void>((resolve) => stream.write(bytes, () => resolve()));
-    await untilAborted(taken, this.#ended);
-    if (this.#socket.writableNeedDrain) await once(this.#socket, 'drain', { signal: this.#ended });
   }
 
   #end({ exitCode, signal }: Exit): void {

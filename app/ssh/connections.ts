@@ -1,58 +1,85 @@
 import type { Socket } from 'node:net';
 
-/** How many there are at most: in all, to one sandbox, and from one address before they log in. */
-const limits = { all: 1024, ofSandbox: 64, loggingIn: 32 };
+/** How many there are at most: before they log in, of them from one address, and after that. */
+const limits = { loggingIn: 256, fromAddress: 32, loggedIn: 4096, ofOwner: 256, ofSandbox: 64 };
 const loginMilliseconds = 60_000;
+/** How much may wait for a client that does not read, before and after it has logged in. */
+const unsent = { before: 2 ** 20, after: 2 ** 24 };
 
-/** `sandboxId` is null until the client has logged in, which it must do before `late` fires. */
-type Entry = { socket: Socket; sandboxId: string | null; late: NodeJS.Timeout };
+type Login = { sandboxId: string; ownerId: number };
 
-/** The open SSH connections, within their limits. */
+/**
+ * The open SSH connections, within their limits. Those that have not logged in push out only one
+ * another.
+ */
 export class Connections {
-  /** by the address and port of the client */
-  readonly #open = new Map<string, Entry>();
+  /** by the address and port of the client, the oldest first */
+  readonly #loggingIn = new Map<string, { socket: Socket; late: NodeJS.Timeout }>();
+  readonly #loggedIn = new Map<string, Login & { socket: Socket }>();
 
   /** Returns whether there is room for one more. If not, it is closed. */
   add(socket: Socket): boolean {
-    const { remoteAddress: ip = '', remotePort: port = 0 } = socket;
-    const others = this.#count((other) => other.sandboxId === null && other.socket.remoteAddress === ip);
-    if (ip === '' || this.#open.size >= limits.all || others >= limits.loggingIn) {
+    const { remoteAddress: ip = '' } = socket;
+    const key = keyOf(socket);
+    const fromAddress = count(this.#loggingIn, (other) => other.socket.remoteAddress === ip);
+    if (ip === '' || fromAddress >= limits.fromAddress) {
       socket.destroy();
       return false;
     }
+    const [oldest] = this.#loggingIn.values();
+    if (this.#loggingIn.size >= limits.loggingIn) oldest?.socket.destroy();
     const late = setTimeout(() => socket.destroy(), loginMilliseconds);
-    const entry = { socket, sandboxId: null, late };
-    this.#open.set(keyOf(ip, port), entry);
+    this.#loggingIn.set(key, { socket, late });
     socket.once('close', () => {
       clearTimeout(late);
-      this.#open.delete(keyOf(ip, port));
+      this.#loggingIn.delete(key);
+      this.#loggedIn.delete(key);
+    });
+    // ssh2 answers whatever a client sends, also one that never reads.
+    socket.on('data', () => {
+      const most = this.#loggedIn.has(key) ? unsent.after : unsent.before;
+      if (socket.writableLength > most) socket.destroy();
     });
     return true;
   }
 
   of(ip: string, port: number): Socket | undefined {
-    return this.#open.get(keyOf(ip, port))?.socket;
+    return this.#loggingIn.get(`${ip} ${port}`)?.socket;
   }
 
   /** Returns whether the sandbox may have this connection. It has then, and no time limit. */
-  logIn({ remoteAddress: ip = '', remotePort: port = 0 }: Socket, sandboxId: string): boolean {
-    const own = this.#open.get(keyOf(ip, port));
-    if (!own || this.#count((other) => other.sandboxId === sandboxId) >= limits.ofSandbox) return false;
-    own.sandboxId = sandboxId;
+  logIn(socket: Socket, { sandboxId, ownerId }: Login): boolean {
+    const key = keyOf(socket);
+    const own = this.#loggingIn.get(key);
+    const isFull =
+      this.#loggedIn.size >= limits.loggedIn ||
+      count(this.#loggedIn, (other) => other.ownerId === ownerId) >= limits.ofOwner ||
+      count(this.#loggedIn, (other) => other.sandboxId === sandboxId) >= limits.ofSandbox;
+    if (!own || isFull) return false;
     clearTimeout(own.late);
+    this.#loggingIn.delete(key);
+    this.#loggedIn.set(key, { socket, sandboxId, ownerId });
     return true;
+  }
+
+  /** Closes those to sandboxes that have ended. */
+  async closeEnded(hasEnded: (sandboxId: string) => Promise<boolean>): Promise<void> {
+    for (const id of new Set([...this.#loggedIn.values()].map(({ sandboxId }) => sandboxId))) {
+      if (!(await hasEnded(id))) continue;
+      for (const { socket, sandboxId } of this.#loggedIn.values()) if (sandboxId === id) socket.destroy();
+    }
   }
 
   /** Closes all at once. */
   end(): void {
-    for (const { socket } of this.#open.values()) socket.destroy();
-  }
-
-  #count(matches: (entry: Entry) => boolean): number {
-    return [...this.#open.values()].filter(matches).length;
+    for (const { socket } of [...this.#loggingIn.values(), ...this.#loggedIn.values()]) socket.destroy();
   }
 }
 
-function keyOf(ip: string, port: number): string {
-  return `${ip} ${port}`;
+function count<Entry>(entries: Map<string, Entry>, matches: (entry: Entry) => boolean): number {
+  return [...entries.values()].filter(matches).length;
+}
+
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import ssh2, { type Connection } from 'ssh2';
 import { readInstance } from '../../db/machines/instance.ts';
+import { findMachine } from '../../db/machines/read.ts';
 import { machineReacher } from '../api/instavm/machine/target.ts';
 import { ConfigError } from '../config/config.ts';
 import type { Context, Machines } from '../context.ts';
@@ -12,6 +13,8 @@ import { hostKey } from './host-key.ts';
 
 /** A client that answers nothing any more is gone after three of these. */
 const keepaliveMilliseconds = 30_000;
+/** How often connections to sandboxes that have ended are closed. */
+const lookMilliseconds = 30_000;
 
 /**
  * What the server offers. Left out are key exchanges with large numbers, which take the processor
@@ -43,7 +46,7 @@ export type SshGateway = {
  * keys that the sandbox's owner has added.
  */
 export async function createSshGateway(context: Context, machines: Machines): Promise<SshGateway> {
-  const { store, config, log } = context;
+  const { store, config, log, now } = context;
   const { tokenKey } = await readInstance(store.db);
   const connections = new Connections();
   const channels = new Channels(context, machineReacher(context, machines));
@@ -64,7 +67,7 @@ export async function createSshGateway(context: Context, machines: Machines): Pr
     authenticate(client, context).then(
       (login) => {
         const { sandboxId: sandbox } = login;
-        if (!connections.logIn(socket, sandbox)) return void client.end();
+        if (!connections.logIn(socket, login)) return void client.end();
         log.info({ sandbox }, 'an SSH connection began');
         socket.once('close', () => log.info({ sandbox }, 'an SSH connection ended'));
         channels.serve(client, socket, login);
@@ -78,6 +81,13 @@ export async function createSshGateway(context: Context, machines: Machines): Pr
     socket.on('error', () => {});
     if (connections.add(socket)) (protocol as unknown as Injectable).injectSocket(socket);
   });
+  const hasEnded = async (id: string) => (await findMachine(store.db, now(), id))?.status === 'killed';
+  const looking = setInterval(() => {
+    connections
+      .closeEnded(hasEnded)
+      .catch((error) => log.error({ err: error }, 'SSH connections could not be checked'));
+  }, lookMilliseconds);
+  looking.unref();
   const { host, sshPort } = config;
   return {
     listen: async () => {
@@ -89,6 +99,7 @@ export async function createSshGateway(context: Context, machines: Machines): Pr
     },
     address: () => (server.listening ? (server.address() as AddressInfo) : null),
     close: async () => {
+      clearInterval(looking);
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();

@@ -1,16 +1,16 @@
 import type { Logger } from 'pino';
-import type { ServerChannel, Session } from 'ssh2';
+import type { ServerChannel, Session, SFTPWrapper } from 'ssh2';
 import { stagedFor } from '../api/instavm/machine/staged-env.ts';
 import { placeOf } from '../api/instavm/machine/target.ts';
-import { limitUnread } from '../internals/ssh-window.ts';
+import { limitUnread } from '../internals/ssh2.ts';
 import type { TerminalSize } from '../machines/agent/processes.ts';
 import { Command } from './command.ts';
 import type { Opened } from './opened.ts';
 import { scpCommand } from './scp.ts';
 import { serveSftp } from './sftp/server.ts';
 
-/** How many variables a client may set, and how long one may be. */
-const [maxVariables, maxCharacters] = [256, 32_768];
+/** How many variables a client may set, and how many characters they may have in all. */
+const [maxVariables, maxCharacters] = [256, 131_072];
 
 /** Runs the rest of its arguments, which are those of a shell, in bash if the image has it. */
 const shell = 'if [ -x /bin/bash ]; then exec /bin/bash "$@"; fi; exec /bin/sh "$@"';
@@ -21,13 +21,18 @@ const shell = 'if [ -x /bin/bash ]; then exec /bin/bash "$@"; fi; exec /bin/sh "
  */
 export function serveSession(session: Session, { socket, gone, reach }: Opened, log: Logger): void {
   const env = new Map<string, string>();
+  let characters = 0;
   let terminal: (TerminalSize & { name: string }) | null = null;
   let command: Command | null = null;
   const left = new AbortController();
-  session.once('close', () => left.abort());
+  session.once('close', () => {
+    env.clear();
+    left.abort();
+  });
   const ended = AbortSignal.any([gone, left.signal]);
   session.on('env', (accept, reject, { key, val }) => {
-    const isFine = /^[A-Za-z_]\w*$/.test(key) && !val.includes('\0') && val.length <= maxCharacters;
+    characters += key.length + val.length;
+    const isFine = /^[A-Za-z_]\w*$/.test(key) && !val.includes('\0') && characters <= maxCharacters;
     if (!isFine || env.size >= maxVariables) return void reject?.();
     env.set(key, val);
     accept?.();
@@ -46,9 +51,11 @@ export function serveSession(session: Session, { socket, gone, reach }: Opened, 
     command?.signal(name);
     accept?.();
   });
-  const run = async (channel: ServerChannel, args: string[]) => {
+  // ssh2 gives no channel to a second request of a session.
+  const run = async (channel: ServerChannel | undefined, args: string[]) => {
+    if (!channel) return;
     limitUnread(channel, () => socket.destroy());
-    const running = new Command(channel, socket, ended);
+    const running = new Command({ channel, socket, ended });
     command = running;
     const machine = reach().then(async (target) => {
       const { user, env: own } = placeOf(target);
@@ -69,7 +76,10 @@ export function serveSession(session: Session, { socket, gone, reach }: Opened, 
   session.once('exec', (accept, _reject, { command: text }) => {
     run(accept(), ['-c', scpCommand(text)]).catch(report);
   });
-  session.once('sftp', (accept) => serveSftp(accept(), { socket, ended, reach }));
+  session.once('sftp', (accept) => {
+    const sftp: SFTPWrapper | undefined = accept();
+    if (sftp) serveSftp(sftp, { socket, ended, reach });
+  });
 }
 
 function sizeOf(columns: number, rows: number): TerminalSize {

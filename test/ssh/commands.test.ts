@@ -43,6 +43,18 @@ describe('commands over SSH', () => {
     expect(stdout === megabytes).to.equal(true);
   });
 
+  it('output and errors that wait for the client in turn arrive whole', async () => {
+    const channel = await begin(client, 'head -c 8000000 /dev/zero; head -c 8000000 /dev/zero >&2; echo END');
+    let output = 0;
+    for await (const bytes of channel.iterator({ destroyOnReturn: false })) {
+      output += bytes.length;
+      // From here on errors use up the room, too.
+      if (output === 8_000_000) break;
+    }
+    const { stdout, stderr, code } = await ended(channel);
+    expect([stdout, stderr.length, code]).to.deep.equal(['END\n', 8_000_000, 0]);
+  });
+
   it('have a terminal if the client wants one, which changes its size and takes keys', async () => {
     const shell: ClientChannel = await settled((done) => client.shell({ rows: 30, cols: 90, term: 'vt100' }, done));
     let shown = '';

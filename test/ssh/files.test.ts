@@ -103,7 +103,39 @@ describe('files over SSH', () => {
     expect(await refusal(write(3))).to.equal('The handle is not open');
     expect(await refusal(open(modes.WRITE | modes.CREAT | modes.EXCL))).to.equal('a exists already');
     expect(await refusal(open(modes.READ | modes.WRITE))).to.contain('not both');
+    expect(await refusal(open(modes.WRITE | modes.APPEND))).to.contain('to the end of a file');
+    // Opened and closed, or resumed: what it holds stays.
+    await done(async (callback) => sftp.close(await open(modes.WRITE), callback));
+    const resumed = await open(modes.WRITE);
+    await done((callback) => sftp.write(resumed, Buffer.from('x'), 0, 1, 3, callback));
+    expect(await refusal(done((callback) => sftp.close(resumed, callback)))).to.contain('The bytes from 0 on');
     expect((await stat('a')).size).to.equal(3);
+  });
+
+  it('a file keeps the mode that it is sent with, also when its length is set at the end, as scp does', async () => {
+    const written = await settled<Buffer>((callback) =>
+      sftp.open('run', modes.WRITE | modes.CREAT, { mode: 0o100750 }, callback),
+    );
+    await done((callback) => sftp.write(written, Buffer.from('abc'), 0, 3, 0, callback));
+    await done((callback) => sftp.fsetstat(written, { size: 3 }, callback));
+    await done((callback) => sftp.close(written, callback));
+    expect((await stat('run')).mode & 0o777).to.equal(0o750);
+    // Shorter than before.
+    const again = await settled<Buffer>((callback) => sftp.open('run', modes.WRITE, callback));
+    await done((callback) => sftp.write(again, Buffer.from('d'), 0, 1, 0, callback));
+    await done((callback) => sftp.fsetstat(again, { size: 1 }, callback));
+    await done((callback) => sftp.close(again, callback));
+    expect(await stat('run')).to.include({ size: 1 });
+  });
+
+  it('more requests at once than are read are answered all the same', async () => {
+    await run(client, 'head -c 1000000 /dev/zero > zeros');
+    const read = await settled<Buffer>((callback) => sftp.open('zeros', modes.READ, callback));
+    const into = Buffer.alloc(100);
+    const reads = Array.from({ length: 10_000 }, (_, n) =>
+      done((callback) => sftp.read(read, into, 0, 100, n * 100, callback)),
+    );
+    await Promise.all(reads);
   });
 
   it('an upload of a client that leaves stops, and leaves what has come', async () => {
@@ -134,6 +166,12 @@ describe('files over SSH', () => {
         code: 0,
         signal: null,
       });
+      // Directories have their times, too, and names may look like options.
+      const dated = 'T1000000000 0 1000000000 0\nD0755 0 -dated\nC0644 1 x\nx\0E\n';
+      expect((await scp('-r -p -t .', dated)).code).to.equal(0);
+      expect((await run(client, 'stat -c %Y ./-dated')).stdout).to.equal('1000000000\n');
+      expect((await scp('-t -- -o', 'C0644 1 -o\nx\0')).code).to.equal(0);
+      expect((await scp('-f -- -o', '\0'.repeat(5))).stdout).to.equal('C0644 1 -o\nx\0');
       const { stdout } = await run(client, 'cd; cat a sub/d; stat -c "%a %Y %n" a; stat -c %a sub "sub/b c"');
       expect(stdout).to.equal('abcde\0\n640 1000000000 a\n750\n600\n');
       const large = 'x'.repeat(200_001);
@@ -152,6 +190,7 @@ describe('files over SSH', () => {
     });
 
     it('refuses in words, and writes nothing outside', async () => {
+      await run(client, "mkdir links lines; ln -s nowhere links/broken; touch 'lines/a\nb'");
       for (const [args, input, words] of [
         ['-f nope', '\0', 'nope: No such file or directory'],
         ['-f .', '\0', 'not a regular file'],
@@ -159,11 +198,27 @@ describe('files over SSH', () => {
         ['-r -t .', 'D0755 0 ..\nE\n', 'unexpected filename'],
         ['-t nope/x', 'C0644 1 x\nx\0', "can't be written"],
         ['-d -t nope', '', 'Not a directory'],
+        ['-r -f links', '\0'.repeat(9), 'links/broken: No such file or directory'],
+        ['-r -f lines', '\0'.repeat(9), "a name with a line break can't be sent"],
       ] as const) {
         const { stdout, code } = await scp(args, input);
         expect([stdout.includes(`\x01scp: `), stdout.includes(words), code]).to.deep.equal([true, true, 1]);
       }
     });
+  });
+
+  it('with scp -O, what follows a file that can not be written is never read as commands', async () => {
+    await run(client, 'mkdir up; ln -s /dev/full up/full');
+    const evil = `${'x'.repeat(65_536)}C0644 4 evil\nabc\n\0${'x'.repeat(100_000)}`;
+    const path = join(local, 'bin');
+    mkdirSync(path);
+    for (const name of ['chmod', 'dd', 'tr', 'touch']) {
+      symlinkSync((await run(client, `command -v ${name}`)).stdout.trim(), join(path, name));
+    }
+    const sent = `D0755 0 up\nC0644 ${evil.length} full\n${evil}\0E\n`;
+    const { code } = await run(client, 'scp -r -t .', sent, { env: { PATH: path } });
+    expect(code).not.to.equal(0);
+    expect((await run(client, 'find . -name evil')).stdout).to.equal('');
   });
 
   it('a sandbox that has ended says so', async () => {

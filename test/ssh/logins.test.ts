@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import ssh2, { type Client } from 'ssh2';
 import { begin, connectSsh, makeKey, run, settled, startSsh } from '../helpers/clients/ssh-client.ts';
@@ -110,6 +111,59 @@ describe('logins over SSH', () => {
     // So that the window is never quite used up.
     for (let n = 0; n < 300; n++) protocol.channelData(outgoing.id, Buffer.alloc(30_000));
     await closed;
+  });
+
+  it('a client with useless packets, and one that asks twice in a session, hold up nobody', async () => {
+    const ssh = await startSsh();
+    const vm = await ssh.create();
+    type Protocol = {
+      session: (id: number, window: number, packet: number) => void;
+      exec: (id: number, command: string, wantsReply: boolean) => void;
+      subsystem: (id: number, name: string, wantsReply: boolean) => void;
+    };
+    type Internals = { _chanMgr: { add: (done: () => void) => number }; _protocol: Protocol };
+    const tiny = await ssh.connect(vm);
+    const { _chanMgr, _protocol } = tiny as unknown as Internals;
+    const cut = new Promise<void>((resolve) => tiny.once('close', resolve));
+    _protocol.session(
+      _chanMgr.add(() => {}),
+      2 ** 21,
+      0,
+    );
+    await cut;
+    const twice = await ssh.connect(vm);
+    const protocol = (twice as unknown as Internals)._protocol;
+    const exec = protocol.exec.bind(protocol);
+    protocol.exec = (id, command) => {
+      exec(id, command, true);
+      protocol.subsystem(id, 'sftp', false);
+    };
+    expect(await run(twice, 'echo once')).to.include({ stdout: 'once\n' });
+    // The same of a sandbox that has ended.
+    await ssh.remove(`/v1/vms/${vm}`);
+    expect(await run(twice, 'echo once')).to.include({ code: 255 });
+    expect(await run(await ssh.connect(await ssh.create()), 'echo on')).to.include({ stdout: 'on\n' });
+  });
+
+  it('a client that asks without end and reads nothing is cut off', async () => {
+    const ssh = await startSsh();
+    const socket = connect(ssh.port, '127.0.0.1');
+    const client = new ssh2.Client();
+    client.on('error', () => {});
+    client.connect({ sock: socket, username: 'nobody', privateKey: ssh.key.private, authHandler: () => {} });
+    await once(client, 'handshake');
+    socket.removeAllListeners('data').pause();
+    const { _protocol: protocol } = client as unknown as { _protocol: { ping: () => void } };
+    let isCut = false;
+    socket.once('close', () => {
+      isCut = true;
+    });
+    while (!isCut) {
+      for (let n = 0; n < 2000 && !socket.destroyed; n++) protocol.ping();
+      while (!isCut && socket.writableLength > 1_000_000) await nextTurn();
+      await nextTurn();
+    }
+    expect(await run(await ssh.connect(await ssh.create()), 'echo on')).to.include({ stdout: 'on\n' });
   });
 
   it('a sandbox has 64 connections at most, and a connection 64 channels', async () => {

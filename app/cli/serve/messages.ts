@@ -1,4 +1,4 @@
-import { isWildcard } from '../../http/addresses.ts';
+import { hostOf, isWildcard } from '../../http/addresses.ts';
 import type { SandpitServer } from '../../server.ts';
 
 export function missingLogWarning(file: string): string {
@@ -20,7 +20,7 @@ export function greeting(server: SandpitServer, url: string): string {
   const lines = [
     `Sandpit ${contract.info.version} answers on ${url}${isWildcard(config.host) ? " and at this machine's other addresses" : ''}`,
     `${config.console ? `Console: ${url}/console/   ` : ''}API reference: ${url}/docs   database: ${config.db}`,
-    ...(ssh ? [`SSH: ssh -p ${ssh} <sandbox id>@${new URL(url).hostname}`] : []),
+    ...(ssh ? [`SSH: ssh -p ${ssh} <sandbox id>@${hostOf(new URL(url))}`] : []),
     ...(metrics ? [`Metrics: ${metrics}${config.metricsToken ? ', with the token' : ''}`] : []),
   ];
   return `${lines.join('\n')}\n`;

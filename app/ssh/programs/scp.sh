@@ -18,7 +18,18 @@ scp_refuse() {
   scp_failed=1
 }
 
-# Takes what the client sends: into a directory, or as one file.
+# Returns a path that no program takes for an option.
+scp_plain() {
+  case $1 in -*) printf './%s' "$1" ;; *) printf '%s' "$1" ;; esac
+}
+
+# Sets when a file was last changed, if the client has said it.
+scp_date() {
+  [ -z "$scp_times" ] || touch -m -d "@$scp_times" "$1"
+}
+
+# Takes what the client sends: into a directory, or as one file. Returns 0, 1 if something could not
+# be written, or 2 if the rest can't be read.
 scp_take() {
   printf '\0'
   scp_times=
@@ -46,10 +57,10 @@ scp_take() {
         printf '\0'
         if ! scp_bytes "$scp_size" >"$scp_path" || ! scp_answer; then
           scp_refuse "$scp_path: could not be written"
-          return 1
+          return 2
         fi
         chmod "$scp_mode" "$scp_path"
-        [ -z "$scp_times" ] || touch -m -d "@$scp_times" "$scp_path"
+        scp_date "$scp_path"
         printf '\0'
       fi
       scp_times=
@@ -57,8 +68,14 @@ scp_take() {
     D*)
       if [ -d "$scp_path" ] || mkdir "$scp_path" 2>/dev/null; then
         # A shell of its own, because variables are everybody's.
-        (scp_take "$scp_path") || scp_failed=1
+        (scp_take "$scp_path")
+        case $? in
+        0) ;;
+        1) scp_failed=1 ;;
+        *) return 2 ;;
+        esac
         chmod "$scp_mode" "$scp_path"
+        scp_date "$scp_path"
       else
         scp_refuse "$scp_path: can't be made"
       fi
@@ -68,7 +85,7 @@ scp_take() {
       printf '\0'
       return "$scp_failed"
       ;;
-    *) return 1 ;;
+    *) return 2 ;;
     esac
   done
   return "$scp_failed"
@@ -76,6 +93,13 @@ scp_take() {
 
 # Sends a file, or a directory with all in it.
 scp_send() {
+  case $1 in
+  *'
+'*)
+    scp_refuse "$(printf '%s' "$1" | tr '\n' '?'): a name with a line break can't be sent"
+    return
+    ;;
+  esac
   if [ ! -r "$1" ]; then
     if [ -e "$1" ]; then scp_refuse "$1: Permission denied"; else scp_refuse "$1: No such file or directory"; fi
     return
@@ -92,14 +116,15 @@ scp_send() {
     printf 'D%04d 0 %s\n' "$(stat -L -c %a "$1")" "$(basename "$1")"
     scp_answer || return
     for scp_each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
-      [ ! -e "$scp_each" ] || (scp_send "$scp_each"; exit "$scp_failed") || scp_failed=1
+      { [ ! -e "$scp_each" ] && [ ! -L "$scp_each" ]; } || (scp_send "$scp_each"; exit "$scp_failed") || scp_failed=1
     done
     printf 'E\n'
   else
     scp_size=$(wc -c <"$1")
     printf 'C%04d %d %s\n' "$(stat -L -c %a "$1")" "$scp_size" "$(basename "$1")"
     scp_answer || return
-    scp_bytes "$scp_size" <"$1"
+    # One that gets shorter meanwhile is filled up: the client waits for all bytes.
+    cat "$1" /dev/zero 2>/dev/null | scp_bytes "$scp_size"
     printf '\0'
   fi
   scp_answer || scp_failed=1
@@ -125,12 +150,12 @@ command -v scp >/dev/null 2>&1 || scp() {
   done
   if [ -n "$scp_sends" ]; then
     scp_answer || return
-    for scp_each in "$@"; do scp_send "$scp_each"; done
+    for scp_each in "$@"; do scp_send "$(scp_plain "$scp_each")"; done
     return "$scp_failed"
   fi
   if [ -n "$scp_is_target" ] && [ ! -d "$1" ]; then
     scp_refuse "$1: Not a directory"
     return 1
   fi
-  scp_take "$1"
+  scp_take "$(scp_plain "$1")"
 }

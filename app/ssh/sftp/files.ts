@@ -4,6 +4,7 @@ import type { Agent } from '../../machines/agent/agent.ts';
 import type { Entry } from '../../machines/agent/entry.ts';
 import { AgentError } from '../../machines/agent/error.ts';
 import { listDirectory, moveFile, readFile, statFile } from '../../machines/agent/files.ts';
+import { MachineError } from '../../machines/error.ts';
 import { Handles } from './handles.ts';
 import { runProgram } from './program.ts';
 import { Refused } from './refused.ts';
@@ -68,12 +69,14 @@ export class Files {
       return this.#open.add({ path: found.path, writer: null, entries: [] });
     }
     if (flags & modes.READ) throw new Refused('A file is read or written, not both', { isUnsupported: true });
+    if (flags & modes.APPEND) throw new Refused('Nothing is added to the end of a file', { isUnsupported: true });
     if (found && flags & modes.EXCL) throw new Refused(`${path} exists already`);
     if (!found && !(flags & modes.CREAT)) throw new AgentError('not_found', `${path} does not exist`);
     const whole = this.resolve(path);
     // The agent makes missing directories, and SFTP does not.
     if (!found) await this.stat(posix.dirname(whole));
-    const writer = new Writer(this.#agent, this.#user, whole, this.#ended);
+    const isEmptied = !found || (flags & modes.TRUNC) !== 0;
+    const writer = new Writer(this.#agent, this.#user, whole, { isEmptied, ended: this.#ended });
     if (!found && mode !== undefined) writer.changes.mode = mode & 0o777;
     return this.#open.add({ path: whole, writer, entries: [] });
   }
@@ -85,7 +88,12 @@ export class Files {
     const range = { offset, length: Math.min(length, limits.read) };
     const { content } = await readFile(this.#agent, this.#user, path, range, this.#ended);
     const parts: Buffer[] = [];
-    for await (const part of content) parts.push(part);
+    let read = 0;
+    for await (const part of content) {
+      read += part.length;
+      if (read > range.length) throw new MachineError('failed', 'The machine sent more than it was asked for');
+      parts.push(part);
+    }
     return Buffer.concat(parts);
   }
 
@@ -119,15 +127,17 @@ export class Files {
   async changeOpen(handle: Buffer, changes: Changes): Promise<void> {
     const { path, writer } = this.#open.get(handle);
     if (!writer) return this.change(path, changes);
-    const { size, ...others } = changes;
+    const { size, mode, mtime } = changes;
     // Clients set the length that they have written, in case the file was longer before.
     if (size !== undefined && !writer.hasLength(size)) writer.changes.size = size;
-    Object.assign(writer.changes, others);
+    if (mode !== undefined) writer.changes.mode = mode;
+    if (mtime !== undefined) writer.changes.mtime = mtime;
   }
 
   async openDirectory(path: string): Promise<Buffer> {
     const whole = this.resolve(path);
-    const entries = await listDirectory(this.#agent, this.#user, whole, 1, limits.entries, this.#ended);
+    const held = [...this.#open.all()].reduce((sum, { entries }) => sum + entries.length, 0);
+    const entries = await listDirectory(this.#agent, this.#user, whole, 1, limits.entries - held, this.#ended);
     return this.#open.add({ path: whole, writer: null, entries });
   }
 

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import ssh2, { type SFTPWrapper } from 'ssh2';
 import { type MachineTarget, placeOf } from '../../api/instavm/machine/target.ts';
-import { endSftp } from '../../internals/sftp-channel.ts';
+import { endSftp, hasRoom } from '../../internals/ssh2.ts';
 import { AgentError } from '../../machines/agent/error.ts';
 import { attributesOf, listed } from './attributes.ts';
 import { Files } from './files.ts';
@@ -10,8 +11,10 @@ import { Refused } from './refused.ts';
 
 const { STATUS_CODE: codes } = ssh2.utils.sftp;
 
-/** What one client may send before it has answers, and leave unread of them. */
-const limits = { requests: 4096, bytes: 2 ** 25 };
+/** At how many requests, or bytes of them, that wait for an answer no more are read. */
+const limits = { requests: 4096, bytes: 2 ** 24 };
+/** How often to look whether a client has taken what was sent: ssh2 does not tell. */
+const lookMilliseconds = 5;
 
 /** What answers a request besides its id. */
 type Answer = (sftp: SFTPWrapper, id: number) => unknown;
@@ -77,26 +80,30 @@ type Parts = { socket: Socket; ended: AbortSignal; reach: () => Promise<MachineT
 export function serveSftp(sftp: SFTPWrapper, { socket, ended, reach }: Parts): void {
   const opening = reach().then(async (target) => Files.open(await target.agent(), placeOf(target).user, ended));
   opening.catch((error) => {
-    if (!ended.aborted) endSftp(sftp, error instanceof Error ? error.message : String(error));
+    if (!ended.aborted) endSftp(sftp, messageOf(error));
   });
   const waiting = { requests: 0, bytes: 0 };
   let last = Promise.resolve();
-  let unread = 0;
   const answer = async (handle: (files: Files) => Promise<Answer>, id: number) => {
     if (ended.aborted) return;
+    const given = await opening.then(handle).catch(failure);
     // What ssh2 writes waits in the memory of this process.
     if (socket.writableNeedDrain) await once(socket, 'drain', { signal: ended });
-    const given = await opening.then(handle).catch(failure);
-    const isTaken = given(sftp, id) !== false;
-    unread = isTaken ? 0 : unread + maxAnswer;
-    if (unread > limits.bytes) socket.destroy();
+    while (!hasRoom(sftp)) await delay(lookMilliseconds, undefined, { signal: ended });
+    given(sftp, id);
+  };
+  const pace = () => {
+    const isFull = waiting.requests > limits.requests || waiting.bytes > limits.bytes;
+    const isLow = waiting.requests < limits.requests / 2 && waiting.bytes < limits.bytes / 2;
+    if (isFull) socket.pause();
+    else if (isLow && socket.isPaused()) socket.resume();
   };
   for (const [request, handler] of Object.entries(handlers)) {
     sftp.on(request as 'OPEN', (id: number, ...rest: unknown[]) => {
       const size = rest.reduce<number>((sum, each) => sum + (Buffer.isBuffer(each) ? each.length : 0), 0);
       waiting.requests++;
       waiting.bytes += size;
-      if (waiting.requests > limits.requests || waiting.bytes > limits.bytes) return void socket.destroy();
+      pace();
       last = last
         .then(() => answer((files) => handler(files, ...(rest as never[])), id))
         // The client has left.
@@ -104,6 +111,7 @@ export function serveSftp(sftp: SFTPWrapper, { socket, ended, reach }: Parts): v
         .then(() => {
           waiting.requests--;
           waiting.bytes -= size;
+          pace();
         });
     });
   }
@@ -112,14 +120,14 @@ export function serveSftp(sftp: SFTPWrapper, { socket, ended, reach }: Parts): v
   ended.addEventListener('abort', () => opening.then((files) => files.closeAll()).catch(() => {}));
 }
 
-/** About as large as an answer gets. */
-const maxAnswer = 2 ** 15;
-
 /** Returns the answer for an error. */
 function failure(error: unknown): Answer {
-  const message = error instanceof Error ? error.message : String(error);
   const code = codeOf(error);
-  return (sftp, id) => sftp.status(id, code, message);
+  return (sftp, id) => sftp.status(id, code, messageOf(error));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function codeOf(error: unknown): number {

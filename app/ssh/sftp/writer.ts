@@ -14,19 +14,38 @@ export class Writer {
   /** what to change once it is written */
   readonly changes: { mode?: number; size?: number; mtime?: number } = {};
   readonly #content = new PassThrough();
-  readonly #written: Promise<unknown>;
+  readonly #begin: () => Promise<unknown>;
+  /** null: nothing is written yet */
+  #written: Promise<unknown> | null = null;
   readonly #cancelled = new AbortController();
   /** what has come before the bytes that it follows, by its place in the file */
   readonly #ahead = new Map<number, Buffer>();
   #aheadBytes = 0;
   #length = 0;
 
-  constructor(agent: Agent, user: string, path: string, ended: AbortSignal) {
+  /**
+   * `isEmptied` says that the file is made, or loses what it holds, before anything is written.
+   * Otherwise the first bytes replace what it holds.
+   */
+  constructor(
+    agent: Agent,
+    user: string,
+    path: string,
+    { isEmptied, ended }: { isEmptied: boolean; ended: AbortSignal },
+  ) {
     const signal = AbortSignal.any([ended, this.#cancelled.signal]);
-    this.#written = writeFile(agent, user, path, this.#content, {}, signal);
-    // `write` and `end` tell.
-    this.#written.catch(() => {});
     this.#content.on('error', () => {});
+    this.#begin = () => writeFile(agent, user, path, this.#content, {}, signal);
+    if (isEmptied) this.#start();
+  }
+
+  #start(): Promise<unknown> {
+    if (!this.#written) {
+      this.#written = this.#begin();
+      // `write` and `end` tell.
+      this.#written.catch(() => {});
+    }
+    return this.#written;
   }
 
   /** Returns whether a file of this length is what has come. */
@@ -49,9 +68,10 @@ export class Writer {
   }
 
   async #append(bytes: Buffer): Promise<void> {
+    const written = this.#start();
     if (this.#content.write(bytes)) return;
     const drained = new Promise((resolve) => this.#content.once('drain', resolve));
-    await Promise.race([drained, this.#written]);
+    await Promise.race([drained, written]);
   }
 
   /** Resolves when everything is written. Throws Refused for a file with a gap. */
