@@ -3174,7 +3174,7 @@ export interface components {
             volumes?: unknown;
             vault_ids?: components["schemas"]["Nothing"];
             image_variant?: unknown;
-            /** @description Whether to take a snapshot of the machine when the sandbox ends, however it ends (default: false). Refused with 501 where no machines run. */
+            /** @description Whether to take a snapshot of the machine when the sandbox ends, however it ends (default: false). The machine is removed after that. Refused with 501 where no snapshot can be taken of machines. */
             snapshot_on_terminate?: boolean | null;
             /** @description The name of that snapshot, which replaces an earlier one of this name (default: no name). It needs `snapshot_on_terminate`, and must not have the form of a snapshot id. */
             snapshot_name?: string | null;
@@ -3522,7 +3522,7 @@ export interface components {
             /** @description Whether a request for the machine of the suspended sandbox resumes it: code, files, a terminal or a port (default: false) */
             auto_resume?: boolean | null;
             vault_ids?: components["schemas"]["Nothing"];
-            /** @description Whether to take a snapshot of the machine when the sandbox ends, however it ends (default: false). Refused with 501 where no machines run. */
+            /** @description Whether to take a snapshot of the machine when the sandbox ends, however it ends (default: false). The machine is removed after that. Refused with 501 where no snapshot can be taken of machines. */
             snapshot_on_terminate?: boolean | null;
             /** @description The name of that snapshot, which replaces an earlier one of this name (default: no name). It needs `snapshot_on_terminate`, and must not have the form of a snapshot id. */
             snapshot_name?: string | null;

@@ -21,7 +21,7 @@ import { restrictMachine } from './network/restrict.ts';
 import { openDriver } from './open.ts';
 import { Collector } from './snapshots/collector.ts';
 import { Forks } from './snapshots/fork.ts';
-import { takeLast } from './snapshots/last.ts';
+import { LastSnapshots } from './snapshots/last.ts';
 import { Snapshots } from './snapshots/take.ts';
 import { tokens, trafficTokens } from './tokens.ts';
 import { startSampler } from './usage/sampler.ts';
@@ -48,14 +48,16 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
     store,
     driver,
     log,
-    beforeRemoval: (id) => takeLast({ ...base, driver, collector }, id),
+    isKept: (id) => lasts.keeps(id),
     onRemoved: () => collector.machineGone(),
   });
+  const verbs = new Verbs();
+  const lasts = new LastSnapshots({ ...base, driver, verbs, collector, onTaken: (id) => removals.add(id) });
   const agentOf = (id: string) => connections.agentOf(id);
   const images = new Images({ ...base, driver });
   images.start();
   const usages = startSampler({ ...base, driver, agentOf });
-  const [starts, keys, verbs] = [new Starts(), new KeysUnderWay(), new Verbs()];
+  const [starts, keys] = [new Starts(), new KeysUnderWay()];
   const { parts, stopLooking, followers } = startLifecycle({ ...base, driver, connections, verbs, starts, removals });
   const launcher = new Launcher({ ...base, driver, connections, removals, images, starts, keys });
   const changing = { ...base, driver, agentOf, verbs, collector };
@@ -96,7 +98,7 @@ export async function openMachines(base: Dependencies, name: Driver['name'], giv
       const working = [executions, builds, reconciler, images, usages, collector, buildFiles];
       await briefly(Promise.all(working.map((part) => part.stop())));
       connections.closeAll();
-      await briefly(Promise.all([followers.stop(), removals.stop()]));
+      await briefly(Promise.all([followers.stop(), lasts.stop(), removals.stop()]));
       await briefly(driver.close());
     },
   };

@@ -1,7 +1,7 @@
 import { sweeper } from '../events/record.ts';
 import { findMachine, type MachineRecord } from '../machines/read.ts';
 import { changeSettings } from '../sandboxes/change.ts';
-import { getSandbox } from '../sandboxes/read.ts';
+import { getSandbox, type Sandbox } from '../sandboxes/read.ts';
 import type { Db, Trx } from '../store.ts';
 import type { Snapshot } from './rows.ts';
 import { recordSnapshot } from './snapshots.ts';
@@ -23,9 +23,20 @@ export async function recordLast(trx: Trx, now: number, id: string, machineRef: 
   const last = await findUnkept(trx, now, id);
   if (!last) return null;
   const { ownerId, name } = last;
+  const sandbox = await forget(trx, now, ownerId, id);
+  return recordSnapshot(trx, now, { ...sweeper, ownerId }, sandbox, { name, replace: true, machineRef });
+}
+
+/** Records that no last snapshot of a sandbox is to be taken any more. */
+export async function forgetLast(trx: Trx, now: number, id: string): Promise<void> {
+  const last = await findUnkept(trx, now, id);
+  if (last) await forget(trx, now, last.ownerId, id);
+}
+
+async function forget(trx: Trx, now: number, ownerId: number, id: string): Promise<Sandbox> {
   const sandbox = await getSandbox(trx, now, ownerId, id);
   await changeSettings(trx, sandbox, ({ snapshotAtEnd: _, ...settings }) => settings);
-  return recordSnapshot(trx, now, { ...sweeper, ownerId }, sandbox, { name, replace: true, machineRef });
+  return sandbox;
 }
 
 function lastOf({ settings }: MachineRecord): { name: string | null } | null {

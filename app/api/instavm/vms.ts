@@ -104,7 +104,7 @@ function create(context: Context): RequestHandler {
 /** Returns the settings of a sandbox that a request asks for; null: none. */
 function settingsOf({ machines }: Context, body: NonNullable<Schemas['CreateVM']>): JsonObject | null {
   const { auto_resume: autoResume, egress_policy: given } = body;
-  const last = lastSnapshotChange(body, machines !== null)?.({});
+  const last = lastSnapshotChange(body, machines)?.({});
   const policy = given ? policyOf(given) : null;
   if (policy && machines) refusePolicy(machines.driver, policy);
   if (policy && !machines) throw new HttpError(501, noPolicies);
@@ -130,7 +130,7 @@ function read({ store, now, config }: Context): RequestHandler {
 function update({ store, now, config, machines }: Context): RequestHandler {
   return async (req, res) => {
     const body: Schemas['UpdateVM'] = req.body;
-    const changeLast = lastSnapshotChange(body, machines !== null);
+    const changeLast = lastSnapshotChange(body, machines);
     const changeSettings = (old: JsonObject): JsonObject => {
       const settings = changeLast?.(old) ?? old;
       return body.auto_resume == null ? settings : { ...settings, autoResume: body.auto_resume };

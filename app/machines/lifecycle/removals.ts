@@ -8,8 +8,11 @@ type Dependencies = {
   store: Store;
   driver: Driver;
   log: Logger;
-  /** Called before a machine is removed. If it rejects, the machine stays for the next try. */
-  beforeRemoval?: (id: string) => Promise<void>;
+  /**
+   * Returns whether something else has to be done with a machine first. Then it is begun, and adds
+   * the machine again when it has ended.
+   */
+  isKept?: (id: string) => Promise<boolean>;
   /** Called after a machine was removed. */
   onRemoved?: () => void;
 };
@@ -19,9 +22,9 @@ type Dependencies = {
  * a machine that outlives its sandbox costs memory.
  */
 export class Removals extends Repeated {
-  constructor({ store, driver, log, beforeRemoval, onRemoved }: Dependencies) {
+  constructor({ store, driver, log, isKept, onRemoved }: Dependencies) {
     const work = async (id: string) => {
-      await beforeRemoval?.(id);
+      if (await isKept?.(id)) return;
       await driver.remove(id);
       onRemoved?.();
       if (!this.isStopped) await deleteMachine(store.db, id);

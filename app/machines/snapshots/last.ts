@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
 import { findOrigin } from '../../../db/machines/rows.ts';
 import { addMachineSnapshot } from '../../../db/machines/snapshots.ts';
-import { findUnkept, recordLast } from '../../../db/snapshots/last.ts';
+import { findUnkept, forgetLast, recordLast } from '../../../db/snapshots/last.ts';
 import { inTransaction, type Store } from '../../../db/store.ts';
 import type { Driver } from '../driver.ts';
 import { MachineError } from '../error.ts';
+import { Repeated } from '../lifecycle/repeated.ts';
 import type { VerbMetrics } from '../lifecycle/timed.ts';
+import type { Verbs } from '../lifecycle/verbs.ts';
 import { askForSnapshot } from './ask.ts';
 import type { Collector } from './collector.ts';
 
@@ -17,37 +19,69 @@ type Dependencies = {
   now: () => number;
   log: Logger;
   driver: Driver;
+  verbs: Verbs;
   collector: Collector;
   metrics: VerbMetrics | null;
+  /** Called when a machine may be removed. */
+  onTaken: (id: string) => void;
 };
 
 /**
- * Takes the snapshot that a sandbox which has ended was to leave, before its machine is removed.
- * Rejects if the engine is away, so that it is tried again. A machine of which none can be taken is
- * logged, and goes without.
+ * Takes the snapshots that sandboxes which have ended were to leave, before their machines are
+ * removed. It tries again while the engine or the database is away. A machine of which none can be
+ * taken is logged, and goes without.
  */
-export async function takeLast(dependencies: Dependencies, id: string): Promise<void> {
-  const { store, now, log, driver, collector } = dependencies;
-  const [wanted, origin] = [await findUnkept(store.db, now(), id), await findOrigin(store.db, id)];
-  if (!wanted || !origin) return;
-  try {
-    await collector.sparing(async () => {
-      const { ref, sizeBytes } = await askForSnapshot(dependencies, id, AbortSignal.timeout(takeMilliseconds));
-      const { allowsSudo, runtime } = origin;
-      const held = { ref, sizeBytes, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
-      const recorded = await inTransaction(store.db, async (trx) => {
-        await addMachineSnapshot(trx, now(), held);
-        return recordLast(trx, now(), id, ref);
-      }).catch((error) => {
-        collector.discard(ref);
-        throw error;
-      });
-      if (!recorded) collector.discard(ref);
-    });
+export class LastSnapshots extends Repeated {
+  readonly #dependencies: Dependencies;
+
+  constructor(dependencies: Dependencies) {
+    const { log, onTaken } = dependencies;
+    const work = async (id: string) => {
+      await this.#take(id);
+      onTaken(id);
+    };
+    super({ work, failure: 'the last snapshot of a sandbox could not be taken: trying again', log });
+    this.#dependencies = dependencies;
+  }
+
+  /** Returns whether the machine is kept for its last snapshot, which is begun then. */
+  async keeps(id: string): Promise<boolean> {
+    const { store, now } = this.#dependencies;
+    if (!(await findUnkept(store.db, now(), id))) return false;
+    this.add(id);
+    return true;
+  }
+
+  async #take(id: string): Promise<void> {
+    const { store, now, log, verbs, collector } = this.#dependencies;
+    try {
+      await verbs.run(id, () => collector.sparing(() => this.#takeNow(id)));
+    } catch (error) {
+      const code = error instanceof MachineError ? error.code : null;
+      // A call that the end of the server cuts off says `timeout`, too.
+      const isOver = code === 'failed' || code === 'gone' || code === 'unsupported' || code === 'timeout';
+      if (!isOver || this.isStopped) throw error;
+      log.warn({ err: error, sandbox: id }, 'the last snapshot of a sandbox could not be taken');
+      await inTransaction(store.db, (trx) => forgetLast(trx, now(), id));
+    }
     // It may have replaced another.
     collector.wake();
-  } catch (error) {
-    if (error instanceof MachineError && error.code === 'unavailable') throw error;
-    log.warn({ err: error, sandbox: id }, 'the last snapshot of a sandbox could not be taken');
+  }
+
+  async #takeNow(id: string): Promise<void> {
+    const { store, now, driver, collector } = this.#dependencies;
+    const origin = await findOrigin(store.db, id);
+    if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
+    const { ref, sizeBytes } = await askForSnapshot(this.#dependencies, id, AbortSignal.timeout(takeMilliseconds));
+    const { allowsSudo, runtime } = origin;
+    const held = { ref, sizeBytes, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
+    const recorded = await inTransaction(store.db, async (trx) => {
+      await addMachineSnapshot(trx, now(), held);
+      return recordLast(trx, now(), id, ref);
+    }).catch((error) => {
+      collector.discard(ref);
+      throw error;
+    });
+    if (!recorded) collector.discard(ref);
   }
 }

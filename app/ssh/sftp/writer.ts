@@ -36,7 +36,7 @@ export class Writer {
     const signal = AbortSignal.any([ended, this.#cancelled.signal]);
     this.#content.on('error', () => {});
     this.#begin = () => writeFile(agent, user, path, this.#content, {}, signal);
-    if (isEmptied) this.#start();
+    if (isEmptied) void this.#start();
   }
 
   #start(): Promise<unknown> {

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { MachineError } from '../../../app/machines/error.ts';
 import { createProcessDriver } from '../../../app/machines/process/driver.ts';
 import { type Instavm, startInstavm } from '../../helpers/clients/instavm-client.ts';
-import { temporaryDirectory } from '../../helpers/server.ts';
+import { startApp, temporaryDirectory } from '../../helpers/server.ts';
 import { until } from '../../helpers/until.ts';
 
 describe("InstaVM's snapshot_on_terminate", () => {
@@ -91,6 +91,29 @@ describe("InstaVM's snapshot_on_terminate", () => {
     expect(asked).to.deep.equal([vm, vm]);
     expect(own.app.log()).to.contain('the last snapshot of a sandbox could not be taken');
     expect((await own.get('/v1/snapshots')).body).to.deep.equal([]);
+  });
+
+  it('a server that stops while it is taken takes it when it starts again', async () => {
+    const db = join(temporaryDirectory(), 'sandpit.db');
+    const begun = Promise.withResolvers<void>();
+    const cut = Promise.withResolvers<never>();
+    const machines = createProcessDriver({ instance: 'x', db });
+    const snapshot = () => {
+      begun.resolve();
+      return cut.promise;
+    };
+    const close = async () => cut.reject(new MachineError('timeout', 'the server stops'));
+    const own = await startInstavm({ machines: 'process', db }, Object.assign(machines, { snapshot, close }));
+    const { vm_id: vm } = (await own.post('/v1/vms', { snapshot_on_terminate: true })).body;
+    await own.remove(`/v1/vms/${vm}`);
+    await begun.promise;
+    await own.app.close();
+    expect((await machines.list()).map(({ id }) => id)).to.deep.equal([vm]);
+    const next = createProcessDriver({ instance: 'x', db });
+    const again = await startApp({ machines: 'process', db }, { driver: next });
+    await until('the machine is gone', async () => (await next.list()).length === 0);
+    const { body } = await again.http.get('/v1/snapshots').set('X-API-Key', own.alice.key);
+    expect(body).to.have.length(1);
   });
 
   it('403: a name without a snapshot; 422: a name that is an id; 501 with records only', async () => {
