@@ -5,6 +5,11 @@ import type { Db, Trx } from './schema.ts';
 /** What shared queries need from the database engine because engines differ in it. */
 export type Engine = {
   /**
+   * Runs a query at once and returns its rows; null if the database is in the middle of a
+   * transaction that is not this one: then it has to wait. Engines that answer later have none.
+   */
+  runNow?: (db: Db, text: string, parameters: readonly unknown[]) => unknown[] | null;
+  /**
    * Runs a change in a transaction, and returns its result once that is committed. Waits at most so
    * many milliseconds for other processes. Throws what the change throws, and StoreError `busy`,
    * `full` or `inaccessible`.

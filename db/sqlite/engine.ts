@@ -4,7 +4,7 @@ import { isUniqueViolation } from './driver/failures.ts';
 import { runGrouped } from './group.ts';
 import { index } from './index/index.ts';
 
-const engine: Engine = {
+const shared: Engine = {
   transact: runGrouped,
   isUniqueViolation,
   inList: (parameter) => sql`(select value from json_each(${parameter}))`,
@@ -14,5 +14,10 @@ const engine: Engine = {
 };
 
 export class SqliteEngineAdapter extends SqliteAdapter implements EngineAdapter {
-  readonly engine = engine;
+  readonly engine: Engine;
+
+  constructor(runNow: Engine['runNow']) {
+    super();
+    this.engine = { ...shared, ...(runNow && { runNow }) };
+  }
 }

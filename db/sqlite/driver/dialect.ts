@@ -20,21 +20,30 @@ const maxStatements = 500;
  */
 export class ImmediateDialect extends SqliteDialect {
   readonly #sqlite: Database.Database;
+  readonly #statements: SqliteDatabase;
   readonly #listeners: Iterable<() => void>;
 
   /** Calls the listeners, which must not throw, after each transaction that is not read-only. */
   constructor(sqlite: Database.Database, listeners: Iterable<() => void> = []) {
     super({ database: sqlite });
     this.#sqlite = sqlite;
+    this.#statements = preparingOnce(sqlite);
     this.#listeners = listeners;
   }
 
   override createAdapter(): SqliteEngineAdapter {
-    return new SqliteEngineAdapter();
+    return new SqliteEngineAdapter((db, text, parameters) => {
+      // A transaction has the connection to itself; others see nothing of it before its end.
+      if (this.#sqlite.inTransaction !== db.isTransaction) return null;
+      const statement = this.#statements.prepare(text);
+      if (statement.reader) return statement.all(parameters);
+      statement.run(parameters);
+      return [];
+    });
   }
 
   override createDriver(): SqliteDriver {
-    return new ImmediateDriver(this.#sqlite, this.#listeners);
+    return new ImmediateDriver(this.#sqlite, this.#statements, this.#listeners);
   }
 }
 
@@ -78,8 +87,8 @@ class ImmediateDriver extends SqliteDriver {
   /** Belongs to the current transaction: a connection has one at a time. */
   #mayWrite = false;
 
-  constructor(sqlite: Database.Database, listeners: Iterable<() => void>) {
-    super({ database: preparingOnce(sqlite) });
+  constructor(sqlite: Database.Database, statements: SqliteDatabase, listeners: Iterable<() => void>) {
+    super({ database: statements });
     this.#sqlite = sqlite;
     this.#listeners = listeners;
   }
