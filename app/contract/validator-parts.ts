@@ -5,6 +5,7 @@ import { dateTimeFormat } from '../../spec/time.ts';
 import { compilePathsOnce } from '../internals/compiled-paths.ts';
 import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
 import { handlersNamed } from '../internals/validator-handlers.ts';
+import { withKnownRoutes } from './known-routes.ts';
 import { datetimeFormat } from './pydantic/datetime.ts';
 
 /**
@@ -37,7 +38,10 @@ export function validatorParts(
   const handlers = byResponses.get(validateResponses) ?? configure(contract, validateResponses);
   byResponses.set(validateResponses, handlers);
   return {
-    route: handlersNamed(handlers, 'pathParamsMiddleware', 'metadataMiddleware'),
+    route: [
+      ...handlersNamed(handlers, 'pathParamsMiddleware'),
+      ...handlersNamed(handlers, 'metadataMiddleware').map(withKnownRoutes),
+    ],
     security: authenticate ? [remember(authenticate), ...handlersNamed(handlers, 'securityMiddleware')] : [],
     request: handlersNamed(handlers, 'requestMiddleware'),
     response: validateResponses ? handlersNamed(handlers, 'responseMiddleware') : [],

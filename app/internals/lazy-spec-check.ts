@@ -1,3 +1,4 @@
+import loading from 'express-openapi-validator/dist/framework/index.js';
 import framework from 'express-openapi-validator/dist/framework/openapi.schema.validator.js';
 
 const { OpenAPISchemaValidator } = framework;
@@ -18,9 +19,11 @@ class LazySchemaValidator {
 }
 
 /**
- * Keeps express-openapi-validator from compiling the schema of OpenAPI documents at every start. It
- * does so even with `validateApiSpec: false`. A test checks our document instead.
+ * Keeps express-openapi-validator from compiling the schema of OpenAPI documents at every start,
+ * which it does even with `validateApiSpec: false`, and from looking for references in ours, which
+ * has none. A test checks our document instead.
  */
 export function deferSpecCheck(): void {
   framework.OpenAPISchemaValidator = LazySchemaValidator as never;
+  Object.assign(loading.OpenAPIFramework.prototype, { loadSpec: async (document: object) => document });
 }
