@@ -8,7 +8,7 @@ export function withKnownRoutes(findOperation: RequestHandler): RequestHandler {
   // Of the contract's own spellings only, so that it stays small.
   const known = new Map<string, NonNullable<Request['openapi']>>();
   return (req, res, next) => {
-    const [path] = req.originalUrl.split('?', 1);
+    const [path = ''] = req.originalUrl.split('?', 1);
     const key = `${req.method} ${path}`;
     const operation = known.get(key);
     if (operation) {
