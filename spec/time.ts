@@ -11,7 +11,8 @@ export type Time = {
 const first = Date.parse('0001-01-01T00:00:00.000Z');
 const last = Date.parse('9999-12-31T23:59:59.999Z');
 
-const dateTime = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
+const dateTime =
+  /^(\d{4})-(0[1-9]|1[0-2])-(\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
 
 /**
  * Parses an RFC 3339 `date-time`, in which a space may replace the `T`. Returns null if the text
@@ -19,15 +20,25 @@ const dateTime = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+
  * to 9999 in UTC because RFC 3339 can't express them.
  */
 export function readTime(text: string): Time | null {
-  const [, date, clock, fraction = '', sign, hours, minutes] = dateTime.exec(text) ?? [];
+  const found = dateTime.exec(text);
+  if (!found) return null;
+  const [, year, month, day, hour, minute, second, fraction = '', sign, hours = 0, minutes = 0] = found;
+  const midnight = midnightOf(Number(year), Number(month) - 1, Number(day));
+  if (midnight === null) return null;
   const digits = fraction.slice(0, 6).padEnd(6, '0');
-  const written = `${date}T${clock}.${digits.slice(0, 3)}Z`;
-  const local = Date.parse(written);
-  // JavaScript parses 30 February as 2 March, and 24:00 as 00:00 of the next day.
-  if (Number.isNaN(local) || new Date(local).toISOString() !== written) return null;
-  const offset = (Number(hours ?? 0) * 60 + Number(minutes ?? 0)) * 60_000;
+  const ofDay = (Number(hour) * 60 + Number(minute)) * 60_000 + Number(second) * 1000 + Number(digits.slice(0, 3));
+  const local = midnight + ofDay;
+  const offset = (Number(hours) * 60 + Number(minutes)) * 60_000;
   const milliseconds = sign === '-' ? local + offset : local - offset;
   return milliseconds < first || milliseconds > last ? null : { milliseconds, microseconds: Number(digits.slice(3)) };
+}
+
+/** Returns when a day began in UTC; null if the month has no such day. Months begin with 0. */
+function midnightOf(year: number, month: number, day: number): number | null {
+  const date = new Date(0);
+  // Not Date.UTC, for which the years 0 to 99 are those after 1900.
+  date.setUTCFullYear(year, month, day);
+  return day > 0 && date.getUTCMonth() === month ? date.getTime() : null;
 }
 
 /** Returns the first whole millisecond since 1970 at or after a time. */

@@ -12,7 +12,8 @@ import { startWorker } from '../worker.ts';
 import { type ClientMethods, joined, type LoadResult } from './client.ts';
 import { type Server, startBare, startFastApis, startSandpit } from './servers.ts';
 
-type Case = { filter: string; limit: number; paths: string[] };
+/** `isOwn`: only Sandpit has these paths. */
+type Case = { filter: string; limit: number; paths: string[]; isOwn?: boolean };
 export type Stage = { file: string; key: string; dataset: Dataset };
 
 const roundMilliseconds = 1000;
@@ -25,11 +26,13 @@ export async function measureHttp(bench: Bench): Promise<HttpRow[]> {
   const servers = await startServers(bench, stage);
   const client = startWorker<ClientMethods>('http/client.ts', [], 1);
   const rows: HttpRow[] = [];
-  for (const { filter, limit, paths } of casesOf(stage.dataset)) {
-    const able = servers.filter(({ filters }) => filters || filter === 'none');
+  for (const { filter, limit, paths, isOwn } of casesOf(stage.dataset)) {
+    const able = isOwn
+      ? servers.filter(({ name }) => name === 'sandpit')
+      : servers.filter(({ filters }) => filters || filter === 'none');
     const load = ({ port }: Server, milliseconds: number) =>
       client.load({ port, paths, key: stage.key, connections, milliseconds });
-    await agree(able, paths[0] ?? '', stage.key);
+    if (!isOwn) await agree(able, paths[0] ?? '', stage.key);
     for (const server of able) await load(server, warmUpMilliseconds);
     const results = new Map<Server, LoadResult[]>(able.map((server) => [server, []]));
     for (let round = 0; round < bench.options.rounds; round++) {
@@ -106,9 +109,18 @@ async function startServers(bench: Bench, { file }: Stage): Promise<Server[]> {
 function casesOf(dataset: Dataset): Case[] {
   const users = sampleRows(dataset, 0, 500).map(({ metadata: { userId } }) => ({ userId }));
   const filters = { none: [null], env: [{ env: 'prod' }], user: users };
-  return Object.entries(filters).flatMap(([filter, values]) =>
+  const cases: Case[] = Object.entries(filters).flatMap(([filter, values]) =>
     [1, 100, 1000].map((limit) => ({ filter, limit, paths: values.map((value) => pathOf(value, limit)) })),
   );
+  // Far more filters than any cache of a server holds.
+  const fresh = sampleRows(dataset, 0, 20_000).map(({ metadata: { git } }) => pathOf({ git }, 1));
+  const e2b = '/v2/sandboxes?limit=100';
+  return [
+    ...cases,
+    { filter: 'fresh', limit: 1, paths: fresh },
+    { filter: 'e2b', limit: 100, paths: [e2b], isOwn: true },
+    { filter: 'e2b, env', limit: 100, paths: [`${e2b}&metadata=${encodeURIComponent('env=prod')}`], isOwn: true },
+  ];
 }
 
 /** Returns the path and query that lists sandboxes. */

@@ -166,6 +166,12 @@ function httpBars(rows: HttpRow[]): Bar[] {
     against('floor', 'none', 100, 0.6),
     against('floor', 'none', 1000, 0.95),
     ...cases.map(([filter, limit]) => against('fastapi', filter, limit, 3)),
+    against('fastapi', 'fresh', 1, 3),
+    ...[['e2b', 'none'] as const, ['e2b, env', 'env'] as const].map(([e2b, own]) => {
+      const [theirs, ours] = [row('sandpit', e2b, 100), row('sandpit', own, 100)];
+      const value = ours && theirs && { value: theirs.perSecond / ours.perSecond, where: '' };
+      return atLeastBar(`requests a second, E2B's list (${e2b}), limit 100, against the contract's`, 0.5, value);
+    }),
     ...cases.map(([filter, limit]) => tail(filter, limit)),
   ];
 }
