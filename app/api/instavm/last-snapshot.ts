@@ -27,6 +27,6 @@ export function lastSnapshotChange(
 }
 
 const noMachines =
-  'snapshot_on_terminate and snapshot_name are not offered: Sandpit runs no machines here of which a snapshot can be taken; leave them out';
+  'snapshot_on_terminate is not offered: Sandpit runs no machines here of which a snapshot can be taken; leave it and snapshot_name out';
 const nameOnly =
   'snapshot_name names the snapshot that is taken when the sandbox ends: set snapshot_on_terminate as well';
