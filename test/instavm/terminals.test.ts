@@ -88,6 +88,15 @@ describe("InstaVM's terminals", () => {
     expect((await second.closed)[0]).to.equal(1000);
   });
 
+  it('lose nothing of what they print before anybody joins', async () => {
+    const ids = await Promise.all(Array.from({ length: 20 }, () => create({ shell: '/bin/echo begun' })));
+    for (const id of ids) {
+      const client = await join(id).opened();
+      await client.closed;
+      expect(client.output).to.equal('begun\r\n');
+    }
+  });
+
   it('are listed, resized and ended', async () => {
     const at = `/v1/vms/${vm}/pty/sessions`;
     const id = await create({ shell: '/bin/sh' }, at);

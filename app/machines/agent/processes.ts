@@ -64,6 +64,19 @@ export async function* startProcess(
   yield* processEvents(agent.open('start', startArguments(spec), signal), signal);
 }
 
+/**
+ * Starts a process that nobody listens to: what it prints waits, up to a bound, for the first who
+ * connects. Returns its id.
+ */
+export async function startAlone(agent: Agent, spec: ProcessSpec, signal?: AbortSignal): Promise<number> {
+  const readStarted = (values: ValueReader) => {
+    const pid = values.u32();
+    values.u8();
+    return pid;
+  };
+  return request(agent, 'start', startArguments(spec, flags.alone), readStarted, signal);
+}
+
 /** Listens to a process that runs, or ended a moment ago. */
 export async function* connectProcess(
   agent: Agent,
@@ -151,14 +164,16 @@ export async function recentOutput(agent: Agent, signal?: AbortSignal): Promise<
   return printed;
 }
 
-function startArguments(spec: ProcessSpec): Buffer {
+const flags = { stdin: 1, terminal: 2, alone: 4 };
+
+function startArguments(spec: ProcessSpec, more = 0): Buffer {
   const { user, cwd, args, env, terminal, tag } = spec;
   return new ArgumentWriter()
     .string(user)
     .string(cwd)
     .strings(args)
     .strings(Object.entries(env).map(([name, value]) => variable(name, value)))
-    .u8((spec.hasStdin ? 1 : 0) | (terminal === null ? 0 : 2))
+    .u8((spec.hasStdin ? flags.stdin : 0) | (terminal === null ? 0 : flags.terminal) | more)
     .u16(terminal?.columns ?? 0)
     .u16(terminal?.rows ?? 0)
     .u32(spec.timeoutMilliseconds)

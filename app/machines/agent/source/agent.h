@@ -224,6 +224,7 @@ struct log *processes_output(void);
 void process_update(struct process *);
 // process/signal.c. Returns 0 or errno.
 int process_signal(struct process *, int signal);
+void process_announce(struct process *, struct call *);
 void process_listen(struct process *, struct call *);
 void process_reap(pid_t, int status);
 // Handles deadlines that have passed; returns milliseconds until the next, or -1.

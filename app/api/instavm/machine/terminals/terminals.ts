@@ -11,7 +11,7 @@ import {
   resizeTerminal,
   signalProcess,
   signals,
-  startProcess,
+  startAlone,
 } from '../../../../machines/agent/processes.ts';
 import { explainStart } from '../../../../machines/images/shell.ts';
 import { stagedFor } from '../staged-env.ts';
@@ -83,7 +83,7 @@ async function begin(agent: Agent, target: MachineTarget, { id, args, columns, r
     tag: terminalTag(id),
   };
   try {
-    for await (const { type } of startProcess(agent, spec)) if (type === 'start') return;
+    await startAlone(agent, spec);
   } catch (error) {
     throw error instanceof AgentError ? refused(explainStart(error, args[0] ?? '')) : error;
   }

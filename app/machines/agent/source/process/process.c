@@ -163,10 +163,22 @@ static void send_backlog(struct process *process, struct call *call) {
   drop_backlog(process);
 }
 
+static void put_started(struct buffer *started, struct process *process) {
+  put_u32(started, (uint32_t)process->pid);
+  put_u8(started, process->has_terminal);
+}
+
+// Ends the call that has started a process. Its output waits for whoever listens first.
+void process_announce(struct process *process, struct call *call) {
+  struct buffer started = {0};
+  put_started(&started, process);
+  call_done_buffer(call, &started);
+  process_update(process);
+}
+
 void process_listen(struct process *process, struct call *call) {
   struct buffer started = {0};
-  put_u32(&started, (uint32_t)process->pid);
-  put_u8(&started, process->has_terminal);
+  put_started(&started, process);
   call_message(call, &started);
   buffer_free(&started);
   send_backlog(process, call);

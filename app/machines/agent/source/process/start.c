@@ -23,7 +23,7 @@
 #define MOST_TAG 1024
 #define MOST_FILES 4096
 
-enum { HAS_INPUT = 1, HAS_TERMINAL = 2 };
+enum { HAS_INPUT = 1, HAS_TERMINAL = 2, IS_ALONE = 4 };
 
 struct launch {
   struct user user;
@@ -229,7 +229,8 @@ static void start(struct call *call, struct launch *launch) {
   describe(process, launch);
   process_add(process, launch->ends.in, launch->ends.out, launch->ends.err);
   launch->ends.in = launch->ends.out = launch->ends.err = -1;
-  process_listen(process, call);
+  if (launch->flags & IS_ALONE) process_announce(process, call);
+  else process_listen(process, call);
 }
 
 void op_start(struct call *call, struct reader *arguments) {
