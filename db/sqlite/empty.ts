@@ -7,5 +7,12 @@ export async function emptyStore(trx: Trx): Promise<void> {
     select name from sqlite_master where type = 'table' and name not in ('migrations', 'sqlite_sequence')
   `.execute(trx);
   await sql`pragma defer_foreign_keys = on`.execute(trx);
-  for (const { name } of [...rows, { name: 'sqlite_sequence' }]) await sql`delete from ${sql.table(name)}`.execute(trx);
+  try {
+    for (const { name } of [...rows, { name: 'sqlite_sequence' }]) {
+      await sql`delete from ${sql.table(name)}`.execute(trx);
+    }
+  } finally {
+    // Other changes of the same transaction are checked one by one.
+    await sql`pragma defer_foreign_keys = off`.execute(trx);
+  }
 }

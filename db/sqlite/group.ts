@@ -49,25 +49,24 @@ class Group {
   }
 
   async #runTogether(): Promise<void> {
-    const made: (Change & { resolve: () => void })[] = [];
-    let failed: Change | null = null;
+    const tried: Change[] = [];
+    const tell: (() => void)[] = [];
     try {
       await this.#db.transaction().execute(async (trx) => {
         const end = performance.now() + limits.milliseconds;
         for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-          // Alone in the transaction, it is taken back with that.
-          failed = made.length === 0 ? next : null;
-          const resolve = await (failed ? next.run(unshared(trx)) : runApart(trx, next));
-          if (resolve) made.push({ ...next, resolve });
-          if (made.length >= limits.changes || performance.now() > end) return;
+          tried.push(next);
+          // The first one is taken back with the transaction.
+          tell.push(await (tried.length === 1 ? next.run(unshared(trx)) : runApart(trx, next)));
+          if (tried.length >= limits.changes || performance.now() > end) return;
         }
       });
     } catch (error) {
-      if (made.length === 0 && failed === null) return this.#retry(error);
-      for (const { reject } of made.length === 0 && failed ? [failed as Change] : made) reject(error);
+      if (tried.length === 0) return this.#retry(error);
+      for (const { reject } of tried) reject(error);
       return;
     }
-    for (const { resolve } of made) resolve();
+    for (const each of tell) each();
   }
 
   /** The transaction has not begun: all wait on, but those that have waited too long. */
@@ -83,10 +82,11 @@ class Group {
 }
 
 /**
- * Makes a change in a savepoint. Returns what resolves it, or null if it has failed and is taken
- * back. Throws if it can't be: after a failure of the disk SQLite has taken everything back.
+ * Makes a change in a savepoint. Returns what tells how it ended: one that fails is taken back, and
+ * has seen what is not committed yet either. Throws if it can't be taken back: after a failure of
+ * the disk SQLite has taken everything back.
  */
-async function runApart(trx: Trx, { run, reject }: Change): Promise<(() => void) | null> {
+async function runApart(trx: Trx, { run, reject }: Change): Promise<() => void> {
   await trx.executeQuery(savepoint);
   try {
     const resolve = await run(unshared(trx));
@@ -94,12 +94,10 @@ async function runApart(trx: Trx, { run, reject }: Change): Promise<(() => void)
     return resolve;
   } catch (error) {
     await trx.executeQuery(rollback).catch(() => {
-      reject(error);
       throw error;
     });
     await trx.executeQuery(release);
-    reject(error);
-    return null;
+    return () => reject(error);
   }
 }
 

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import type { Database } from 'better-sqlite3';
 import { type Db, inTransaction, type StoreSizes } from '../store.ts';
 import { maxIdleWalBytes } from './driver/connection.ts';
+import { failureOf } from './driver/failures.ts';
 
 /**
  * The part of the file that may stay empty, so that the next sandboxes don't have to grow it
@@ -29,7 +30,13 @@ export async function giveBackSpace(db: Db, sqlite: Database, limit: number): Pr
   const isMostlyUsed = count(sqlite, 'freelist_count') <= count(sqlite, 'page_count') * maxFree;
   if (!canGiveBackSpace(sqlite) || isMostlyUsed) return false;
   // Not through Kysely, which steps the pragma once and would free one page only.
-  await inTransaction(db, async () => sqlite.pragma(`incremental_vacuum(${limit})`));
+  await inTransaction(db, async () => {
+    try {
+      sqlite.pragma(`incremental_vacuum(${limit})`);
+    } catch (error) {
+      throw failureOf(sqlite, error);
+    }
+  });
   return true;
 }
 

@@ -10,6 +10,7 @@ import type { VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
 import { askForSnapshot } from './ask.ts';
 import type { Collector } from './collector.ts';
+import { failureOf } from './failure.ts';
 
 /** How long the last snapshot of a machine may take. */
 const takeMilliseconds = 120_000;
@@ -72,7 +73,10 @@ export class LastSnapshots extends Repeated {
     const { store, now, driver, collector } = this.#dependencies;
     const origin = await findOrigin(store.db, id);
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
-    const { ref, sizeBytes } = await askForSnapshot(this.#dependencies, id, AbortSignal.timeout(takeMilliseconds));
+    const late = AbortSignal.timeout(takeMilliseconds);
+    const { ref, sizeBytes } = await askForSnapshot(this.#dependencies, id, late).catch((error) => {
+      throw failureOf(error, late.aborted);
+    });
     const { allowsSudo, runtime } = origin;
     const held = { ref, sizeBytes, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
     const recorded = await inTransaction(store.db, async (trx) => {

@@ -48,6 +48,8 @@ async function rebuildMetadataIndex({ db }: SqliteStore): Promise<string> {
 function rewriteFile({ sqlite }: SqliteStore): string {
   try {
     sqlite.pragma('auto_vacuum = incremental');
+    // The copy does not fit into memory.
+    sqlite.pragma('temp_store = file');
     sqlite.exec('vacuum');
     return 'rewrote the file: it shrinks by itself from now on';
   } catch (error) {

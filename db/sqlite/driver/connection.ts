@@ -45,6 +45,8 @@ export function configure(sqlite: Database.Database): void {
   sqlite.pragma('cache_size = -65536');
   // Memory mapping reads pages outside of the cache a quarter faster than system calls.
   sqlite.pragma('mmap_size = 2147418112');
+  // What is taken back of a change that shares a transaction must not need room on another disk.
+  sqlite.pragma('temp_store = memory');
   // Waiting inside SQLite would block the whole process; `inTransaction` waits without blocking.
   sqlite.pragma('busy_timeout = 0');
 }
