@@ -158,6 +158,8 @@ type Visit = { app: TestApp; url: string; owner: Caller; page: Page };
     await dialog.getByText('The metadata is no JSON').waitFor();
     await dialog.getByLabel('Metadata').fill('{"a":1}');
     await dialog.getByRole('button', { name: 'Start' }).click();
+    // The sandbox's own page, and no longer the list, which has such a box as well.
+    await page.getByRole('button', { name: 'Save' }).waitFor();
     const metadata = page.getByRole('textbox', { name: 'Metadata' });
     await metadata.fill('{"a": 2, "b": [null]}');
     await page.getByRole('button', { name: 'Save' }).click();
