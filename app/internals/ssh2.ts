@@ -4,16 +4,26 @@ import type { Connection, ServerChannel, Session, SFTPWrapper } from 'ssh2';
 type Side = { id: number; packetSize: number; state: string };
 type Protocol = {
   channelClose: (id: number) => void;
+  channelWindowAdjust: (id: number, bytes: number) => void;
   channelExtData: (id: number, bytes: Buffer, type: number) => void;
   exitStatus: (id: number, status: number) => void;
 };
 type ClientInternals = { _protocol: Protocol; _chanMgr: { remove: (id: number) => void } };
 type SessionInternals = { _channel?: object; _chanInfo: { incoming: Side; outgoing: Side } };
-type SftpInternals = { _protocol: Protocol; outgoing: Side; _buffer: unknown[] };
+type SftpInternals = {
+  _protocol: Protocol;
+  outgoing: Side;
+  incoming: { window: number };
+  _buffer: unknown[];
+  _waitChanDrain: boolean;
+  push: (bytes: Buffer | null) => unknown;
+};
 type Waiting = '_chunk' | '_chunkcb' | '_chunkErr' | '_chunkcbErr';
 
+/** What ssh2 lets a client send on a channel. */
+const windowBytes = 2 * 2 ** 20;
 /** What ssh2 lets a client send before its reader has read, and as much again for good measure. */
-const maxUnread = 4 * 2 ** 20;
+const maxUnread = 2 * windowBytes;
 /** Clients accept packets of 32 KiB. */
 const minPacketBytes = 1024;
 /** Standard error in SSH (RFC 4254, section 5.2). */
@@ -57,6 +67,26 @@ export function dropSession(client: Connection, session: Session): void {
   if (_channel) return;
   _chanMgr.remove(_chanInfo.incoming.id);
   _protocol.channelClose(_chanInfo.outgoing.id);
+}
+
+/**
+ * Lets a client send no more on a channel of SFTP than its window still allows while `isFull`. The
+ * rest of the connection goes on. Returns a function to call when there may be room again.
+ */
+export function holdBack(sftp: SFTPWrapper, isFull: () => boolean): () => void {
+  const channel = sftp as unknown as SftpInternals;
+  const push = channel.push.bind(channel);
+  channel.push = (bytes) => {
+    push(bytes);
+    return !isFull();
+  };
+  return () => {
+    if (!channel._waitChanDrain || isFull()) return;
+    channel._waitChanDrain = false;
+    const used = windowBytes - channel.incoming.window;
+    channel.incoming.window = windowBytes;
+    if (used > 0) channel._protocol.channelWindowAdjust(channel.outgoing.id, used);
+  };
 }
 
 /** Returns whether a client has taken all answers that fit into its window. */

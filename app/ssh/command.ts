@@ -7,7 +7,6 @@ import {
   signals as numbers,
   type ProcessSpec,
   resizeTerminal,
-  type Selector,
   sendInput,
   signalProcess,
   startProcess,
@@ -44,7 +43,7 @@ export class Command {
   readonly #outlet: Outlet;
   readonly #channel: ServerChannel;
   readonly #ended: AbortSignal;
-  readonly #process: Selector = { tag: `sandpit-ssh:${randomUUID()}` };
+  readonly #process = { tag: `sandpit-ssh:${randomUUID()}` };
   #agent: Agent | null = null;
   #size: TerminalSize | null = null;
 
@@ -83,8 +82,7 @@ export class Command {
   }
 
   async #run({ agent, ...spec }: CommandSpec): Promise<void> {
-    const tag = (this.#process as { tag: string }).tag;
-    const events = startProcess(agent, { ...spec, hasStdin: true, timeoutMilliseconds: 0, tag });
+    const events = startProcess(agent, { ...spec, ...this.#process, hasStdin: true, timeoutMilliseconds: 0 });
     let exit: Exit | null = null;
     try {
       for await (const event of events) {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import ssh2, { type SFTPWrapper } from 'ssh2';
 import { type MachineTarget, placeOf } from '../../api/instavm/machine/target.ts';
-import { endSftp, hasRoom } from '../../internals/ssh2.ts';
+import { endSftp, hasRoom, holdBack } from '../../internals/ssh2.ts';
 import { AgentError } from '../../machines/agent/error.ts';
 import { attributesOf, listed } from './attributes.ts';
 import { Files } from './files.ts';
@@ -11,8 +11,10 @@ import { Refused } from './refused.ts';
 
 const { STATUS_CODE: codes } = ssh2.utils.sftp;
 
-/** At how many requests, or bytes of them, that wait for an answer no more are read. */
+/** At how many requests, or bytes of them, that wait for an answer the client gets no more room. */
 const limits = { requests: 4096, bytes: 2 ** 24 };
+/** More than the window of a channel holds comes from a client that ignores it. */
+const mostRequests = 131_072;
 /** How often to look whether a client has taken what was sent: ssh2 does not tell. */
 const lookMilliseconds = 5;
 
@@ -92,18 +94,13 @@ export function serveSftp(sftp: SFTPWrapper, { socket, ended, reach }: Parts): v
     while (!hasRoom(sftp)) await delay(lookMilliseconds, undefined, { signal: ended });
     given(sftp, id);
   };
-  const pace = () => {
-    const isFull = waiting.requests > limits.requests || waiting.bytes > limits.bytes;
-    const isLow = waiting.requests < limits.requests / 2 && waiting.bytes < limits.bytes / 2;
-    if (isFull) socket.pause();
-    else if (isLow && socket.isPaused()) socket.resume();
-  };
+  const giveRoom = holdBack(sftp, () => waiting.requests > limits.requests || waiting.bytes > limits.bytes);
   for (const [request, handler] of Object.entries(handlers)) {
     sftp.on(request as 'OPEN', (id: number, ...rest: unknown[]) => {
       const size = rest.reduce<number>((sum, each) => sum + (Buffer.isBuffer(each) ? each.length : 0), 0);
       waiting.requests++;
       waiting.bytes += size;
-      pace();
+      if (waiting.requests > mostRequests || waiting.bytes > 2 * limits.bytes) socket.destroy();
       last = last
         .then(() => answer((files) => handler(files, ...(rest as never[])), id))
         // The client has left.
@@ -111,7 +108,7 @@ export function serveSftp(sftp: SFTPWrapper, { socket, ended, reach }: Parts): v
         .then(() => {
           waiting.requests--;
           waiting.bytes -= size;
-          pace();
+          giveRoom();
         });
     });
   }

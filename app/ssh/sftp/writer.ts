@@ -3,8 +3,8 @@ import type { Agent } from '../../machines/agent/agent.ts';
 import { writeFile } from '../../machines/agent/files.ts';
 import { Refused } from './refused.ts';
 
-/** How many bytes may come before those that they follow. */
-const maxAhead = 2 ** 24;
+/** How many bytes may come before those that they follow, and in how many pieces. */
+const maxAhead = { bytes: 2 ** 24, pieces: 1024 };
 
 /**
  * Writes a file from its beginning to its end. Clients send many pieces at once, and some send them
@@ -56,8 +56,11 @@ export class Writer {
   /** Resolves when more can be taken. Throws Refused for bytes out of order, and why it failed. */
   async write(offset: number, bytes: Buffer): Promise<void> {
     if (offset < this.#length || this.#ahead.has(offset)) throw new Refused(inOrder, { isUnsupported: true });
+    // Nothing is written: it would wait here for ever.
+    if (bytes.length === 0) return;
+    const isFull = this.#ahead.size >= maxAhead.pieces || this.#aheadBytes + bytes.length > maxAhead.bytes;
+    if (isFull) throw new Refused(inOrder, { isUnsupported: true });
     this.#aheadBytes += bytes.length;
-    if (this.#aheadBytes > maxAhead) throw new Refused(inOrder, { isUnsupported: true });
     this.#ahead.set(offset, bytes);
     for (let next = this.#ahead.get(this.#length); next; next = this.#ahead.get(this.#length)) {
       this.#ahead.delete(this.#length);
