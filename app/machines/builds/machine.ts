@@ -13,7 +13,7 @@ import type { Starts } from '../launch/starts.ts';
 import type { Removals } from '../lifecycle/removals.ts';
 import type { VerbMetrics } from '../lifecycle/timed.ts';
 import { openNetwork } from '../network/rules.ts';
-import { askForSnapshot } from '../snapshots/ask.ts';
+import { askForSnapshot, recordTaken } from '../snapshots/ask.ts';
 import type { Collector } from '../snapshots/collector.ts';
 import { untilAborted } from '../until-aborted.ts';
 
@@ -74,7 +74,7 @@ export class BuildMachine {
    * of it stays. Throws MachineError and what `record` throws.
    */
   async keep<T>(record: (trx: Trx, held: MachineSnapshot) => Promise<T>): Promise<T> {
-    const { store, driver, collector } = this.#parts;
+    const { collector } = this.#parts;
     const { id, agent, from } = this.#machine();
     const late = AbortSignal.timeout(keepMilliseconds);
     const within = AbortSignal.any([this.#owner.signal, late]);
@@ -85,14 +85,7 @@ export class BuildMachine {
           ? new MachineError('timeout', 'The machine was not copied in time', { cause: error })
           : error;
       });
-      const { allowsSudo, runtime } = from;
-      const held = { ...taken, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
-      try {
-        return await inTransaction(store.db, (trx) => record(trx, held));
-      } catch (error) {
-        collector.discard(taken.ref);
-        throw error;
-      }
+      return recordTaken(this.#parts, taken, from, record);
     });
   }
 

@@ -8,7 +8,7 @@ import { MachineError } from '../error.ts';
 import { Repeated } from '../lifecycle/repeated.ts';
 import type { VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
-import { askForSnapshot } from './ask.ts';
+import { askForSnapshot, recordTaken } from './ask.ts';
 import type { Collector } from './collector.ts';
 import { failureOf } from './failure.ts';
 
@@ -70,22 +70,17 @@ export class LastSnapshots extends Repeated {
   }
 
   async #takeNow(id: string): Promise<void> {
-    const { store, now, driver, collector } = this.#dependencies;
+    const { store, now, collector } = this.#dependencies;
     const origin = await findOrigin(store.db, id);
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
     const late = AbortSignal.timeout(takeMilliseconds);
-    const { ref, sizeBytes } = await askForSnapshot(this.#dependencies, id, late).catch((error) => {
+    const taken = await askForSnapshot(this.#dependencies, id, late).catch((error) => {
       throw failureOf(error, late.aborted);
     });
-    const { allowsSudo, runtime } = origin;
-    const held = { ref, sizeBytes, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
-    const recorded = await inTransaction(store.db, async (trx) => {
+    const recorded = await recordTaken(this.#dependencies, taken, origin, async (trx, held) => {
       await addMachineSnapshot(trx, now(), held);
-      return recordLast(trx, now(), id, ref);
-    }).catch((error) => {
-      collector.discard(ref);
-      throw error;
+      return recordLast(trx, now(), id, held.ref);
     });
-    if (!recorded) collector.discard(ref);
+    if (!recorded) collector.discard(taken.ref);
   }
 }

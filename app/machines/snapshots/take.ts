@@ -3,7 +3,7 @@ import { findOrigin } from '../../../db/machines/rows.ts';
 import { addMachineSnapshot } from '../../../db/machines/snapshots.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
 import { type SnapshotRequest, snapshotSandbox } from '../../../db/snapshots/snapshots.ts';
-import { inTransaction, type Store } from '../../../db/store.ts';
+import type { Store } from '../../../db/store.ts';
 import type { Agent } from '../agent/agent.ts';
 import { syncFiles } from '../agent/files.ts';
 import type { Driver } from '../driver.ts';
@@ -12,7 +12,7 @@ import { rehearse } from '../launch/rehearse.ts';
 import type { VerbMetrics } from '../lifecycle/timed.ts';
 import type { Verbs } from '../lifecycle/verbs.ts';
 import { untilAborted } from '../until-aborted.ts';
-import { askForSnapshot } from './ask.ts';
+import { askForSnapshot, recordTaken } from './ask.ts';
 import type { Collector } from './collector.ts';
 import { failureOf } from './failure.ts';
 
@@ -76,22 +76,15 @@ export class Snapshots {
   }
 
   async #take({ by, sandboxId, wanted }: SnapshotOrder, within: AbortSignal): Promise<Snapshot> {
-    const { store, now, driver, agentOf, collector } = this.#dependencies;
+    const { store, now, agentOf } = this.#dependencies;
     const origin = await findOrigin(store.db, sandboxId);
     if (!origin) throw new MachineError('gone', 'The sandbox has no machine');
     await untilAborted(syncFiles(await untilAborted(agentOf(sandboxId), within), within), within);
-    const { ref, sizeBytes } = await askForSnapshot(this.#dependencies, sandboxId, within);
-    const { allowsSudo, runtime } = origin;
-    const held = { ref, sizeBytes, driver: driver.name, allowsSudo, runtime, hasMemory: driver.keepsMemory };
-    try {
-      return await inTransaction(store.db, async (trx) => {
-        within.throwIfAborted();
-        await addMachineSnapshot(trx, now(), held);
-        return snapshotSandbox(trx, now(), by, sandboxId, { ...wanted, machineRef: ref });
-      });
-    } catch (error) {
-      collector.discard(ref);
-      throw error;
-    }
+    const taken = await askForSnapshot(this.#dependencies, sandboxId, within);
+    return recordTaken(this.#dependencies, taken, origin, async (trx, held) => {
+      within.throwIfAborted();
+      await addMachineSnapshot(trx, now(), held);
+      return snapshotSandbox(trx, now(), by, sandboxId, { ...wanted, machineRef: held.ref });
+    });
   }
 }
