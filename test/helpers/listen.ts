@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 
@@ -14,11 +15,21 @@ export function closeNow(server: Server & { closeAllConnections: () => void }): 
   server.close();
 }
 
-/** Returns a port of 127.0.0.1 on which nothing listens. */
+/**
+ * Returns a port of 127.0.0.1 on which nothing listens. It is one of those that no system gives out
+ * by itself, so that no test beside this one comes to listen there.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }

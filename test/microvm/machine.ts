@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { freePort } from '../helpers/listen.ts';
 import { until } from '../helpers/until.ts';
 import { outerDisk } from './disk.ts';
 import { debianKernel } from './kernel.ts';
@@ -27,7 +28,7 @@ export type OuterMachine = {
 export async function startOuterMachine(executable: string): Promise<OuterMachine> {
   const { kernel, initramfs } = debianKernel();
   const disk = outerDisk();
-  const [controlPort, sandpitPort] = await freePorts();
+  const [controlPort, sandpitPort] = [await freePort(), await freePort()];
   const forwards = [`${controlPort}-:${ports.control}`, `${sandpitPort}-:${ports.sandpit}`];
   const child = spawn('setpriv', [
     // It ends with this process, however that ends.
@@ -100,16 +101,4 @@ async function end(child: ChildProcess): Promise<void> {
   const closed = once(child, 'close');
   child.kill('SIGKILL');
   await closed;
-}
-
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
-  const found: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    found.push((server.address() as { port: number }).port);
-  }
-  for (const server of servers) server.close();
-  return found as [number, number];
 }

@@ -254,10 +254,11 @@ void channel_open(int fd, uint32_t window) {
 }
 
 // An engine may keep channels of a server that is gone: they must not lock out its successor.
+// The oldest channel is the last one; of those heard in the same millisecond it goes first.
 static void break_most_silent(void) {
   struct channel *silent = channels;
   for (struct channel *each = channels; each; each = each->next)
-    if (each->heard_at < silent->heard_at) silent = each;
+    if (each->heard_at <= silent->heard_at) silent = each;
   channel_break(silent);
 }
 
