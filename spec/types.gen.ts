@@ -994,7 +994,7 @@ export interface paths {
         put?: never;
         /**
          * Create a snapshot from an image
-         * @description Creates a record of an image, which sandboxes can be started from. With machines, the engine fetches the image if it lacks it, and the snapshot is `building` meanwhile.
+         * @description Creates a record of an image, which sandboxes can be started from. With machines, the engine fetches the image if it lacks it, and the snapshot is `building` meanwhile. With `build_args`, it is what a machine of the image is after these have been done; a snapshot without a name gets one then.
          */
         post: operations["create_snapshot"];
         delete?: never;
@@ -3305,10 +3305,34 @@ export interface components {
              * @enum {string|null}
              */
             type: "user" | "system" | null;
-            build_args?: components["schemas"]["Nothing"];
-            template_app_cmd?: unknown;
+            build_args?: components["schemas"]["SnapshotBuildArgs"];
+            template_app_cmd?: components["schemas"]["Nothing"];
             template_app_cwd?: components["schemas"]["Nothing"];
         };
+        /**
+         * SnapshotBuildArgs
+         * @description What to add to the image. It needs machines of which snapshots can be taken. The steps are done in the order of this list, in a machine of the snapshot's size.
+         */
+        SnapshotBuildArgs: {
+            /** @description Environment variables of the steps and of the command of an app, as they are: a `$` means nothing. No response returns them, and other commands in sandboxes do not have them. */
+            envs?: components["schemas"]["Environment"];
+            /** @description Packages to install with `apt-get`, with blanks between them */
+            extra_apt_packages?: string | null;
+            /** @description Packages to install with `pip`, which is installed with `apt-get` if the image has none */
+            extra_pip_packages?: string | null;
+            /** @description Packages to install with `npm --global`; npm is installed with `apt-get` if the image has none */
+            extra_npm_packages?: string | null;
+            /** @description A repository to clone into the home of the user who runs commands; git is installed with `apt-get` if the image has none */
+            git_clone_url?: string | null;
+            git_clone_branch?: string | null;
+            /** @description A command for a shell, in the home of the user who runs commands */
+            post_build_cmd?: string | null;
+            /** @description A command that runs in each sandbox from its start on */
+            template_app_cmd?: string | null;
+            /** @description The directory in which it runs */
+            template_app_cwd?: string | null;
+            disk_size_gb?: components["schemas"]["Nothing"];
+        } | null;
         /**
          * TemplateSlug
          * @description What a template is called in paths
@@ -3441,11 +3465,11 @@ export interface components {
             id: string;
             name: string | null;
             /**
-             * @description With machines, a snapshot of an image is `building` until the engine has the image, and `failed` while it can't be pulled; Sandpit goes on trying
+             * @description With machines, a snapshot of an image is `building` until the engine has the image, and `failed` while it can't be pulled; Sandpit goes on trying. A snapshot with `build_args` is `building` until it is built, and stays `failed` if it could not be; delete it, or create another of its name.
              * @enum {string}
              */
             status: "building" | "ready" | "failed";
-            /** @description Why the image can't be pulled */
+            /** @description Why the image can't be pulled, or the snapshot could not be built */
             last_error: string | null;
             /** @enum {string} */
             type: "user" | "system";
@@ -3459,6 +3483,7 @@ export interface components {
              * @constant
              */
             is_public: false;
+            /** @description The image that it stands for; null if it was taken of a sandbox, or built with `build_args` */
             oci_image: string | null;
             /** @description The disk that the snapshot takes; null if it is a record only */
             size_bytes: number | null;

@@ -19,6 +19,8 @@ type Rule = {
   reason: string;
   /** whether it needs machines at all: records do without the rest */
   needsMachines?: true;
+  /** default: 501; 403 where InstaVM's clients repeat a 5xx */
+  status?: 403;
 };
 
 const always = () => true;
@@ -91,6 +93,13 @@ const build: Rule = {
     'Sandpit builds no templates here: that needs machines of which snapshots can be taken. Take a snapshot of a sandbox, and use it as a template',
   needsMachines: true,
 };
+const buildArgs: Rule = {
+  ...build,
+  isUsed: ({ build_args: asked }) => Object.values((asked as Body | null) ?? {}).some(isGiven),
+  reason:
+    'build_args is not offered: Sandpit builds no snapshots here, which needs machines of which snapshots can be taken. Build the image elsewhere, and name it in oci_image',
+  status: 403,
+};
 const freeDisk: Rule = {
   feature: null,
   isUsed: ({ minFreeDiskMB: asked }) => asked !== undefined && asked !== 0,
@@ -115,6 +124,7 @@ export const rules: { [operationId: string]: Rule[] } = {
   resume_vm: [resume],
   clone_vm: [copy],
   snapshot_vm: [snapshot],
+  create_snapshot: [buildArgs],
   e2b_request_build: [build, freeDisk],
   e2b_get_build_file: [build],
   e2b_put_build_file: [build],
@@ -137,7 +147,7 @@ export function refuseUnsupported(contract: Contract, driver: Pick<Driver, 'feat
   return (req: Request, _res, next) => {
     const found = rules[operationOf(contract, req)?.operationId ?? ''] ?? [];
     const broken = found.find((rule) => isMissing(rule) && rule.isUsed((req.body as Body | undefined) ?? {}));
-    if (broken) throw new HttpError(501, broken.reason);
+    if (broken) throw new HttpError(broken.status ?? 501, broken.reason);
     next();
   };
 }
@@ -152,6 +162,11 @@ export function refusePaused({ machines }: Pick<Context, 'machines'>, sandbox: P
 /** Returns the rule for a body that is itself what `network` is in a create. */
 function ofUpdate(rule: Rule): Rule {
   return { ...rule, isUsed: (body) => rule.isUsed({ network: body }) };
+}
+
+/** Whether a value asks for something: clients send null and empty ones for nothing. */
+function isGiven(value: unknown): boolean {
+  return typeof value === 'object' && value !== null ? Object.keys(value).length > 0 : Boolean(value);
 }
 
 /** Whether a member asks for something: clients send empty lists and null for nothing. */

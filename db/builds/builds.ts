@@ -3,6 +3,7 @@ import { StoreError } from '../errors.ts';
 import type { Actor } from '../events/record.ts';
 import { query } from '../prepared.ts';
 import { randomUuid } from '../random.ts';
+import type { SnapshotType } from '../schema.ts';
 import { newSnapshotId } from '../snapshots/record.ts';
 import type { Db, Trx } from '../store.ts';
 import type { BuildSpec } from './spec.ts';
@@ -14,6 +15,7 @@ export type Build = Pick<Selectable<TemplateBuildsTable>, 'id' | 'seq' | 'name' 
   templateId: string;
   /** the tags of its template, the one in its name first */
   tags: string[];
+  snapshotType: SnapshotType | null;
   vcpuCount: number;
   memoryMb: number;
   /** `base`, the number of a step from 1 on, or `finalize`; null: no single step has failed */
@@ -23,7 +25,7 @@ export type Build = Pick<Selectable<TemplateBuildsTable>, 'id' | 'seq' | 'name' 
   finishedAt: number | null;
 };
 
-export type BuildRequest = Pick<Build, 'name' | 'tags' | 'vcpuCount' | 'memoryMb'>;
+export type BuildRequest = Pick<Build, 'name' | 'tags' | 'snapshotType' | 'vcpuCount' | 'memoryMb'>;
 
 /** Builds of an owner that have not ended, and ended ones that are kept with their logs. */
 export const maxUnfinished = 20;
@@ -38,7 +40,7 @@ export async function requestBuild(
   trx: Trx,
   now: number,
   { ownerId }: Pick<Actor, 'ownerId'>,
-  { name, tags, vcpuCount, memoryMb }: BuildRequest,
+  { name, tags, snapshotType, vcpuCount, memoryMb }: BuildRequest,
 ): Promise<Build> {
   await requireRoom(trx, ownerId);
   const row = await trx
@@ -49,6 +51,7 @@ export async function requestBuild(
       template_id: await templateIdOf(trx, ownerId, name),
       name,
       tags: JSON.stringify(tags),
+      snapshot_type: snapshotType,
       vcpu_count: vcpuCount,
       memory_mb: memoryMb,
       status: 'waiting',
@@ -126,6 +129,7 @@ export function buildOf(row: Selectable<TemplateBuildsTable>): Build {
     templateId: row.template_id,
     name: row.name,
     tags: JSON.parse(row.tags),
+    snapshotType: row.snapshot_type,
     vcpuCount: row.vcpu_count,
     memoryMb: row.memory_mb,
     status: row.status,

@@ -17,6 +17,8 @@ export type BuildSpec = {
   /** an image, or a template in the stored form of E2B's references */
   from: { image: string } | { template: string };
   steps: BuildStep[];
+  /** variables of all steps and of the start command; a `$` in a value means nothing */
+  env: Record<string, string>;
   startCmd: string | null;
   readyCmd: string | null;
   /** whether to run all steps although an earlier build has done so */

@@ -16,6 +16,8 @@ export type TemplateBuildsTable = {
   name: string;
   /** JSON text of an array: the tags that it gets, the one in `name` first */
   tags: string;
+  /** the type of a snapshot that InstaVM's clients build; null: a template of E2B's clients */
+  snapshot_type: 'user' | 'system' | null;
   vcpu_count: number;
   memory_mb: number;
   /** `waiting` until the client has uploaded the files and said what to build */

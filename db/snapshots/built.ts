@@ -1,5 +1,6 @@
 import type { Actor } from '../events/record.ts';
 import { type Setup, setupColumn } from '../machines/setup.ts';
+import type { SnapshotType } from '../schema.ts';
 import type { Trx } from '../store.ts';
 import { newSnapshotId, recordOfSnapshot } from './record.ts';
 import { heldColumns, type Snapshot, snapshotOf } from './rows.ts';
@@ -12,6 +13,8 @@ export type Built = {
   /** the id of the snapshot, if there is none of this name and no other has it */
   templateId: string;
   name: string;
+  /** null: a template, whose snapshot is the user's own */
+  snapshotType: SnapshotType | null;
   vcpuCount: number;
   memoryMb: number;
   machineRef: string;
@@ -51,9 +54,10 @@ async function insert(trx: Trx, now: number, by: Actor, built: Built): Promise<S
   return snapshot;
 }
 
-function columnsOf({ id, vcpuCount, memoryMb, machineRef, setup }: Built) {
+function columnsOf({ id, snapshotType, vcpuCount, memoryMb, machineRef, setup }: Built) {
   return {
     build_id: id,
+    type: snapshotType ?? 'user',
     memory_mb: memoryMb,
     vcpu_count: vcpuCount,
     machine_ref: machineRef,

@@ -48,7 +48,10 @@ function isAfter({ startedAt, id }: Cursor) {
  * Yields the snapshots of a list with their metadata, one at a time. Leaves out those deleted in
  * between.
  */
-export async function* wholeSnapshots(db: Db, listed: ListedSnapshot[]): AsyncGenerator<Snapshot> {
+export async function* wholeSnapshots<S extends ListedSnapshot>(
+  db: Db,
+  listed: S[],
+): AsyncGenerator<S & Pick<Snapshot, 'metadata'>> {
   for (const snapshot of listed) {
     const { metadata } = snapshot;
     const texts = metadata === null ? (await selectMetadata(db, { id: snapshot.id }))[0] : { metadata };

@@ -206,7 +206,8 @@ async function insertSnapshot(
   }
 }
 
-function nameTaken(name: string | null, cause?: unknown): StoreError {
+/** Returns the error for a name that the owner has given to another snapshot. */
+export function nameTaken(name: string | null, cause?: unknown): StoreError {
   return new StoreError('conflict', `a snapshot named ${name} exists already`, { cause });
 }
 

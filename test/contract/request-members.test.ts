@@ -84,6 +84,7 @@ const shownBy: Record<string, string[]> = {
     'ApiKeyDescription.description',
     ...['oci_image', 'name', 'vcpu_count', 'memory_mb', 'type'].map((n) => `CreateSnapshot.${n}`),
   ],
+  'instavm/snapshots/build.test.ts': ['CreateSnapshot.build_args', 'SnapshotBuildArgs.*'],
   'instavm/session-life.test.ts': ['CreateVM.session_id'],
   'instavm/sessions.test.ts': ['CreateSession.*', 'Kill.session_id'],
   'instavm/templates.test.ts': ['PublishTemplate.*', 'TemplateRunRequest.*'],

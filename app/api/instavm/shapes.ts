@@ -1,3 +1,4 @@
+import type { Planned } from '../../../db/builds/planned.ts';
 import type { JsonObject } from '../../../db/json/json.ts';
 import type { SandboxRequest } from '../../../db/sandboxes/create.ts';
 import type { ListedSandbox, Sandbox } from '../../../db/sandboxes/read.ts';
@@ -137,8 +138,11 @@ const ready = { status: 'ready', error: null };
  * Returns `Snapshot` of the contract as JSON text. With machines, `images` knows how far the image
  * is that it stands for.
  */
-export function snapshot({ metadata, ...snapshot }: Snapshot, images?: Pick<Images, 'stateOf'>): string {
-  const { status, error } = (snapshot.ociImage !== null && images?.stateOf(snapshot.ociImage)) || ready;
+export function snapshot(
+  { metadata, state, ...snapshot }: Snapshot & Partial<Pick<Planned, 'state'>>,
+  images?: Pick<Images, 'stateOf'>,
+): string {
+  const { status, error } = state ?? ((snapshot.ociImage !== null && images?.stateOf(snapshot.ociImage)) || ready);
   const members = {
     snapshot_id: snapshot.id,
     id: snapshot.id,

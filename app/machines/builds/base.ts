@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BuildSpec } from '../../../db/builds/spec.ts';
+import { noSetup } from '../../../db/machines/setup.ts';
 import type { Config } from '../../config/settings.ts';
 import { HttpError } from '../../errors.ts';
 import type { Driver } from '../driver.ts';
@@ -38,7 +39,7 @@ export type BaseParts = {
  */
 export async function findBase(
   parts: BaseParts,
-  { ownerId, from, size }: { ownerId: number; from: BuildSpec['from']; size: Size },
+  { ownerId, spec: { from, env }, size }: { ownerId: number; spec: BuildSpec; size: Size },
   log: BuildLog,
   signal: AbortSignal,
 ): Promise<Base> {
@@ -50,7 +51,9 @@ export async function findBase(
         ? await imageNamed(parts, from.image, log, within)
         : await imageOfTemplate(parts, ownerId, from.template, log, within);
     const found = image.isSnapshot ? null : await untilAborted(parts.driver.image(image.image), within);
-    return { ...image, contentId: found?.id ?? null, memorySize: parts.driver.keepsMemory ? size : null };
+    const own = image.setup ?? noSetup;
+    const setup = Object.keys(env).length === 0 ? image.setup : { ...own, env: { ...own.env, ...env } };
+    return { ...image, setup, contentId: found?.id ?? null, memorySize: parts.driver.keepsMemory ? size : null };
   } catch (error) {
     signal.throwIfAborted();
     if (late.aborted) throw new BuildError(baseStep, tooSlow, { cause: error });

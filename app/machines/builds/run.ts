@@ -68,12 +68,7 @@ export class BuildRun {
    */
   async run(): Promise<void> {
     const { ownerId, vcpuCount, memoryMb, spec } = this.#order;
-    const base = await findBase(
-      this.#parts,
-      { ownerId, from: spec.from, size: { vcpuCount, memoryMb } },
-      this.#log,
-      this.#signal,
-    );
+    const base = await findBase(this.#parts, { ownerId, spec, size: { vcpuCount, memoryMb } }, this.#log, this.#signal);
     const keys = layerKeys(base, spec.steps);
     for (let tries = 1; ; tries++) {
       try {

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { findPlanned, type Planned } from '../../../db/builds/planned.ts';
 import type { Setup } from '../../../db/machines/setup.ts';
 import { findMachineSnapshot } from '../../../db/machines/snapshots.ts';
 import { findTemplate, listTemplates, type MachineTemplate } from '../../../db/machines/templates.ts';
@@ -94,13 +95,14 @@ export class Images {
   /**
    * Finds what a sandbox of a user is made from: a snapshot or the image of a template; null is
    * `base`. Throws HttpError: 501 for a snapshot that this driver did not take, 404 for an unknown
-   * template or an image that no registry has, 503 for one that is being pulled or could not be.
+   * template, an image that no registry has or a snapshot that could not be built, 503 for one
+   * that is being built, or pulled, or could not be pulled.
    * Throws MachineError when the engine does not answer; it is not asked for snapshots.
    */
   async imageOf(userId: number, templateId: string | null): Promise<Image> {
     const snapshot = templateId === null ? null : await findStartable(this.#parts.store.db, userId, templateId);
     if (snapshot) return this.#ofSnapshot(snapshot);
-    const { image, allowsSudo, runtime, setup } = await this.#templateOf(templateId);
+    const { image, allowsSudo, runtime, setup } = await this.#templateOf(userId, templateId);
     return this.#fetched({ image, isSnapshot: false, allowsSudo, runtime, size: null, hasMemory: false, setup });
   }
 
@@ -182,10 +184,11 @@ export class Images {
     return { image: ref, isSnapshot: true, allowsSudo, runtime, size: { memoryMb, vcpuCount }, hasMemory, setup };
   }
 
-  async #templateOf(templateId: string | null): Promise<Template> {
+  async #templateOf(userId: number, templateId: string | null): Promise<Template> {
     const found = await this.find(templateId ?? baseName);
-    if (!found) throw new HttpError(404, `template '${templateId}' not found`);
-    return found;
+    if (found) return found;
+    const planned = templateId === null ? null : await findPlanned(this.#parts.store.db, userId, templateId);
+    throw planned ? notBuilt(planned) : new HttpError(404, `template '${templateId}' not found`);
   }
 
   async #isPresent(image: string): Promise<boolean> {
@@ -223,6 +226,12 @@ function baseOf({ image }: Pick<Config, 'image'>): Template {
 /** Returns the answer to a create from a snapshot that the engine has lost. */
 export function snapshotMissing(): HttpError {
   return new HttpError(404, 'The engine has lost what this snapshot holds: delete it and take another');
+}
+
+function notBuilt({ id, state }: Planned): HttpError {
+  return state.status === 'building'
+    ? new HttpError(503, `The snapshot '${id}' is being built: try again when its status is ready`)
+    : new HttpError(404, `The snapshot '${id}' could not be built: ${state.error}`);
 }
 
 const recordOnly =

@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import { deleteTemplate } from '../../../db/builds/delete.ts';
+import { findPlanned, type Planned } from '../../../db/builds/planned.ts';
 import { StoreError } from '../../../db/errors.ts';
 import { forkSandbox } from '../../../db/sandboxes/fork.ts';
 import type { Snapshot } from '../../../db/snapshots/rows.ts';
@@ -36,10 +37,16 @@ export async function dropTemplate(parts: Parts, req: Request, reference: string
   await drop(parts, (trx, now) => deleteTemplate(trx, now, actorOf(req), reference));
 }
 
-/** Deletes a snapshot like `dropTemplate`, and returns it. A template without one is not found. */
-export async function dropSnapshot(parts: Parts, req: Request, reference: string): Promise<Snapshot> {
+/**
+ * Deletes a snapshot like `dropTemplate`, and returns it. A template that E2B's clients build is
+ * not found before it is there.
+ */
+export async function dropSnapshot(parts: Parts, req: Request, reference: string): Promise<Snapshot | Planned> {
   return drop(parts, async (trx, now) => {
-    const { snapshot, unfinished } = await deleteTemplate(trx, now, actorOf(req), reference);
+    const by = actorOf(req);
+    const planned = await findPlanned(trx, by.ownerId, reference);
+    const { snapshot: found, unfinished } = await deleteTemplate(trx, now, by, reference);
+    const snapshot = found ?? planned;
     if (!snapshot) throw new StoreError('not_found', 'Snapshot not found');
     return { snapshot, unfinished };
   });

@@ -30,6 +30,7 @@ import { builds } from './022-builds.ts';
 import { templateSetups } from './023-template-setups.ts';
 import { executions } from './024-executions.ts';
 import { shares } from './025-shares.ts';
+import { snapshotBuilds } from './026-snapshot-builds.ts';
 
 export type Migration = {
   id: number;
@@ -68,6 +69,7 @@ export const migrations: Migration[] = [
   templateSetups,
   executions,
   shares,
+  snapshotBuilds,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */

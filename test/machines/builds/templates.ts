@@ -25,9 +25,9 @@ export async function beginBuild(
 ): Promise<Build> {
   const { store, machines } = app.server.context;
   const { name = 'mine', ...given } = more;
-  const spec = { from: { image: 'image' }, steps, startCmd: null, readyCmd: null, force: false, ...given };
+  const spec = { from: { image: 'image' }, steps, env: {}, startCmd: null, readyCmd: null, force: false, ...given };
   const by = actor(caller);
-  const wanted = { name, tags: ['default'], vcpuCount: 1, memoryMb: 512 };
+  const wanted = { name, tags: ['default'], snapshotType: null, vcpuCount: 1, memoryMb: 512 };
   const build = await inTransaction(store.db, async (trx) => {
     const requested = await requestBuild(trx, app.clock.now, by, wanted);
     const { id, templateId } = requested;

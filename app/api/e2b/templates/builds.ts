@@ -42,6 +42,7 @@ function request({ store, now }: Context): RequestHandler {
     const wanted = {
       name: withTag(untagged(reference), tags[0] as string),
       tags,
+      snapshotType: null,
       vcpuCount: asked.cpuCount ?? defaultSize.vcpuCount,
       memoryMb: asked.memoryMB ?? defaultSize.memoryMb,
     };

@@ -29,6 +29,7 @@ export function buildSpecOf(asked: Required<Schemas['TemplateBuildStart']>, name
         ? { image: fromImage as string }
         : { template: parseReference(fromTemplate, namespace) },
     steps: asked.steps.map((step, n) => stepOf(step as Required<Schemas['TemplateStep']>, n + 1)),
+    env: {},
     startCmd: startCmd || null,
     readyCmd: readyCmd || null,
     force: force ?? false,

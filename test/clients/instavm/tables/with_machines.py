@@ -225,6 +225,30 @@ def _(f):
     f.client.set_vm_egress(f.vm)
 
 
+def built(f, snapshot: str) -> None:
+    """A sandbox that starts from a snapshot has what its build left."""
+    until(lambda: f.client.snapshots.get(snapshot)['status'] != 'building', 'it is being built', 120)
+    read = f.client.snapshots.get(snapshot)
+    same((read['status'], read['last_error']), ('ready', None), 'the build')
+    client = f.new_client()
+    client.session_id = f.client.vms.create(snapshot_id=snapshot)['session_id']
+    same(client.execute('cat ~/made', language='bash')['stdout'], 'own\n', 'what the build made')
+
+
+@on_machines('method', 'snapshots.create')
+def _(f):
+    args = {'envs': {'OWN': 'own'}, 'post_build_cmd': 'echo "$OWN" > ~/made'}
+    made = f.client.snapshots.create('docker.io/library/ubuntu:24.04', name='judge-image', memory_mb=1024, build_args=args)
+    same(made['status'], 'building', 'the status')
+    built(f, made['id'])
+
+
+@on_machines('command', 'snapshot build')
+def _(f):
+    line = 'snapshot build docker.io/library/ubuntu:24.04 --name built --memory 1024 --env OWN=own --json'
+    built(f, f.run([*line.split(), '--run', 'echo "$OWN" > ~/made']).json()['id'])
+
+
 @on_machines('command', 'pty')
 def _(f):
     # Fed by a pipe it reads to the end and leaves, without showing anything.
