@@ -84,7 +84,11 @@ export type Contract = {
   security?: Record<string, string[]>[];
   'x-not-offered-paths': NotOfferedPaths[];
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema>; headers: Record<string, unknown> };
+  components: {
+    schemas: Record<string, Schema>;
+    headers: Record<string, unknown>;
+    securitySchemes: Record<string, unknown>;
+  };
 };
 
 /** The text of `openapi.yaml`, byte for byte. */

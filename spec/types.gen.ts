@@ -7506,7 +7506,6 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Unprocessable"];
-            501: components["responses"]["NotOffered"];
             503: components["responses"]["Busy"];
         };
     };

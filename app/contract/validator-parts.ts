@@ -1,9 +1,8 @@
 import type { Request, RequestHandler } from 'express';
-import { middleware as openApiValidator } from 'express-openapi-validator';
-import { type Contract, operationsOf, parametersOf, withoutReferences } from '../../spec/load.ts';
+import { type Contract, type Operation, operationsOf, parametersOf, withoutReferences } from '../../spec/load.ts';
 import { dateTimeFormat } from '../../spec/time.ts';
 import { compilePathsOnce } from '../internals/compiled-paths.ts';
-import { deferSpecCheck } from '../internals/lazy-spec-check.ts';
+import { leanValidator } from '../internals/lean-validator.ts';
 import { handlersNamed } from '../internals/validator-handlers.ts';
 import { withKnownRoutes } from './known-routes.ts';
 import { datetimeFormat } from './pydantic/datetime.ts';
@@ -56,11 +55,8 @@ function remember(authenticate: (req: Request) => Promise<true>): RequestHandler
 }
 
 function configure(contract: Contract, validateResponses: boolean): RequestHandler[] {
-  deferSpecCheck();
   compilePathsOnce();
-  return openApiValidator({
-    apiSpec: forValidator(contract) as never,
-    validateApiSpec: false,
+  return leanValidator(forValidator(contract, validateResponses), {
     // The first failure is enough: ProblemList finds the others, up to its limit.
     validateRequests: { allErrors: false, allowUnknownQueryParameters: true },
     validateResponses,
@@ -69,19 +65,25 @@ function configure(contract: Contract, validateResponses: boolean): RequestHandl
     fileUploader: false,
     // The redirect to the reference page, and the files of that page.
     ignorePaths: /^\/(docs\/.*|console(\/(page|library)\/.*)?)?$/,
-  }) as RequestHandler[];
+  });
 }
 
 /**
- * Returns a copy of the contract, because the validator changes its input. The copy accepts
- * unescaped query values such as `{"a":1}`, as FastAPI does. It has no references: the validator
- * would compile each of them separately at every start. It also has no bodies that handlers read.
+ * Returns a copy of what the validator reads of the contract, because it changes its input. The
+ * copy accepts unescaped query values such as `{"a":1}`, as FastAPI does. It has no references: the
+ * validator would compile each of them separately at every start. It also has no bodies that
+ * handlers read.
  */
-function forValidator(contract: Contract): Contract {
-  const copy = withoutReferences(contract, contract) as Contract;
-  for (const { operation } of operationsOf(copy)) {
-    for (const parameter of parametersOf(copy, operation)) if (parameter.in === 'query') parameter.allowReserved = true;
-    if (operation['x-reads-body']) delete operation.requestBody;
+function forValidator(contract: Contract, validateResponses: boolean): Contract {
+  const paths: Contract['paths'] = {};
+  for (const { path, method, operation } of operationsOf(contract)) {
+    const read = validateResponses ? operation : { ...operation, responses: {} };
+    const copy = withoutReferences(contract, read) as Operation;
+    for (const parameter of parametersOf(contract, copy)) if (parameter.in === 'query') parameter.allowReserved = true;
+    if (copy['x-reads-body']) delete copy.requestBody;
+    paths[path] = { ...paths[path], [method]: copy };
   }
-  return copy;
+  const { securitySchemes } = contract.components;
+  // The validator sorts the tags.
+  return { ...contract, tags: [], paths, components: { schemas: {}, headers: {}, securitySchemes } };
 }

@@ -37,7 +37,7 @@ async function isTaken(trx: Trx, ownerId: number, name: string): Promise<boolean
   return snapshot !== undefined || unfinished !== undefined || (await isTag(trx, ownerId, name));
 }
 
-/** Returns what the snapshot of a build is until it is ready. */
+/** Returns the snapshot of a build as it is until it is ready. */
 export function plannedOf({ status, reason, snapshotType, templateId, ...build }: Build): Planned {
   const { name, vcpuCount, memoryMb, createdAt, updatedAt } = build;
   return {
@@ -64,7 +64,7 @@ export function plannedOf({ status, reason, snapshotType, templateId, ...build }
   };
 }
 
-/** Returns the owner's snapshots that are being built or could not be; as many as there are builds. */
+/** Returns the owner's snapshots that are being built or could not be: no more than builds. */
 export async function listPlanned(db: Db, ownerId: number, type?: SnapshotType): Promise<Planned[]> {
   const rows = await selectPlanned(db, ownerId)
     .$if(type !== undefined, (builds) => builds.where('snapshot_type', '=', type as SnapshotType))
@@ -72,7 +72,7 @@ export async function listPlanned(db: Db, ownerId: number, type?: SnapshotType):
   return rows.map(plannedOfRow);
 }
 
-/** Returns the owner's snapshot with this id or name that is being built or could not be, or null. */
+/** Like `listPlanned`, but returns only the one with this id or name, or null. */
 export async function findPlanned(db: Db, ownerId: number, reference: string): Promise<Planned | null> {
   const row = await selectPlanned(db, ownerId)
     .where((eb) => eb.or([eb('template_id', '=', reference), eb('name', '=', reference)]))
@@ -80,7 +80,7 @@ export async function findPlanned(db: Db, ownerId: number, reference: string): P
   return row ? plannedOfRow(row) : null;
 }
 
-/** Selects the last build of each snapshot that InstaVM's clients have asked for and that is not there. */
+/** Selects the last build of each snapshot that InstaVM's clients want and that is not there. */
 function selectPlanned(db: Db, ownerId: number) {
   const own = db.selectFrom('template_builds').where('owner_id', '=', ownerId);
   return own

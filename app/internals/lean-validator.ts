@@ -1,0 +1,71 @@
+import type { RequestHandler } from 'express';
+import compiling from 'express-openapi-validator/dist/framework/ajv/index.js';
+import loading from 'express-openapi-validator/dist/framework/index.js';
+import framework from 'express-openapi-validator/dist/framework/openapi.schema.validator.js';
+import reading from 'express-openapi-validator/dist/framework/openapi.spec.loader.js';
+import validating, { type OpenApiValidatorOpts } from 'express-openapi-validator/dist/openapi.validator.js';
+import type { Contract } from '../../spec/load.ts';
+
+const { OpenAPISchemaValidator } = framework;
+type Options = ConstructorParameters<typeof OpenAPISchemaValidator>;
+type Result = ReturnType<InstanceType<typeof OpenAPISchemaValidator>['validate']>;
+
+/** Does what OpenAPISchemaValidator does, but compiles its schema at the first check. */
+class LazySchemaValidator {
+  readonly options: Options;
+
+  constructor(...options: Options) {
+    this.options = options;
+  }
+
+  validate(...document: Parameters<InstanceType<typeof OpenAPISchemaValidator>['validate']>): Result {
+    return new OpenAPISchemaValidator(...this.options).validate(...document);
+  }
+}
+
+/** Each takes the document, and then other arguments. */
+type OfDocument = (this: unknown, document: never, ...rest: never[]) => unknown;
+
+let isLean = false;
+
+/**
+ * Returns the handlers that express-openapi-validator makes of a document, and changes the
+ * document. It has no references: with the whole document at hand to follow them, the library reads
+ * all of it several times at the start, and twice more at the first request for each operation.
+ */
+export function leanValidator(apiSpec: Contract, options: Omit<OpenApiValidatorOpts, 'apiSpec'>): RequestHandler[] {
+  if (!isLean) makeLean();
+  isLean = true;
+  const spec = new reading.OpenApiSpecLoader({ apiDoc: apiSpec as never, validateApiSpec: false } as never).load();
+  const validator = new validating.OpenApiValidator({ ...options, apiSpec: apiSpec as never, validateApiSpec: false });
+  return validator.installMiddleware(spec) as RequestHandler[];
+}
+
+/** The schema of documents is compiled even with `validateApiSpec: false`. A test checks ours. */
+function makeLean(): void {
+  framework.OpenAPISchemaValidator = LazySchemaValidator as never;
+  Object.assign(loading.OpenAPIFramework.prototype, { loadSpec: async (document: object) => document });
+  withBareDocument(compiling, 'createRequestAjv', 'createResponseAjv');
+  const { prototype } = validating.OpenApiValidator;
+  withBareDocument(prototype, 'requestValidationMiddleware', 'responseValidationMiddleware');
+}
+
+/** Makes functions of an object get a document without its paths. */
+function withBareDocument(holder: object, ...names: string[]): void {
+  const functions = holder as Record<string, OfDocument>;
+  for (const name of names) {
+    const original = functions[name] as OfDocument;
+    functions[name] = function (document, ...rest) {
+      return original.call(this, bare(document) as never, ...rest);
+    };
+  }
+}
+
+function bare({
+  openapi,
+  security,
+  components,
+}: Contract & { openapi: string; security?: unknown; components?: object }) {
+  const { securitySchemes } = (components ?? {}) as { securitySchemes?: unknown };
+  return { openapi, security, paths: {}, components: { securitySchemes } };
+}
