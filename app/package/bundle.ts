@@ -9,9 +9,13 @@ export const bundled = { program: join(work, 'sandpit.cjs'), contract: join(work
 
 /**
  * Packages that others load and only need for what Sandpit does not do: dockerode for building
- * images, and ssh2 to ask what the processor can.
+ * images, ssh2 to ask what the processor can, the request validator to take files and to follow
+ * references between documents.
  */
-const unused = ['cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'tar-fs', '@balena/dockerignore'];
+const unused = [
+  ...['@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'tar-fs', '@balena/dockerignore'],
+  ...['cpu-features', 'multer', '@apidevtools/json-schema-ref-parser'],
+];
 
 /** Options of esbuild that put the program into one file. */
 export const inOneFile = {
