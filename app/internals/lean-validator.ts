@@ -3,10 +3,12 @@ import compiling from 'express-openapi-validator/dist/framework/ajv/index.js';
 import loading from 'express-openapi-validator/dist/framework/index.js';
 import framework from 'express-openapi-validator/dist/framework/openapi.schema.validator.js';
 import reading from 'express-openapi-validator/dist/framework/openapi.spec.loader.js';
+import preprocessing from 'express-openapi-validator/dist/middlewares/parsers/schema.preprocessor.js';
 import validating, { type OpenApiValidatorOpts } from 'express-openapi-validator/dist/openapi.validator.js';
-import type { Contract } from '../../spec/load.ts';
+import type { Contract, Operation } from '../../spec/load.ts';
 
 const { OpenAPISchemaValidator } = framework;
+const { SchemaPreprocessor } = preprocessing;
 type Options = ConstructorParameters<typeof OpenAPISchemaValidator>;
 type Result = ReturnType<InstanceType<typeof OpenAPISchemaValidator>['validate']>;
 
@@ -26,19 +28,44 @@ class LazySchemaValidator {
 /** Each takes the document, and then other arguments. */
 type OfDocument = (this: unknown, document: never, ...rest: never[]) => unknown;
 
+/** An operation as the library's validators of requests and of responses read it. */
+export type ReadOperation = { schema: Operation; responseSchema: Operation | undefined };
+
+export type LeanValidator = {
+  handlers: RequestHandler[];
+  /** Prepares an operation without references for the validators, and changes it. */
+  prepare: (operation: Operation) => ReadOperation;
+};
+
 let isLean = false;
 
 /**
  * Returns the handlers that express-openapi-validator makes of a document, and changes the
- * document. It has no references: with the whole document at hand to follow them, the library reads
- * all of it several times at the start, and twice more at the first request for each operation.
+ * document. It needs no more than the routes: what the handlers read else of an operation is given
+ * to them at its first request. With the whole document at hand, the library reads all of it
+ * several times at the start, and twice more at the first request for each operation.
  */
-export function leanValidator(apiSpec: Contract, options: Omit<OpenApiValidatorOpts, 'apiSpec'>): RequestHandler[] {
+export function leanValidator(routes: Contract, given: Omit<OpenApiValidatorOpts, 'apiSpec'>): LeanValidator {
   if (!isLean) makeLean();
   isLean = true;
-  const spec = new reading.OpenApiSpecLoader({ apiDoc: apiSpec as never, validateApiSpec: false } as never).load();
-  const validator = new validating.OpenApiValidator({ ...options, apiSpec: apiSpec as never, validateApiSpec: false });
-  return validator.installMiddleware(spec) as RequestHandler[];
+  const apiSpec = routes as never;
+  const spec = new reading.OpenApiSpecLoader({ apiDoc: apiSpec, validateApiSpec: false } as never).load();
+  const validator = new validating.OpenApiValidator({ ...given, apiSpec, validateApiSpec: false });
+  const handlers = validator.installMiddleware(spec) as RequestHandler[];
+  const { ajvOpts, options } = validator;
+  return {
+    handlers,
+    prepare: (operation) => {
+      const document = { openapi: routes.openapi, paths: { '/': { get: operation } } } as never;
+      const prepared = new SchemaPreprocessor(document, ajvOpts.preprocessor, options.validateResponses as never);
+      const { apiDoc, apiDocRes } = prepared.preProcess();
+      return { schema: onlyOperation(apiDoc), responseSchema: apiDocRes ? onlyOperation(apiDocRes) : undefined };
+    },
+  };
+}
+
+function onlyOperation(document: unknown): Operation {
+  return (document as { paths: { '/': { get: Operation } } }).paths['/'].get;
 }
 
 /** The schema of documents is compiled even with `validateApiSpec: false`. A test checks ours. */

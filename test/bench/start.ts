@@ -9,30 +9,41 @@ import { freePort } from '../helpers/listen.ts';
 
 /**
  * `npm run bench:start` prints how long a checkout and the executable take from the start of the
- * process to the first 200, with a new database and as a test server.
+ * process to the first 200, with a new database and with one that exists, and as a test server.
  */
 
 const rounds = 15;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const executable = join(root, 'dist', `sandpit-${hostPlatform}`);
 const checkout = [process.execPath, join(root, 'app/main.ts')];
+const existing = mkdtempSync(join(tmpdir(), 'sandpit-start-'));
 const trials: Record<string, () => Promise<number>> = {
-  'npm start': () => timeToAnswer(checkout),
-  'the executable': () => timeToAnswer([executable]),
+  'npm start': () => timeToAnswer(checkout, existing),
+  'npm start, new database': () => inNewDirectory((dir) => timeToAnswer(checkout, dir)),
+  'the executable': () => timeToAnswer([executable], existing),
+  'the executable, new database': () => inNewDirectory((dir) => timeToAnswer([executable], dir)),
   'npm start, --test': () => timeToReady(checkout),
   'the executable, --test': () => timeToReady([executable]),
 };
 
+await timeToAnswer([executable], existing);
 const times = new Map<string, number[]>();
 for (let round = 0; round < rounds; round++) {
   // In turns: both meet the same moments of a shared machine.
   for (const [name, trial] of Object.entries(trials)) times.set(name, [...(times.get(name) ?? []), await trial()]);
 }
-for (const [name, all] of times) console.log(`${name.padEnd(24)} ${median(all).toFixed(0)} ms`);
-console.log(`size                     ${(statSync(executable).size / 2 ** 20).toFixed(1)} MiB`);
+rmSync(existing, { recursive: true });
+for (const [name, all] of times) console.log(`${name.padEnd(28)} ${median(all).toFixed(0)} ms`);
+console.log(`${'size'.padEnd(28)} ${(statSync(executable).size / 2 ** 20).toFixed(1)} MiB`);
 
-async function timeToAnswer([file = '', ...args]: string[]): Promise<number> {
+async function inNewDirectory(trial: (dir: string) => Promise<number>): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'sandpit-start-'));
+  const time = await trial(dir);
+  rmSync(dir, { recursive: true });
+  return time;
+}
+
+async function timeToAnswer([file = '', ...args]: string[], dir: string): Promise<number> {
   const port = await freePort();
   const begin = performance.now();
   const child = spawn(
@@ -44,7 +55,6 @@ async function timeToAnswer([file = '', ...args]: string[]): Promise<number> {
   const time = performance.now() - begin;
   child.kill();
   await once(child, 'exit');
-  rmSync(dir, { recursive: true });
   return time;
 }
 
