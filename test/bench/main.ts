@@ -4,6 +4,7 @@ import { measureCreates, measureImports } from './http/create.ts';
 import { measureFairness } from './http/fairness.ts';
 import { measureHttp } from './http/http.ts';
 import { findPython } from './http/servers.ts';
+import { measureStarts } from './http/start.ts';
 import { measureWebhooks } from './http/webhooks.ts';
 import { measureMachines } from './machines/machines.ts';
 import { type Bench, hasTwoCores, type Options, type Part, readOptions, usage } from './options.ts';
@@ -66,6 +67,7 @@ async function measure(bench: Bench, machine: Record<string, string>, args: stri
     store: store.rows,
     creates: wanted('create') ? await measureCreates(bench) : [],
     imports: wanted('create') ? await measureImports(bench) : [],
+    starts: wanted('start') ? await measureStarts(bench) : [],
     http: wanted('http') ? await measureHttp(bench) : [],
     fairness: wanted('fairness') ? await measureFairness(bench) : [],
     webhooks: wanted('webhooks') ? await measureWebhooks(bench) : [],

@@ -5,7 +5,7 @@ import { UsageError, wholeNumber } from './program.ts';
 
 const engineNames: EngineName[] = ['docker', 'podman'];
 
-export const parts = ['store', 'create', 'http', 'fairness', 'webhooks', 'machines'] as const;
+export const parts = ['store', 'create', 'start', 'http', 'fairness', 'webhooks', 'machines'] as const;
 /** Measured only when it is asked for, because it needs root and container engines. */
 const asked = 'machines';
 export type Part = (typeof parts)[number];

@@ -3,7 +3,7 @@ import { trial } from '../progress.ts';
 import type { FairnessRow } from '../report/results.ts';
 import { startWorker } from '../worker.ts';
 import { type ClientMethods, joined, type LoadResult } from './client.ts';
-import { pathOf, prepareStage } from './http.ts';
+import { largestSize, pathOf, prepareStage } from './http.ts';
 import { startSandpit } from './servers.ts';
 
 const roundMilliseconds = 1500;
@@ -13,7 +13,7 @@ const roundMilliseconds = 1500;
  * rows in a loop.
  */
 export async function measureFairness(bench: Bench): Promise<FairnessRow[]> {
-  const { file, key } = await prepareStage({ ...bench, postgres: null });
+  const { file, key } = await prepareStage(bench, largestSize(bench));
   const { name, port } = await startSandpit(bench, 'sandpit', file, 'silent');
   const quick = startWorker<ClientMethods>('http/client.ts', [], 1);
   const heavy = startWorker<ClientMethods>('http/client.ts', [], 1);

@@ -22,7 +22,7 @@ const connections = 16;
 
 /** Measures requests a second of every server. The servers take turns in each case. */
 export async function measureHttp(bench: Bench): Promise<HttpRow[]> {
-  const stage = await prepareStage(bench);
+  const stage = await prepareStages(bench);
   const servers = await startServers(bench, stage);
   const client = startWorker<ClientMethods>('http/client.ts', [], 1);
   const rows: HttpRow[] = [];
@@ -47,12 +47,20 @@ export async function measureHttp(bench: Bench): Promise<HttpRow[]> {
   return rows;
 }
 
-/**
- * Loads the largest store of up to 100,000 sandboxes on both sides, with one API key that is
- * valid on both.
- */
-export async function prepareStage(bench: Bench): Promise<Stage> {
-  const size = Math.max(...bench.options.sizes.filter((each) => each <= 100_000), 1000);
+/** Loads the largest store of up to 100,000 sandboxes on both sides. */
+async function prepareStages(bench: Bench): Promise<Stage> {
+  const stage = await prepareStage(bench, largestSize(bench));
+  const { dataset, key } = stage;
+  if (bench.postgres && bench.python) await loadPostgres(bench.postgres, dataset, key);
+  return stage;
+}
+
+export function largestSize({ options }: Bench): number {
+  return Math.max(...options.sizes.filter((each) => each <= 100_000), 1000);
+}
+
+/** Loads a store, and makes an API key for it. */
+export async function prepareStage(bench: Bench, size: number): Promise<Stage> {
   const dataset: Dataset = { size, distribution: 'one' };
   const file = join(bench.dir, `http-${size}-${Date.now()}.db`);
   const worker = startWorker<SideMethods>('sides/program.ts');
@@ -61,10 +69,10 @@ export async function prepareStage(bench: Bench): Promise<Stage> {
   const key = await worker.addKey(0);
   await worker.close();
   await worker.stop();
-  if (bench.postgres && bench.python) await loadPostgres(bench.postgres, dataset, key);
   return { file, key, dataset };
 }
 
+/** The API key is valid here too. */
 async function loadPostgres(socketDirectory: string, dataset: Dataset, key: string): Promise<void> {
   const worker = startWorker<SideMethods>('sides/program.ts');
   await worker.open('postgres', socketDirectory);

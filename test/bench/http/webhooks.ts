@@ -14,7 +14,7 @@ const messages = 10_000;
  * bare loop of posts before and after.
  */
 export async function measureWebhooks(bench: Bench): Promise<WebhookRow[]> {
-  const { file, key } = await prepareStage({ ...bench, postgres: null, options: { ...bench.options, sizes: [1000] } });
+  const { file, key } = await prepareStage(bench, 1000);
   const receiver = startWorker<ReceiverMethods>('http/receiver.ts', [], 1);
   const sender = startWorker<ReceiverMethods>('http/receiver.ts', [], 0);
   const to = await receiver.listen();

@@ -1,5 +1,15 @@
 import type { MachineRow } from '../machines/measured.ts';
-import type { CreateRow, FairnessRow, HttpRow, ImportRow, LoadRow, Results, StoreRow, WebhookRow } from './results.ts';
+import type {
+  CreateRow,
+  FairnessRow,
+  HttpRow,
+  ImportRow,
+  LoadRow,
+  Results,
+  StartRow,
+  StoreRow,
+  WebhookRow,
+} from './results.ts';
 
 /** Returns the results as Markdown. */
 export function markdown(results: Results): string {
@@ -9,6 +19,7 @@ export function markdown(results: Results): string {
     ['Loading, one transaction per 10,000 sandboxes', loadTable(results.loads)],
     ['sandpit import', importTable(results.imports)],
     ['Creating sandboxes, each on disk before its client creates the next', createTable(results.creates)],
+    ['From the start of the process to the first answer, and memory', startTable(results.starts)],
     ['Requests, 16 connections, the server on one core', httpTable(results.http)],
     ['Limit 1 while another client asks for 1000 in a loop', fairnessTable(results.fairness)],
     ['Webhooks to a receiver that answers at once, after one bulk kill', webhookTable(results.webhooks)],
@@ -91,6 +102,13 @@ function createTable(rows: CreateRow[]): string {
   return table(
     ['clients', 'store', 'creates/s', 'p50 / p99'],
     rows.map((row) => [`${row.clients}`, row.side, row.perSecond.toFixed(0), times(row)]),
+  );
+}
+
+function startTable(rows: StartRow[]): string {
+  return table(
+    ['what', 'measured'],
+    rows.map(({ what, value, unit }) => [what, `${value.toFixed(0)} ${unit}`]),
   );
 }
 

@@ -23,6 +23,8 @@ export type LoadRow = {
 /** `clients` create at once, each one sandbox at a time. */
 export type CreateRow = Summary & { side: string; clients: number; perSecond: number };
 export type ImportRow = { size: number; rowsPerSecond: number; bytes: number };
+/** How long a start takes, or how much memory or disk something. */
+export type StartRow = { what: string; value: number; unit: 'ms' | 'MB' };
 export type HttpRow = {
   server: string;
   filter: string;
@@ -45,6 +47,7 @@ export type Results = {
   store: StoreRow[];
   creates: CreateRow[];
   imports: ImportRow[];
+  starts: StartRow[];
   http: HttpRow[];
   fairness: FairnessRow[];
   webhooks: WebhookRow[];
