@@ -47,7 +47,8 @@ describe('start and ready commands of templates', () => {
     expect(await printed(id, state)).to.match(/^start\nup-a\n\d+\n$/);
     expect(await e2b.does(id, 'pause', { memory: false })).to.equal(204);
     expect(await e2b.does(id, 'resume', { timeout: 60 })).to.equal(201);
-    expect(await printed(id, 'cat ~/starts ~/up')).to.equal('start\nstart\nup-a\n');
+    // Without this file copies are ready only once their own start command has run.
+    expect(await printed(id, 'cat ~/starts ~/up; rm ~/up')).to.equal('start\nstart\nup-a\n');
     const snapshot = await e2b.post(`/sandboxes/${id}/snapshots`, { name: 'later' });
     const copy = await e2b.create({ templateID: snapshot.body.snapshotID });
     expect(await printed(copy, 'cat ~/starts ~/up')).to.equal('start\nstart\nstart\nup-a\n');
