@@ -78,7 +78,7 @@ async function timeToReady([file = '', ...args]: string[]): Promise<number> {
   return time;
 }
 
-/** Where the kernel tells it: the memory of a server as it begins, and after a list of each kind. */
+/** The memory, as the kernel tells it, of a server that has begun, and after lists of each kind. */
 async function measureMemory({ file, key, dataset }: Stage): Promise<StartRow[]> {
   if (process.platform !== 'linux') return [];
   const { pid, url, end } = await startServer([process.execPath, join(root, 'app/main.ts')], file);
