@@ -10,6 +10,11 @@ export type Engine = {
    */
   runNow?: (db: Db, text: string, parameters: readonly unknown[]) => unknown[] | null;
   /**
+   * Returns a text that is another one after each change of the database, also by other processes.
+   * Engines that can't tell have none.
+   */
+  version?: () => string;
+  /**
    * Runs a change in a transaction, and returns its result once that is committed. Waits at most so
    * many milliseconds for other processes. Throws what the change throws, and StoreError `busy`,
    * `full` or `inaccessible`.

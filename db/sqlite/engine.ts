@@ -16,8 +16,8 @@ const shared: Engine = {
 export class SqliteEngineAdapter extends SqliteAdapter implements EngineAdapter {
   readonly engine: Engine;
 
-  constructor(runNow: Engine['runNow']) {
+  constructor(own: Pick<Engine, 'runNow' | 'version'>) {
     super();
-    this.engine = { ...shared, ...(runNow && { runNow }) };
+    this.engine = { ...shared, ...own };
   }
 }

@@ -1,9 +1,14 @@
 import { expect } from 'chai';
 import { isExploded } from '../../app/contract/query.ts';
 import { isE2b } from '../../app/http/dialect.ts';
+import { cli } from '../../db/events/record.ts';
+import { createSandbox } from '../../db/sandboxes/create.ts';
+import { openStore } from '../../db/sqlite/open.ts';
+import { inTransaction } from '../../db/store.ts';
 import { type Operation, parametersOf } from '../../spec/load.ts';
 import { metadataQuery, timeAt, useE2b } from '../helpers/clients/e2b-client.ts';
 import { contract } from '../helpers/contract.ts';
+import { itHere } from '../helpers/server.ts';
 
 /** The handler's message or, for a text that cannot be a token at all, the contract's. */
 const notAToken = /^(Invalid next token$|validation error: query.nextToken: String should match pattern)/;
@@ -40,6 +45,34 @@ describe("listing E2B's sandboxes", () => {
       totals.push((await e2b.list(query)).headers['x-total-running']);
     }
     expect(totals).to.deep.equal(['3', '3', '2', undefined, '0']);
+  });
+
+  itHere('200: X-Total-Running follows each change, the clock and other processes', async () => {
+    const totals = async () => [
+      (await e2b.list()).headers['x-total-running'],
+      (await e2b.list('metadata=n%3D0')).headers['x-total-running'],
+      (await e2b.list('template=base')).headers['x-total-running'],
+    ];
+    const create = (n: number, timeout: number) => e2b.create({ metadata: { n: `${n}` }, timeout });
+    await create(0, 10);
+    const id = await create(0, 20);
+    await create(1, 30);
+    for (let again = 0; again < 2; again++) expect(await totals()).to.deep.equal(['3', '2', '3']);
+    app.clock.now += 10_000;
+    for (let again = 0; again < 2; again++) expect(await totals()).to.deep.equal(['2', '1', '2']);
+    await e2b.does(id, 'pause');
+    expect(await totals()).to.deep.equal(['1', '0', '1']);
+    app.clock.now -= 10_000;
+    expect(await totals()).to.deep.equal(['2', '1', '2']);
+    const other = openStore(app.server.context.config.db);
+    const found = other.db.selectFrom('sandboxes').select('owner_id').where('id', '=', id);
+    const { owner_id: ownerId } = await found.executeTakeFirstOrThrow();
+    const wanted = { templateId: null, metadata: { n: '0' }, env: null, lifetimeSeconds: 300 };
+    await inTransaction(other.db, (trx) => createSandbox(trx, app.clock.now, { ...cli, ownerId }, wanted));
+    await other.close();
+    expect(await totals()).to.deep.equal(['3', '2', '3']);
+    app.clock.now += 30_000;
+    expect(await totals()).to.deep.equal(['1', '1', '1']);
   });
 
   it('200: returns a token exactly when there are more rows', async () => {

@@ -1,12 +1,7 @@
 import type { RequestHandler } from 'express';
 import { compileFilter } from '../../../db/metadata.ts';
-import {
-  type Cursor,
-  countRunning,
-  everything,
-  listPage,
-  type SandboxQuery,
-} from '../../../db/sandboxes/lists/pages.ts';
+import { type Cursor, everything, listPage, type SandboxQuery } from '../../../db/sandboxes/lists/pages.ts';
+import { countRunning } from '../../../db/sandboxes/lists/running.ts';
 import { wholeSandboxes } from '../../../db/sandboxes/lists/texts.ts';
 import type { Sandbox } from '../../../db/sandboxes/read.ts';
 import { Turns } from '../../../db/turns.ts';

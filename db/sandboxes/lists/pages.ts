@@ -43,7 +43,7 @@ export const everything: SandboxQuery = {
 export type Page = { sandboxes: ListedSandboxRow[]; hasMore: boolean };
 
 /** The most index entries that one step passes over. */
-const maxStep = 1024;
+export const maxStep = 1024;
 
 /** Returns a page of an owner's sandboxes. */
 export async function listPage(
@@ -59,29 +59,6 @@ export async function listPage(
       ? await engineOf(db).index.newest(db, searchOf(ownerId, now, more, turns), readerOf(now, more))
       : await walk(db, now, ownerId, more, turns);
   return { sandboxes: found.slice(0, wanted.limit), hasMore: found.length > wanted.limit };
-}
-
-/** Returns how many of the sandboxes that a query selects, on any page, are running. */
-export async function countRunning(
-  db: Db,
-  now: number,
-  ownerId: number,
-  wanted: SandboxQuery,
-  turns = new Turns(),
-): Promise<number> {
-  const { index } = engineOf(db);
-  const running: SandboxQuery = { ...wanted, statuses: ['active'], after: null };
-  const isByStatus = wanted.since === null && wanted.until === null && wanted.templateId === null;
-  if (wanted.filter.pairs.length > 0) {
-    return index.count(db, searchOf(ownerId, now, running, turns), isByStatus, readerOf(now, running));
-  }
-  if (isByStatus) return index.countActive(db, ownerId, now, turns);
-  let count = 0;
-  await inSteps(db, { now, ownerId, wanted: running, size: maxStep, turns }, async (_trx, positions) => {
-    count += positions.length;
-    return true;
-  });
-  return count;
 }
 
 async function walk(
@@ -108,7 +85,7 @@ type Walk = { now: number; ownerId: number; wanted: SandboxQuery; size: number; 
  * positions of those that match until it returns false. Each call runs on the snapshot in which
  * they were found, so none of them has moved.
  */
-async function inSteps(
+export async function inSteps(
   db: Db,
   { now, ownerId, wanted, size: first, turns }: Walk,
   take: (trx: Db, positions: number[]) => Promise<boolean>,
@@ -133,14 +110,16 @@ async function inSteps(
   }
 }
 
-function searchOf(ownerId: number, now: number, wanted: SandboxQuery, turns: Turns): Search {
+/** Returns the search of the index for a query with a filter. */
+export function searchOf(ownerId: number, now: number, wanted: SandboxQuery, turns: Turns): Search {
   const { filter, order, limit, statuses } = wanted;
   const living = statuses.includes('killed') ? null : { statuses, now };
   const { since, until } = boundsOf(wanted);
   return { ownerId, filter, order, limit, since, until, living, turns };
 }
 
-function readerOf(now: number, wanted: SandboxQuery): Reader<ListedSandboxRow> {
+/** Returns how the rows of a query are read. */
+export function readerOf(now: number, wanted: SandboxQuery): Reader<ListedSandboxRow> {
   const conditions = { now, ...conditionsOf(wanted) };
   return {
     select: (db, positions) => selectAt[wanted.order](db, { ...conditions, positions }),
@@ -158,7 +137,7 @@ function boundsOf({ since, until, order, after }: SandboxQuery): Pick<SandboxQue
 }
 
 /** The largest time value (ECMA-262, 21.4.1.1). */
-const lastTime = 8.64e15;
+export const lastTime = 8.64e15;
 
 function conditionsOf(wanted: SandboxQuery): Conditions {
   const { since, until } = boundsOf(wanted);

@@ -8,6 +8,7 @@ import {
   type SqliteStatement,
   type TransactionSettings,
 } from 'kysely';
+import type { Engine } from '../../engine.ts';
 import { SqliteEngineAdapter } from '../engine.ts';
 import { failureOf } from './failures.ts';
 
@@ -32,19 +33,31 @@ export class ImmediateDialect extends SqliteDialect {
   }
 
   override createAdapter(): SqliteEngineAdapter {
-    return new SqliteEngineAdapter((db, text, parameters) => {
+    const runNow: Engine['runNow'] = (db, text, parameters) => {
       // A transaction has the connection to itself; others see nothing of it before its end.
       if (this.#sqlite.inTransaction !== db.isTransaction) return null;
       const statement = this.#statements.prepare(text);
       if (statement.reader) return statement.all(parameters);
       statement.run(parameters);
       return [];
-    });
+    };
+    return new SqliteEngineAdapter({ runNow, version: versionOf(this.#sqlite) });
   }
 
   override createDriver(): SqliteDriver {
     return new ImmediateDriver(this.#sqlite, this.#statements, this.#listeners);
   }
+}
+
+/** Both numbers only rise: one with this connection's changes, one with those of others. */
+function versionOf(sqlite: Database.Database): () => string {
+  let statements: Database.Statement<[], number>[] | undefined;
+  return () => {
+    statements ??= ['select total_changes()', 'pragma data_version'].map((text) =>
+      sqlite.prepare<[], number>(text).pluck(),
+    );
+    return statements.map((statement) => statement.get()).join();
+  };
 }
 
 /**
