@@ -110,7 +110,7 @@ describe('GET /v1/users/me/usage-breakdown', () => {
     await usageByDay(db, startTime, alice.id, { from: today, days: 1 });
     sqlite.prepare = prepare;
     expect(plans).to.deep.equal([
-      'SEARCH sandboxes USING INDEX sandboxes_newest_first (owner_id=? AND started_at>? AND started_at<?)',
+      'SEARCH sandboxes USING INDEX sandboxes_newest_last (owner_id=? AND started_at>? AND started_at<?)',
       'SEARCH sandboxes USING INDEX sandboxes_long (owner_id=? AND <expr>>?)',
     ]);
   });

@@ -22,10 +22,10 @@ CREATE TABLE sandbox_metadata ( pair blob not null, chunk integer not null, memb
 CREATE TABLE sandboxes ( position integer primary key, id text not null unique, owner_id integer not null references users (id), template_id text, metadata text not null, env text, memory_mb integer not null, vcpu_count integer not null, started_at integer not null, end_at integer, status text not null check (status in ('active', 'paused', 'killed')) , on_timeout text not null default 'kill' check (on_timeout in ('kill', 'pause')), first_started_at integer, settings text, session_id text, devbox_name text, devbox_template_slug text) strict;
 CREATE INDEX sandboxes_due on sandboxes (end_at) where status = 'active';
 CREATE INDEX sandboxes_ended on sandboxes (coalesce(end_at, started_at)) where status = 'killed';
-CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at desc, id, status, end_at, on_timeout, template_id) where status <> 'killed';
+CREATE INDEX sandboxes_live on sandboxes (owner_id, started_at, id desc, status, end_at, on_timeout, template_id) where status <> 'killed';
 CREATE INDEX sandboxes_living on sandboxes (position, status, end_at, on_timeout) where status <> 'killed';
 CREATE INDEX sandboxes_long on sandboxes (owner_id, coalesce(end_at, 8640000000000000)) where coalesce(end_at, 8640000000000000) - started_at > 86400000 and (end_at is not null or status <> 'killed');
-CREATE INDEX sandboxes_newest_first on sandboxes (owner_id, started_at desc, id);
+CREATE INDEX sandboxes_newest_last on sandboxes (owner_id, started_at, id desc);
 CREATE TABLE sessions ( id text primary key, owner_id integer not null references users (id), sandbox_id text not null unique, lifetime_seconds integer not null, created_at integer not null ) strict, without rowid;
 CREATE INDEX sessions_by_owner on sessions (owner_id);
 CREATE TABLE shares ( id text primary key, sandbox_id text not null references sandboxes (id) on delete cascade, port integer not null check (port between 1 and 65535), is_public integer not null check (is_public in (0, 1)), created_at integer not null, unique (sandbox_id, port) ) strict, without rowid;

@@ -31,6 +31,7 @@ import { templateSetups } from './023-template-setups.ts';
 import { executions } from './024-executions.ts';
 import { shares } from './025-shares.ts';
 import { snapshotBuilds } from './026-snapshot-builds.ts';
+import { newestLast } from './027-newest-last.ts';
 
 export type Migration = {
   id: number;
@@ -70,6 +71,7 @@ export const migrations: Migration[] = [
   executions,
   shares,
   snapshotBuilds,
+  newestLast,
 ];
 
 /** "SPIT": SQLite's `application_id`, which distinguishes Sandpit's files from other programs'. */
