@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { expect } from 'chai';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type Caller, startApp, type TestApp } from '../helpers/server.ts';
+import { startRelay } from '../helpers/tunnel.ts';
 import { until } from '../helpers/until.ts';
 import { startBrowser } from './chromium.ts';
 
@@ -91,20 +92,24 @@ type Visit = { app: TestApp; url: string; owner: Caller; page: Page };
   it('shows new sandboxes by itself, also after a broken stream; a revoked key signs out', async () => {
     const visited = await visit();
     const { app, page, owner } = visited;
+    const way = await startRelay(Number(new URL(visited.url).port));
+    await page.goto(`${way.url}/console/`);
     await signIn(visited);
     await page.getByText('live', { exact: true }).waitFor();
     const create = (name: string) =>
       app.http.post('/v1/vms').set('X-API-Key', owner.key).send({ metadata: { name } }).expect(201);
     await create('first');
     await page.getByRole('button', { name: 'name: first' }).waitFor();
+    // The network is gone for as long as the second one takes.
     await contexts[0]?.setOffline(true);
-    app.server.context.feed.close();
+    way.cut();
     await page.getByText('not live').waitFor();
     await create('second');
     await contexts[0]?.setOffline(false);
     await page.getByRole('button', { name: 'name: second' }).waitFor({ timeout: 30_000 });
     await app.http.delete('/v1/api-keys/1').set('X-API-Key', owner.key).expect(200);
     await page.getByText('You were signed out').waitFor({ timeout: 30_000 });
+    way.end();
   });
 
   it("filters by a click and by JSON, shows the contract's error, and gives the same call to copy", async () => {

@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { listen } from './listen.ts';
 
 /**
@@ -26,4 +26,32 @@ export async function startTunnel(port: number): Promise<{ url: string; names: s
     }
   });
   return { url: `http://127.0.0.1:${await listen(server)}`, names, server };
+}
+
+/** Starts a server on 127.0.0.1 behind which is another port. `cut` breaks all connections. */
+export async function startRelay(port: number): Promise<{ url: string; cut: () => void; end: () => void }> {
+  const open = new Set<Socket>();
+  const server = createTcpServer((client) => {
+    const target = connect(port, '127.0.0.1');
+    for (const [one, other] of [
+      [client, target],
+      [target, client],
+    ] as const) {
+      open.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        open.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+  });
+  const cut = () => {
+    for (const socket of open) socket.destroy();
+  };
+  const end = () => {
+    cut();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${await listen(server)}`, cut, end };
 }

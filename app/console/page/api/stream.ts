@@ -6,8 +6,9 @@ export type StreamState = 'connecting' | 'live' | 'broken';
 
 type Listener = { onEvent: (event: Event) => void; onState: (state: StreamState) => void };
 
-/** The server sends something at least every 15 seconds. */
+/** The server sends something at least every 15 seconds, and begins at once. */
 const silenceMilliseconds = 40_000;
+const openMilliseconds = 10_000;
 const shortestPause = 500;
 const longestPause = 10_000;
 
@@ -42,11 +43,13 @@ type Message = { id: string | null; data: string };
 
 async function* read(last: string | null, signal: AbortSignal, onOpen: () => void): AsyncGenerator<Message> {
   const silent = new AbortController();
-  let timer = setTimeout(() => silent.abort(), silenceMilliseconds);
+  let timer = setTimeout(() => silent.abort(), openMilliseconds);
   const headers: Record<string, string> = { Accept: 'text/event-stream' };
   if (last !== null) headers['Last-Event-ID'] = last;
   try {
     const answer = await open('GET', 'v1/events', { headers, signal: AbortSignal.any([signal, silent.signal]) });
+    clearTimeout(timer);
+    timer = setTimeout(() => silent.abort(), silenceMilliseconds);
     onOpen();
     let rest = '';
     for await (const text of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {

@@ -7,6 +7,8 @@ import { wordsOf } from '../parts/action.ts';
 export type Wanted = { metadata: string; statuses: readonly string[]; template: string };
 
 export const rowsPerPage = 100;
+/** A request that gets no answer, as when the network was lost, is given up after so long. */
+const longestLoad = 15_000;
 /** At most so often is the list read again because something has happened. */
 const shortestGap = 150;
 
@@ -42,11 +44,15 @@ export function useSandboxes(wanted: Wanted): Listed {
       const query = { limit: rowsPerPage, cursor, statuses: wanted.statuses, template_id: wanted.template || null };
       const filter = wanted.metadata.trim() === '' ? {} : { metadata: wanted.metadata };
       try {
-        const answer = await call<Sandbox[]>('GET', 'v1/vms/', { query: { ...query, ...filter }, signal: left.signal });
+        const signal = AbortSignal.any([left.signal, AbortSignal.timeout(longestLoad)]);
+        const answer = await call<Sandbox[]>('GET', 'v1/vms/', { query: { ...query, ...filter }, signal });
         setLoaded({ rows: answer.body, next: answer.headers.get('X-Next-Cursor') });
         setProblem(null);
       } catch (error) {
-        if (!left.signal.aborted) setProblem(wordsOf(error));
+        if (left.signal.aborted) return;
+        const isLate = error instanceof DOMException && error.name === 'TimeoutError';
+        setProblem(isLate ? 'The server did not answer in time.' : wordsOf(error));
+        if (isLate) refresh.current();
       }
     };
     refresh.current = throttled(load, left.signal);
