@@ -1,6 +1,6 @@
 /**
- * Turns the indexes of lists around. SQLite reads them from their end as well, and new sandboxes are
- * appended to the owner's end instead of splitting the first page, which then stays half empty.
+ * Turns the indexes of lists around. SQLite reads them from their end as well, and new sandboxes
+ * are appended to the owner's end instead of splitting the first page, which then stays half empty.
  */
 export const newestLast = {
   id: 27,
