@@ -64,11 +64,12 @@ function memberOf(holder: unknown, name: string): unknown {
 }
 
 /**
+ * Returns whether a value asks for something.
  * Null, false, and an empty text, list or object are not a use: clients send them when their users
  * ask for nothing. The members of an object count whatever they are: an egress policy that allows
  * nothing is a use.
  */
-function isUsed(value: unknown): boolean {
+export function isUsed(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== false && value !== '';
 }

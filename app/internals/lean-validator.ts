@@ -68,7 +68,10 @@ function onlyOperation(document: unknown): Operation {
   return (document as { paths: { '/': { get: Operation } } }).paths['/'].get;
 }
 
-/** The schema of documents is compiled even with `validateApiSpec: false`. A test checks ours. */
+/**
+ * The library would compile the schema of OpenAPI documents even with `validateApiSpec: false`. A
+ * test checks ours.
+ */
 function makeLean(): void {
   framework.OpenAPISchemaValidator = LazySchemaValidator as never;
   Object.assign(loading.OpenAPIFramework.prototype, { loadSpec: async (document: object) => document });

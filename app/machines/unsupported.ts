@@ -3,6 +3,7 @@ import type { Sandbox } from '../../db/sandboxes/read.ts';
 import type { Contract } from '../../spec/load.ts';
 import type { components } from '../../spec/types.gen.ts';
 import type { Context } from '../context.ts';
+import { isUsed } from '../contract/not-offered.ts';
 import { operationOf } from '../contract/operation.ts';
 import { HttpError } from '../errors.ts';
 import type { Driver, Feature } from './driver.ts';
@@ -95,7 +96,7 @@ const build: Rule = {
 };
 const buildArgs: Rule = {
   ...build,
-  isUsed: ({ build_args: asked }) => Object.values((asked as Body | null) ?? {}).some(isGiven),
+  isUsed: ({ build_args: asked }) => Object.values((asked as Body | null) ?? {}).some(isUsed),
   reason:
     'build_args is not offered: Sandpit builds no snapshots here, which needs machines of which snapshots can be taken. Build the image elsewhere, and name it in oci_image',
   status: 403,
@@ -162,11 +163,6 @@ export function refusePaused({ machines }: Pick<Context, 'machines'>, sandbox: P
 /** Returns the rule for a body that is itself what `network` is in a create. */
 function ofUpdate(rule: Rule): Rule {
   return { ...rule, isUsed: (body) => rule.isUsed({ network: body }) };
-}
-
-/** Whether a value asks for something: clients send null and empty ones for nothing. */
-function isGiven(value: unknown): boolean {
-  return typeof value === 'object' && value !== null ? Object.keys(value).length > 0 : Boolean(value);
 }
 
 /** Whether a member asks for something: clients send empty lists and null for nothing. */

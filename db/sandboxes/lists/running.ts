@@ -33,7 +33,7 @@ export async function countRunning(
 ): Promise<number> {
   const running: SandboxQuery = { ...wanted, statuses: ['active'], after: null };
   const version = engineOf(db).version?.();
-  const over = version === undefined ? null : await countOver(db, now, ownerId, running);
+  const over = version === undefined ? null : await countOver(db, now, ownerId, running, turns);
   if (version === undefined || over === null) return count(db, now, ownerId, running, turns);
   const counts = countsOf(db);
   const { filter, since, until, templateId } = running;
@@ -60,7 +60,13 @@ function countsOf(db: Db): LRUCache<string, Kept> {
  * Returns how many of a query's sandboxes are stored as running, but their time is over; null if
  * there are too many.
  */
-async function countOver(db: Db, now: number, ownerId: number, wanted: SandboxQuery): Promise<number | null> {
+async function countOver(
+  db: Db,
+  now: number,
+  ownerId: number,
+  wanted: SandboxQuery,
+  turns: Turns,
+): Promise<number | null> {
   const due = await selectOver(db, { now, limit: maxDue + 1 });
   if (due.length > maxDue) return null;
   const positions = due.filter((row) => row.ownerId === ownerId).map(({ position }) => position);
@@ -70,7 +76,10 @@ async function countOver(db: Db, now: number, ownerId: number, wanted: SandboxQu
   const { pairs, document } = wanted.filter;
   if (pairs.length === 0) return rows.length;
   let matching = 0;
-  for (const row of rows) if (contains(parseJson(await reader.metadata(db, row)), document)) matching++;
+  for (const row of rows) {
+    if (contains(parseJson(await reader.metadata(db, row)), document)) matching++;
+    await turns.next();
+  }
   return matching;
 }
 

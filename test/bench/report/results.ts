@@ -23,7 +23,7 @@ export type LoadRow = {
 /** `clients` create at once, each one sandbox at a time. */
 export type CreateRow = Summary & { side: string; clients: number; perSecond: number };
 export type ImportRow = { size: number; rowsPerSecond: number; bytes: number };
-/** How long a start takes, or how much memory or disk something. */
+/** How long a start takes, or how much memory or disk something takes. */
 export type StartRow = { what: string; value: number; unit: 'ms' | 'MB' };
 export type HttpRow = {
   server: string;
